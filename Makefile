@@ -1,0 +1,60 @@
+# Each target does its own set-up: Python 3.10 or newer and make are all that must be there.
+PYTHON ?= python3
+ARGS ?=
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+export RUNTIME__DLTHUB_TELEMETRY := false
+
+.PHONY: help example test lint format ruff installs build constraints clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+
+example: $(READY) ## run the example project: two pipelines, a report, its tests
+	cd example_project && ../$(BIN)/dlt pipeline load_flights run
+	cd example_project && ../$(BIN)/dlt pipeline load_reference run
+	cd example_project && ../$(BIN)/python -m reports.delays
+	cd example_project && ../$(BIN)/pytest
+
+test: $(READY) ## run the tests with coverage; ARGS="-k name" for some options of pytest
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n auto -m "not installs" $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+lint: ruff ## check style, types and which room imports which
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+ruff: $(READY) ## check style and format alone
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: $(READY) ## mend what ruff can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+installs: $(READY) ## build the wheel and try it in fresh virtual environments (slow)
+	$(BIN)/python -m pytest -m installs $(ARGS)
+
+build: $(READY) ## build sdist and wheel into dist/
+	$(BIN)/python -m build
+
+constraints: $(READY) ## resolve constraints.txt anew, with the newest versions
+	$(BIN)/uv pip compile --universal --upgrade --python-version 3.10 --no-annotate \
+		--custom-compile-command "make constraints" --group dev --quiet \
+		--output-file constraints.txt pyproject.toml
+
+clean: ## remove what the other targets made
+	rm -rf .venv .tox .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
+		.coverage .coverage.* dist example_project/_data
+
+$(READY): pyproject.toml constraints.txt hatch_build.py dlthub_project/hub/finder.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and \
+		"Python 3.10 or newer is needed: make PYTHON=/path/to/python")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable . --group dev --constraint constraints.txt
+	@touch $@

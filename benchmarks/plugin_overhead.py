@@ -1,0 +1,52 @@
+"""What the plugin adds to a pytest session without a dlt project.
+
+Runs `pytest` on one empty test in an empty folder, with the plugin and without it
+(`-p no:dlthub`), interleaved, and prints the medians and their difference.
+
+    python benchmarks/plugin_overhead.py [ROUNDS]
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def seconds(folder: Path, *arguments: str) -> float:
+    """Return the wall time of one pytest process, in seconds."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    start = time.perf_counter()
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def main(rounds: int) -> None:
+    """Measure and print."""
+    timed: dict[str, list[float]] = {"without": [], "with": []}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "test_it.py").write_text("def test_it(): pass\n")
+        seconds(folder)
+        for _ in range(rounds):
+            timed["without"].append(seconds(folder, "-p", "no:dlthub"))
+            timed["with"].append(seconds(folder))
+    for label, values in timed.items():
+        quartiles = statistics.quantiles(values, n=4)
+        print(
+            f"{label:>7} the plugin: median {1000 * statistics.median(values):.1f} ms "
+            f"(quartiles {1000 * quartiles[0]:.1f} to {1000 * quartiles[2]:.1f})"
+        )
+    paired = [w - wo for w, wo in zip(timed["with"], timed["without"], strict=True)]
+    quartiles = statistics.quantiles(paired, n=4)
+    print(
+        f"it adds {1000 * statistics.median(paired):.1f} ms "
+        f"(quartiles {1000 * quartiles[0]:.1f} to {1000 * quartiles[2]:.1f}; reach: 10 ms)"
+    )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)

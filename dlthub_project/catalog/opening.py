@@ -1,0 +1,70 @@
+"""Opens a dataset that exists at its destination, with all of its schemas."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+import dlt
+from dlt.common.destination.client import WithStateSync
+
+from dlthub_project import dlt_internals
+from dlthub_project.catalog.dataset import WritableDataset
+from dlthub_project.catalog.schemas import stored_schemas
+from dlthub_project.entities import DatasetLocation, EntityFactory
+from dlthub_project.errors import DatasetNotLoaded, ProjectError
+
+if TYPE_CHECKING:
+    from dlt.common.schema import Schema
+
+
+def open_dataset(entities: EntityFactory, where: DatasetLocation) -> WritableDataset:
+    """Return the dataset at `where`.
+
+    Raises:
+        DatasetNotLoaded: It does not exist there yet, or cannot exist there.
+    """
+    destination = entities.get_destination(
+        where.destination_name, asked_by=f"dataset `{where.dataset_name}`"
+    )
+    client = dlt_internals.open_destination(destination, where.dataset_name, where.dataset_name)
+    if not isinstance(client, WithStateSync):
+        raise DatasetNotLoaded(
+            f"Dataset `{where.dataset_name}` cannot be opened: destination "
+            f"`{where.destination_name}` keeps no datasets to read."
+        )
+    schemas: list[Schema] = []
+    # connecting to a DuckDB file that does not exist would create it
+    database = dlt_internals.local_database(client)
+    if database is None or os.path.exists(database):
+        with client:
+            if client.is_storage_initialized():
+                schemas = stored_schemas(client)
+    if not schemas:
+        raise _not_loaded(entities, where)
+    return WritableDataset(destination, where, schemas, dlt.current.run_context().data_dir)
+
+
+def _not_loaded(entities: EntityFactory, where: DatasetLocation) -> DatasetNotLoaded:
+    project = entities.project
+    profile = project.current_profile
+    option = "" if profile == project.default_profile else f" --profile {profile}"
+    commands = [f"`dlt pipeline {name} run{option}`" for name in _loaders(entities, where)]
+    return DatasetNotLoaded(
+        f"Dataset `{where.dataset_name}` does not exist on destination "
+        f"`{where.destination_name}` yet (profile {profile}).",
+        f"Load it: {' or '.join(commands)}."
+        if commands
+        else "No pipeline of this project loads it there.",
+    )
+
+
+def _loaders(entities: EntityFactory, where: DatasetLocation) -> list[str]:
+    """Return the pipelines that load the dataset at this very place."""
+    loaders = []
+    for name in entities.pipelines_of(where.dataset_name):
+        with contextlib.suppress(ProjectError):
+            if entities.locate_pipeline(name).destination_name == where.destination_name:
+                loaders.append(name)
+    return loaders

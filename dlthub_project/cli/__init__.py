@@ -1,0 +1,6 @@
+"""Commands for dlt's own `dlt` program: they parse and print, and leave the work to the runtime."""
+
+from dlthub_project.cli.pipeline import PipelineRunCommand
+from dlthub_project.cli.project import ProjectCommand
+
+__all__ = ["PipelineRunCommand", "ProjectCommand"]

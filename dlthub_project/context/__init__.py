@@ -1,0 +1,24 @@
+"""The run context of a project: where it is, which profile is active, where values come from."""
+
+from dlthub_project.context.activation import (
+    active_context,
+    ensure_project,
+    switch_profile,
+    switched_profile,
+)
+from dlthub_project.context.discovery import find_project_dir
+from dlthub_project.context.opening import open_run_context
+from dlthub_project.context.project import Project
+from dlthub_project.context.run_context import Folders, ProjectRunContext
+
+__all__ = [
+    "Folders",
+    "Project",
+    "ProjectRunContext",
+    "active_context",
+    "ensure_project",
+    "find_project_dir",
+    "open_run_context",
+    "switch_profile",
+    "switched_profile",
+]

@@ -1,0 +1,90 @@
+"""Activates projects and profiles: all of it, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dlthub_project import dlt_internals
+from dlthub_project.context.discovery import find_project_dir, where_it_was_looked_for
+from dlthub_project.context.run_context import ProjectRunContext
+from dlthub_project.errors import ProjectRunContextNotAvailable
+
+_HOW_TO_MAKE_ONE = (
+    "Put an empty file dlt.yml into the root folder of your project, or name the folder: "
+    "`ensure_project(run_dir=...)`, or the environment variable DLT_PROJECT_DIR."
+)
+
+
+def active_context() -> ProjectRunContext:
+    """Return the run context of the active project.
+
+    Raises:
+        ProjectRunContextNotAvailable: dlt runs outside of a project.
+    """
+    context = dlt_internals.active_run_context()
+    if isinstance(context, ProjectRunContext):
+        return context
+    if folder := find_project_dir():
+        raise ProjectRunContextNotAvailable(
+            f"No dltHub Project is active: dlt was first used outside of {folder}, and keeps the "
+            "context that it found there.",
+            "Activate the project: `ensure_project()`.",
+        )
+    raise not_found(None)
+
+
+def not_found(run_dir: str | None) -> ProjectRunContextNotAvailable:
+    """Return the error for a folder without a project."""
+    where = where_it_was_looked_for(run_dir)
+    return ProjectRunContextNotAvailable(f"No dltHub Project: {where}.", _HOW_TO_MAKE_ONE)
+
+
+def ensure_project(run_dir: str | None = None, profile: str | None = None) -> ProjectRunContext:
+    """Activate a project and return its run context.
+
+    Args:
+        run_dir: The folder of its `dlt.yml`; None to find it as dlt does.
+        profile: The profile; None for the one that is active by environment, pin or default.
+
+    Raises:
+        ProjectRunContextNotAvailable: There is no project.
+        ProfileNotFound: The project does not have the profile.
+        ManifestError: The manifest is not valid under the profile.
+    """
+    return _activate(run_dir, profile)
+
+
+def switch_profile(name: str) -> ProjectRunContext:
+    """Activate another profile of the active project and return the new run context.
+
+    Raises:
+        ProjectRunContextNotAvailable: dlt runs outside of a project.
+        ProfileNotFound: The project does not have the profile.
+        ManifestError: The manifest is not valid under the profile. In each case the earlier
+            context stays active.
+    """
+    return _activate(active_context().run_dir, name)
+
+
+@contextmanager
+def switched_profile(name: str) -> Iterator[ProjectRunContext]:
+    """Activate another profile for a while; the earlier context comes back in any case."""
+    earlier = dlt_internals.save_run_context()
+    try:
+        yield switch_profile(name)
+    finally:
+        dlt_internals.restore_run_context(earlier)
+
+
+def _activate(run_dir: str | None, profile: str | None) -> ProjectRunContext:
+    earlier = dlt_internals.save_run_context()
+    try:
+        context = dlt_internals.plug_new_run_context(
+            run_dir, profile, required=ProjectRunContext.__name__
+        )
+    except BaseException:
+        dlt_internals.restore_run_context(earlier)
+        raise
+    assert isinstance(context, ProjectRunContext)
+    return context

@@ -1,0 +1,211 @@
+"""The run context that plain dlt code meets inside of a project."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from dlt.common.configuration.providers import EnvironProvider
+from dlt.common.configuration.providers.provider import ConfigProvider
+from dlt.common.configuration.specs import BaseConfiguration, RuntimeConfiguration
+from dlt.common.configuration.specs.pluggable_run_context import ProfilesRunContext
+
+from dlthub_project import dlt_internals
+from dlthub_project.context.profiles import available_profiles, configured_profiles
+from dlthub_project.context.project import Project
+from dlthub_project.context.providers import ManifestProvider, ProvidersWithLowest
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+# packages of the project's own code that dlt's references are looked up in
+_CODE_PACKAGES = ("sources", "destinations", "transformations")
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Folders to use instead of the project's own; a test's sandbox gives them.
+
+    Attributes:
+        global_dir: Instead of `~/.dlt` or `/var/dlt`.
+        data_dir: Instead of the project's `data_dir`.
+        local_dir: Instead of the project's `local_dir`.
+    """
+
+    global_dir: str
+    data_dir: str
+    local_dir: str
+
+
+class ProjectRunContext(ProfilesRunContext):
+    """A dlt run context with a project's folders, profile and values."""
+
+    def __init__(
+        self,
+        run_dir: str,
+        project: Project,
+        folders: Folders | None = None,
+        first_providers: Sequence[ConfigProvider] = (),
+    ) -> None:
+        """Make the context of `project`; use `ensure_project` to activate one.
+
+        Args:
+            run_dir: The folder of the project's `dlt.yml`.
+            project: The project under the profile to activate.
+            folders: Folders to use instead of the project's own.
+            first_providers: Configuration providers above all others.
+        """
+        self._run_dir = run_dir
+        self._project = project
+        self._folders = folders
+        self._first_providers = tuple(first_providers)
+        self._runtime_config: RuntimeConfiguration | None = None
+        self._is_on_path = False
+
+    @property
+    def project(self) -> Project:
+        """The project under its active profile."""
+        return self._project
+
+    @property
+    def name(self) -> str:
+        return self._project.name
+
+    @property
+    def run_dir(self) -> str:
+        return self._run_dir
+
+    @property
+    def settings_dir(self) -> str:
+        return self._project.settings_dir
+
+    @property
+    def global_dir(self) -> str:
+        return self._folders.global_dir if self._folders else dlt_internals.global_dir()
+
+    @property
+    def data_dir(self) -> str:
+        if self._folders:
+            return self._folders.data_dir
+        return os.environ.get("DLT_DATA_DIR", self._project.data_dir)
+
+    @property
+    def local_dir(self) -> str:
+        if self._folders:
+            return self._folders.local_dir
+        return os.environ.get("DLT_LOCAL_DIR", self._project.local_dir)
+
+    @property
+    def uri(self) -> str:
+        return dlt_internals.context_uri(self.name, self.run_dir, self.runtime_kwargs)
+
+    @property
+    def module(self) -> ModuleType | None:
+        try:
+            return self.import_run_dir_module(self._project.project_dir)
+        except (ImportError, TypeError):
+            return None
+
+    @property
+    def runtime_kwargs(self) -> dict[str, Any]:
+        return {"profile": self.profile}
+
+    @property
+    def runtime_config(self) -> RuntimeConfiguration:
+        if self._runtime_config is None:
+            self.initialize_runtime()
+        assert self._runtime_config is not None
+        return self._runtime_config
+
+    @property
+    def config(self) -> BaseConfiguration | None:  # type: ignore[override]  # as dlt's own
+        return None
+
+    @property
+    def profile(self) -> str:
+        """The active profile."""
+        return self._project.current_profile
+
+    @property
+    def default_profile(self) -> str:
+        """The profile that is active when nobody names one."""
+        return self._project.default_profile
+
+    def available_profiles(self) -> list[str]:
+        """Return the profiles that can be activated."""
+        return available_profiles(self._project.manifest.document, Path(self.settings_dir))
+
+    def configured_profiles(self) -> list[str]:
+        """Return the profiles that the project configures: declared, with files, or active."""
+        configured = configured_profiles(self._project.manifest.document, Path(self.settings_dir))
+        return list(dict.fromkeys((*configured, self.profile)))
+
+    def switch_profile(self, new_profile: str) -> Self:
+        """Activate another profile of this project and return the new context.
+
+        Raises:
+            ProfileNotFound: The project does not have it.
+            ManifestError: The manifest is not valid under it. In both cases this context stays
+                active.
+        """
+        from dlthub_project.context.activation import ensure_project
+
+        return ensure_project(self._run_dir, new_profile)  # type: ignore[return-value]  # the class is final
+
+    def initial_providers(self) -> list[ConfigProvider]:
+        secrets, config = dlt_internals.toml_providers(
+            self.settings_dir, self.profile, self.global_dir
+        )
+        providers = (*self._first_providers, EnvironProvider(), secrets, config)
+        return ProvidersWithLowest([*providers, ManifestProvider(self._project.manifest)])
+
+    def initialize_runtime(self, runtime_config: RuntimeConfiguration | None = None) -> None:
+        self._runtime_config = dlt_internals.initialize_runtime(self.name, runtime_config)
+
+    def reset_config(self) -> None:
+        self._runtime_config = None
+
+    def get_data_entity(self, entity: str) -> str:
+        return os.path.join(self.data_dir, entity)
+
+    def get_run_entity(self, entity: str) -> str:
+        return os.path.join(self._project.project_dir, entity)
+
+    def get_setting(self, setting_path: str) -> str:
+        return os.path.join(self.settings_dir, setting_path)
+
+    def plug(self) -> None:
+        os.makedirs(self.data_dir, exist_ok=True)
+        os.makedirs(self.local_dir, exist_ok=True)
+        project_dir = self._project.project_dir
+        _forget_code_of_other_projects(project_dir)
+        if project_dir not in sys.path:
+            sys.path.insert(0, project_dir)
+            self._is_on_path = True
+
+    def unplug(self) -> None:
+        # another project's modules are to be found there, or none
+        if self._is_on_path and self._project.project_dir in sys.path:
+            sys.path.remove(self._project.project_dir)
+        self._is_on_path = False
+
+    def __repr__(self) -> str:
+        return f"<ProjectRunContext {self.run_dir}, profile {self.profile!r}>"
+
+
+def _forget_code_of_other_projects(project_dir: str) -> None:
+    """Unload `sources` and the like when they were imported from another project's folder."""
+    root = os.path.realpath(project_dir) + os.sep
+    for package in _CODE_PACKAGES:
+        module = sys.modules.get(package)
+        folders = [os.path.realpath(path) + os.sep for path in getattr(module, "__path__", ())]
+        if module is None or any(folder.startswith(root) for folder in folders):
+            continue
+        for name in [n for n in sys.modules if n == package or n.startswith(f"{package}.")]:
+            del sys.modules[name]
+        dlt_internals.forget_references(package)

@@ -1,0 +1,89 @@
+"""What dlt loads of this distribution: the hooks that plug projects in.
+
+dlt loads it with the first use of context or configuration in any dlt program, so it imports
+nothing of its own before it is needed.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlt.common.configuration.plugins import hookimpl
+
+if TYPE_CHECKING:
+    from dlt.common.configuration.specs.pluggable_run_context import RunContextBase
+
+    from dlthub_project.cli import PipelineRunCommand, ProjectCommand
+
+_CONTEXT_CLASS = "ProjectRunContext"
+
+
+# before dlt's hook for workspaces: without `tryfirst` the order is an accident
+@hookimpl(specname="plug_run_context", tryfirst=True)
+def plug_run_context(
+    run_dir: str | None, runtime_kwargs: dict[str, Any] | None
+) -> RunContextBase | None:
+    """Return the run context of a sandbox or a project, or None to leave the folder to dlt.
+
+    Args:
+        run_dir: The folder that was asked for; None to find the project as `find_project_dir`.
+        runtime_kwargs: dlt's own: `profile`, and the name of a class that is `_required`.
+
+    Raises:
+        ProjectRunContextNotAvailable: A project is required and there is none.
+    """
+    from dlthub_project.hub.finder import is_dlthub_installed
+
+    arguments = runtime_kwargs or {}
+    required = arguments.get("_required")
+    if required not in (None, _CONTEXT_CLASS) or is_dlthub_installed():
+        return None
+    from dlthub_project.errors import ProjectError
+
+    try:
+        context = _open(run_dir, arguments.get("profile"))
+    except ProjectError as error:
+        # the first look-up of the `dlt` program stands outside of its own error handling
+        if runtime_kwargs is None and Path(sys.argv[0]).stem == "dlt":
+            raise SystemExit(str(error)) from None
+        raise
+    if required and type(context).__name__ != required:
+        from dlthub_project.context.activation import not_found
+
+        raise not_found(run_dir)
+    return context
+
+
+def _open(run_dir: str | None, profile: str | None) -> RunContextBase | None:
+    from dlthub_project.sandbox import active_sandbox
+
+    if sandbox := active_sandbox():
+        from dlthub_project.sandbox.contexts import open_sandboxed
+
+        return open_sandboxed(sandbox, run_dir, profile)
+    from dlthub_project.context import find_project_dir, open_run_context
+
+    folder = find_project_dir(run_dir)
+    return open_run_context(folder, profile) if folder else None
+
+
+@hookimpl(specname="plug_cli")
+def plug_pipeline_run(host: str) -> type[PipelineRunCommand] | None:
+    """Add `dlt pipeline NAME run`."""
+    if host != "dlt":
+        return None
+    from dlthub_project.cli import PipelineRunCommand
+
+    return PipelineRunCommand
+
+
+@hookimpl(specname="plug_cli")
+def plug_project(host: str) -> type[ProjectCommand] | None:
+    """Add `dlt project`."""
+    if host != "dlt":
+        return None
+    from dlthub_project.cli import ProjectCommand
+
+    return ProjectCommand

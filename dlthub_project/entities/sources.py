@@ -1,0 +1,140 @@
+"""A source entry to a factory of `DltSource`."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from dlt.extract.exceptions import UnknownSourceReference
+from dlt.extract.reference import SourceFactory, SourceReference
+
+from dlthub_project import dlt_internals
+from dlthub_project.entities.references import list_tried
+from dlthub_project.errors import EntityReferenceError
+
+if TYPE_CHECKING:
+    from dlt.extract import DltSource
+    from dlt.extract.reference import AnySourceFactory
+
+_ANY_KEY = inspect.Parameter.VAR_KEYWORD
+
+
+class ProjectSourceFactory(SourceFactory[Any, "DltSource"]):
+    """Makes the source of a manifest entry: call it, with arguments to override those declared.
+
+    A dlt source factory in all else: `Pipeline.run` takes it without a call, too.
+    """
+
+    def __init__(self, factory: AnySourceFactory, entry: str, keys: Iterable[str] = ()) -> None:
+        """Make the factory; `EntityFactory.get_source` gives one.
+
+        Args:
+            factory: The dlt factory, under the name and section of the entry.
+            entry: The name of the entry.
+            keys: The keys of the entry that are arguments or configuration values.
+        """
+        self._factory = factory
+        self._entry = entry
+        self._keys = tuple(keys)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> DltSource:
+        """Make the source; what is not given comes from the configuration, manifest included.
+
+        Raises:
+            ManifestError: A value uses an environment variable that is not set.
+            ConfigurationException: A value is missing, or cannot be cast to the argument's type.
+        """
+        return self._factory(*args, **{**self._configured(args, kwargs), **kwargs})
+
+    def clone(self, **arguments: Any) -> ProjectSourceFactory:
+        """Return a copy with other arguments of the decorator, as that of dlt's own factory."""
+        return ProjectSourceFactory(self._factory.clone(**arguments), self._entry, self._keys)
+
+    with_args = clone  # as dlt's own, where it is the old name
+
+    def add_postprocessor(self, func: Callable[[DltSource], Any]) -> None:
+        """Add a function that every source is given to, once it is made."""
+        self._factory.add_postprocessor(func)
+
+    def add_limit(self, *args: Any, **kwargs: Any) -> None:
+        """Limit every source that is made, as `DltSource.add_limit` does."""
+        self._factory.add_limit(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._factory, name)
+
+    def _configured(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the configured values of those arguments that dlt does not inject.
+
+        It injects arguments with a default only.
+        """
+        function = dlt_internals.source_function(self._factory)
+        signature = inspect.signature(function)
+        types = _types_of(function)
+        given = {*signature.bind_partial(*args).arguments, *kwargs}
+        injected = {*self._factory.ref.SPEC.get_resolvable_fields(), *given}
+        names = [name for name, p in signature.parameters.items() if p.kind is not _ANY_KEY]
+        if len(names) < len(signature.parameters):
+            names += [key for key in self._keys if key not in names]
+        values = {
+            name: dlt_internals.configured_value(
+                name, types.get(name, Any), "sources", *self._entry.split(".")
+            )
+            for name in names
+            if name not in injected
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def find_source(reference: str, project_dir: str, place: str) -> AnySourceFactory:
+    """Return the dlt source factory that `reference` leads to.
+
+    Args:
+        reference: A dotted path, or a shorthand that dlt expands.
+        project_dir: The root of the project's Python modules, for the error.
+        place: Where the reference stands, for the error.
+
+    Raises:
+        EntityReferenceError: Nothing is found. Code that is found and raises while it is imported
+            raises its own error.
+    """
+    try:
+        return SourceReference.find(reference, raise_exec_errors=True)
+    except UnknownSourceReference as error:
+        tried = list_tried(error.traces, "a @dlt.source or a @dlt.resource")
+        raise EntityReferenceError(
+            f"{place}: no source is found for `{reference}`. Tried, in this order:{tried}",
+            f"Write it into {project_dir}/sources/, or give the full dotted path of a function "
+            "with @dlt.source or @dlt.resource.",
+        ) from None
+
+
+def named(
+    factory: AnySourceFactory, name: str, clone_arguments: Mapping[str, Any]
+) -> AnySourceFactory:
+    """Return `factory` under the name and section of a manifest entry.
+
+    A source with a schema of its own, given in code or as a file beside it, keeps that schema's
+    name.
+    """
+    naming = {"section": name}
+    if factory.schema is None and not dlt_internals.has_schema_file(factory):
+        naming["name"] = name
+    return factory.clone(**{**naming, **clone_arguments})
+
+
+def clone_argument_names(factory: AnySourceFactory) -> list[str]:
+    """Return the names of the arguments that `with_args` may give."""
+    return [name for name in inspect.signature(factory.clone).parameters if name[0] != "_"]
+
+
+def _types_of(function: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError):
+        # annotations that only type checkers can read
+        return {}

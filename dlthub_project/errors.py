@@ -1,0 +1,99 @@
+"""What users get wrong, in their own terms: the reason, the place, the candidates, the remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class ProjectError(Exception):
+    """Base of every error that this package raises for a user to mend.
+
+    Attributes:
+        reason: What is wrong, and where.
+        instruction: What to do about it; empty when the reason says it all.
+    """
+
+    def __init__(self, reason: str, instruction: str = "") -> None:
+        super().__init__(reason, instruction)
+        self.reason = reason
+        self.instruction = instruction
+
+    def __str__(self) -> str:
+        return f"{self.reason}\n{self.instruction}" if self.instruction else self.reason
+
+
+class ProjectRunContextNotAvailable(ProjectError):
+    """A project was asked for where there is none."""
+
+
+class ProfileNotFound(ProjectError):
+    """A profile was asked for that the project does not have."""
+
+
+class EntityNotFound(ProjectError):
+    """A source, destination, dataset or pipeline was asked for that the project does not have."""
+
+
+class EntityReferenceError(ProjectError):
+    """The `type` of a source or destination leads to no code."""
+
+
+class DestinationNotAllowed(ProjectError):
+    """A dataset was asked for on a destination that its declaration does not list."""
+
+
+class DatasetNotLoaded(ProjectError):
+    """A dataset does not exist at its destination yet."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a manifest.
+
+    Attributes:
+        location: `file:line:column`, counted from 1; without line and column where none is known.
+        path: The dotted path of the entry, such as `pipelines.load_shop.destination`.
+        message: What is wrong and what was expected.
+        excerpt: The line of the file with a caret below the place; empty when there is none.
+    """
+
+    location: str
+    path: str
+    message: str
+    excerpt: str = ""
+
+    def __str__(self) -> str:
+        head = f"{self.location}: {self.path}: {self.message}" if self.path else ""
+        head = head or f"{self.location}: {self.message}"
+        return f"{head}\n{self.excerpt}" if self.excerpt else head
+
+
+class ManifestError(ProjectError):
+    """A `dlt.yml` cannot be used.
+
+    Attributes:
+        problems: Every mistake that was found, in the order of the file.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    def __reduce__(self) -> tuple[type[ManifestError], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
+
+def known_names(name: str, known: Iterable[str]) -> str:
+    """Say which names there are, and which of them is nearest to `name`.
+
+    Returns:
+        A sentence or two, such as `Known: dev, prod. Did you mean prod?`
+    """
+    names = sorted(known)
+    if not names:
+        return "There is none."
+    nearest = difflib.get_close_matches(name, names, n=1)
+    listed = f"Known: {', '.join(names)}."
+    return f"{listed} Did you mean `{nearest[0]}`?" if nearest else listed

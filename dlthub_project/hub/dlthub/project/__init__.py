@@ -1,0 +1,8 @@
+"""Found as `dlthub.project`: the classes of the runtime."""
+
+from dlthub_project.catalog import Catalog
+from dlthub_project.context import Project, ProjectRunContext
+from dlthub_project.entities import EntityFactory
+from dlthub_project.runner import PipelineManager
+
+__all__ = ["Catalog", "EntityFactory", "PipelineManager", "Project", "ProjectRunContext"]

@@ -1,0 +1,71 @@
+"""Answers for the name `dlthub` when nothing else on the path does.
+
+`import dlt` imports `dlthub` to offer `dlt.hub.current.project`. The build writes this module's
+source into a `.pth` line (`hatch_build.py`), so it imports nothing but `sys` at its top and knows
+no other module of this package.
+"""
+
+import sys
+
+# typing itself is not imported: this runs at the start of every Python process
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+
+class FallbackFinder:
+    """The last of `sys.meta_path`: every other finder is asked first, also later ones."""
+
+    # finders of the `.pth` line and of this module are two classes with one mark
+    is_dlthub_fallback = True
+
+    @staticmethod
+    def find_spec(
+        name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
+        """Return the spec of `dlthub`: another finder's, else that of the stand-in beside us."""
+        if name != "dlthub":
+            return None
+        import os
+
+        if os.environ.get("DLTHUB_PROJECT_NO_FALLBACK") == "1":
+            return None
+        for finder in list(sys.meta_path):
+            if getattr(finder, "is_dlthub_fallback", False) or not hasattr(finder, "find_spec"):
+                continue
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                return spec
+        from importlib import machinery, util
+
+        ours = machinery.PathFinder.find_spec("dlthub_project")
+        if ours is None or not ours.submodule_search_locations:
+            return None
+        folder = os.path.join(next(iter(ours.submodule_search_locations)), "hub", "dlthub")
+        file = os.path.join(folder, "__init__.py")
+        if not os.path.isfile(file):
+            return None
+        return util.spec_from_file_location(name, file, submodule_search_locations=[folder])
+
+
+def install() -> None:
+    """Put the finder at the end of `sys.meta_path`, once."""
+    if not any(getattr(finder, "is_dlthub_fallback", False) for finder in sys.meta_path):
+        sys.meta_path.append(FallbackFinder)
+
+
+def is_dlthub_installed() -> bool:
+    """Tell whether a real `dlthub` is installed: then this project's hooks stay silent."""
+    loaded = sys.modules.get("dlthub")
+    if loaded is not None:
+        return not getattr(loaded, "is_dlthub_project_fallback", False)
+    for finder in sys.meta_path:
+        if getattr(finder, "is_dlthub_fallback", False) or not hasattr(finder, "find_spec"):
+            continue
+        spec = finder.find_spec("dlthub", None)
+        if spec is not None:
+            # a folder without code that happens to be called so is no package
+            return spec.origin is not None
+    return False

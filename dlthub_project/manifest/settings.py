@@ -1,0 +1,129 @@
+"""The section `project`: defaults, settings that use each other, absolute folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dlthub_project.manifest import variables
+from dlthub_project.manifest.document import Mistake
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The section `project`, with defaults and variables filled in and paths made absolute."""
+
+    name: str
+    project_dir: str
+    data_dir: str
+    local_dir: str
+    current_profile: str
+    default_profile: str
+    allow_undefined_entities: bool
+
+
+def read_settings(
+    section: Mapping[str, Any], root: Path, profile: str, folders: Mapping[str, str]
+) -> tuple[Settings | None, list[Mistake]]:
+    """Return the settings of a manifest, or None and what is wrong with them.
+
+    Args:
+        section: The section `project` of the merged manifest.
+        root: The folder of the manifest.
+        profile: The active profile.
+        folders: Settings to use instead of the declared ones, as they are.
+    """
+    reader = _Reader(section, root, profile, folders)
+    values = {name: reader.value_or_mistake(name) for name in variables.PROJECT_SETTINGS}
+    allowed = reader.flag_or_mistake("allow_undefined_entities")
+    if reader.mistakes:
+        return None, reader.mistakes
+    return Settings(**values, allow_undefined_entities=allowed), []
+
+
+class _SettingMistake(Exception):
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(name, message)
+        self.mistake = Mistake(("project", name), message)
+
+
+class _Reader:
+    """Resolves settings, which may use each other, and collects what is wrong with them."""
+
+    def __init__(
+        self, section: Mapping[str, Any], root: Path, profile: str, folders: Mapping[str, str]
+    ) -> None:
+        declared = {key: value for key, value in section.items() if value is not None}
+        self.mistakes: list[Mistake] = []
+        self._root = str(root)
+        self._declared = declared
+        self._written: dict[str, Any] = {
+            "name": root.name,
+            "project_dir": ".",
+            "data_dir": "{project_dir}/_data/{current_profile}",
+            "local_dir": "{data_dir}/local",
+            "default_profile": "dev",
+            "allow_undefined_entities": True,
+            **declared,
+        }
+        self._given = {"current_profile": profile, **folders}
+        self._open: list[str] = []
+
+    def value_or_mistake(self, name: str) -> str:
+        """Return setting `name`; when that is wrong, note why and return nothing of use."""
+        try:
+            return self._value(name)
+        except _SettingMistake as error:
+            self._note(error.mistake)
+            return ""
+
+    def flag_or_mistake(self, name: str) -> bool:
+        """Return setting `name` as true or false; when it is neither, note that."""
+        try:
+            text = self._fill(name).lower()
+            if text not in ("true", "false"):
+                raise _SettingMistake(name, f"must be true or false, not {text!r}")
+        except _SettingMistake as error:
+            self._note(error.mistake)
+            return False
+        return text == "true"
+
+    def _note(self, mistake: Mistake) -> None:
+        if mistake not in self.mistakes:
+            self.mistakes.append(mistake)
+
+    def _value(self, name: str) -> str:
+        if name in self._given:
+            return self._given[name]
+        if name in self._open:
+            raise self._circle(self._open[self._open.index(name) :])
+        self._open.append(name)
+        try:
+            filled = self._fill(name)
+            return self._absolute(name, filled) if name in variables.PATH_SETTINGS else filled
+        finally:
+            self._open.pop()
+
+    def _fill(self, name: str) -> str:
+        written = str(self._written[name])
+        try:
+            return variables.substitute(written, self._value, os.environ, in_project_section=True)
+        except variables.MissingVariable as error:
+            raise _SettingMistake(name, str(error)) from None
+
+    def _absolute(self, name: str, folder: str) -> str:
+        folder = os.path.expanduser(folder)
+        if not os.path.isabs(folder):
+            base = self._root if name == "project_dir" else self._value("project_dir")
+            folder = os.path.join(base, folder)
+        return os.path.abspath(folder)
+
+    def _circle(self, names: list[str]) -> _SettingMistake:
+        # the same circle for each of its settings: it begins at the first that the file declares
+        first = next(name for name in self._declared if name in names)
+        start = names.index(first)
+        circle = " -> ".join((*names[start:], *names[:start], first))
+        return _SettingMistake(first, f"settings refer to each other: {circle}")

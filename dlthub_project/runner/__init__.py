@@ -1,0 +1,6 @@
+"""Runs pipelines: one made in code, or one that the manifest declares."""
+
+from dlthub_project.runner.manager import PipelineManager
+from dlthub_project.runner.run import PipelineRunner, row_counts, runner
+
+__all__ = ["PipelineManager", "PipelineRunner", "row_counts", "runner"]

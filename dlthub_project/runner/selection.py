@@ -1,0 +1,51 @@
+"""A part of what a run is given: some resources, of the sources and resources that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dlt.extract import DltResource, DltSource
+from dlt.extract.reference import SourceFactory
+
+from dlthub_project.errors import EntityNotFound, known_names
+
+
+def extractables(data: Any, argument: str) -> list[DltSource | DltResource]:
+    """Return `data` as a list of sources and resources; factories are called.
+
+    Raises:
+        TypeError: They are something else, of which `argument` cannot tell a part.
+    """
+    found: list[DltSource | DltResource] = []
+    for item in data if isinstance(data, list) else [data]:
+        made = item() if isinstance(item, SourceFactory) else item
+        if not isinstance(made, DltSource | DltResource):
+            kind = type(made).__name__
+            raise TypeError(f"{argument}= needs dlt sources or resources, not {kind}")
+        found.append(made)
+    return found
+
+
+def select_resources(
+    data: Sequence[DltSource | DltResource], names: Sequence[str]
+) -> list[DltSource | DltResource]:
+    """Return the resources called `names`, each in a copy of its source.
+
+    Raises:
+        EntityNotFound: There is no such resource.
+    """
+    known = {name for item in data for name in _names(item)}
+    for name in names:
+        if name not in known:
+            raise EntityNotFound(f"There is no resource `{name}`. {known_names(name, known)}")
+    selected: list[DltSource | DltResource] = []
+    for item in data:
+        chosen = [name for name in names if name in _names(item)]
+        if chosen:
+            selected.append(item.with_resources(*chosen) if isinstance(item, DltSource) else item)
+    return selected
+
+
+def _names(item: DltSource | DltResource) -> list[str]:
+    return list(item.resources) if isinstance(item, DltSource) else [str(item.name)]

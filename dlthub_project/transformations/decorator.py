@@ -1,0 +1,64 @@
+"""`@transformation`: a function of datasets as a dlt resource."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import re
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dlt
+
+_CHUNK_ROWS = 100_000
+
+
+def transformation(func: Callable[..., Any] | None = None, /, **resource_arguments: Any) -> Any:
+    """Make a dlt resource of a function that takes at least one `dlt.Dataset`.
+
+    A relation that the function returns or yields is read as Arrow tables, in chunks of
+    100,000 rows; all else is loaded as a resource's data are.
+
+    Args:
+        func: The function; left out when the decorator is called with arguments.
+        **resource_arguments: The arguments of `dlt.resource`.
+
+    Raises:
+        TypeError: No argument of the function is a `dlt.Dataset`.
+    """
+    if func is None:
+        return functools.partial(transformation, **resource_arguments)
+    _check_takes_dataset(func)
+
+    @functools.wraps(func)
+    def extract(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        returned = func(*args, **kwargs)
+        for item in returned if inspect.isgenerator(returned) else (returned,):
+            if isinstance(item, dlt.Relation):
+                yield from item.iter_arrow(chunk_size=_CHUNK_ROWS)
+            else:
+                yield item
+
+    return dlt.resource(extract, **{"name": func.__name__, **resource_arguments})
+
+
+def _check_takes_dataset(func: Callable[..., Any]) -> None:
+    annotations = [p.annotation for p in inspect.signature(func).parameters.values()]
+    with contextlib.suppress(NameError, TypeError):
+        # those that only type checkers can read stay text
+        hints = typing.get_type_hints(func)
+        annotations = [hint for name, hint in hints.items() if name != "return"]
+    if not any(_is_dataset(annotation) for annotation in annotations):
+        raise TypeError(
+            f"@transformation: no argument of {func.__qualname__} is annotated as a dlt.Dataset"
+        )
+
+
+def _is_dataset(annotation: Any) -> bool:
+    if isinstance(annotation, str):
+        return re.search(r"\b(Writable)?Dataset\b", annotation) is not None
+    if members := typing.get_args(annotation):
+        return any(_is_dataset(member) for member in members)
+    return isinstance(annotation, type) and issubclass(annotation, dlt.Dataset)

@@ -1,0 +1,61 @@
+"""Loading flights and weather: the figures of 2013, and what later runs add."""
+
+from datetime import date, datetime, timezone
+
+from pytest_dlthub import DltProject, DltRun
+from sources.nyc import departures
+
+
+def test_every_flight_of_2013_is_loaded(dlt_project: DltProject) -> None:
+    run = dlt_project.run("load_flights")
+
+    assert run.row_counts == {"flights": 336_776, "weather": 26_115}
+    columns = run.schema.tables["flights"]["columns"]
+    assert len(columns) == 19
+    assert columns["dep_time"]["data_type"] == "bigint"
+    assert columns["tailnum"]["data_type"] == "text"
+    assert columns["time_hour"]["data_type"] == "timestamp"
+
+
+def test_second_run_loads_nothing_new(dlt_project: DltProject) -> None:
+    january = dlt_project.source("departures")(until=date(2013, 2, 1))
+    first = dlt_project.run("load_flights", data=january)
+    second = dlt_project.run("load_flights", data=january)
+
+    assert first.row_counts == {"flights": 26_865, "weather": 2_211}
+    assert second.row_counts == {}
+
+
+def test_february_is_added_to_january(dlt_project: DltProject) -> None:
+    source = dlt_project.source("departures")
+    january, february = source(until=date(2013, 2, 1)), source(until=date(2013, 3, 1))
+    dlt_project.run("load_flights", data=january, resources=["weather"])
+    run = dlt_project.run("load_flights", data=february, resources=["weather"])
+
+    assert run.row_counts == {"weather": 2_010}
+    assert len(run.rows("weather")) == 2_211 + 2_010
+
+
+def test_load_that_stopped_within_an_hour_goes_on_without_doubles(dlt_project: DltProject) -> None:
+    source = dlt_project.source("departures")
+    pages = source(until=date(2013, 1, 3), chunk_size=50)  # three airports an hour: 16 and 2/3
+    stopped = dlt_project.run("load_flights", data=pages, resources=["weather"], limit=1)
+    whole = source(until=date(2013, 1, 3))
+    rest = dlt_project.run("load_flights", data=whole, resources=["weather"])
+
+    assert stopped.row_counts == {"weather": 50}
+    assert rest.row_counts == {"weather": 74}
+    assert len({(row["time_hour"], row["origin"]) for row in rest.rows("weather")}) == 124
+
+
+def test_missing_values_are_null(dlt_run: DltRun) -> None:
+    run = dlt_run(departures(until=date(2013, 1, 2)))  # a source alone, without the project
+
+    flights = run.rows("flights")
+    assert min(row["time_hour"] for row in flights) == datetime(2013, 1, 1, 10, tzinfo=timezone.utc)
+    cancelled = [row for row in flights if row["dep_time"] is None]
+    assert {(row["carrier"], row["flight"], row["dep_delay"]) for row in cancelled} == {
+        ("AA", 1925, None),
+        ("B6", 125, None),
+        ("EV", 4308, None),
+    }

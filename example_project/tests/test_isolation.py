@@ -1,0 +1,21 @@
+"""What the plugin does for every test here, without a conftest."""
+
+from pathlib import Path
+
+from pytest_dlthub import DltProject
+
+
+def test_tests_run_on_a_profile_of_their_own(dlt_project: DltProject) -> None:
+    assert dlt_project.config.name == "nyc_flights"
+    assert dlt_project.config.current_profile == "tests"
+
+
+def test_each_run_has_a_folder_of_its_own_outside_the_project(dlt_project: DltProject) -> None:
+    run = dlt_project.run("load_reference", resources=["airlines"])
+
+    assert run.tables == ["airlines"]  # and nothing that another test has loaded
+    project = Path(dlt_project.config.project_dir)
+    assert project == Path(__file__).parent.parent
+    assert not Path(dlt_project.config.data_dir).is_relative_to(project)
+    assert not Path(run.pipeline.working_dir).is_relative_to(project)
+    assert not (project / "_data" / "tests").exists()

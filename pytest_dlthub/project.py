@@ -1,0 +1,114 @@
+"""The objects that run pipelines for tests: of a project, and of plain dlt code."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import dlt
+
+from dlthub_project import current
+from dlthub_project.runner import PipelineRunner
+from pytest_dlthub.run import PipelineRun
+
+if TYPE_CHECKING:
+    from dlthub_project.catalog import Catalog, WritableDataset
+    from dlthub_project.context import Project, ProjectRunContext
+    from dlthub_project.entities import EntityFactory, ProjectSourceFactory
+    from dlthub_project.runner import PipelineManager
+
+
+class DltProject:
+    """The project under test: its runs, and everything that `dlthub_project.current` gives."""
+
+    def run(
+        self,
+        pipeline: str,
+        *,
+        data: Any = None,
+        limit: int | None = None,
+        resources: Sequence[str] | None = None,
+        **run_arguments: Any,
+    ) -> PipelineRun:
+        """Run a pipeline of `dlt.yml` into this test's temporary DuckDB.
+
+        Args:
+            pipeline: Its name.
+            data: What to load instead of its sources.
+            limit: The number of pages that each resource yields at most.
+            resources: The resources to load; None for all.
+            **run_arguments: Further arguments of `dlt.Pipeline.run`.
+        """
+        live = self.pipeline(pipeline)
+        info = self.runner.run(live, data=data, limit=limit, resources=resources, **run_arguments)
+        return PipelineRun(live, info)
+
+    @property
+    def config(self) -> Project:
+        """The project: its settings and its merged manifest."""
+        return current.config()
+
+    @property
+    def context(self) -> ProjectRunContext:
+        """The run context of the project."""
+        return current.context()
+
+    @property
+    def entities(self) -> EntityFactory:
+        """The factory of the project's entities."""
+        return current.entities()
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog of the project's datasets."""
+        return current.catalog()
+
+    @property
+    def runner(self) -> PipelineManager:
+        """The runner of the project's pipelines."""
+        return current.runner()
+
+    def dataset(self, name: str) -> WritableDataset:
+        """Return a dataset that was loaded in this test."""
+        return self.catalog.dataset(name)
+
+    def pipeline(self, name: str) -> dlt.Pipeline:
+        """Return a pipeline without running it."""
+        return self.entities.get_pipeline(name)
+
+    def source(self, name: str) -> ProjectSourceFactory:
+        """Return the factory of a source; call it for the source."""
+        return self.entities.get_source(name)
+
+
+class DltRun:
+    """Runs any data through a pipeline made for the test."""
+
+    def __call__(self, data: Any, **arguments: Any) -> PipelineRun:
+        """Run `data` into a temporary DuckDB.
+
+        Args:
+            data: Whatever `dlt.Pipeline.run` takes.
+            **arguments: Arguments of `dlt.pipeline` (by default the pipeline is called
+                `dlt_run` and its destination `duckdb`) and of `dlt.Pipeline.run`.
+
+        Raises:
+            TypeError: An argument belongs to neither.
+        """
+        of_pipeline = {"pipeline_name": "dlt_run", "destination": "duckdb"}
+        of_run: dict[str, Any] = {}
+        for name, value in arguments.items():
+            if name in _RUN_ARGUMENTS:
+                of_run[name] = value
+            elif name in _PIPELINE_ARGUMENTS:
+                of_pipeline[name] = value
+            else:
+                raise TypeError(f"dlt_run: neither dlt.pipeline nor its run() takes `{name}`")
+        pipeline = dlt.pipeline(**of_pipeline)
+        return PipelineRun(pipeline, PipelineRunner(pipeline).run(data, **of_run))
+
+
+_PIPELINE_ARGUMENTS = frozenset(inspect.signature(dlt.pipeline).parameters) - {"injection_kwargs"}
+# what both take belongs to the pipeline: it stays for the next run in the test
+_RUN_ARGUMENTS = frozenset(inspect.signature(dlt.Pipeline.run).parameters) - _PIPELINE_ARGUMENTS

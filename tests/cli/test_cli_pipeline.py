@@ -1,0 +1,159 @@
+"""`dlt pipeline NAME run`, beside the subcommands of dlt itself."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+DltProgram = Callable[..., subprocess.CompletedProcess[str]]
+WriteProject = Callable[..., Path]
+
+
+def cells(output: str) -> list[list[str]]:
+    """Return the rows of the table in `output`."""
+    lines = [line.strip("│| ") for line in output.splitlines() if line.startswith(("│", "|"))]
+    return [[cell.strip() for cell in line.replace("|", "│").split("│")] for line in lines]
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the message of a call that failed with no traceback."""
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout + done.stderr
+    return done.stderr
+
+
+def test_a_run_prints_the_rows_of_each_table(shop: Path, dlt_program: DltProgram) -> None:
+    done = dlt_program("pipeline", "load_orders", "run")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0] == "load_orders -> shop_data@warehouse (profile dev)"
+    assert cells(done.stdout) == [["customers", "1"], ["customers__emails", "1"], ["items", "3"]]
+    assert (shop / "_data" / "dev" / "local" / "warehouse.duckdb").is_file()
+
+
+def test_a_run_may_be_of_a_part_under_a_profile_of_a_project_elsewhere(
+    write_project: WriteProject, dlt_program: DltProgram, shop: Path, tmp_path: Path
+) -> None:
+    write_project("", folder="other")
+    options = ("--limit", "1", "--resources", "items, customers", "--profile", "tests")
+    done = dlt_program("pipeline", "load_orders", "run", *options, "--project", str(shop))
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("load_orders -> shop_data@warehouse (profile tests)\n")
+    # the first page of `items` is all of it
+    assert cells(done.stdout)[-1] == ["items", "3"]
+    assert (shop / "_data" / "tests" / "local" / "warehouse.duckdb").is_file()
+    assert not (shop / "_data" / "dev").exists()
+
+
+def test_a_run_without_new_rows_says_so(
+    write_project: WriteProject, dlt_program: DltProgram
+) -> None:
+    write_project(
+        """
+        sources:
+          orders: {type: shop.orders}
+        pipelines:
+          load_orders: {source: orders, destination: duckdb}
+        """,
+        {
+            "sources/shop.py": """
+                import dlt
+
+
+                @dlt.resource
+                def orders():
+                    yield from ()
+            """
+        },
+    )
+    done = dlt_program("pipeline", "load_orders", "run")
+
+    assert done.returncode == 0, done.stderr
+    assert "load_orders_dataset@duckdb (profile dev): nothing new to load" in done.stdout
+
+
+def test_a_name_that_is_wider_than_the_terminal_is_not_cut(
+    write_project: WriteProject, dlt_program: DltProgram
+) -> None:
+    write_project(
+        """
+        sources:
+          orders: {type: shop.orders}
+        pipelines:
+          load_orders: {source: orders, destination: duckdb}
+        """,
+        {
+            "sources/shop.py": """
+                import dlt
+
+
+                @dlt.resource(table_name="items_" + "abcdefghij" * 5)
+                def orders():
+                    yield {"id": 1}
+            """
+        },
+    )
+    done = dlt_program("pipeline", "load_orders", "run", COLUMNS="40")
+
+    assert "".join(row[0] for row in cells(done.stdout)) == "items_" + "abcdefghij" * 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["load_order", "run"], "Did you mean `load_orders`?"),
+        (["run"], "Name the pipeline: dlt pipeline NAME run. Known: load_orders."),
+        (["load_orders", "run", "--resources", "itens"], "Did you mean `items`?"),
+        (["load_orders", "run", "--profile", "tets"], "Did you mean `tests`?"),
+        (["load_orders", "run", "--project", "nowhere"], "there is no dlt.yml in"),
+        (["load_orders", "run", "--limit", "0"], "--limit: must be 1 or more, not 0"),
+    ],
+)
+def test_a_mistake_is_an_error_without_a_traceback(
+    shop: Path, dlt_program: DltProgram, arguments: list[str], message: str
+) -> None:
+    assert message in refused(dlt_program("pipeline", *arguments))
+
+
+def test_a_failing_source_shows_its_own_error(
+    write_project: WriteProject, dlt_program: DltProgram
+) -> None:
+    root = write_project(
+        """
+        sources:
+          orders: {type: shop.orders}
+        pipelines:
+          load_orders: {source: orders, destination: duckdb}
+        """,
+        {"sources/shop.py": 'raise ConnectionError("the shop is closed")\n'},
+    )
+
+    assert "the shop is closed" in refused(dlt_program("pipeline", "load_orders", "run"))
+    traced = dlt_program("--debug", "pipeline", "load_orders", "run")
+    assert str(root / "sources" / "shop.py") in traced.stderr
+
+
+def test_the_subcommands_of_dlt_work_on_the_pipelines_of_a_project(
+    shop: Path, dlt_program: DltProgram
+) -> None:
+    unknown = dlt_program("pipeline", "load_orders", "info")
+    assert "shop_data" in refused(unknown)
+    assert dlt_program("pipeline", "load_orders", "run").returncode == 0
+    info = dlt_program("pipeline", "load_orders", "info")
+
+    assert info.returncode == 0, info.stderr
+    assert f"Found pipeline load_orders in {shop / '_data' / 'dev' / 'pipelines'}" in info.stdout
+    assert "destination_name: warehouse" in info.stdout
+    assert "customers with 2 table(s)" in info.stdout
+
+
+def test_run_stands_among_the_subcommands(shop: Path, dlt_program: DltProgram) -> None:
+    shown = dlt_program("pipeline", "--help").stdout
+
+    for subcommand in ("run", "info", "sync", "trace"):
+        assert subcommand in shown
+    assert "Run a pipeline that dlt.yml declares" in shown

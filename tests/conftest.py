@@ -1,0 +1,135 @@
+"""What the tests of all rooms share: projects on disk, and a dlt that nobody has used yet."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dlthub_project import dlt_internals
+
+pytest_plugins = ["pytester"]
+
+WriteProject = Callable[..., Path]
+
+_OURS = (
+    "WORKSPACE__PROFILE",
+    "DLT_PROJECT_DIR",
+    "DLT_DATA_DIR",
+    "DLT_LOCAL_DIR",
+    "DLTHUB_PROJECT_SANDBOX",
+)
+
+
+@pytest.fixture(autouse=True)
+def unused_dlt(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[None]:
+    """Give the test a dlt without context or active pipeline, and environment and path back."""
+    if "pytester" in request.fixturenames:
+        yield
+        return
+    for name in _OURS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+    monkeypatch.chdir(tmp_path)
+    path = list(sys.path)
+    suspended = dlt_internals.suspend_contexts()
+    yield
+    dlt_internals.resume_contexts(suspended)
+    sys.path[:] = path
+    for package in ("sources", "destinations", "transformations"):
+        for name in [n for n in sys.modules if n.partition(".")[0] == package]:
+            del sys.modules[name]
+        dlt_internals.forget_references(package)
+
+
+@pytest.fixture
+def write_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WriteProject:
+    """Write a project and make its folder the working directory.
+
+    Call it with the text of `dlt.yml` and a mapping of further files by their relative path;
+    `folder` names another folder than `shop`, below the test's own.
+    """
+
+    def write(
+        manifest: str, files: dict[str, str] | None = None, folder: str = "shop", enter: bool = True
+    ) -> Path:
+        root = tmp_path / folder
+        for name, text in {"dlt.yml": manifest, **(files or {})}.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text), encoding="utf-8")
+        if enter:
+            monkeypatch.chdir(root)
+        return root
+
+    return write
+
+
+SHOP = """
+    sources:
+      orders: {type: shop.orders}
+    destinations:
+      warehouse: {type: duckdb}
+    datasets:
+      shop_data: {destination: [warehouse]}
+    pipelines:
+      load_orders: {source: orders, destination: warehouse, dataset_name: shop_data}
+"""
+
+SHOP_SOURCE = """
+    import dlt
+
+
+    @dlt.source
+    def orders(rows: int = 3):
+        @dlt.resource(primary_key="id")
+        def items():
+            yield [{"id": i, "price": 10 * i} for i in range(1, rows + 1)]
+
+        @dlt.resource
+        def customers():
+            yield {"name": "Ada", "emails": [{"address": "ada@example.invalid"}]}
+
+        return items, customers
+"""
+
+
+@pytest.fixture
+def shop(write_project: WriteProject) -> Path:
+    """A small project: source `orders`, destination `warehouse`, pipeline `load_orders`."""
+    return write_project(SHOP, {"sources/shop.py": SHOP_SOURCE})
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder of the test's own."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def run_python() -> Callable[..., str]:
+    """Run code in a new Python process: `run_python(code, cwd, NAME="value")` -> what it prints."""
+
+    def run(code: str, cwd: Path, **environment: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)],
+            cwd=cwd,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run

@@ -1,0 +1,197 @@
+"""`get_dataset`: where a dataset lives, and who may load it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import dlt
+import pytest
+
+from dlthub_project import EntityNotFound, ManifestError, current
+from dlthub_project.errors import DestinationNotAllowed
+
+WriteProject = Callable[..., Path]
+
+TWO_PLACES = """
+    destinations:
+      warehouse: {type: duckdb}
+      lake: {type: filesystem, bucket_url: "{local_dir}/lake"}
+      attic: {type: duckdb}
+    datasets:
+      shop_data: {destination: [warehouse, lake]}
+    pipelines:
+      load_orders: {source: orders, destination: lake, dataset_name: shop_data}
+      load_misplaced: {source: orders, destination: attic, dataset_name: shop_data}
+      load_anything: {source: orders, destination: attic}
+"""
+
+
+def destination_of(dataset: dlt.Dataset) -> str:
+    return dataset.destination_client.config.destination_name or ""
+
+
+def test_the_first_destination_of_a_dataset_is_its_default(write_project: WriteProject) -> None:
+    write_project(TWO_PLACES)
+
+    assert destination_of(current.entities().get_dataset("shop_data")) == "warehouse"
+
+
+def test_a_dataset_is_given_on_any_of_its_destinations(write_project: WriteProject) -> None:
+    write_project(TWO_PLACES)
+    dataset = current.entities().get_dataset("shop_data", "lake")
+
+    assert (dataset.dataset_name, destination_of(dataset)) == ("shop_data", "lake")
+
+
+def test_a_dataset_is_refused_on_another_destination(write_project: WriteProject) -> None:
+    root = write_project(TWO_PLACES)
+    with pytest.raises(DestinationNotAllowed) as caught:
+        current.entities().get_dataset("shop_data", "attic")
+    message = str(caught.value)
+
+    assert f"{root / 'dlt.yml'}:7:3: datasets.shop_data" in message
+    assert "on destination `attic`. Allowed: warehouse, lake." in message
+    assert "Add `attic` to datasets.shop_data.destination" in message
+
+
+def test_a_dataset_restricts_the_pipelines_that_load_it(write_project: WriteProject) -> None:
+    write_project(TWO_PLACES)
+    entities = current.entities()
+
+    assert entities.get_pipeline("load_orders").destination.destination_name == "lake"
+    with pytest.raises(
+        DestinationNotAllowed,
+        match=r"pipeline `load_misplaced` asks for dataset `shop_data` on destination `attic`",
+    ):
+        entities.get_pipeline("load_misplaced")
+
+
+def test_a_dataset_restricts_its_pipelines_also_where_all_must_be_declared(
+    write_project: WriteProject,
+) -> None:
+    write_project("    project: {allow_undefined_entities: false}\n" + TWO_PLACES.lstrip("\n"))
+
+    with pytest.raises(DestinationNotAllowed):
+        current.entities().get_pipeline("load_misplaced")
+
+
+def test_one_destination_may_be_written_without_a_list(write_project: WriteProject) -> None:
+    write_project("datasets:\n  shop_data: {destination: duckdb}\n")
+    entities = current.entities()
+
+    assert destination_of(entities.get_dataset("shop_data")) == "duckdb"
+    with pytest.raises(DestinationNotAllowed, match="Allowed: duckdb"):
+        entities.get_dataset("shop_data", "postgres")
+
+
+def test_a_dataset_without_destinations_lives_where_its_pipeline_loads_it(
+    write_project: WriteProject,
+) -> None:
+    write_project(
+        """
+        datasets:
+          shop_data: {}
+        pipelines:
+          load_orders: {source: orders, destination: duckdb, dataset_name: shop_data}
+        """
+    )
+
+    assert destination_of(current.entities().get_dataset("shop_data")) == "duckdb"
+
+
+def test_a_dataset_that_a_pipeline_names_needs_no_declaration(
+    write_project: WriteProject,
+) -> None:
+    write_project(TWO_PLACES)
+    entities = current.entities()
+
+    assert entities.list_datasets() == ["shop_data", "load_anything_dataset"]
+    assert destination_of(entities.get_dataset("load_anything_dataset")) == "attic"
+
+
+def test_a_dataset_that_nobody_names_is_an_error_with_the_known_ones(
+    write_project: WriteProject,
+) -> None:
+    write_project(TWO_PLACES)
+    with pytest.raises(EntityNotFound) as caught:
+        current.entities().get_dataset("shop_dat")
+    message = str(caught.value)
+
+    assert "Known: load_anything_dataset, shop_data. Did you mean `shop_data`?" in message
+    assert "datasets:\n    shop_dat:\n      destination: [" in message
+
+
+def test_a_dataset_is_made_from_its_name_where_a_destination_is_given(
+    write_project: WriteProject,
+) -> None:
+    write_project("")
+    dataset = current.entities().get_dataset("anything", "duckdb")
+
+    assert (dataset.dataset_name, destination_of(dataset)) == ("anything", "duckdb")
+
+
+def test_an_undeclared_dataset_is_refused_where_all_must_be_declared(
+    write_project: WriteProject,
+) -> None:
+    write_project(
+        """
+        project: {allow_undefined_entities: false}
+        destinations:
+          warehouse: {type: duckdb}
+        pipelines:
+          load_orders: {source: orders, destination: warehouse, dataset_name: shop_data}
+        """
+    )
+    entities = current.entities()
+
+    assert entities.list_datasets() == []
+    with pytest.raises(EntityNotFound) as caught:
+        entities.get_pipeline("load_orders")
+    assert "no dataset `shop_data`, which pipeline `load_orders` asks for" in str(caught.value)
+    assert "datasets:\n    shop_data:\n      destination: [warehouse]" in str(caught.value)
+
+
+def test_a_destination_that_a_dataset_names_is_refused_where_all_must_be_declared(
+    write_project: WriteProject,
+) -> None:
+    write_project(
+        """
+        project: {allow_undefined_entities: false}
+        datasets:
+          shop_data: {destination: [warehouse]}
+        """
+    )
+    with pytest.raises(
+        EntityNotFound, match="no destination `warehouse`, which dataset `shop_data` asks for"
+    ):
+        current.entities().get_dataset("shop_data")
+
+
+def test_a_dataset_of_which_nobody_says_where_it_lives_is_an_error(
+    write_project: WriteProject,
+) -> None:
+    root = write_project("datasets:\n  shop_data: {}\n")
+
+    with pytest.raises(EntityNotFound) as caught:
+        current.entities().get_dataset("shop_data")
+    assert f"{root / 'dlt.yml'}:2:3: datasets.shop_data: nobody says" in str(caught.value)
+
+
+def test_a_variable_that_is_not_set_is_an_error_of_the_dataset_that_uses_it(
+    write_project: WriteProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PLACE_OF_TEST", raising=False)
+    write_project(
+        """
+        datasets:
+          shop_data: {destination: ["{env.PLACE_OF_TEST}"]}
+          other: {destination: [duckdb]}
+        """
+    )
+    entities = current.entities()
+
+    assert entities.list_datasets() == ["shop_data", "other"]
+    assert destination_of(entities.get_dataset("other")) == "duckdb"
+    with pytest.raises(ManifestError, match="PLACE_OF_TEST is not set"):
+        entities.get_dataset("shop_data")
