@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dlthub_project.errors import (
         ProjectRunContextNotAvailable as ProjectRunContextNotAvailable,
     )
+    from dlthub_project.errors import RemoteDestinationBlocked as RemoteDestinationBlocked
     from dlthub_project.packaging import PackagedProject as PackagedProject
     from dlthub_project.runner import PipelineManager as PipelineManager
     from dlthub_project.transformations import transformation as transformation
@@ -47,6 +48,7 @@ _HOME_OF = {
     "ProfileNotFound": "errors",
     "ProjectError": "errors",
     "ProjectRunContextNotAvailable": "errors",
+    "RemoteDestinationBlocked": "errors",
     "PackagedProject": "packaging",
     "PipelineManager": "runner",
     "transformation": "transformations",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dlt.common.configuration.specs.pluggable_run_context import RunContextBase
 
     from dlthub_project.cli import PipelineRunCommand, ProjectCommand
+    from dlthub_project.sandbox import Sandbox
 
 _CONTEXT_CLASS = "ProjectRunContext"
 
@@ -35,44 +36,48 @@ def plug_run_context(
         ProjectRunContextNotAvailable: A project is required and there is none.
     """
     from dlthub_project.hub.finder import is_dlthub_installed
+    from dlthub_project.sandbox import active_sandbox
 
     arguments = runtime_kwargs or {}
     required = arguments.get("_required")
-    if required not in (None, _CONTEXT_CLASS) or is_dlthub_installed():
+    sandbox = active_sandbox()
+    if sandbox is None and (is_dlthub_installed() or required not in (None, _CONTEXT_CLASS)):
         return None
     from dlthub_project.errors import ProjectError
 
     try:
-        context = _open(run_dir, arguments.get("profile"))
+        context = _open(sandbox, run_dir, arguments.get("profile"))
     except ProjectError as error:
         # the first look-up of the `dlt` program stands outside of its own error handling
         if runtime_kwargs is None and Path(sys.argv[0]).stem == "dlt":
             raise SystemExit(str(error)) from None
         raise
     if required and type(context).__name__ != required:
+        if required != _CONTEXT_CLASS or is_dlthub_installed():
+            return None
         from dlthub_project.context.activation import not_found
 
         raise not_found(run_dir)
     return context
 
 
-def _open(run_dir: str | None, profile: str | None) -> RunContextBase | None:
-    from dlthub_project.sandbox import active_sandbox
-
-    if sandbox := active_sandbox():
+def _open(
+    sandbox: Sandbox | None, run_dir: str | None, profile: str | None
+) -> RunContextBase | None:
+    if sandbox:
         from dlthub_project.sandbox.contexts import open_sandboxed
 
         return open_sandboxed(sandbox, run_dir, profile)
-    from dlthub_project.context import find_project_dir, open_run_context
+    from dlthub_project.context import ProjectRunContext, find_project_dir, open_project
 
     folder = find_project_dir(run_dir)
-    return open_run_context(folder, profile) if folder else None
+    return ProjectRunContext(str(folder), open_project(folder, profile)) if folder else None
 
 
 @hookimpl(specname="plug_cli")
 def plug_pipeline_run(host: str) -> type[PipelineRunCommand] | None:
     """Add `dlt pipeline NAME run`."""
-    if host != "dlt":
+    if host != "dlt" or _is_left_to_dlthub():
         return None
     from dlthub_project.cli import PipelineRunCommand
 
@@ -82,8 +87,14 @@ def plug_pipeline_run(host: str) -> type[PipelineRunCommand] | None:
 @hookimpl(specname="plug_cli")
 def plug_project(host: str) -> type[ProjectCommand] | None:
     """Add `dlt project`."""
-    if host != "dlt":
+    if host != "dlt" or _is_left_to_dlthub():
         return None
     from dlthub_project.cli import ProjectCommand
 
     return ProjectCommand
+
+
+def _is_left_to_dlthub() -> bool:
+    from dlthub_project.hub.finder import is_dlthub_installed
+
+    return is_dlthub_installed()

@@ -97,3 +97,22 @@ def known_names(name: str, known: Iterable[str]) -> str:
     nearest = difflib.get_close_matches(name, names, n=1)
     listed = f"Known: {', '.join(names)}."
     return f"{listed} Did you mean `{nearest[0]}`?" if nearest else listed
+
+
+class RemoteDestinationBlocked(BaseException):
+    """A test was about to reach a remote destination that nobody allowed.
+
+    No `Exception`: dlt would wrap it as the failure of a step, or try again.
+
+    Attributes:
+        reason: Which destination it is, and who configured it.
+        instruction: How to allow it, or to replace it.
+    """
+
+    def __init__(self, reason: str, instruction: str) -> None:
+        super().__init__(reason, instruction)
+        self.reason = reason
+        self.instruction = instruction
+
+    def __str__(self) -> str:
+        return f"{self.reason}\n{self.instruction}"

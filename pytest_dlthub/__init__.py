@@ -9,16 +9,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dlthub_project.errors import RemoteDestinationBlocked as RemoteDestinationBlocked
     from pytest_dlthub.assertions import table_rows as table_rows
     from pytest_dlthub.project import DltProject as DltProject
     from pytest_dlthub.project import DltRun as DltRun
+    from pytest_dlthub.run import DltRuns as DltRuns
     from pytest_dlthub.run import PipelineRun as PipelineRun
 
 _HOME_OF = {
-    "DltProject": "project",
-    "DltRun": "project",
-    "PipelineRun": "run",
-    "table_rows": "assertions",
+    "DltProject": "pytest_dlthub.project",
+    "DltRun": "pytest_dlthub.project",
+    "DltRuns": "pytest_dlthub.run",
+    "PipelineRun": "pytest_dlthub.run",
+    "RemoteDestinationBlocked": "dlthub_project.errors",
+    "table_rows": "pytest_dlthub.assertions",
 }
 
 __all__ = list(_HOME_OF)
@@ -27,7 +31,7 @@ __all__ = list(_HOME_OF)
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
     globals()[name] = value
     return value
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
+import glob
 import json
 import os
 import shutil
@@ -33,21 +35,26 @@ class Session:
     """What the plugin decided for one pytest session.
 
     Attributes:
-        project: The folder of the `dlt.yml` under test; None for plain dlt code.
+        root: The folder of the project or workspace under test; None for plain dlt code.
         profile: The profile that it is tested on.
         profile_reason: Why this one, for the header.
+        isolates_all: Whether every test is in a sandbox, asked for or not.
+        allowed: The names of the remote destinations that tests may reach.
         working_dir: Where pytest was started.
     """
 
-    project: Path | None
+    root: Path | None
     profile: str
     profile_reason: str
+    isolates_all: bool
+    allowed: tuple[str, ...]
     working_dir: Path
     basetemp: Path | None
     _folder: Path | None = None
     _restore: dict[str, str | None] = field(default_factory=dict)
     _path_entry: str | None = None
     _tests: int = 0
+    _roots: dict[Path, Path | None] = field(default_factory=dict)
 
     @classmethod
     def start(cls, config: pytest.Config) -> Session:
@@ -56,15 +63,73 @@ class Session:
         Raises:
             UsageError: The project or profile that was asked for cannot be tested on.
         """
-        project = _asked_project(config) or _nearest_project(config)
-        profile, reason = _profile(config, project)
-        basetemp = config.known_args_namespace.basetemp
+        root = _asked_project(config) or _nearest_root(config)
+        profile, reason = _profile(config, root)
+        basetemp = _option(config, "basetemp")
+        keep = config.getini("dlt_keep")
+        if keep not in ("failed", "all", "none"):
+            raise pytest.UsageError(f"dlt_keep: failed, all or none is expected, not {keep!r}")
         session = cls(
-            project, profile, reason, Path.cwd(), Path(basetemp).absolute() if basetemp else None
+            root=root,
+            profile=profile,
+            profile_reason=reason,
+            isolates_all=root is not None or config.getini("dlt_isolation"),
+            allowed=tuple(config.getini("dlt_allow_remote")),
+            working_dir=Path.cwd(),
+            basetemp=Path(basetemp).absolute() if basetemp else None,
         )
-        if project is not None:
-            session._activate(project)
+        if session.isolates_all:
+            session._activate()
         return session
+
+    @property
+    def is_project(self) -> bool:
+        """Whether a `dlt.yml` is tested, and not a workspace or plain dlt code."""
+        return self.root is not None and (self.root / _MANIFEST).is_file()
+
+    def check_has_project(self, fixture: str) -> None:
+        """Make sure that there is a project.
+
+        Raises:
+            UsageError: There is none.
+        """
+        if not self.is_project:
+            raise pytest.UsageError(
+                f"{fixture}: there is no dlt.yml at or above the tests, rootdir or the working "
+                "directory; name its folder with --dlt-project or the ini option dlt_project. "
+                "Plain dlt code and workspaces are tested with the fixture dlt_run."
+            )
+
+    def check_belongs(self, test: Path) -> None:
+        """Make sure that a test is not of another project: it would run on that one's own profile.
+
+        Raises:
+            UsageError: It is.
+        """
+        if test.parent not in self._roots:
+            self._roots[test.parent] = _root_above(test.parent)
+        root = self._roots[test.parent]
+        if root not in (None, self.root) and (root / _MANIFEST).is_file():
+            raise pytest.UsageError(
+                f"this test belongs to the dlt project {root}, which this session does not test. "
+                f"Run `pytest {root}`, or name the project: --dlt-project, ini option dlt_project."
+            )
+
+    def check_manifest(self) -> None:
+        """Make sure that the manifest of the project, if there is one, is valid.
+
+        Raises:
+            UsageError: With the manifest's own errors.
+        """
+        if not self.is_project or self.root is None:
+            return
+        from dlthub_project.errors import ProjectError
+        from dlthub_project.manifest import Manifest
+
+        try:
+            Manifest.open(self.root / _MANIFEST, self.profile)
+        except ProjectError as error:
+            raise pytest.UsageError(str(error)) from error
 
     def stop(self) -> None:
         """Restore environment and path, and delete what no test has left behind."""
@@ -74,10 +139,9 @@ class Session:
             sys.path.remove(self._path_entry)
         if self._folder is not None:
             shutil.rmtree(self._folder / "session", ignore_errors=True)
-            # the data of failed tests keep the folders above them
-            for folder in (self._folder, self._folder.parent):
-                if not any(folder.iterdir()):
-                    folder.rmdir()
+            # where data of failed tests are kept, it is not empty
+            with contextlib.suppress(OSError):
+                self._folder.rmdir()
 
     @property
     def folder(self) -> Path:
@@ -92,28 +156,27 @@ class Session:
         readable = "".join(c if c.isalnum() else "_" for c in test_name)[:40]
         return self.folder / f"{self._tests:04}-{readable}"
 
-    def sandbox_variable(self, folder: Path) -> str:
-        """Return what the runtime reads to put everything into `folder`."""
-        settings = {
-            "folder": str(folder),
-            "project": str(self.project) if self.project else None,
-            "working_dir": str(self.working_dir),
-        }
-        return json.dumps(settings)
-
-    def _activate(self, project: Path) -> None:
+    def _activate(self) -> None:
         self._set(_TELEMETRY_VARIABLE, "false")
-        self._set(PROFILE_VARIABLE, self.profile)
         # without its `.pth` line (`python -S`) `import dlt` would not find dlt.hub
         from dlthub_project.hub import finder
 
         finder.install()
-        self._set(SANDBOX_VARIABLE, self.sandbox_variable(self.folder / "session"))
-        # in every import mode `from sources.x import y` is to work in tests
-        root = _module_root(project)
-        if root not in sys.path:
-            sys.path.insert(0, root)
-            self._path_entry = root
+        # what the runtime reads to put everything into a folder
+        settings = {
+            "folder": str(self.folder / "session"),
+            "project": str(self.root) if self.root else None,
+            "working_dir": str(self.working_dir),
+            "allowed": self.allowed,
+        }
+        self._set(SANDBOX_VARIABLE, json.dumps(settings))
+        if self.root is not None:
+            self._set(PROFILE_VARIABLE, self.profile)
+            # in every import mode `from sources.x import y` is to work in tests
+            path_entry = _module_root(self.root, self.profile)
+            if path_entry not in sys.path:
+                sys.path.insert(0, path_entry)
+                self._path_entry = path_entry
 
     def _set(self, name: str, value: str) -> None:
         self._restore.setdefault(name, os.environ.get(name))
@@ -123,19 +186,34 @@ class Session:
 def _new_session_folder(basetemp: Path | None) -> Path:
     """Make a folder for one process of this session, and delete those of earlier days."""
     # pytest empties --basetemp when it first uses it, so ours lies beside it
-    default = Path(tempfile.gettempdir(), f"pytest-dlt-of-{getpass.getuser()}")
+    default = Path(tempfile.gettempdir(), f"pytest-dlt-of-{_user()}")
     parent = basetemp.parent / f"{basetemp.name}-dlt" if basetemp else default
-    parent.mkdir(parents=True, exist_ok=True)
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not os.access(parent, os.W_OK):
+        # somebody else's, of the same name
+        parent = Path(tempfile.mkdtemp(prefix="pytest-dlt-"))
     for earlier in parent.iterdir():
-        if time.time() - earlier.stat().st_mtime > _KEPT_FOR_SECONDS:
-            shutil.rmtree(earlier, ignore_errors=True)
+        # other sessions may be at the same
+        with contextlib.suppress(OSError):
+            if time.time() - earlier.stat().st_mtime > _KEPT_FOR_SECONDS:
+                shutil.rmtree(earlier, ignore_errors=True)
     process = os.environ.get("PYTEST_XDIST_WORKER", "main")
     return Path(tempfile.mkdtemp(prefix=f"{process}-", dir=parent))
 
 
-def _module_root(project: Path) -> str:
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # a user id without an account, as containers have
+        return "unknown"
+
+
+def _module_root(project: Path, profile: str) -> str:
     """Return the folder of the project's modules: its own, unless the manifest names another."""
     manifest = project / _MANIFEST
+    if not manifest.is_file():
+        return str(project)
     if "project_dir:" not in manifest.read_text(encoding="utf-8", errors="replace"):
         return str(project)
     # rare, and worth the import: the manifest has to be read as the runtime reads it
@@ -143,7 +221,7 @@ def _module_root(project: Path) -> str:
     from dlthub_project.manifest import Manifest
 
     try:
-        return Manifest.open(manifest, _DEFAULT_PROFILE).settings.project_dir
+        return Manifest.open(manifest, profile).settings.project_dir
     except ProjectError:
         # whoever uses the project is told
         return str(project)
@@ -156,8 +234,15 @@ def _set_variable(name: str, value: str | None) -> None:
         os.environ[name] = value
 
 
+def _option(config: pytest.Config, name: str) -> str | None:
+    """Return an option; before and after pytest has parsed them all."""
+    early = getattr(config.known_args_namespace, name, None)
+    found: str | None = early or getattr(config.option, name, None)
+    return found
+
+
 def _asked_project(config: pytest.Config) -> Path | None:
-    option = config.known_args_namespace.dlt_project
+    option = _option(config, "dlt_project")
     ini = config.getini("dlt_project")
     if not option and not ini:
         return None
@@ -169,9 +254,9 @@ def _asked_project(config: pytest.Config) -> Path | None:
     return folder
 
 
-def _nearest_project(config: pytest.Config) -> Path | None:
-    """Return the project at or above the collected paths, rootdir or working directory."""
-    found = {_project_above(path): path for path in _collected_paths(config)}
+def _nearest_root(config: pytest.Config) -> Path | None:
+    """Return the project or workspace at or above the collected paths, rootdir or here."""
+    found = {_root_above(path): path for path in _collected_paths(config)}
     found.pop(None, None)
     if len(found) > 1:
         listed = "".join(f"\n  {path}: {project}" for project, path in found.items())
@@ -180,30 +265,31 @@ def _nearest_project(config: pytest.Config) -> Path | None:
         )
     if found:
         return next(iter(found))
-    return _project_above(config.rootpath) or _project_above(Path.cwd())
+    return _root_above(config.rootpath) or _root_above(Path.cwd())
 
 
 def _collected_paths(config: pytest.Config) -> Iterator[Path]:
-    arguments = config.known_args_namespace.file_or_dir or config.getini("testpaths")
+    arguments = getattr(config.known_args_namespace, "file_or_dir", None)
+    if not arguments:
+        patterns: list[str] = config.getini("testpaths")
+        arguments = [path for pattern in patterns for path in sorted(glob.glob(pattern))]
     for argument in arguments or ["."]:
         path = Path(str(argument).partition("::")[0]).absolute()
         if path.exists():
             yield path
 
 
-def _project_above(path: Path) -> Path | None:
+def _root_above(path: Path) -> Path | None:
     for folder in (path, *path.parents):
-        if (folder / _MANIFEST).is_file():
+        if (folder / _MANIFEST).is_file() or (folder / _WORKSPACE).is_file():
             return folder
-        if (folder / _WORKSPACE).is_file():
-            return None
     return None
 
 
 def _profile(config: pytest.Config, project: Path | None) -> tuple[str, str]:
     """Return the profile to test on, and why this one."""
     accepted: list[str] = config.getini("dlt_test_profiles")
-    option = config.known_args_namespace.dlt_profile
+    option = _option(config, "dlt_profile")
     ini = config.getini("dlt_profile")
     environment = os.environ.get(PROFILE_VARIABLE) if project else None
     choices = (
@@ -220,6 +306,10 @@ def _profile(config: pytest.Config, project: Path | None) -> tuple[str, str]:
         )
     reasons = [reason]
     pin = project / _PIN_FILE if project else None
-    if pin and pin.is_file() and (pinned := pin.read_text(encoding="utf-8").strip()) != profile:
+    if (
+        pin
+        and pin.is_file()
+        and (pinned := pin.read_text(encoding="utf-8", errors="replace").strip()) != profile
+    ):
         reasons.append(f"pin {pinned} overridden")
     return profile, "; ".join(reasons)

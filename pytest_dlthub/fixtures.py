@@ -3,40 +3,68 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_dlthub.activation import SESSION
-from pytest_dlthub.report import FAILED
+from pytest_dlthub.report import FAILED, FOLDER
 
 if TYPE_CHECKING:
     from dlthub_project.sandbox import Sandbox
     from pytest_dlthub.project import DltProject, DltRun
+    from pytest_dlthub.run import DltRuns
 
 
 @pytest.fixture(autouse=True)
 def _dlt_sandbox(request: pytest.FixtureRequest) -> None:
-    if request.config.stash[SESSION].project is not None:
+    session = request.config.stash[SESSION]
+    session.check_belongs(request.node.path)
+    if session.isolates_all:
         request.getfixturevalue("dlt_isolated")
 
 
 @pytest.fixture
-def dlt_isolated(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+def _dlt_destination_type(request: pytest.FixtureRequest) -> str | None:
+    chosen: str | None = getattr(request, "param", None)
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def dlt_destinations() -> Mapping[str, Any]:
+    """Override this to say what destinations are in tests: a mapping by their names.
+
+    A value is a URL (`postgresql://...`), a type (`"filesystem"`) or a mapping of dlt's own
+    settings with `type`. Destinations that are not named are temporary DuckDB files. What is
+    remote must be allowed by name, too: ini option or marker `dlt_allow_remote`.
+    """
+    return {}
+
+
+@pytest.fixture
+def dlt_isolated(
+    request: pytest.FixtureRequest,
+    dlt_destinations: Mapping[str, Any],
+    _dlt_destination_type: str | None,
+) -> Iterator[Sandbox]:
     """Run the test in a sandbox of its own, and leave nothing behind.
 
-    dlt's data, pipeline and global folders are new ones, no pipeline is active, and destinations
-    that are declared or named are DuckDB files in the sandbox. Environment, working directory and
-    dlt's run context are restored afterwards. In a project every test has this fixture by itself;
-    plain dlt code asks for it: `@pytest.mark.usefixtures("dlt_isolated")`.
+    dlt's data, pipeline and global folders are new ones, no pipeline is active, destinations that
+    are declared or named are DuckDB files in the sandbox, and other remote ones are blocked.
+    Environment, working directory and dlt's run context are restored afterwards. In a project or
+    workspace every test has this fixture by itself; plain dlt code asks for it:
+    `@pytest.mark.usefixtures("dlt_isolated")`.
     """
-    from dlthub_project.sandbox import Sandbox, isolated
+    from dlthub_project.sandbox import isolated
+    from pytest_dlthub.destinations import test_sandbox
 
     session = request.config.stash[SESSION]
-    project = str(session.project) if session.project else None
     folder = session.new_test_folder(request.node.name)
-    with isolated(Sandbox(str(folder), project, str(session.working_dir))) as sandbox:
+    request.node.stash[FOLDER] = folder
+    sandbox = test_sandbox(request, folder, dlt_destinations, _dlt_destination_type)
+    with isolated(sandbox):
         yield sandbox
     keep = request.config.getini("dlt_keep")
     if keep != "all" and (keep == "none" or not request.node.stash.get(FAILED, False)):
@@ -52,13 +80,34 @@ def dlt_project(request: pytest.FixtureRequest, dlt_isolated: Sandbox) -> DltPro
     """
     from pytest_dlthub.project import DltProject
 
-    if request.config.stash[SESSION].project is None:
-        raise pytest.UsageError(
-            "dlt_project: there is no dlt.yml at or above the tests, rootdir or the working "
-            "directory; name its folder with --dlt-project or the ini option dlt_project. "
-            "Plain dlt code is tested with the fixture dlt_run."
-        )
+    request.config.stash[SESSION].check_has_project("dlt_project")
     return DltProject()
+
+
+@pytest.fixture(scope="session")
+def dlt_project_factory(
+    request: pytest.FixtureRequest, dlt_destinations: Mapping[str, Any]
+) -> Callable[[], AbstractContextManager[DltProject]]:
+    """Make a project for fixtures of wider scope: `with dlt_project_factory() as project:`.
+
+    It has a sandbox of its own, beside those of the tests, until the block ends. Datasets of its
+    runs can be read in any test.
+    """
+    from pytest_dlthub.destinations import session_sandbox
+    from pytest_dlthub.project import DltProject
+
+    session = request.config.stash[SESSION]
+    session.check_has_project("dlt_project_factory")
+
+    @contextmanager
+    def make() -> Iterator[DltProject]:
+        folder = session.new_test_folder("dlt_project_factory")
+        try:
+            yield DltProject(session_sandbox(request.config, folder, dlt_destinations))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    return make
 
 
 @pytest.fixture
@@ -71,3 +120,23 @@ def dlt_run(dlt_isolated: Sandbox) -> DltRun:
     from pytest_dlthub.project import DltRun
 
     return DltRun()
+
+
+@pytest.fixture
+def dlt_runs(dlt_isolated: Sandbox) -> Iterator[DltRuns]:
+    """Every pipeline run in this test, also by your own functions, in order.
+
+    `main(); assert dlt_runs.last.row_counts == {...}`
+    """
+    from pytest_dlthub.run import DltRuns
+
+    with DltRuns.observed() as runs:
+        yield runs
+
+
+@pytest.fixture
+def dlt_config(dlt_isolated: Sandbox) -> MutableMapping[str, Any]:
+    """Settings for this test, above all others: `dlt_config["sources.github.token"] = "x"`."""
+    from dlthub_project.sandbox import Overrides
+
+    return Overrides(dlt_isolated)

@@ -8,23 +8,39 @@ dlt is first used; so code that runs at import, and subprocesses, are in the san
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_dlthub import report
 from pytest_dlthub.activation import SESSION, Session
 from pytest_dlthub.fixtures import (
+    _dlt_destination_type,
     _dlt_sandbox,
+    dlt_config,
+    dlt_destinations,
     dlt_isolated,
     dlt_project,
+    dlt_project_factory,
     dlt_run,
+    dlt_runs,
 )
 
-if TYPE_CHECKING:
-    from _pytest.reports import TestReport
+__all__ = [
+    "_dlt_destination_type",
+    "_dlt_sandbox",
+    "dlt_config",
+    "dlt_destinations",
+    "dlt_isolated",
+    "dlt_project",
+    "dlt_project_factory",
+    "dlt_run",
+    "dlt_runs",
+]
 
-__all__ = ["_dlt_sandbox", "dlt_isolated", "dlt_project", "dlt_run"]
+_MARKERS = (
+    "dlt_allow_remote(*names): let this test reach the remote destinations of these names.",
+    "dlt_destination(*types): run this test once on each type of destination, as `filesystem`.",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,6 +69,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "Whose data are kept after a test: `failed`, `all` or `none`.",
         default="failed",
     )
+    parser.addini(
+        "dlt_allow_remote",
+        "Names of the remote destinations that tests may reach.",
+        type="args",
+        default=[],
+    )
+    parser.addini(
+        "dlt_isolation",
+        "Have every test in a sandbox, also without a project or workspace.",
+        type="bool",
+        default=False,
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -62,15 +90,30 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Catch up where a conftest loads this plugin, which is late."""
+    """Register the markers, and catch up where a conftest loads this plugin, which is late."""
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
     if SESSION not in config.stash:
         _start(config)
 
 
-def _start(config: pytest.Config) -> None:
-    session = Session.start(config)
-    config.stash[SESSION] = session
-    config.add_cleanup(session.stop)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """End a session on a broken manifest with the manifest's own errors."""
+    options = session.config.option
+    is_worker = hasattr(session.config, "workerinput")
+    if is_worker or options.collectonly or getattr(options, "showfixtures", False):
+        return
+    session.config.stash[SESSION].check_manifest()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that is marked with several types of destinations once on each."""
+    marker = metafunc.definition.get_closest_marker("dlt_destination")
+    if marker is not None:
+        name = _dlt_destination_type.__name__
+        if name not in metafunc.fixturenames:
+            metafunc.fixturenames.append(name)
+        metafunc.parametrize(name, marker.args, indirect=True)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -79,9 +122,18 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, TestReport, TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Remember whether the test failed, for the fixture that deletes its data."""
     outcome = yield
     if outcome.failed:
         item.stash[report.FAILED] = True
+        report.tell_of_kept_data(item, outcome)
     return outcome
+
+
+def _start(config: pytest.Config) -> None:
+    session = Session.start(config)
+    config.stash[SESSION] = session
+    config.add_cleanup(session.stop)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import dlt
 
-from dlthub_project import current
+from dlthub_project import current, switched_profile
 from dlthub_project.runner import PipelineRunner
+from dlthub_project.sandbox import Sandbox, isolated
 from pytest_dlthub.run import PipelineRun
 
 if TYPE_CHECKING:
@@ -22,6 +24,14 @@ if TYPE_CHECKING:
 class DltProject:
     """The project under test: its runs, and everything that `dlthub_project.current` gives."""
 
+    def __init__(self, sandbox: Sandbox | None = None) -> None:
+        """Make the project; fixtures give one.
+
+        Args:
+            sandbox: A sandbox of its own; None for the one that is active.
+        """
+        self._sandbox = sandbox
+
     def run(
         self,
         pipeline: str,
@@ -29,57 +39,82 @@ class DltProject:
         data: Any = None,
         limit: int | None = None,
         resources: Sequence[str] | None = None,
+        destination: str | None = None,
+        dataset_name: str | None = None,
         **run_arguments: Any,
     ) -> PipelineRun:
-        """Run a pipeline of `dlt.yml` into this test's temporary DuckDB.
+        """Run a pipeline of `dlt.yml` into a temporary DuckDB.
 
         Args:
             pipeline: Its name.
             data: What to load instead of its sources.
             limit: The number of pages that each resource yields at most.
             resources: The resources to load; None for all.
+            destination: A destination to use instead of the declared one.
+            dataset_name: A dataset to use instead of the declared one.
             **run_arguments: Further arguments of `dlt.Pipeline.run`.
         """
-        live = self.pipeline(pipeline)
-        info = self.runner.run(live, data=data, limit=limit, resources=resources, **run_arguments)
-        return PipelineRun(live, info)
+        with self._entered():
+            live = current.entities().get_pipeline(
+                pipeline, destination=destination, dataset_name=dataset_name
+            )
+            info = current.runner().run(
+                live, data=data, limit=limit, resources=resources, **run_arguments
+            )
+            return PipelineRun(live, info)
 
     @property
     def config(self) -> Project:
         """The project: its settings and its merged manifest."""
-        return current.config()
+        return self.context.project
 
     @property
     def context(self) -> ProjectRunContext:
         """The run context of the project."""
-        return current.context()
+        with self._entered():
+            return current.context()
 
     @property
     def entities(self) -> EntityFactory:
         """The factory of the project's entities."""
-        return current.entities()
+        with self._entered():
+            return current.entities()
 
     @property
     def catalog(self) -> Catalog:
         """The catalog of the project's datasets."""
-        return current.catalog()
+        with self._entered():
+            return current.catalog()
 
     @property
     def runner(self) -> PipelineManager:
         """The runner of the project's pipelines."""
-        return current.runner()
+        with self._entered():
+            return current.runner()
 
     def dataset(self, name: str) -> WritableDataset:
         """Return a dataset that was loaded in this test."""
-        return self.catalog.dataset(name)
+        with self._entered():
+            return current.catalog().dataset(name)
 
     def pipeline(self, name: str) -> dlt.Pipeline:
         """Return a pipeline without running it."""
-        return self.entities.get_pipeline(name)
+        with self._entered():
+            return current.entities().get_pipeline(name)
 
     def source(self, name: str) -> ProjectSourceFactory:
         """Return the factory of a source; call it for the source."""
-        return self.entities.get_source(name)
+        with self._entered():
+            return current.entities().get_source(name)
+
+    @contextmanager
+    def profile(self, name: str) -> Iterator[ProjectRunContext]:
+        """Switch to another profile for a while; its data stay in the sandbox."""
+        with switched_profile(name) as context:
+            yield context
+
+    def _entered(self) -> AbstractContextManager[Any]:
+        return isolated(self._sandbox) if self._sandbox else nullcontext()
 
 
 class DltRun:

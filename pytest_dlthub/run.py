@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from dlthub_project.runner import row_counts
+from dlthub_project.sandbox import observe_runs, sent_to
 from pytest_dlthub.assertions import table_rows
 
 if TYPE_CHECKING:
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
 
 class PipelineRun:
     """One finished run of a pipeline, and the dataset that it loaded.
+
+    Counts, load info and trace are those of this run; dataset, rows, tables and schema are as they
+    are when they are asked for, after later runs too.
 
     Attributes:
         pipeline: The pipeline.
@@ -55,5 +61,56 @@ class PipelineRun:
         """
         return table_rows(self.dataset.table(table))
 
+    @property
+    def sent(self) -> dict[str, list[Any]]:
+        """What a custom destination function was to be given in this test, by table.
+
+        Items as the function would be given them; nothing is sent. Empty for other destinations.
+        """
+        return sent_to(self.pipeline.destination)
+
     def __repr__(self) -> str:
         return f"<PipelineRun {self.pipeline.pipeline_name}: {self.row_counts}>"
+
+
+class DltRuns(Sequence[PipelineRun]):
+    """The pipeline runs of a test, in order; those that failed are not among them."""
+
+    def __init__(self) -> None:
+        self._runs: list[PipelineRun] = []
+
+    @classmethod
+    @contextmanager
+    def observed(cls) -> Iterator[DltRuns]:
+        """Collect the runs of this process in a block."""
+        runs = cls()
+        with observe_runs(lambda pipeline, info: runs._runs.append(PipelineRun(pipeline, info))):
+            yield runs
+
+    @property
+    def last(self) -> PipelineRun:
+        """The last run.
+
+        Raises:
+            AssertionError: No pipeline was run in this test.
+        """
+        if not self._runs:
+            raise AssertionError("no pipeline was run in this test")
+        return self._runs[-1]
+
+    def of(self, pipeline_name: str) -> list[PipelineRun]:
+        """Return the runs of one pipeline."""
+        return [run for run in self._runs if run.pipeline.pipeline_name == pipeline_name]
+
+    @overload
+    def __getitem__(self, index: int) -> PipelineRun: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[PipelineRun]: ...
+    def __getitem__(self, index: int | slice) -> PipelineRun | list[PipelineRun]:
+        return self._runs[index]
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __repr__(self) -> str:
+        return f"<DltRuns {self._runs}>"

@@ -14,7 +14,7 @@ MODULES = sorted(
     for package in ("dlthub_project", "pytest_dlthub")
     for path in (ROOT / package).rglob("*.py")
 )
-INTERNALS = ROOT / "dlthub_project" / "dlt_internals.py"
+INTERNALS = ROOT / "dlthub_project" / "dlt_internals"
 
 # what dlt does not document for others to build on
 NON_PUBLIC = (
@@ -42,7 +42,7 @@ def imported_at_run_time(tree: ast.Module) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_only_dlt_internals_imports_what_dlt_does_not_document(path: Path) -> None:
-    if path == INTERNALS:
+    if INTERNALS in path.parents:
         return
     imported = imported_at_run_time(ast.parse(path.read_text(encoding="utf-8")))
 

@@ -14,6 +14,7 @@ from dlthub_project.catalog.dataset import WritableDataset
 from dlthub_project.catalog.schemas import stored_schemas
 from dlthub_project.entities import DatasetLocation, EntityFactory
 from dlthub_project.errors import DatasetNotLoaded, ProjectError
+from dlthub_project.sandbox import active_sandbox
 
 if TYPE_CHECKING:
     from dlt.common.schema import Schema
@@ -49,8 +50,9 @@ def open_dataset(entities: EntityFactory, where: DatasetLocation) -> WritableDat
 def _not_loaded(entities: EntityFactory, where: DatasetLocation) -> DatasetNotLoaded:
     project = entities.project
     profile = project.current_profile
-    option = "" if profile == project.default_profile else f" --profile {profile}"
-    commands = [f"`dlt pipeline {name} run{option}`" for name in _loaders(entities, where)]
+    # in a test, what the command line loads is not seen
+    command = 'dlt_project.run("{}")' if active_sandbox() else "dlt pipeline {} run --profile {}"
+    commands = [f"`{command.format(name, profile)}`" for name in _loaders(entities, where)]
     return DatasetNotLoaded(
         f"Dataset `{where.dataset_name}` does not exist on destination "
         f"`{where.destination_name}` yet (profile {profile}).",

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from dlthub_project.errors import ProjectError
 
 
 def print_row_counts(title: str, counts: Mapping[str, int]) -> None:
@@ -28,3 +35,21 @@ def print_facts(facts: Mapping[str, str]) -> None:
     width = max(len(name) for name in facts)
     for name, value in facts.items():
         print(f"{name:<{width}}  {value}")
+
+
+@contextmanager
+def users_traceback(project_dir: str) -> Iterator[None]:
+    """Print the traceback of an error in the project's own code, from its first line there.
+
+    dlt's program prints the message of an error alone.
+    """
+    try:
+        yield
+    except (ProjectError, PipelineStepFailed):
+        raise
+    except Exception as error:
+        shown = traceback.TracebackException.from_exception(error)
+        own = [i for i, f in enumerate(shown.stack) if f.filename.startswith(project_dir)]
+        del shown.stack[: own[0] if own else len(shown.stack)]
+        sys.stderr.write("".join(shown.format()))
+        raise

@@ -7,7 +7,7 @@ from typing import Literal
 
 from dlthub_project import current
 from dlthub_project.cli.arguments import activate, add_project_arguments, at_least_one, names
-from dlthub_project.cli.output import print_row_counts
+from dlthub_project.cli.output import print_row_counts, users_traceback
 from dlthub_project.errors import EntityNotFound, known_names
 from dlthub_project.runner import row_counts
 
@@ -40,7 +40,8 @@ class PipelineRunCommand:
             known = known_names("", manager.entities.list_pipelines())
             raise EntityNotFound(f"Name the pipeline: dlt pipeline NAME run. {known}")
         pipeline = manager.entities.get_pipeline(args.pipeline_name)
-        manager.run(pipeline, limit=args.limit, resources=args.resources)
+        with users_traceback(manager.entities.project.project_dir):
+            manager.run(pipeline, limit=args.limit, resources=args.resources)
         where = f"{pipeline.dataset_name}@{pipeline.destination.destination_name}"
         print_row_counts(
             f"{pipeline.pipeline_name} -> {where} (profile {profile})", row_counts(pipeline)

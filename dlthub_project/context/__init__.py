@@ -7,18 +7,17 @@ from dlthub_project.context.activation import (
     switched_profile,
 )
 from dlthub_project.context.discovery import find_project_dir
-from dlthub_project.context.opening import open_run_context
+from dlthub_project.context.opening import open_project
 from dlthub_project.context.project import Project
-from dlthub_project.context.run_context import Folders, ProjectRunContext
+from dlthub_project.context.run_context import ProjectRunContext
 
 __all__ = [
-    "Folders",
     "Project",
     "ProjectRunContext",
     "active_context",
     "ensure_project",
     "find_project_dir",
-    "open_run_context",
+    "open_project",
     "switch_profile",
     "switched_profile",
 ]

@@ -9,10 +9,12 @@ from dlthub_project import dlt_internals
 from dlthub_project.context.discovery import find_project_dir, where_it_was_looked_for
 from dlthub_project.context.run_context import ProjectRunContext
 from dlthub_project.errors import ProjectRunContextNotAvailable
+from dlthub_project.hub.finder import is_dlthub_installed
 
 _HOW_TO_MAKE_ONE = (
     "Put an empty file dlt.yml into the root folder of your project, or name the folder: "
-    "`ensure_project(run_dir=...)`, or the environment variable DLT_PROJECT_DIR."
+    "`--project DIR` at the command line, `ensure_project(run_dir=...)` in code, or the "
+    "environment variable DLT_PROJECT_DIR."
 )
 
 
@@ -36,6 +38,11 @@ def active_context() -> ProjectRunContext:
 
 def not_found(run_dir: str | None) -> ProjectRunContextNotAvailable:
     """Return the error for a folder without a project."""
+    if is_dlthub_installed():
+        return ProjectRunContextNotAvailable(
+            "The package dlthub is installed, and projects are left to it.",
+            "Use its own interface, or uninstall one of the two packages.",
+        )
     where = where_it_was_looked_for(run_dir)
     return ProjectRunContextNotAvailable(f"No dltHub Project: {where}.", _HOW_TO_MAKE_ONE)
 
@@ -83,8 +90,9 @@ def _activate(run_dir: str | None, profile: str | None) -> ProjectRunContext:
         context = dlt_internals.plug_new_run_context(
             run_dir, profile, required=ProjectRunContext.__name__
         )
+        if not isinstance(context, ProjectRunContext):
+            raise not_found(run_dir)
     except BaseException:
         dlt_internals.restore_run_context(earlier)
         raise
-    assert isinstance(context, ProjectRunContext)
     return context

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -27,43 +25,18 @@ if TYPE_CHECKING:
 _CODE_PACKAGES = ("sources", "destinations", "transformations")
 
 
-@dataclass(frozen=True)
-class Folders:
-    """Folders to use instead of the project's own; a test's sandbox gives them.
-
-    Attributes:
-        global_dir: Instead of `~/.dlt` or `/var/dlt`.
-        data_dir: Instead of the project's `data_dir`.
-        local_dir: Instead of the project's `local_dir`.
-    """
-
-    global_dir: str
-    data_dir: str
-    local_dir: str
-
-
 class ProjectRunContext(ProfilesRunContext):
     """A dlt run context with a project's folders, profile and values."""
 
-    def __init__(
-        self,
-        run_dir: str,
-        project: Project,
-        folders: Folders | None = None,
-        first_providers: Sequence[ConfigProvider] = (),
-    ) -> None:
+    def __init__(self, run_dir: str, project: Project) -> None:
         """Make the context of `project`; use `ensure_project` to activate one.
 
         Args:
             run_dir: The folder of the project's `dlt.yml`.
             project: The project under the profile to activate.
-            folders: Folders to use instead of the project's own.
-            first_providers: Configuration providers above all others.
         """
         self._run_dir = run_dir
         self._project = project
-        self._folders = folders
-        self._first_providers = tuple(first_providers)
         self._runtime_config: RuntimeConfiguration | None = None
         self._is_on_path = False
 
@@ -86,19 +59,15 @@ class ProjectRunContext(ProfilesRunContext):
 
     @property
     def global_dir(self) -> str:
-        return self._folders.global_dir if self._folders else dlt_internals.global_dir()
+        return dlt_internals.global_dir()
 
     @property
     def data_dir(self) -> str:
-        if self._folders:
-            return self._folders.data_dir
-        return os.environ.get("DLT_DATA_DIR", self._project.data_dir)
+        return self._project.data_dir
 
     @property
     def local_dir(self) -> str:
-        if self._folders:
-            return self._folders.local_dir
-        return os.environ.get("DLT_LOCAL_DIR", self._project.local_dir)
+        return self._project.local_dir
 
     @property
     def uri(self) -> str:
@@ -161,8 +130,8 @@ class ProjectRunContext(ProfilesRunContext):
         secrets, config = dlt_internals.toml_providers(
             self.settings_dir, self.profile, self.global_dir
         )
-        providers = (*self._first_providers, EnvironProvider(), secrets, config)
-        return ProvidersWithLowest([*providers, ManifestProvider(self._project.manifest)])
+        lowest = ManifestProvider(self._project.manifest)
+        return ProvidersWithLowest([EnvironProvider(), secrets, config, lowest])
 
     def initialize_runtime(self, runtime_config: RuntimeConfiguration | None = None) -> None:
         self._runtime_config = dlt_internals.initialize_runtime(self.name, runtime_config)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dlt
 
 from dlthub_project import dlt_internals
-from dlthub_project.context import Project
+from dlthub_project.context import Project, active_context
 from dlthub_project.entities.destinations import find_destination
 from dlthub_project.entities.sources import (
     ProjectSourceFactory,
@@ -22,6 +22,7 @@ from dlthub_project.errors import (
     DestinationNotAllowed,
     EntityNotFound,
     ManifestError,
+    ProjectError,
     known_names,
 )
 
@@ -118,6 +119,7 @@ class EntityFactory:
             EntityReferenceError: Its type leads to no code.
             ManifestError: Its type is an environment variable that is not set.
         """
+        self._check_is_active()
         self._entry("destinations", name, "type: duckdb", asked_by)
         configured = dlt_internals.configured_value("destination_type", str, "destination", name)
         factory = find_destination(
@@ -167,6 +169,7 @@ class EntityFactory:
         if staging := arguments.get("staging"):
             arguments["staging"] = self.get_destination(staging, asked_by=asked_by)
         pipeline: dlt.Pipeline = dlt.pipeline(pipeline_name=name, **arguments)
+        dlt_internals.use_local_dir(pipeline, self.project.local_dir)
         return pipeline
 
     def get_pipeline_sources(self, name: str) -> list[ProjectSourceFactory]:
@@ -253,6 +256,11 @@ class EntityFactory:
                 f"Add `{destination}` to datasets.{name}.destination, or use an allowed one.",
             )
         chosen = destination or (allowed[0] if allowed else self._destination_by_pipeline(name))
+        if chosen is None and asked_by:
+            raise EntityNotFound(
+                f"{self._file}: {asked_by} names no destination, and its dataset `{name}` neither.",
+                "Give it one: `destination: <a destination>` in its entry.",
+            )
         if chosen is None:
             raise EntityNotFound(
                 f"{self._place('datasets', name)}: nobody says on which destination dataset "
@@ -260,6 +268,19 @@ class EntityFactory:
                 _how_to_declare_dataset(name, None),
             )
         return DatasetLocation(name, chosen, entry.get("contract"))
+
+    def _check_is_active(self) -> None:
+        """Make sure that dlt's configuration is that of this project under this profile.
+
+        Raises:
+            ProjectError: Another project or profile was activated since.
+        """
+        active = active_context().project
+        if active is not self.project:
+            raise ProjectError(
+                f"These entities are of {self.project!r}, and {active!r} is active now.",
+                "Ask for entities(), catalog() or runner() again after switching.",
+            )
 
     def _declared_pipeline(self, name: str) -> Mapping[str, Any]:
         declared = self.project.manifest.section("pipelines")
@@ -273,6 +294,7 @@ class EntityFactory:
         return entry
 
     def _pipeline_value(self, pipeline: str, key: str) -> Any:
+        self._check_is_active()
         # looked up and given to dlt.pipeline(), not left for it to look up: it would take
         # DATASET_NAME of the environment before what the manifest declares
         return dlt_internals.configured_value(

@@ -9,7 +9,7 @@ from dlthub_project import dlt_internals
 from dlthub_project.entities import EntityFactory
 from dlthub_project.errors import EntityNotFound
 from dlthub_project.runner.run import PipelineRunner
-from dlthub_project.runner.selection import extractables, select_resources
+from dlthub_project.runner.selection import extractables, limit_pages, select_resources
 
 if TYPE_CHECKING:
     import dlt
@@ -68,9 +68,7 @@ class PipelineManager:
         if resources is not None:
             loaded = select_resources(extractables(loaded, "resources"), resources)
         if limit is not None:
-            loaded = extractables(loaded, "limit")
-            for item in loaded:
-                item.add_limit(limit)
+            loaded = limit_pages(extractables(loaded, "limit"), limit)
         contract = self.entities.contract_of(dlt_internals.requested_dataset_name(pipeline))
         if contract is not None:
             run_arguments.setdefault("schema_contract", contract)

@@ -47,5 +47,18 @@ def select_resources(
     return selected
 
 
+def limit_pages(
+    data: Sequence[DltSource | DltResource], pages: int
+) -> list[DltSource | DltResource]:
+    """Return copies that yield at most `pages` pages of each resource."""
+    limited: list[DltSource | DltResource] = []
+    for item in data:
+        if isinstance(item, DltSource):
+            limited.append(item.with_resources(*item.selected_resources).add_limit(pages))
+        else:
+            limited.append(item.with_name(str(item.name)).add_limit(pages))
+    return limited
+
+
 def _names(item: DltSource | DltResource) -> list[str]:
     return list(item.resources) if isinstance(item, DltSource) else [str(item.name)]

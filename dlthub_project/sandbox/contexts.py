@@ -1,24 +1,39 @@
-"""The run contexts of a sandbox, with its folders and replaced destinations."""
+"""The run contexts of a sandbox: of a project, a workspace, and plain dlt code.
+
+They have the names of those that they stand for: dlt compares them.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dlt.common.configuration.providers.provider import ConfigProvider
+from dlt.common.configuration.specs.pluggable_run_context import RunContextBase
 
-from dlthub_project.context import Folders, ProjectRunContext, find_project_dir, open_run_context
-from dlthub_project.dlt_internals import PlainRunContext
+from dlthub_project import context, dlt_internals
+from dlthub_project.context import Project, find_project_dir, open_project
+from dlthub_project.hub.finder import is_dlthub_installed
+from dlthub_project.manifest import FILE_NAME
+from dlthub_project.sandbox import patches
+from dlthub_project.sandbox.configured import configured_in_manifest, configured_in_toml
 from dlthub_project.sandbox.destinations import TemporaryDestinations
+from dlthub_project.sandbox.overrides import OverridesProvider
 from dlthub_project.sandbox.settings import Sandbox
 
+if TYPE_CHECKING:
+    from dlt.common.configuration.specs import RuntimeConfiguration
 
-class SandboxRunContext(PlainRunContext):
-    """dlt's plain run context, writing to a sandbox only."""
 
-    def __init__(self, run_dir: str | None, sandbox: Sandbox) -> None:
-        super().__init__(run_dir)
-        self._sandbox = sandbox
+# mixed in before a context that implements what is called through super()
+# mypy: disable-error-code="safe-super"
+class _InSandbox(RunContextBase):
+    """The folders of a sandbox, and its providers above those of the context."""
+
+    _sandbox: Sandbox
 
     @property
     def global_dir(self) -> str:
@@ -34,34 +49,86 @@ class SandboxRunContext(PlainRunContext):
 
     def initial_providers(self) -> list[ConfigProvider]:
         providers = super().initial_providers()
-        return [TemporaryDestinations(self._sandbox.local_dir), *providers]
+        temporary = TemporaryDestinations(self._sandbox, self._configured_for_tests())
+        providers[:0] = [OverridesProvider(self._sandbox), temporary]
+        return providers
+
+    def initialize_runtime(self, runtime_config: RuntimeConfiguration | None = None) -> None:
+        super().initialize_runtime(runtime_config)  # type: ignore[arg-type]  # None is dlt's default
+        # dlt cuts its logger off from its parents whenever it sets it up: caplog would see nothing
+        logging.getLogger(self.name).propagate = True
 
     def plug(self) -> None:
+        super().plug()
         os.makedirs(self.local_dir, exist_ok=True)
+
+    def _configured_for_tests(self) -> Iterable[str]:
+        return ()
+
+
+class RunContext(_InSandbox, dlt_internals.PlainRunContext):
+    """dlt's plain run context."""
+
+    def __init__(self, run_dir: str | None, sandbox: Sandbox) -> None:
+        super().__init__(run_dir)
+        self._sandbox = sandbox
+
+
+class WorkspaceRunContext(_InSandbox, dlt_internals.WorkspaceRunContext):
+    """The run context of a workspace."""
+
+    def __init__(self, name: str, run_dir: str, profile: str, sandbox: Sandbox) -> None:
+        super().__init__(name, run_dir, profile)
+        self._sandbox = sandbox
+
+    def _configured_for_tests(self) -> Iterable[str]:
+        return configured_in_toml(Path(self.settings_dir), self.profile)
+
+
+class ProjectRunContext(_InSandbox, context.ProjectRunContext):
+    """The run context of a project."""
+
+    def __init__(self, run_dir: str, project: Project, sandbox: Sandbox) -> None:
+        super().__init__(run_dir, project)
+        self._sandbox = sandbox
+
+    def _configured_for_tests(self) -> Iterable[str]:
+        in_toml = configured_in_toml(Path(self.settings_dir), self.profile)
+        return {*configured_in_manifest(self.project.manifest), *in_toml}
 
 
 def open_sandboxed(
     sandbox: Sandbox, run_dir: str | None, profile: str | None
-) -> ProjectRunContext | SandboxRunContext:
-    """Return the context of the project that a look-up in `sandbox` meets, or a plain one.
+) -> RunContextBase | None:
+    """Return the context of the project or workspace that a look-up meets, or a plain one.
+
+    None where the package dlthub is installed, which projects are left to.
 
     Args:
         sandbox: Where everything is written to.
         run_dir: A folder that was asked for, or None.
         profile: A profile that was asked for, or None.
     """
-    folder = _project_dir(sandbox, run_dir)
-    if folder is None:
-        return SandboxRunContext(run_dir, sandbox)
-    folders = Folders(sandbox.global_dir, sandbox.data_dir, sandbox.local_dir)
-    temporary = TemporaryDestinations(sandbox.local_dir)
-    return open_run_context(folder, profile, folders, [temporary])
+    patches.install()
+    folder = _folder(sandbox, run_dir)
+    if (folder / FILE_NAME).is_file():
+        if is_dlthub_installed():
+            return None
+        folders = {"data_dir": sandbox.data_dir, "local_dir": sandbox.local_dir}
+        return ProjectRunContext(str(folder), open_project(folder, profile, folders), sandbox)
+    if workspace := dlt_internals.find_workspace(folder, profile):
+        return WorkspaceRunContext(workspace.name, workspace.run_dir, workspace.profile, sandbox)
+    return RunContext(run_dir, sandbox)
 
 
-def _project_dir(sandbox: Sandbox, run_dir: str | None) -> Path | None:
-    tested = Path(sandbox.project) if sandbox.project else None
-    if run_dir:
-        return find_project_dir(run_dir)
-    if tested and os.getcwd() == sandbox.working_dir:
-        return tested
-    return find_project_dir() or tested
+def _folder(sandbox: Sandbox, run_dir: str | None) -> Path:
+    """Return the folder that dlt code belongs to: of a project, a workspace, or just where it is.
+
+    Code that has changed into another folder belongs there, if that is a project.
+    """
+    here = Path(os.path.abspath(run_dir or "."))
+    found = find_project_dir(run_dir)
+    if run_dir or sandbox.project is None:
+        return found or here
+    moved = os.getcwd() != sandbox.working_dir
+    return found if found and moved else Path(sandbox.project)

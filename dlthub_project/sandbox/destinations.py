@@ -1,27 +1,58 @@
-"""Declared and named destinations as DuckDB files in the sandbox."""
+"""What a destination is in a sandbox: answered before any other configuration."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
-import dlt
 from dlt.common.configuration.providers.provider import ConfigProvider, get_key_name
 
+from dlthub_project import dlt_internals
+from dlthub_project.errors import ManifestError
+from dlthub_project.sandbox.settings import Sandbox
+
 _TYPE = "destination_type"
-_LOCAL_TYPE = "duckdb"
+# what says where a destination is; set in a test profile's own section, it is meant for tests
+PLACE_KEYS = ("type", _TYPE, "credentials", "bucket_url")
+
+
+def temporary_settings(sandbox: Sandbox, name: str, declared_type: str) -> dict[str, Any]:
+    """Return the configuration of a destination that is replaced by files in the sandbox.
+
+    Args:
+        sandbox: Where the files go.
+        name: The destination.
+        declared_type: Its type in production; one that keeps files keeps its type.
+    """
+    kept = declared_type if declared_type in ("duckdb", "filesystem", "dummy") else "duckdb"
+    local_type = sandbox.every_type or kept
+    if local_type == "duckdb":
+        # DuckDB confuses a database and a schema of one name; no dataset name has a hyphen
+        file = os.path.join(sandbox.local_dir, f"{name}-test.duckdb")
+        return {_TYPE: local_type, "credentials": file}
+    if local_type == "filesystem":
+        return {_TYPE: local_type, "bucket_url": os.path.join(sandbox.local_dir, name)}
+    return {**sandbox.destinations.get(local_type, {}), _TYPE: local_type}
 
 
 class TemporaryDestinations(ConfigProvider):
     """Answers before any other provider where a destination is, and what it is.
 
-    A destination of another type than DuckDB becomes one, under its own name; each has a file
-    of its own in the sandbox, and no credentials that are set elsewhere are read.
+    Each destination has files of its own in the sandbox, under its own name, and no credentials
+    that are set elsewhere are read. Destinations that tests configure are left to the
+    configuration.
     """
 
-    def __init__(self, local_dir: str) -> None:
-        self._local_dir = local_dir
-        self._asking = False
+    def __init__(self, sandbox: Sandbox, configured_for_tests: Iterable[str] = ()) -> None:
+        """Make the provider.
+
+        Args:
+            sandbox: Where the files go, and what the session says about destinations.
+            configured_for_tests: Destinations that the test profile itself configures.
+        """
+        self._sandbox = sandbox
+        self._configured_for_tests = frozenset(configured_for_tests)
 
     @property
     def name(self) -> str:
@@ -41,21 +72,32 @@ class TemporaryDestinations(ConfigProvider):
         full_key = get_key_name(key, ".", *((pipeline_name,) if pipeline_name else ()), *sections)
         if len(sections) != 2 or sections[0] != "destination":
             return None, full_key
-        destination_name = sections[1]
-        if key == "credentials":
-            # DuckDB confuses a database and a schema of one name; no dataset name has a hyphen
-            return os.path.join(self._local_dir, f"{destination_name}-test.duckdb"), full_key
-        if key == _TYPE and not self._is_local(destination_name):
-            return _LOCAL_TYPE, full_key
-        return None, full_key
+        return self.settings_of(sections[1]).get(key), full_key
 
-    def _is_local(self, destination_name: str) -> bool:
+    def settings_of(self, destination: str, type_in_code: str | None = None) -> dict[str, Any]:
+        """Return what `destination` is here; empty when the configuration decides.
+
+        Args:
+            destination: Its name.
+            type_in_code: The type of an object that code made; None to ask the configuration.
+        """
+        if destination in self._sandbox.destinations:
+            return dict(self._sandbox.destinations[destination])
+        if destination in (*self._sandbox.allowed, *self._configured_for_tests):
+            return {}
+        declared_type = type_in_code or self._declared_type(destination)
+        return temporary_settings(self._sandbox, destination, declared_type)
+
+    def _declared_type(self, destination: str) -> str:
         """Ask the other providers for the type; without an answer the name is the type."""
-        if self._asking:
-            return True
-        self._asking = True
-        try:
-            declared = dlt.config.get(f"destination.{destination_name}.{_TYPE}", str)
-        finally:
-            self._asking = False
-        return str(declared or destination_name).rsplit(".", 1)[-1] == _LOCAL_TYPE
+        for provider in dlt_internals.providers():
+            if provider is self:
+                continue
+            try:
+                declared, _ = provider.get_value(_TYPE, str, "", "destination", destination)
+            except ManifestError:
+                # it uses a variable of production
+                return ""
+            if declared:
+                return str(declared).rsplit(".", 1)[-1]
+        return destination

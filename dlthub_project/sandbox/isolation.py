@@ -9,37 +9,51 @@ from contextlib import contextmanager
 
 from dlthub_project.sandbox.settings import ENVIRONMENT_VARIABLE, Sandbox
 
+# A mocked HTTP 500 otherwise costs a test 15 s of retries. Telemetry starts with the first look at
+# the configuration.
+_SETTINGS = {"RUNTIME__REQUEST_MAX_ATTEMPTS": "1", "RUNTIME__DLTHUB_TELEMETRY": "false"}
+
 
 @contextmanager
 def isolated(sandbox: Sandbox) -> Iterator[Sandbox]:
     """Run a block in `sandbox`: with folders of its own and no pipeline active.
 
-    Afterwards environment, working directory, run context, its providers and the active pipeline
-    are what they were before. While dlt is not imported this costs next to nothing.
+    Afterwards environment, working directory, run context with its providers, active pipeline,
+    registries of sources and destinations and dlt's logger are what they were before, and datasets
+    that the block made at an allowed remote destination are gone. While dlt is not imported this
+    costs next to nothing.
     """
     environment = dict(os.environ)
     working_dir = os.getcwd()
     suspended = None
-    if _is_dlt_imported():
+    if _is_imported("dlt.common.configuration.container"):
         from dlthub_project import dlt_internals
 
         suspended = dlt_internals.suspend_contexts()
+    os.environ.update({name: os.environ.get(name, value) for name, value in _SETTINGS.items()})
     os.environ[ENVIRONMENT_VARIABLE] = sandbox.to_environment()
     try:
         yield sandbox
     finally:
-        _restore_environment(environment)
-        os.chdir(working_dir)
-        if _is_dlt_imported():
-            from dlthub_project import dlt_internals
+        try:
+            if _is_imported("dlthub_project.sandbox.patches"):
+                from dlthub_project.sandbox import overrides, remote_data
 
-            nothing = dlt_internals.SuspendedContexts(None, None)
-            dlt_internals.resume_contexts(suspended or nothing)
+                overrides.forget(sandbox)
+                remote_data.drop()
+        finally:
+            _restore_environment(environment)
+            os.chdir(working_dir)
+            if _is_imported("dlt.common.configuration.container"):
+                from dlthub_project import dlt_internals
+
+                nothing = dlt_internals.SuspendedContexts(None, None, None)
+                dlt_internals.resume_contexts(suspended or nothing)
 
 
-def _is_dlt_imported() -> bool:
+def _is_imported(module: str) -> bool:
     # the package alone says too little: its import may have failed half way
-    return "dlt.common.configuration.container" in sys.modules
+    return module in sys.modules
 
 
 def _restore_environment(environment: dict[str, str]) -> None:

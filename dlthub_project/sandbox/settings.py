@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from typing import Any
 
 ENVIRONMENT_VARIABLE = "DLTHUB_PROJECT_SANDBOX"
 
@@ -16,22 +18,34 @@ class Sandbox:
 
     Attributes:
         folder: The root of the data, pipeline and global folders; made on first use.
-        project: The folder of the `dlt.yml` that tests run against; None for plain dlt code.
+        project: The folder of the `dlt.yml` or workspace that tests run against; None for plain
+            dlt code.
         working_dir: Where the session was started: as long as it stays the working directory,
             `project` is the project. Code that changes into another project gets that one.
+        local_roots: Further folders whose files are local, such as those of `tmp_path`.
+        allowed: The names of remote destinations that may be reached.
+        destinations: What named destinations are here, in place of a temporary DuckDB: their
+            configuration by name, with the type as `destination_type`.
+        every_type: The type that all other replaced destinations have here; None for DuckDB.
     """
 
     folder: str
     project: str | None
     working_dir: str
+    local_roots: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+    destinations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    every_type: str | None = None
 
     def to_environment(self) -> str:
         """Return the value of the environment variable that switches this sandbox on."""
         return json.dumps(asdict(self))
 
-    def in_folder(self, folder: Path) -> Sandbox:
-        """Return a sandbox for the same project in another folder."""
-        return Sandbox(str(folder), self.project, self.working_dir)
+    def is_local_path(self, path: str) -> bool:
+        """Tell whether a file lies in the sandbox, or in another folder that counts as local."""
+        real = os.path.realpath(path)
+        roots = (os.path.realpath(root) for root in (self.folder, *self.local_roots))
+        return any(real == root or real.startswith(root + os.sep) for root in roots)
 
     @property
     def global_dir(self) -> str:
@@ -52,4 +66,13 @@ class Sandbox:
 def active_sandbox() -> Sandbox | None:
     """Return the sandbox that this process runs in, or None."""
     value = os.environ.get(ENVIRONMENT_VARIABLE)
-    return Sandbox(**json.loads(value)) if value else None
+    return _from_environment(value) if value else None
+
+
+# asked on every use of a destination, and in one test always the same
+@lru_cache(maxsize=8)
+def _from_environment(value: str) -> Sandbox:
+    fields = json.loads(value)
+    for name in ("local_roots", "allowed"):
+        fields[name] = tuple(fields.get(name, ()))
+    return Sandbox(**fields)

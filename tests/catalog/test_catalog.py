@@ -130,7 +130,7 @@ def test_a_dataset_that_is_not_loaded_names_the_command_that_loads_it_and_makes_
 
     assert "Dataset `shop_data` does not exist on destination `warehouse` yet" in message
     assert "(profile dev)" in message
-    assert "`dlt pipeline load_orders run` or `dlt pipeline load_again run`" in message
+    assert "`dlt pipeline load_orders run --profile dev` or `dlt pipeline load_again" in message
     assert not list((root / "_data" / "dev" / "local").iterdir())
 
 

@@ -126,7 +126,8 @@ def test_an_error_says_where_a_project_was_looked_for_and_how_to_make_one(tmp_pa
     assert str(caught.value) == (
         f"No dltHub Project: there is no dlt.yml in {tmp_path} or in a folder above it.\n"
         "Put an empty file dlt.yml into the root folder of your project, or name the folder: "
-        "`ensure_project(run_dir=...)`, or the environment variable DLT_PROJECT_DIR."
+        "`--project DIR` at the command line, `ensure_project(run_dir=...)` in code, or the "
+        "environment variable DLT_PROJECT_DIR."
     )
 
 

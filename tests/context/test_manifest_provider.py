@@ -12,7 +12,7 @@ from dlt.common.configuration.exceptions import ConfigFieldMissingException
 from dlt.common.configuration.providers import CustomLoaderDocProvider
 
 from dlthub_project import ManifestError, current, dlt_internals, ensure_project
-from dlthub_project.context import Folders, open_run_context
+from dlthub_project.sandbox import Sandbox, isolated
 
 WriteProject = Callable[..., Path]
 
@@ -75,15 +75,14 @@ def test_the_environment_wins_over_toml_files(
 def test_the_global_folder_stands_between_the_project_and_the_manifest(
     write_project: WriteProject, tmp_path: Path
 ) -> None:
-    (tmp_path / "global").mkdir()
-    (tmp_path / "global" / "config.toml").write_text('api.url = "global"\napi.token = "global"\n')
     root = write_project(MANIFEST, {".dlt/config.toml": 'api.token = "project"\n'})
-    folders = Folders(str(tmp_path / "global"), str(tmp_path / "data"), str(tmp_path / "local"))
+    sandbox = Sandbox(str(tmp_path / "sandbox"), str(root), str(root))
+    Path(sandbox.global_dir).mkdir(parents=True)
+    Path(sandbox.global_dir, "config.toml").write_text('api.url = "global"\napi.token = "no"\n')
 
-    _, config = open_run_context(root, folders=folders).initial_providers()[1:3]
-
-    assert config.get_value("url", str, "", "api")[0] == "global"
-    assert config.get_value("token", str, "", "api")[0] == "project"
+    with isolated(sandbox):
+        assert dlt.config["api.url"] == "global"
+        assert dlt.config["api.token"] == "project"
 
 
 def test_a_provider_that_is_added_wins_over_the_manifest_and_no_more(

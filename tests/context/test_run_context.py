@@ -15,8 +15,9 @@ from dlt.common.configuration.specs.pluggable_run_context import ProfilesRunCont
 from dlt.common.runtime.run_context import switch_context
 
 from dlthub_project import ProjectRunContext, current, dlt_internals, ensure_project
-from dlthub_project.context import Folders, open_run_context
+from dlthub_project.context import open_project
 from dlthub_project.dlt_plugin import plug_run_context
+from dlthub_project.sandbox import Sandbox, isolated
 
 WriteProject = Callable[..., Path]
 RunPython = Callable[..., str]
@@ -105,17 +106,17 @@ def test_dlts_own_variables_for_folders_are_heard(
     assert context.local_dir == str(tmp_path / "files")
 
 
-def test_given_folders_win_over_all_others(
+def test_folders_of_a_sandbox_win_over_all_others(
     shop: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "other"))
-    folders = Folders(*(str(tmp_path / name) for name in ("global", "data", "files")))
 
-    context = open_run_context(shop, folders=folders)
+    with isolated(Sandbox(str(tmp_path / "sandbox"), str(shop), str(shop))) as sandbox:
+        context = current.context()
 
-    assert context.global_dir == folders.global_dir
-    assert context.data_dir == context.project.data_dir == folders.data_dir
-    assert context.local_dir == context.project.local_dir == folders.local_dir
+        assert context.global_dir == sandbox.global_dir
+        assert context.data_dir == context.project.data_dir == sandbox.data_dir
+        assert context.local_dir == context.project.local_dir == sandbox.local_dir
 
 
 def test_the_modules_of_the_project_are_importable(write_project: WriteProject) -> None:
@@ -271,7 +272,7 @@ def test_a_context_can_be_reloaded(shop: Path) -> None:
 
 
 def test_a_context_that_is_only_opened_is_not_active_and_makes_no_folder(shop: Path) -> None:
-    context = open_run_context(shop, "tests")
+    context = ProjectRunContext(str(shop), open_project(shop, "tests"))
 
     assert context.profile == "tests"
     assert not os.path.exists(context.data_dir)

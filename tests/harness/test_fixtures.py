@@ -36,7 +36,8 @@ def test_pipeline_of_the_project_runs_into_a_temporary_database(
             import dlthub_project
             import pytest
 
-            with pytest.raises(dlthub_project.DatasetNotLoaded, match="dlt pipeline load_orders"):
+            error = dlthub_project.DatasetNotLoaded
+            with pytest.raises(error, match="dlt_project.run..load_orders"):
                 dlt_project.dataset("shop_data")
             assert dlt_project.run("load_orders", data=[{"id": 7}], table_name="items").rows(
                 "items"
@@ -105,7 +106,8 @@ def test_plain_rows_and_sources_run_without_a_project(
 
     result.assert_outcomes(passed=3)
     left = {path.name for path in pytester.path.iterdir()} - {"stdout", "stderr", "__pycache__"}
-    assert left == {"test_it.py", "runpytest-0", "runpytest-current"}
+    assert left == {"test_it.py", "runpytest-0", "runpytest-0-dlt", "runpytest-current"}
+    assert not list((pytester.path / "runpytest-0-dlt").iterdir())
     assert not list(home.iterdir())
 
 
@@ -227,20 +229,16 @@ def test_a_broken_manifest_does_not_keep_pytest_from_telling(
     assert result.ret == 0
 
 
-def test_a_broken_manifest_is_the_error_of_the_tests_that_use_it(
-    shop: Path, run_tests: RunTests
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_broken_manifest_ends_the_session_with_its_own_error(
+    shop: Path, run_tests: RunTests, workers: str
 ) -> None:
     (shop / "dlt.yml").write_text("pipelines:\n  load: {sorce: x}\n")
 
-    result = run_tests(
-        """
-        def test_uses_it(dlt_project):
-            dlt_project.run("load")
-        """
-    )
+    result = run_tests("def test_it(): pass", "-n", workers)
 
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*dlt.yml:2:10: pipelines.load.sorce: unknown key.*`source`?*"])
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*dlt.yml:2:10: pipelines.load.sorce: unknown key.*`source`?*"])
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
 
 

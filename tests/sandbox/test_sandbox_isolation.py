@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import dlt
@@ -13,8 +14,7 @@ import pytest
 from dlt.common.pipeline import current_pipeline
 
 from dlthub_project.context import ProjectRunContext, ensure_project
-from dlthub_project.sandbox import ENVIRONMENT_VARIABLE, Sandbox, active_sandbox, isolated
-from dlthub_project.sandbox.contexts import SandboxRunContext
+from dlthub_project.sandbox import ENVIRONMENT_VARIABLE, Sandbox, active_sandbox, contexts, isolated
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def load_one_row() -> dlt.Pipeline:
 
 def test_no_sandbox_is_active_outside_of_one() -> None:
     assert active_sandbox() is None
-    assert not isinstance(dlt.current.run_context(), SandboxRunContext)
+    assert not isinstance(dlt.current.run_context(), contexts.RunContext)
 
 
 def test_everything_that_plain_code_writes_is_below_the_folder(
@@ -66,7 +66,7 @@ def test_context_providers_and_active_pipeline_come_back(sandbox: Sandbox, shop:
 def test_no_pipeline_is_active_at_first(sandbox: Sandbox, tmp_path: Path) -> None:
     with isolated(sandbox):
         load_one_row()
-        with isolated(sandbox.in_folder(tmp_path / "inner")):
+        with isolated(replace(sandbox, folder=str(tmp_path / "inner"))):
             assert current_pipeline() is None
         assert dlt.current.pipeline().pipeline_name == "one"
 

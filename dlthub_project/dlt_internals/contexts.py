@@ -1,0 +1,193 @@
+"""dlt's run context, its providers and the active pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlt._workspace._plugins import plug_workspace_context_impl
+from dlt._workspace._workspace_context import WorkspaceRunContext
+from dlt._workspace.providers import ProfileConfigTomlProvider, ProfileSecretsTomlProvider
+from dlt.common.configuration import plugins
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.providers.provider import ConfigProvider
+from dlt.common.configuration.resolve import resolve_configuration
+from dlt.common.configuration.specs import RuntimeConfiguration
+from dlt.common.configuration.specs.config_providers_context import ConfigProvidersContainer
+from dlt.common.configuration.specs.pluggable_run_context import (
+    PluggableRunContext,
+    RunContextBase,
+)
+from dlt.common.pipeline import PipelineContext
+from dlt.common.runtime import init as runtime_init
+from dlt.common.runtime.run_context import RunContext
+
+if TYPE_CHECKING:
+    pass
+
+
+PlainRunContext = RunContext
+"""The run context of dlt code outside of projects and workspaces."""
+
+
+def find_workspace(folder: Path, profile: str | None) -> WorkspaceRunContext | None:
+    """Return dlt's own run context of the workspace in `folder`, or None if it is none."""
+    context = plug_workspace_context_impl(str(folder), {"profile": profile})
+    return context if isinstance(context, WorkspaceRunContext) else None
+
+
+def active_run_context() -> RunContextBase:
+    """Return the active run context; dlt finds one on the first call."""
+    return Container()[PluggableRunContext].context
+
+
+@dataclass(frozen=True)
+class SavedRunContext:
+    """A run context with its providers, also those that were added by hand."""
+
+    context: RunContextBase
+    providers: ConfigProvidersContainer
+
+
+def save_run_context() -> SavedRunContext | None:
+    """Return what `restore_run_context` brings back; None while dlt has no context yet."""
+    # asking dlt for one would find and plug that of the working directory
+    if PluggableRunContext not in Container():
+        return None
+    pluggable = Container()[PluggableRunContext]
+    return SavedRunContext(pluggable.context, pluggable.providers)
+
+
+def restore_run_context(saved: SavedRunContext | None) -> None:
+    """Make `saved` the active context again; None leaves dlt without one.
+
+    `pop_context` does not serve here: it makes new providers and loses those added by hand.
+    """
+    if saved is None:
+        if (used := _take(PluggableRunContext)) is not None:
+            used.context.unplug()
+        return
+    pluggable = Container()[PluggableRunContext]
+    if pluggable.context is saved.context and pluggable.providers is saved.providers:
+        return
+    pluggable.context.unplug()
+    pluggable.context, pluggable.providers = saved.context, saved.providers
+    pluggable.initialize_runtime()
+    pluggable.context.plug()
+
+
+def plug_new_run_context(run_dir: str | None, profile: str | None, required: str) -> RunContextBase:
+    """Ask the plugins for a context of class `required`, then make it the active one.
+
+    dlt's own `switch_context` unplugs the old context before it asks for a new one, and looks in
+    the old one's folder when `run_dir` is None.
+    """
+    arguments = {"profile": profile, "_required": required}
+    hook = plugins.manager().hook
+    context: RunContextBase = hook.plug_run_context(run_dir=run_dir, runtime_kwargs=arguments)
+    if PluggableRunContext in Container():
+        Container()[PluggableRunContext].reload(context)
+    else:
+        Container()[PluggableRunContext] = PluggableRunContext(context)
+    return context
+
+
+@dataclass(frozen=True)
+class SuspendedContexts:
+    """What `suspend_contexts` took out of dlt's container."""
+
+    run_context: PluggableRunContext | None
+    pipeline_context: PipelineContext | None
+    registries: tuple[dict[str, Any], dict[str, Any]] | None
+
+
+def suspend_contexts() -> SuspendedContexts:
+    """Take run context and active pipeline away, so that the next use of dlt finds new ones.
+
+    Costs nothing when dlt is not used until `resume_contexts`. The registries of sources and
+    destinations stay, and are remembered.
+    """
+    sources, destinations = _registries()
+    registries = dict(sources), dict(destinations)
+    return SuspendedContexts(_take(PluggableRunContext), _take(PipelineContext), registries)
+
+
+def resume_contexts(suspended: SuspendedContexts) -> None:
+    """Put back what `suspend_contexts` took away, in place of whatever came since."""
+    _take(PipelineContext)
+    used = _take(PluggableRunContext)
+    if used is not None:
+        used.context.unplug()
+    for registry, before in zip(_registries(), suspended.registries or (), strict=False):
+        for reference in [r for r in registry if r not in before]:
+            del registry[reference]
+        registry.update(before)
+    if suspended.pipeline_context is not None:
+        _put(suspended.pipeline_context)
+    if suspended.run_context is not None:
+        _put(suspended.run_context)
+        if used is not None:
+            # logging and HTTP retries are global: they are the other context's until now
+            suspended.run_context.initialize_runtime()
+
+
+def _take(spec: type[Any]) -> Any:
+    contexts, lock = Container()._thread_context(spec)
+    with lock:
+        taken = contexts.pop(spec, None)
+        if taken is not None:
+            taken.in_container = False
+        return taken
+
+
+def _put(context: Any) -> None:
+    contexts, lock = Container()._thread_context(type(context))
+    with lock:
+        contexts[type(context)] = context
+        context.in_container = True
+
+
+def initialize_runtime(name: str, config: RuntimeConfiguration | None) -> RuntimeConfiguration:
+    """Set up dlt's logging, HTTP client and telemetry, and return the configuration of them."""
+    resolved = config or resolve_configuration(RuntimeConfiguration())
+    runtime_init.initialize_runtime(name, resolved)
+    return resolved
+
+
+def toml_providers(
+    settings_dir: str, profile: str, global_dir: str
+) -> tuple[ConfigProvider, ConfigProvider]:
+    """Return the providers of a profile's `secrets.toml` and `config.toml` files, in this order."""
+    return (
+        ProfileSecretsTomlProvider(settings_dir, profile, global_dir),
+        ProfileConfigTomlProvider(settings_dir, profile, global_dir),
+    )
+
+
+def _registries() -> tuple[dict[str, Any], dict[str, Any]]:
+    from dlt.common.destination.reference import DestinationReference
+    from dlt.extract.reference import SourceReference
+
+    return SourceReference.SOURCES, DestinationReference.DESTINATIONS
+
+
+def forget_references(package: str) -> None:
+    """Drop the sources and destinations of `package` from dlt's registries."""
+    for registry in _registries():
+        for reference in [r for r in registry if r.startswith(f"{package}.")]:
+            del registry[reference]
+
+
+@contextmanager
+def no_active_pipeline() -> Iterator[None]:
+    """Run a block without an active pipeline; the one that was active comes back."""
+    earlier = _take(PipelineContext)
+    try:
+        yield
+    finally:
+        _take(PipelineContext)
+        if earlier is not None:
+            _put(earlier)

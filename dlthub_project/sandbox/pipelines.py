@@ -1,0 +1,103 @@
+"""Pipelines in a sandbox: those made at import are reset for each test, and all runs are seen."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import dlt
+
+from dlthub_project import dlt_internals
+from dlthub_project.sandbox.settings import Sandbox
+
+USES = (
+    "activate",
+    "dataset",
+    "destination_client",
+    "extract",
+    "load",
+    "normalize",
+    "run",
+    "sql_client",
+    "sync_destination",
+)
+"""The methods through which a pipeline is used."""
+
+_FOLDER = "_dlthub_sandbox_folder"
+_MADE_AT_IMPORT = "_dlthub_made_at_import"
+
+Run = tuple[dlt.Pipeline, Any]
+_observers: list[Callable[[dlt.Pipeline, Any], None]] = []
+_running: list[dlt.Pipeline] = []
+
+
+def keep_files_in(sandbox: Sandbox, arguments: dict[str, Any]) -> None:
+    """Change the folders among a pipeline's arguments that it would write to elsewhere."""
+    if not sandbox.is_local_path(arguments["pipelines_dir"]):
+        arguments["pipelines_dir"] = os.path.join(sandbox.data_dir, "pipelines")
+    exported = arguments.get("export_schema_path")
+    if exported and not sandbox.is_local_path(exported):
+        folder = os.path.join(sandbox.data_dir, "schemas", arguments["pipeline_name"])
+        os.makedirs(folder, exist_ok=True)
+        arguments["export_schema_path"] = folder
+
+
+def remember_origin(pipeline: dlt.Pipeline, sandbox: Sandbox | None) -> None:
+    """Note where a new pipeline was made, and whether by a module that is being imported."""
+    setattr(pipeline, _FOLDER, sandbox.folder if sandbox else None)
+    if not hasattr(pipeline, _MADE_AT_IMPORT):
+        setattr(pipeline, _MADE_AT_IMPORT, sandbox is None or _is_import_running())
+
+
+def bring_into(pipeline: dlt.Pipeline, sandbox: Sandbox) -> None:
+    """Reset a pipeline that a module made: without state, in this sandbox's folders.
+
+    Others stay: a fixture of wider scope may have loaded data with them.
+    """
+    if getattr(pipeline, _FOLDER, None) == sandbox.folder:
+        return
+    if getattr(pipeline, _MADE_AT_IMPORT, True):
+        dlt_internals.make_again(pipeline)
+
+
+@contextlib.contextmanager
+def observe_runs(observer: Callable[[dlt.Pipeline, Any], None]) -> Iterator[None]:
+    """Call `observer` with pipeline and load info after every run in this process.
+
+    The load info is None when there was nothing to load.
+    """
+    _observers.append(observer)
+    try:
+        yield
+    finally:
+        _observers.remove(observer)
+
+
+@contextlib.contextmanager
+def observed(pipeline: dlt.Pipeline) -> Iterator[Callable[[Any], None]]:
+    """Tell the observers of a run that succeeds; `load` within `run` is a part of it."""
+    is_part = pipeline in _running
+    _running.append(pipeline)
+
+    def done(info: Any) -> None:
+        if not is_part:
+            for observer in _observers:
+                observer(pipeline, info)
+
+    try:
+        yield done
+    finally:
+        _running.remove(pipeline)
+
+
+def _is_import_running() -> bool:
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
