@@ -50,7 +50,7 @@ class ManifestProvider(DocumentProvider):
         self, key: str, hint: type[Any], pipeline_name: str | None, *sections: str
     ) -> tuple[Any | None, str]:
         value, full_key = super().get_value(key, hint, pipeline_name or "", *sections)
-        path = self.get_key_path(key, pipeline_name, *sections)
+        path = (*((pipeline_name,) if pipeline_name else ()), *sections, key)
         if value is None or _is_entry(path, value):
             return None, full_key
         return self._manifest.fill(value, _manifest_path(path)), full_key

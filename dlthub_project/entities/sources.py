@@ -60,7 +60,8 @@ class ProjectSourceFactory(SourceFactory[Any, "DltSource"]):
 
     def add_limit(self, *args: Any, **kwargs: Any) -> None:
         """Limit every source that is made, as `DltSource.add_limit` does."""
-        self._factory.add_limit(*args, **kwargs)
+        # not through the factory's own method, which dlt 1.27 does not have
+        self._factory.add_postprocessor(lambda source: source.add_limit(*args, **kwargs))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
