@@ -93,6 +93,7 @@ def dlt_project_factory(
     It has a sandbox of its own, beside those of the tests, until the block ends. Datasets of its
     runs can be read in any test.
     """
+    from dlthub_project.sandbox import isolated
     from pytest_dlthub.destinations import session_sandbox
     from pytest_dlthub.project import DltProject
 
@@ -102,9 +103,12 @@ def dlt_project_factory(
     @contextmanager
     def make() -> Iterator[DltProject]:
         folder = session.new_test_folder("dlt_project_factory")
+        sandbox = session_sandbox(request.config, folder, dlt_destinations)
         try:
-            yield DltProject(session_sandbox(request.config, folder, dlt_destinations))
+            yield DltProject(sandbox)
         finally:
+            with isolated(sandbox):
+                """Its end drops what was loaded into remote destinations."""
             shutil.rmtree(folder, ignore_errors=True)
 
     return make

@@ -123,9 +123,10 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item,
+    item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Remember whether the test failed, for the fixture that deletes its data."""
+    """Shape the report of a failed test, and remember it for the fixture that deletes its data."""
+    report.hide_frames_with_passwords(call)
     outcome = yield
     if outcome.failed:
         item.stash[report.FAILED] = True

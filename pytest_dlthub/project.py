@@ -11,7 +11,7 @@ import dlt
 
 from dlthub_project import current, switched_profile
 from dlthub_project.runner import PipelineRunner
-from dlthub_project.sandbox import Sandbox, isolated
+from dlthub_project.sandbox import Sandbox, choose_file_format_freely, isolated
 from pytest_dlthub.run import PipelineRun
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class DltProject:
             yield context
 
     def _entered(self) -> AbstractContextManager[Any]:
-        return isolated(self._sandbox) if self._sandbox else nullcontext()
+        return isolated(self._sandbox, goes_on=True) if self._sandbox else nullcontext()
 
 
 class DltRun:
@@ -141,6 +141,7 @@ class DltRun:
             else:
                 raise TypeError(f"dlt_run: neither dlt.pipeline nor its run() takes `{name}`")
         pipeline = dlt.pipeline(**of_pipeline)
+        choose_file_format_freely(pipeline)
         return PipelineRun(pipeline, PipelineRunner(pipeline).run(data, **of_run))
 
 

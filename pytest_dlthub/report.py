@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from pathlib import Path
+from types import TracebackType
 
 import pytest
 
@@ -34,3 +37,21 @@ def tell_of_kept_data(item: pytest.Item, outcome: pytest.TestReport) -> None:
     folder = item.stash.get(FOLDER, None)
     if folder is not None and folder.exists() and item.config.getini("dlt_keep") != "none":
         outcome.sections.append(("dlt", f"the data of this test are kept in {folder}"))
+
+
+def hide_frames_with_passwords(call: pytest.CallInfo[None]) -> None:
+    """Leave the user's frames of a blocked destination: pytest shows the arguments of the last.
+
+    In dlt's frames, and in ours, that is the destination with its credentials.
+    """
+    error = call.excinfo
+    if error is None or error.type.__name__ != "RemoteDestinationBlocked":
+        return
+    modules = (sys.modules.get(name) for name in ("dlt", "dlthub_project", "pytest_dlthub"))
+    folders = [Path(module.__file__).parent for module in modules if module and module.__file__]
+    kept: TracebackType | None = None
+    for frame, line in reversed(list(traceback.walk_tb(error.tb))):
+        if not any(folder in Path(frame.f_code.co_filename).parents for folder in folders):
+            kept = TracebackType(kept, frame, frame.f_lasti, line)
+    if kept is not None:
+        call.excinfo = pytest.ExceptionInfo.from_exception(error.value.with_traceback(kept))

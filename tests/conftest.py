@@ -133,3 +133,19 @@ def run_python() -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def postgres_url() -> str:
+    """A PostgreSQL on loopback that tests may write to; without one they are skipped, but in CI."""
+    import psycopg2
+
+    default = "postgresql://postgres:postgres@127.0.0.1:5432/test"
+    url = os.environ.get("TEST_POSTGRES_URL", default)
+    try:
+        psycopg2.connect(url, connect_timeout=3).close()
+    except psycopg2.OperationalError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no PostgreSQL: {error}")
+    return url

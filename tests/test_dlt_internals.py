@@ -191,3 +191,40 @@ def test_a_process_without_context_is_without_one_again_after_a_failure(
     assert ensure_project(profile="tests").profile == "tests"
     dlt_internals.restore_run_context(None)
     assert dlt_internals.save_run_context() is None
+
+
+@pytest.mark.parametrize("variable", ["DESTINATION__LAKE__BUCKET_URL", "BUCKET_URL"])
+def test_bucket_is_the_one_that_dlt_would_find(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    assert dlt_internals.configured_bucket("lake") is None
+
+    monkeypatch.setenv(variable, "memory://bucket")
+
+    assert dlt_internals.configured_bucket("lake") == "memory://bucket"
+    client = dlt_internals.open_destination(
+        dlt.destinations.filesystem(destination_name="lake"), "data", "schema"
+    )
+    assert client.config.bucket_url == "memory://bucket"
+
+
+def test_references_to_custom_destinations_are_told_from_others(
+    write_project: Callable[..., Path],
+) -> None:
+    write_project(
+        "project: {name: shop}",
+        {
+            "destinations/sinks.py": """
+                import dlt
+
+                @dlt.destination
+                def webhook(items, table):
+                    pass
+            """
+        },
+    )
+    ensure_project()
+
+    assert dlt_internals.is_custom_reference("destinations.sinks.webhook")
+    for other in ("duckdb", "dlt.destinations.duckdb", "no.such.module"):
+        assert not dlt_internals.is_custom_reference(other)

@@ -29,14 +29,19 @@ from dlthub_project.dlt_internals.datasets import (
     stored_versions,
 )
 from dlthub_project.dlt_internals.destinations import (
+    configured_bucket,
     duckdb_path,
     is_custom_destination,
+    is_custom_reference,
     providers,
 )
 from dlthub_project.dlt_internals.pipelines import (
+    database_held_open,
     make_again,
+    preferred_loader_file_format,
     requested_dataset_name,
     set_default,
+    skip_restore_from_new_database,
     use_local_dir,
 )
 from dlthub_project.dlt_internals.sources import (
@@ -51,8 +56,10 @@ __all__ = [
     "SuspendedContexts",
     "WorkspaceRunContext",
     "active_run_context",
+    "configured_bucket",
     "configured_value",
     "context_uri",
+    "database_held_open",
     "duckdb_path",
     "find_workspace",
     "forget_references",
@@ -60,11 +67,13 @@ __all__ = [
     "has_schema_file",
     "initialize_runtime",
     "is_custom_destination",
+    "is_custom_reference",
     "local_database",
     "make_again",
     "no_active_pipeline",
     "open_destination",
     "plug_new_run_context",
+    "preferred_loader_file_format",
     "providers",
     "replace_schemas",
     "requested_dataset_name",
@@ -72,6 +81,7 @@ __all__ = [
     "resume_contexts",
     "save_run_context",
     "set_default",
+    "skip_restore_from_new_database",
     "source_function",
     "stored_versions",
     "suspend_contexts",

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dlt.common.configuration import configspec
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.providers.provider import ConfigProvider
+from dlt.common.configuration.resolve import resolve_configuration
+from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.configuration.specs.pluggable_run_context import (
     PluggableRunContext,
 )
@@ -19,6 +22,21 @@ def is_custom_destination(destination: AnyDestination) -> bool:
     from dlt.destinations.impl.destination.factory import destination as custom_destination
 
     return isinstance(destination, custom_destination)
+
+
+def is_custom_reference(reference: str) -> bool:
+    """Tell whether a dotted `reference` leads to a function with `@dlt.destination`."""
+    from dlt.common.destination.exceptions import UnknownDestinationModule
+    from dlt.common.destination.reference import DestinationReference
+    from dlt.destinations.impl.destination.factory import destination as custom_destination
+
+    if "." not in reference:
+        return False
+    try:
+        factory = DestinationReference.ensure_factory(DestinationReference.find(reference))
+    except UnknownDestinationModule:
+        return False
+    return issubclass(factory, custom_destination)
 
 
 def duckdb_path(credentials: Any) -> str | None:
@@ -41,6 +59,20 @@ def duckdb_path(credentials: Any) -> str | None:
     if database.startswith(("md:", "motherduck:")):
         return None
     return "" if database.startswith(":") else database
+
+
+@configspec
+class _Bucket(BaseConfiguration):
+    bucket_url: str | None = None
+
+
+def configured_bucket(destination_name: str) -> str | None:
+    """Return the URL that dlt would find for a filesystem destination, without its credentials.
+
+    Resolving those may ask a metadata service.
+    """
+    sections = ("destination", destination_name)
+    return resolve_configuration(_Bucket(), sections=sections).bucket_url
 
 
 def providers() -> list[ConfigProvider]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import dlt
@@ -9,10 +12,9 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import (
     PluggableRunContext,
 )
-from dlt.common.destination import Destination
 
 if TYPE_CHECKING:
-    pass
+    from dlt.common.destination.reference import AnyDestination
 
 
 def use_local_dir(pipeline: dlt.Pipeline, local_dir: str) -> None:
@@ -28,7 +30,9 @@ def use_local_dir(pipeline: dlt.Pipeline, local_dir: str) -> None:
             destination.config_params["local_dir"] = local_dir
 
 
-def make_again(pipeline: dlt.Pipeline) -> None:
+def make_again(
+    pipeline: dlt.Pipeline, destination: AnyDestination | None, staging: AnyDestination | None
+) -> None:
     """Make a pipeline anew in place: without state, in the folders of the active run context."""
     context = Container()[PluggableRunContext]
     config = pipeline.config.copy()
@@ -38,8 +42,8 @@ def make_again(pipeline: dlt.Pipeline) -> None:
         pipeline.pipeline_name,
         context.context.get_data_entity("pipelines"),
         pipeline.pipeline_salt,
-        Destination.from_reference(pipeline.destination),
-        Destination.from_reference(pipeline.staging),
+        destination,
+        staging,
         requested_dataset_name(pipeline),
         None,
         None,
@@ -60,3 +64,53 @@ def set_default(key: str, value: Any, pipeline_name: str, *sections: str) -> Non
     """Set a value for one pipeline in the lowest provider, so that all others override it."""
     lowest = Container()[PluggableRunContext].providers.providers[-1]
     lowest.set_value(key, value, pipeline_name, *sections)
+
+
+def skip_restore_from_new_database(pipeline: dlt.Pipeline) -> None:
+    """Have the first run of a new pipeline not ask a database that does not exist for its state.
+
+    That costs two connections, and makes the file.
+    """
+    path = _database_file(pipeline)
+    if path and not os.path.exists(path) and not pipeline.has_data:
+        pipeline._state_restored = True
+
+
+@contextmanager
+def database_held_open(pipeline: dlt.Pipeline) -> Iterator[None]:
+    """Keep the DuckDB file of a pipeline open in a block, where code gave its path.
+
+    dlt opens and closes it many times in a run; DuckDB shares what one process has open.
+    """
+    path = _database_file(pipeline)
+    if path is None:
+        yield
+        return
+    import duckdb
+
+    with duckdb.connect(path):
+        yield
+
+
+def _database_file(pipeline: dlt.Pipeline) -> str | None:
+    destination = pipeline.destination
+    if destination is None or not destination.destination_type.endswith(".duckdb"):
+        return None
+    path = destination.config_params.get("credentials")
+    return path if isinstance(path, str) and os.path.isabs(path) else None
+
+
+@contextmanager
+def preferred_loader_file_format(pipeline: dlt.Pipeline, file_format: str) -> Iterator[None]:
+    """Have normalize write `file_format` in a block, where resource and run name none."""
+    caps = pipeline.destination.caps_params
+    missing = object()
+    earlier = caps.get("preferred_loader_file_format", missing)
+    caps["preferred_loader_file_format"] = file_format
+    try:
+        yield
+    finally:
+        if earlier is missing:
+            del caps["preferred_loader_file_format"]
+        else:
+            caps["preferred_loader_file_format"] = earlier

@@ -13,6 +13,7 @@ from dlthub_project.sandbox.isolation import isolated
 from dlthub_project.sandbox.settings import ENVIRONMENT_VARIABLE, Sandbox, active_sandbox
 
 if TYPE_CHECKING:
+    from dlthub_project.sandbox.loading import choose_file_format_freely
     from dlthub_project.sandbox.overrides import Overrides
     from dlthub_project.sandbox.pipelines import observe_runs
     from dlthub_project.sandbox.recorder import sent_to
@@ -22,12 +23,18 @@ __all__ = [
     "Overrides",
     "Sandbox",
     "active_sandbox",
+    "choose_file_format_freely",
     "isolated",
     "observe_runs",
     "sent_to",
 ]
 
-_HOME_OF = {"Overrides": "overrides", "observe_runs": "pipelines", "sent_to": "recorder"}
+_HOME_OF = {
+    "Overrides": "overrides",
+    "choose_file_format_freely": "loading",
+    "observe_runs": "pipelines",
+    "sent_to": "recorder",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlt.common.configuration.providers import EnvironProvider
 from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.specs.pluggable_run_context import RunContextBase
 
@@ -21,6 +22,7 @@ from dlthub_project.manifest import FILE_NAME
 from dlthub_project.sandbox import patches
 from dlthub_project.sandbox.configured import configured_in_manifest, configured_in_toml
 from dlthub_project.sandbox.destinations import TemporaryDestinations
+from dlthub_project.sandbox.environment import FastEnvironProvider
 from dlthub_project.sandbox.overrides import OverridesProvider
 from dlthub_project.sandbox.settings import Sandbox
 
@@ -49,6 +51,9 @@ class _InSandbox(RunContextBase):
 
     def initial_providers(self) -> list[ConfigProvider]:
         providers = super().initial_providers()
+        for index, provider in enumerate(providers):
+            if type(provider) is EnvironProvider:
+                providers[index] = FastEnvironProvider()
         temporary = TemporaryDestinations(self._sandbox, self._configured_for_tests())
         providers[:0] = [OverridesProvider(self._sandbox), temporary]
         return providers

@@ -27,13 +27,19 @@ def temporary_settings(sandbox: Sandbox, name: str, declared_type: str) -> dict[
     """
     kept = declared_type if declared_type in ("duckdb", "filesystem", "dummy") else "duckdb"
     local_type = sandbox.every_type or kept
+    if local_type in sandbox.destinations:
+        return {**sandbox.destinations[local_type], _TYPE: local_type}
+    return {**_files_of(sandbox, name, local_type), _TYPE: local_type}
+
+
+def _files_of(sandbox: Sandbox, name: str, local_type: str) -> dict[str, Any]:
+    """Return where in the sandbox a destination has its files; nothing for other types."""
     if local_type == "duckdb":
         # DuckDB confuses a database and a schema of one name; no dataset name has a hyphen
-        file = os.path.join(sandbox.local_dir, f"{name}-test.duckdb")
-        return {_TYPE: local_type, "credentials": file}
+        return {"credentials": os.path.join(sandbox.local_dir, f"{name}-test.duckdb")}
     if local_type == "filesystem":
-        return {_TYPE: local_type, "bucket_url": os.path.join(sandbox.local_dir, name)}
-    return {**sandbox.destinations.get(local_type, {}), _TYPE: local_type}
+        return {"bucket_url": os.path.join(sandbox.local_dir, name)}
+    return {}
 
 
 class TemporaryDestinations(ConfigProvider):
@@ -69,9 +75,10 @@ class TemporaryDestinations(ConfigProvider):
     def get_value(
         self, key: str, hint: type[Any], pipeline_name: str | None, *sections: str
     ) -> tuple[Any | None, str]:
-        full_key = get_key_name(key, ".", *((pipeline_name,) if pipeline_name else ()), *sections)
+        # asked some 2,900 times in a small run
         if len(sections) != 2 or sections[0] != "destination":
-            return None, full_key
+            return None, key
+        full_key = get_key_name(key, ".", *((pipeline_name,) if pipeline_name else ()), *sections)
         return self.settings_of(sections[1]).get(key), full_key
 
     def settings_of(self, destination: str, type_in_code: str | None = None) -> dict[str, Any]:
@@ -82,13 +89,17 @@ class TemporaryDestinations(ConfigProvider):
             type_in_code: The type of an object that code made; None to ask the configuration.
         """
         if destination in self._sandbox.destinations:
-            return dict(self._sandbox.destinations[destination])
+            settings = self._sandbox.destinations[destination]
+            return {**_files_of(self._sandbox, destination, settings[_TYPE]), **settings}
         if destination in (*self._sandbox.allowed, *self._configured_for_tests):
             return {}
-        declared_type = type_in_code or self._declared_type(destination)
+        declared_type = type_in_code or self.declared_type(destination)
+        if dlt_internals.is_custom_reference(declared_type):
+            # its function is replaced when an object of it is made
+            return {}
         return temporary_settings(self._sandbox, destination, declared_type)
 
-    def _declared_type(self, destination: str) -> str:
+    def declared_type(self, destination: str) -> str:
         """Ask the other providers for the type; without an answer the name is the type."""
         for provider in dlt_internals.providers():
             if provider is self:
@@ -99,5 +110,5 @@ class TemporaryDestinations(ConfigProvider):
                 # it uses a variable of production
                 return ""
             if declared:
-                return str(declared).rsplit(".", 1)[-1]
+                return str(declared).removeprefix("dlt.destinations.")
         return destination

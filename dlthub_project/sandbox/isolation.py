@@ -9,19 +9,30 @@ from contextlib import contextmanager
 
 from dlthub_project.sandbox.settings import ENVIRONMENT_VARIABLE, Sandbox
 
-# A mocked HTTP 500 otherwise costs a test 15 s of retries. Telemetry starts with the first look at
-# the configuration.
-_SETTINGS = {"RUNTIME__REQUEST_MAX_ATTEMPTS": "1", "RUNTIME__DLTHUB_TELEMETRY": "false"}
+_SETTINGS = {
+    # a mocked HTTP 500 otherwise costs a test 15 s of retries
+    "RUNTIME__REQUEST_MAX_ATTEMPTS": "1",
+    # starts with the first look at the configuration
+    "RUNTIME__DLTHUB_TELEMETRY": "false",
+    # extract otherwise sleeps twice for 10 ms
+    "EXTRACT__FUTURES_POLL_INTERVAL": "0.0005",
+    # tries to import airflow for every context
+    "PROVIDERS__ENABLE_AIRFLOW_SECRETS": "false",
+}
 
 
 @contextmanager
-def isolated(sandbox: Sandbox) -> Iterator[Sandbox]:
+def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
     """Run a block in `sandbox`: with folders of its own and no pipeline active.
 
     Afterwards environment, working directory, run context with its providers, active pipeline,
     registries of sources and destinations and dlt's logger are what they were before, and datasets
     that the block made at an allowed remote destination are gone. While dlt is not imported this
     costs next to nothing.
+
+    Args:
+        sandbox: The sandbox.
+        goes_on: It is entered again: its settings and what it has loaded remotely stay.
     """
     environment = dict(os.environ)
     working_dir = os.getcwd()
@@ -39,8 +50,9 @@ def isolated(sandbox: Sandbox) -> Iterator[Sandbox]:
             if _is_imported("dlthub_project.sandbox.patches"):
                 from dlthub_project.sandbox import overrides, remote_data
 
-                overrides.forget(sandbox)
-                remote_data.drop()
+                if not goes_on:
+                    overrides.forget(sandbox)
+                    remote_data.drop(sandbox)
         finally:
             _restore_environment(environment)
             os.chdir(working_dir)

@@ -9,9 +9,9 @@ from urllib.parse import urlparse
 from dlt.common.destination import Destination
 
 from dlthub_project import dlt_internals
+from dlthub_project.sandbox import recorder
 from dlthub_project.sandbox.settings import Sandbox
 
-_FILE_TYPES = {"duckdb": "credentials", "filesystem": "bucket_url"}
 _PLACE_ARGUMENTS = ("credentials", "bucket_url", "destination_callable", "lance_uri", "warehouse")
 
 
@@ -29,25 +29,25 @@ def is_local(destination: Destination[Any, Any], sandbox: Sandbox) -> bool:
     """Tell whether using `destination` stays in the sandbox or in memory.
 
     Decided by type first: nothing of a remote destination is resolved, since that alone may ask
-    a metadata service. Loopback is remote, since tunnels to production listen there.
+    a metadata service. Loopback is remote, since tunnels to production listen there. A DuckDB
+    whose place comes from the configuration passes: `is_local_database` tells when it is resolved.
     """
     kind = short_type(destination)
-    if kind == "dummy":
-        return True
-    if kind not in _FILE_TYPES:
-        return False
-    key = _FILE_TYPES[kind]
-    place = destination.config_params.get(key)
-    if place is None:
-        place = dlt_internals.configured_value(
-            key, Any, "destination", destination.destination_name
-        )
-    if place is None:
-        return kind == "duckdb"
+    if kind == "filesystem":
+        bucket = destination.config_params.get("bucket_url")
+        if bucket is None:
+            bucket = dlt_internals.configured_bucket(destination.destination_name)
+        return bucket is not None and _is_local_url(str(bucket), sandbox)
     if kind == "duckdb":
-        path = dlt_internals.duckdb_path(place)
-        return path is not None and sandbox.is_local_path(os.path.join(sandbox.local_dir, path))
-    return _is_local_url(str(place), sandbox)
+        credentials = destination.config_params.get("credentials")
+        return credentials is None or is_local_database(credentials, sandbox)
+    return kind == "dummy" or recorder.is_recording(destination)
+
+
+def is_local_database(credentials: Any, sandbox: Sandbox) -> bool:
+    """Tell whether DuckDB credentials lead to a file in the sandbox, or to memory."""
+    path = dlt_internals.duckdb_path(credentials)
+    return path is not None and sandbox.is_local_path(os.path.join(sandbox.local_dir, path))
 
 
 def _is_local_url(url: str, sandbox: Sandbox) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+import copy
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
 from dlthub_project.dlt_internals import DocumentProvider
@@ -35,18 +36,20 @@ class Overrides(MutableMapping[str, Any]):
 
     def __setitem__(self, path: str, value: Any) -> None:
         *sections, key = path.split(".")
-        self._section(sections, make=True)[key] = value
+        section = self._document
+        for name in sections:
+            if not isinstance(section.get(name), dict):
+                section[name] = {}
+            section = section[name]
+        section[key] = copy.deepcopy(dict(value)) if isinstance(value, Mapping) else value
 
     def __getitem__(self, path: str) -> Any:
-        *sections, key = path.split(".")
-        try:
-            return self._section(sections)[key]
-        except KeyError:
-            raise KeyError(path) from None
+        section, key = self._existing(path)
+        return section[key]
 
     def __delitem__(self, path: str) -> None:
-        *sections, key = path.split(".")
-        del self._section(sections)[key]
+        section, key = self._existing(path)
+        del section[key]
 
     def __iter__(self) -> Iterator[str]:
         return _paths(self._document, "")
@@ -54,11 +57,14 @@ class Overrides(MutableMapping[str, Any]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def _section(self, names: list[str], make: bool = False) -> dict[str, Any]:
-        section = self._document
-        for name in names:
-            section = section.setdefault(name, {}) if make else section[name]
-        return section
+    def _existing(self, path: str) -> tuple[dict[str, Any], str]:
+        *sections, key = path.split(".")
+        section: Any = self._document
+        for name in sections:
+            section = section.get(name) if isinstance(section, dict) else None
+        if not isinstance(section, dict) or key not in section:
+            raise KeyError(path)
+        return section, key
 
 
 def forget(sandbox: Sandbox) -> None:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from inspect import signature
 from typing import Any
 
 import dlt
 from dlt.common.destination import Destination
 
-from dlthub_project.sandbox import guard, pipelines, remote_data, replacement
-from dlthub_project.sandbox.locality import short_type
+from dlthub_project import dlt_internals
+from dlthub_project.sandbox import guard, loading, pipelines, remote_data, replacement
 from dlthub_project.sandbox.settings import Sandbox, active_sandbox
 
 _installed = False
@@ -32,6 +33,7 @@ def install() -> None:
     _wrap(dlt.Pipeline, "_set_destinations", _set_destinations)
     for name in pipelines.USES:
         _wrap(dlt.Pipeline, name, _use_pipeline)
+    _wrap(dlt.Pipeline, "normalize", loading.normalize)
     for name in ("run", "load"):
         _wrap(dlt.Pipeline, name, _observe_run)
 
@@ -45,6 +47,8 @@ def _wrap(owner: type, name: str, wrapper: _Wrapper) -> None:
 
     @functools.wraps(original)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        # in a traceback of the user's, what stands between their code and dlt says nothing
+        __tracebackhide__ = True
         sandbox = active_sandbox()
         if sandbox is None:
             return original(self, *args, **kwargs)
@@ -71,23 +75,28 @@ def _wrap_reference() -> None:
 def _client(
     sandbox: Sandbox, original: _Original, destination: Any, *args: Any, **kwargs: Any
 ) -> Any:
+    __tracebackhide__ = True
     here = replacement.in_sandbox(destination, sandbox)
-    guard.check(here, sandbox)
+    # made in a sandbox around this one, it is local there
+    sandboxes = (sandbox, replacement.sandbox_of(here))
+    guard.check(here, *sandboxes)
     client = original(here, *args, **kwargs)
+    guard.check_resolved(here, client, *sandboxes)
     if guard.is_allowed(here, sandbox):
-        remote_data.remember_if_new(client)
+        remote_data.remember_if_new(client, sandbox)
     return client
 
 
 def _set_destinations(
     sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any
 ) -> Any:
-    """Load straight into DuckDB, which knows no staging area."""
+    """Load straight into what knows no staging area, such as DuckDB."""
     given = signature(original).bind(pipeline, *args, **kwargs).arguments
     target = given.get("destination") or pipeline.destination
-    here = Destination.from_reference(target) if target is not None else None
-    if here is not None and short_type(here) == "duckdb":
-        given.update(staging=None, staging_name=None)
+    if given.get("staging") is not None and target is not None:
+        here = Destination.from_reference(target)
+        if here is not None and not here.capabilities().supported_staging_file_formats:
+            given.update(staging=None, staging_name=None)
     return original(**given)
 
 
@@ -103,6 +112,7 @@ def _init_pipeline(
 def _use_pipeline(
     sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any
 ) -> Any:
+    __tracebackhide__ = True
     pipelines.bring_into(pipeline, sandbox)
     return original(pipeline, *args, **kwargs)
 
@@ -110,7 +120,21 @@ def _use_pipeline(
 def _observe_run(
     sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any
 ) -> Any:
-    with pipelines.observed(pipeline) as done:
+    __tracebackhide__ = True
+    # first, or another sandbox's database would be opened
+    pipelines.bring_into(pipeline, sandbox)
+    with _prepared(sandbox, pipeline), pipelines.observed(pipeline) as done:
         info = original(pipeline, *args, **kwargs)
         done(info)
     return info
+
+
+def _prepared(sandbox: Sandbox, pipeline: dlt.Pipeline) -> AbstractContextManager[None]:
+    """Make a run cheaper; not where it is about to be blocked."""
+    if pipeline.destination is None:
+        return nullcontext()
+    here = replacement.in_sandbox(pipeline.destination, sandbox)
+    if not guard.passes(here, sandbox, replacement.sandbox_of(here)):
+        return nullcontext()
+    dlt_internals.skip_restore_from_new_database(pipeline)
+    return dlt_internals.database_held_open(pipeline)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterator
-from types import FrameType
 from typing import Any
 
 import dlt
 
 from dlthub_project import dlt_internals
+from dlthub_project.sandbox import replacement
+from dlthub_project.sandbox.imports import is_import_running
 from dlthub_project.sandbox.settings import Sandbox
 
 USES = (
@@ -50,7 +50,7 @@ def remember_origin(pipeline: dlt.Pipeline, sandbox: Sandbox | None) -> None:
     """Note where a new pipeline was made, and whether by a module that is being imported."""
     setattr(pipeline, _FOLDER, sandbox.folder if sandbox else None)
     if not hasattr(pipeline, _MADE_AT_IMPORT):
-        setattr(pipeline, _MADE_AT_IMPORT, sandbox is None or _is_import_running())
+        setattr(pipeline, _MADE_AT_IMPORT, sandbox is None or is_import_running())
 
 
 def bring_into(pipeline: dlt.Pipeline, sandbox: Sandbox) -> None:
@@ -61,7 +61,13 @@ def bring_into(pipeline: dlt.Pipeline, sandbox: Sandbox) -> None:
     if getattr(pipeline, _FOLDER, None) == sandbox.folder:
         return
     if getattr(pipeline, _MADE_AT_IMPORT, True):
-        dlt_internals.make_again(pipeline)
+        # made outside of any sandbox, it does not have the mark yet
+        setattr(pipeline, _MADE_AT_IMPORT, True)
+        destination, staging = (
+            replacement.rebound(used, sandbox) if used is not None else None
+            for used in (pipeline.destination, pipeline.staging)
+        )
+        dlt_internals.make_again(pipeline, destination, staging)
 
 
 @contextlib.contextmanager
@@ -92,12 +98,3 @@ def observed(pipeline: dlt.Pipeline) -> Iterator[Callable[[Any], None]]:
         yield done
     finally:
         _running.remove(pipeline)
-
-
-def _is_import_running() -> bool:
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
-            return True
-        frame = frame.f_back
-    return False

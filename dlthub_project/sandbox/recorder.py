@@ -30,6 +30,11 @@ def recording(original: Destination[Any, Any]) -> Destination[Any, Any]:
     return made
 
 
+def is_recording(destination: Destination[Any, Any]) -> bool:
+    """Tell whether `destination` records what it is given."""
+    return hasattr(destination, _SENT)
+
+
 def sent_to(destination: Destination[Any, Any]) -> dict[str, list[Any]]:
     """Return the items that a recording destination was given, by table."""
     return dict(getattr(destination, _SENT, {}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -34,12 +34,14 @@ class Sandbox:
     working_dir: str
     local_roots: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
-    destinations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    # not shown: there may be passwords in it
+    destinations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     every_type: str | None = None
 
     def to_environment(self) -> str:
         """Return the value of the environment variable that switches this sandbox on."""
-        return json.dumps(asdict(self))
+        # once for every test: `asdict` would take most of the time
+        return json.dumps(vars(self))
 
     def is_local_path(self, path: str) -> bool:
         """Tell whether a file lies in the sandbox, or in another folder that counts as local."""

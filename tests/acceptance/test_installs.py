@@ -9,7 +9,7 @@ import venv
 from pathlib import Path
 
 import pytest
-from readme import run_page
+from pages import run_page_in_new_environment
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,7 +41,7 @@ def new_environment(folder: Path, *pip_arguments: str) -> str:
 
 
 def test_code_of_the_readme_runs_in_an_empty_environment(wheels: Path, tmp_path: Path) -> None:
-    printed = run_page(ROOT / "README.md", tmp_path, wheels)
+    printed = run_page_in_new_environment(ROOT / "README.md", tmp_path, wheels)
 
     assert "2 passed" in printed[1]
     assert "profile tests (default)" in printed[1]

@@ -248,3 +248,30 @@ def test_fixtures_are_documented(run_tests: RunTests) -> None:
     result.stdout.fnmatch_lines_random(
         ["dlt_isolated*", "dlt_project*", "dlt_run*", "*returns a `PipelineRun`*"]
     )
+
+
+@pytest.mark.parametrize("option", ["--tb=auto", "--tb=long", "--tb=short", "--full-trace"])
+def test_a_blocked_destination_ends_in_the_users_code_and_shows_no_password(
+    pytester: pytest.Pytester, run_tests: RunTests, option: str
+) -> None:
+    (pytester.path / "address.txt").write_text("postgresql://loader:hidden_word@db.invalid/shop")
+    code = """
+        from pathlib import Path
+        import dlt
+
+        def main():
+            target = dlt.destinations.postgres(Path("address.txt").read_text())
+            dlt.pipeline("x", destination=target).run([{"id": 1}], table_name="rows")
+
+        def test_main(dlt_runs):
+            main()
+    """
+
+    result = run_tests(code, option)
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["*Destination `postgres` (postgres) is remote*", "*dlt_allow_remote = postgres*"]
+    )
+    assert "hidden_word" not in result.stdout.str() + result.stderr.str()
+    assert "site-packages/dlt/" not in result.stdout.str()

@@ -1,9 +1,11 @@
-"""Extracts the code of a Markdown file, and runs it in an empty virtual environment.
+"""Reads the code of a Markdown page, and runs it.
 
-`python tests/acceptance/readme.py README.md FOLDER [FIND_LINKS]`: blocks marked ```console are
-commands, each line after `$ `; blocks that begin with `# path/name` are files. They are written and
-run in the order of the page, in FOLDER, with a new virtual environment in front of PATH.
-FIND_LINKS is a folder with wheels for pip to use beside its index.
+Blocks that begin with a line `# path/name.ext` are files. In blocks marked ```console each line
+after `$ ` is a command, and the lines below it are what the reader finds in its output.
+
+`python tests/support/pages.py README.md FOLDER [FIND_LINKS]` writes and runs all of them in FOLDER,
+in the order of the page, with a new virtual environment in front of PATH. FIND_LINKS is a folder
+with wheels for pip to use beside its index.
 """
 
 from __future__ import annotations
@@ -14,54 +16,133 @@ import shlex
 import subprocess
 import sys
 import venv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import dropwhile, takewhile
 from pathlib import Path
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
-_FILE = re.compile(r"# (\S+/\S+\.\w+)\n")
+_FILE = re.compile(r"# ([\w./-]*\.\w+)\n")
+_COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", flags=re.MULTILINE)
+_ASSIGNMENT = re.compile(r"[A-Z_]+=")
+_DURATION = re.compile(r" in \d+(\.\d+)?s.*")
+_FAILURE = re.compile(r"\b(failed|FAILED|errors?|ERROR)\b")
 
 
-def run_page(page: Path, folder: Path, find_links: Path | None = None) -> list[str]:
-    """Write and run the blocks of `page` in `folder`, and return what each command printed.
+@dataclass(frozen=True)
+class File:
+    """A file that a page gives.
 
-    Raises:
-        CalledProcessError: A command failed.
+    Attributes:
+        name: Its path below the reader's folder.
+        text: All of it.
     """
-    environment = folder / ".venv"
-    venv.create(environment, with_pip=True)
-    variables = {
-        **{k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "COVERAGE", "COV_"))},
-        "PATH": f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}",
-    }
-    if find_links is not None:
-        variables["PIP_FIND_LINKS"] = f"{find_links} {os.environ.get('PIP_FIND_LINKS', '')}".strip()
-    printed = []
+
+    name: str
+    text: str
+
+    def write(self, folder: Path) -> None:
+        """Write it below `folder`."""
+        path = folder / self.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.text, encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that a page gives.
+
+    Attributes:
+        line: The command with its arguments; `NAME=value` may stand before it.
+        shown: What the page shows of its output, line by line.
+    """
+
+    line: str
+    shown: tuple[str, ...]
+
+    def run(self, folder: Path, environment: Mapping[str, str]) -> str:
+        """Run it in `folder`, and return its output.
+
+        Raises:
+            AssertionError: It ended well where the page shows a failure, or the other way round; or
+                a line that the page shows is not in the output.
+        """
+        words = shlex.split(self.line)
+        of_command = dropwhile(_ASSIGNMENT.match, words)
+        assigned = dict(w.split("=", 1) for w in takewhile(_ASSIGNMENT.match, words))
+        done = subprocess.run(
+            list(of_command),
+            cwd=folder,
+            env={**environment, **assigned},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        is_to_fail = any(_FAILURE.search(line) for line in self.shown)
+        if bool(done.returncode) is not is_to_fail:
+            raise AssertionError(f"`{self.line}` ended with {done.returncode}:\n{done.stdout}")
+        if missing := self.missing_in(done.stdout):
+            listed = "\n".join(missing)
+            raise AssertionError(f"`{self.line}` did not print\n{listed}\nbut\n{done.stdout}")
+        return done.stdout
+
+    def missing_in(self, output: str) -> list[str]:
+        """Return the lines that the page shows and the output has not.
+
+        Durations and the width of gaps do not count, and `…` stands for anything within a line.
+        """
+        return [line for line in self.shown if not _pattern(line).search(output)]
+
+
+def read_page(page: Path) -> Iterator[File | Command]:
+    """Yield the files and commands of a page, in its order."""
     for language, code in _BLOCK.findall(page.read_text(encoding="utf-8")):
         if language == "console":
-            commands = [line[2:] for line in code.splitlines() if line.startswith("$ ")]
-            printed += [_run(command, folder, variables) for command in commands]
+            for line, shown in _COMMAND.findall(code):
+                yield Command(line, tuple(text for text in shown.splitlines() if text.strip()))
         elif name := _FILE.match(code):
-            path = folder / name[1]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(code, encoding="utf-8")
+            yield File(name[1], code)
+
+
+def run_page(page: Path, folder: Path, environment: Mapping[str, str]) -> list[str]:
+    """Write the files and run the commands of `page` in `folder`; return what each printed.
+
+    Raises:
+        AssertionError: A command did not do what the page shows.
+    """
+    printed = []
+    for step in read_page(page):
+        if isinstance(step, Command):
+            printed.append(step.run(folder, environment))
+        else:
+            step.write(folder)
     return printed
 
 
-def _run(command: str, folder: Path, variables: dict[str, str]) -> str:
-    done = subprocess.run(
-        shlex.split(command),
-        cwd=folder,
-        env=variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        print(done.stdout)
-        raise subprocess.CalledProcessError(done.returncode, command, done.stdout)
-    return done.stdout
+def run_page_in_new_environment(
+    page: Path, folder: Path, find_links: Path | None = None
+) -> list[str]:
+    """Do the same with a new virtual environment in front of PATH, for pages that install."""
+    venv.create(folder / ".venv", with_pip=True)
+    variables = {
+        **{k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "COVERAGE", "COV_"))},
+        "PATH": f"{folder / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}",
+    }
+    if find_links is not None:
+        variables["PIP_FIND_LINKS"] = f"{find_links} {os.environ.get('PIP_FIND_LINKS', '')}".strip()
+    return run_page(page, folder, variables)
+
+
+def _pattern(line: str) -> re.Pattern[str]:
+    """Return what finds a shown line in an output: not `2 passed` in `12 passed`."""
+    text = _DURATION.sub("", line.strip("= "))
+    escaped = re.escape(text).replace("…", r"[^\n]*")
+    spaced = re.sub(r"(\\ )+", r"[ ]+", escaped)
+    return re.compile(rf"(?<!\w){spaced}(?!\w)")
 
 
 if __name__ == "__main__":
     wheels = Path(sys.argv[3]).absolute() if len(sys.argv) > 3 else None
-    print("\n".join(run_page(Path(sys.argv[1]), Path(sys.argv[2]).absolute(), wheels)))
+    page, folder = Path(sys.argv[1]), Path(sys.argv[2]).absolute()
+    print("\n".join(run_page_in_new_environment(page, folder, wheels)))

@@ -1,0 +1,122 @@
+"""The how-to pages: their code runs, and prints what they show."""
+
+from __future__ import annotations
+
+import os
+import re
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg2
+import pytest
+from pages import Command, File, read_page, run_page
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = sorted((DOCS / "how-to").glob("*.md"))
+OF_POSTGRES = DOCS / "how-to" / "postgres-in-tests.md"
+POSTGRES = "postgresql://postgres@127.0.0.1:5432/test"
+
+# all that a page's commands see of this process's environment: nothing of dlt's, pytest's or ours
+PASSED_ON = ("COVERAGE", "COV_", "LANG", "LC_", "SYSTEMROOT", "VIRTUAL_ENV")
+
+
+class Reader:
+    """Somebody who does what a page says, on a machine of their own.
+
+    Attributes:
+        folder: The working directory, empty at first.
+        home: The home folder.
+        temporary: The folder for temporary files.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.folder, self.home, self.temporary = (root / n for n in ("work", "home", "temporary"))
+        for folder in (self.folder, self.home, self.temporary):
+            folder.mkdir()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables of the commands."""
+        return {
+            **{name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)},
+            "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(self.home),
+            "TMPDIR": str(self.temporary),
+        }
+
+    def follow(self, page: Path) -> None:
+        """Write and run what `page` says.
+
+        Raises:
+            AssertionError: A command did not do what the page shows.
+        """
+        run_page(page, self.folder, self.environment)
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Reader:
+    """Somebody who has just installed the package."""
+    return Reader(tmp_path)
+
+
+@pytest.fixture
+def postgres() -> Iterator[psycopg2.extensions.cursor]:
+    """A cursor on the PostgreSQL of the page, which no other run of this test uses meanwhile."""
+    try:
+        connection = psycopg2.connect(POSTGRES, connect_timeout=5)
+    except psycopg2.OperationalError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no PostgreSQL at 127.0.0.1:5432: {error}")
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_advisory_lock(hashtext('how_to_postgres'))")
+        yield cursor
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page != OF_POSTGRES], ids=lambda page: page.stem
+)
+def test_code_of_a_page_runs_and_prints_what_is_shown(page: Path, reader: Reader) -> None:
+    reader.follow(page)
+
+    assert not list(reader.home.iterdir())
+
+
+@pytest.mark.postgres
+def test_code_of_the_postgres_page_runs_and_leaves_no_dataset(
+    reader: Reader, postgres: psycopg2.extensions.cursor
+) -> None:
+    schemas = "select schema_name from information_schema.schemata where schema_name ~ '^how_to_'"
+    postgres.execute(schemas)
+    for (left_behind,) in postgres.fetchall():
+        postgres.execute(f'drop schema "{left_behind}" cascade')
+
+    reader.follow(OF_POSTGRES)
+
+    postgres.execute(schemas)
+    assert postgres.fetchall() == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_block_of_a_page_is_a_file_or_commands(page: Path) -> None:
+    fences = page.read_text(encoding="utf-8").count("\n```") // 2
+    steps = list(read_page(page))
+    consoles = page.read_text(encoding="utf-8").count("\n```console\n")
+
+    assert any(isinstance(step, Command) for step in steps)
+    assert sum(isinstance(step, File) for step in steps) + consoles == fences
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_index_lists_every_page(page: Path) -> None:
+    assert f"(how-to/{page.name})" in (DOCS / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", [DOCS / "README.md", *PAGES], ids=lambda page: page.stem)
+def test_links_of_a_page_lead_to_files(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
+
+    assert [link for link in links if not (page.parent / link).exists()] == []

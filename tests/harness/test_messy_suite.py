@@ -1,0 +1,192 @@
+"""A suite that does everything wrong leaves nothing behind, in whatever order it runs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import textwrap
+from pathlib import Path
+
+import pytest
+
+MESSY = """
+import logging
+import os
+import subprocess
+import sys
+
+import dlt
+import pytest
+
+PIPELINE = dlt.pipeline("made_at_import", destination="warehouse", dataset_name="data")
+DESTINATION = dlt.destinations.duckdb()
+TWO = [{"id": 1}, {"id": 2}]
+
+
+@dlt.resource
+def users(since=dlt.sources.incremental("id")):
+    yield from TWO
+
+
+@pytest.mark.parametrize("n", range(2))
+def test_pipeline_made_at_import(n):
+    PIPELINE.run(users())
+    assert len(PIPELINE.dataset().table("users").fetchall()) == 2
+
+
+@pytest.mark.parametrize("n", range(2))
+def test_destination_made_at_import(n):
+    pipeline = dlt.pipeline("same", destination=DESTINATION, dataset_name="data")
+    pipeline.run(TWO, table_name="rows")
+    assert len(pipeline.dataset().table("rows").fetchall()) == 2
+
+
+@pytest.mark.parametrize("n", range(2))
+def test_cursor_of_another_tests_pipeline_is_unknown(n):
+    assert len(list(users())) == 2
+    dlt.pipeline("left_active", destination="duckdb").run(users())
+
+
+@pytest.mark.parametrize("n", range(2))
+def test_environment_and_working_directory(n, tmp_path):
+    assert "LEAKED" not in os.environ
+    assert os.path.exists("dlt.yml")
+    os.environ["LEAKED"] = "yes"
+    os.environ["DESTINATION__WAREHOUSE__CREDENTIALS"] = "postgresql://u:p@db.invalid/prod"
+    os.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("n", range(2))
+def test_provider_added_by_hand(n):
+    from dlt.common.configuration.providers import CustomLoaderDocProvider
+
+    assert dlt.config.get("by_hand") is None
+    dlt.config.register_provider(CustomLoaderDocProvider("mine", lambda: {"by_hand": 1}))
+    assert dlt.config["by_hand"] == 1
+
+
+@pytest.mark.parametrize("n", range(2))
+def test_registries(n):
+    from dlt.common.destination.reference import DestinationReference
+    from dlt.extract.reference import SourceReference
+
+    assert "mine.source" not in SourceReference.SOURCES
+    assert "mine.destination" not in DestinationReference.DESTINATIONS
+    SourceReference.SOURCES["mine.source"] = None
+    DestinationReference.DESTINATIONS["mine.destination"] = None
+
+
+@pytest.mark.parametrize("n", range(2))
+def test_dlts_warnings_are_seen(n, caplog):
+    from dlt.common import logger
+
+    dlt.pipeline("logs", destination="duckdb")
+    logger.warning("something happened")
+    assert "something happened" in caplog.text
+    logging.getLogger("shop").propagate = False
+
+
+@pytest.mark.parametrize("n", range(2))
+def test_subprocess(n):
+    code = (
+        "import dlt;"
+        "dlt.pipeline('sub', destination='warehouse', dataset_name='d')"
+        ".run([{'id': 1}], table_name='t')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_profile(dlt_project):
+    with dlt_project.profile("ci") as context:
+        assert context.profile == "ci"
+        dlt_project.run("load_orders")
+    assert dlt_project.config.current_profile == "tests"
+
+
+def test_that_fails_leaves_its_data_in_the_sandbox_only():
+    dlt.pipeline("fails", destination="warehouse").run(TWO, table_name="rows")
+    pytest.xfail("on purpose")
+"""
+
+PASSED = 17
+
+
+def snapshot(*folders: Path) -> dict[str, str]:
+    """Return a digest of every file below the folders; pytester's own and caches left out."""
+    ours = ("runpytest-", "stdout", "stderr", "__pycache__", ".coverage")
+    found = {}
+    for folder in folders:
+        for path in sorted(folder.rglob("*")) if folder.exists() else ():
+            if path.is_file() and not any(part.startswith(ours) for part in path.parts):
+                found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
+            elif path.is_dir() and not any(part.startswith(ours) for part in path.parts):
+                found[str(path)] = "folder"
+    return found
+
+
+@pytest.fixture
+def messy(shop: Path, pytester: pytest.Pytester, home: Path) -> tuple[Path, ...]:
+    """The suite in a project, and the folders that it might write to."""
+    pytester.makepyfile(test_messy=MESSY)
+    return shop, home, Path("/var/dlt")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("-n", "2", "--dist", "load"),
+        ("-n", "2", "--dist", "loadscope"),
+        ("-n", "2", "--dist", "worksteal"),
+    ],
+    ids=lambda arguments: "-".join(arguments[2:]) or "alone",
+)
+def test_nothing_is_left_and_outcomes_are_the_same(
+    messy: tuple[Path, ...], pytester: pytest.Pytester, arguments: tuple[str, ...]
+) -> None:
+    before = snapshot(*messy)
+
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
+
+    result.assert_outcomes(passed=PASSED, xfailed=1)
+    assert snapshot(*messy) == before
+
+
+def test_order_does_not_matter(messy: tuple[Path, ...], pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        def pytest_collection_modifyitems(items):
+            items.reverse()
+        """
+    )
+    before = snapshot(*messy)
+
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+
+    result.assert_outcomes(passed=PASSED, xfailed=1)
+    assert snapshot(*messy) == before
+
+
+def test_the_process_is_as_before(messy: tuple[Path, ...], pytester: pytest.Pytester) -> None:
+    script = pytester.path.parent / f"{pytester.path.name}-run.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            import os, sys
+            import pytest
+
+            for name in [name for name in os.environ if name.startswith("PYTEST")]:
+                del os.environ[name]
+            arguments = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
+            before = dict(os.environ), os.getcwd(), list(sys.path)
+            code = pytest.main([*arguments, {str(messy[0])!r}])
+            after = dict(os.environ), os.getcwd(), list(sys.path)
+            print("code", int(code), "same", before == after)
+            """
+        )
+    )
+
+    result = pytester.runpython(script)
+
+    result.stdout.fnmatch_lines(["code 0 same True"])
+    assert "LEAKED" not in os.environ

@@ -1,0 +1,195 @@
+"""A destination that is really remote: reached when it is allowed, and left as it was."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import dlt
+import psycopg2
+import pytest
+
+from dlthub_project.errors import RemoteDestinationBlocked
+from dlthub_project.sandbox import isolated
+
+if TYPE_CHECKING:
+    from conftest import MakeSandbox, WriteProject
+
+pytestmark = pytest.mark.postgres
+
+Query = Callable[..., list[Any]]
+
+
+@pytest.fixture
+def query(postgres_url: str) -> Iterator[Query]:
+    """Ask the server, past dlt: `query("SELECT ...")`."""
+    connection = psycopg2.connect(postgres_url)
+    connection.autocommit = True
+
+    def ask(sql: str, *values: Any) -> list[Any]:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            return cursor.fetchall() if cursor.description else []
+
+    yield ask
+    connection.close()
+
+
+@pytest.fixture
+def dataset_name(query: Query) -> Iterator[str]:
+    """A name that no dataset has; whatever is left of it is dropped."""
+    name = f"sandbox_{uuid.uuid4().hex[:12]}"
+    yield name
+    for schema in schemas_like(query, name):
+        query(f'DROP SCHEMA "{schema}" CASCADE')
+
+
+def schemas_like(query: Query, name: str) -> list[str]:
+    found = query("SELECT nspname FROM pg_namespace WHERE nspname LIKE %s ORDER BY 1", f"{name}%")
+    return [row[0] for row in found]
+
+
+def load(destination: Any, dataset_name: str, *ids: int, **arguments: Any) -> dlt.Pipeline:
+    pipeline = dlt.pipeline(
+        f"load_{dataset_name}", destination=destination, dataset_name=dataset_name
+    )
+    pipeline.run([{"id": id_} for id_ in ids or (1,)], table_name="rows", **arguments)
+    return pipeline
+
+
+def test_an_allowed_destination_is_loaded_and_its_dataset_is_gone_afterwards(
+    make_sandbox: MakeSandbox, postgres_url: str, query: Query, dataset_name: str
+) -> None:
+    warehouse = dlt.destinations.postgres(postgres_url, destination_name="warehouse")
+    merge = {"write_disposition": "merge", "primary_key": "id"}
+
+    with isolated(make_sandbox(allowed=("warehouse",))):
+        load(warehouse, dataset_name, 1, 2)
+        pipeline = load(warehouse, dataset_name, 2, 3, **merge)
+
+        assert query(f"SELECT id FROM {dataset_name}.rows ORDER BY 1") == [(1,), (2,), (3,)]
+        assert len(pipeline.dataset().table("rows").fetchall()) == 3
+        # merge has made a second one
+        assert len(schemas_like(query, dataset_name)) == 2
+
+    assert schemas_like(query, dataset_name) == []
+
+
+def test_a_dataset_that_was_there_before_is_kept(
+    make_sandbox: MakeSandbox, postgres_url: str, query: Query, dataset_name: str
+) -> None:
+    query(f"CREATE SCHEMA {dataset_name}")
+    query(f"CREATE TABLE {dataset_name}.mine AS SELECT 1 AS id")
+    warehouse = dlt.destinations.postgres(postgres_url, destination_name="warehouse")
+
+    with isolated(make_sandbox(allowed=("warehouse",))):
+        load(warehouse, dataset_name)
+
+    assert query(f"SELECT id FROM {dataset_name}.mine") == [(1,)]
+
+
+def test_it_is_dropped_when_the_block_fails(
+    make_sandbox: MakeSandbox, postgres_url: str, query: Query, dataset_name: str
+) -> None:
+    warehouse = dlt.destinations.postgres(postgres_url, destination_name="warehouse")
+
+    def fail() -> None:
+        with isolated(make_sandbox(allowed=("warehouse",))):
+            load(warehouse, dataset_name)
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        fail()
+
+    assert schemas_like(query, dataset_name) == []
+
+
+def test_end_of_an_inner_sandbox_keeps_what_the_outer_one_has_loaded(
+    make_sandbox: MakeSandbox, postgres_url: str, query: Query, dataset_name: str
+) -> None:
+    warehouse = dlt.destinations.postgres(postgres_url, destination_name="warehouse")
+
+    with isolated(make_sandbox("outer", allowed=("warehouse",))) as outer:
+        pipeline = load(warehouse, dataset_name)
+        with isolated(make_sandbox("inner", allowed=("warehouse",))):
+            assert len(pipeline.dataset().table("rows").fetchall()) == 1
+        assert schemas_like(query, dataset_name) == [dataset_name]
+        with isolated(replace(outer), goes_on=True):
+            pass
+        assert schemas_like(query, dataset_name) == [dataset_name]
+
+    assert schemas_like(query, dataset_name) == []
+
+
+def test_without_being_allowed_it_is_blocked(
+    make_sandbox: MakeSandbox, postgres_url: str, query: Query, dataset_name: str
+) -> None:
+    warehouse = dlt.destinations.postgres(postgres_url, destination_name="warehouse")
+
+    with (
+        isolated(make_sandbox(allowed=("other",))),
+        pytest.raises(RemoteDestinationBlocked, match="`warehouse`"),
+    ):
+        load(warehouse, dataset_name)
+
+    assert schemas_like(query, dataset_name) == []
+
+
+def test_named_destination_of_the_fixture_is_reached_when_it_is_allowed(
+    make_sandbox: MakeSandbox, postgres_url: str, query: Query, dataset_name: str
+) -> None:
+    settings = {"destination_type": "postgres", "credentials": postgres_url}
+
+    with isolated(make_sandbox(destinations={"bigquery": settings}, allowed=("bigquery",))):
+        load("bigquery", dataset_name, 7)
+        load(dlt.destinations.bigquery, dataset_name, 8)
+        assert query(f"SELECT id FROM {dataset_name}.rows ORDER BY 1") == [(7,), (8,)]
+
+    assert schemas_like(query, dataset_name) == []
+
+
+def test_every_destination_can_be_postgres(
+    make_sandbox: MakeSandbox, postgres_url: str, query: Query, dataset_name: str
+) -> None:
+    settings = {"destination_type": "postgres", "credentials": postgres_url}
+    sandbox = make_sandbox(
+        destinations={"postgres": settings}, allowed=("postgres",), every_type="postgres"
+    )
+
+    with isolated(sandbox):
+        load("snowflake", dataset_name, 7)
+        assert query(f"SELECT id FROM {dataset_name}.rows") == [(7,)]
+
+    assert schemas_like(query, dataset_name) == []
+
+
+OWN_SECTION = """
+    profiles:
+      prod:
+        destinations:
+          warehouse: {{type: postgres, credentials: "postgresql://u:p@db.invalid/prod"}}
+      tests:
+        extends: prod
+        destinations:
+          warehouse: {{credentials: "{url}"}}
+"""
+
+
+def test_the_tests_profiles_own_section_is_reached_when_it_is_allowed(
+    make_sandbox: MakeSandbox,
+    write_project: WriteProject,
+    monkeypatch: pytest.MonkeyPatch,
+    postgres_url: str,
+    query: Query,
+    dataset_name: str,
+) -> None:
+    monkeypatch.setenv("WORKSPACE__PROFILE", "tests")
+    project = write_project(OWN_SECTION.format(url=postgres_url))
+
+    with isolated(make_sandbox(project=project, allowed=("warehouse",))):
+        load("warehouse", dataset_name, 7)
+        assert query(f"SELECT id FROM {dataset_name}.rows") == [(7,)]
+
+    assert schemas_like(query, dataset_name) == []
