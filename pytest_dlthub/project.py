@@ -11,7 +11,8 @@ import dlt
 
 from dlthub_project import current, switched_profile
 from dlthub_project.runner import PipelineRunner
-from dlthub_project.sandbox import Sandbox, choose_file_format_freely, isolated
+from dlthub_project.sandbox import Sandbox, active_sandbox, choose_file_format_freely, isolated
+from pytest_dlthub.check import check_profile
 from pytest_dlthub.run import PipelineRun
 
 if TYPE_CHECKING:
@@ -112,6 +113,22 @@ class DltProject:
         """Switch to another profile for a while; its data stay in the sandbox."""
         with switched_profile(name) as context:
             yield context
+
+    def check(self, profile: str) -> None:
+        """Validate the manifest under any profile and build all that it declares.
+
+        Needs no secrets and connects to nothing: environment variables that are not set have
+        placeholders. Put `dlt_project.check("prod")` into a test, and a typo in production's
+        section is found before it is deployed.
+
+        Raises:
+            ManifestError: The manifest is not valid under the profile.
+            ProfileNotFound: The project does not have it.
+            ProjectError: An entity cannot be built; all of them are listed.
+        """
+        sandbox = self._sandbox or active_sandbox()
+        assert sandbox is not None
+        check_profile(self.config, profile, sandbox)
 
     def _entered(self) -> AbstractContextManager[Any]:
         return isolated(self._sandbox, goes_on=True) if self._sandbox else nullcontext()

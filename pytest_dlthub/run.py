@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from dlthub_project import dlt_internals
 from dlthub_project.runner import row_counts
 from dlthub_project.sandbox import observe_runs, sent_to
 from pytest_dlthub.assertions import table_rows
@@ -60,6 +62,24 @@ class PipelineRun:
             ValueError: There is no such table; the message lists those that there are.
         """
         return table_rows(self.dataset.table(table))
+
+    @property
+    def schema_changes(self) -> dict[str, list[str]]:
+        """The columns that this run added at the destination, by table; new tables have all."""
+        packages = self.load_info.load_packages if self.load_info else ()
+        changes: dict[str, list[str]] = {}
+        for package in packages:
+            for name, table in package.schema_update.items():
+                if not name.startswith("_dlt_"):
+                    changes.setdefault(name, []).extend(table["columns"])
+        return changes
+
+    @property
+    def database_path(self) -> Path | None:
+        """The DuckDB file that was loaded; None for other destinations. No connection is open."""
+        with self.pipeline.destination_client() as client:
+            path = dlt_internals.local_database(client)
+        return Path(path) if path else None
 
     @property
     def sent(self) -> dict[str, list[Any]]:

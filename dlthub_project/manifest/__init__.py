@@ -7,6 +7,7 @@ from dlthub_project.manifest.document import FILE_NAME, Document, read_document
 from dlthub_project.manifest.manifest import Manifest, default_profile
 from dlthub_project.manifest.profiles import IMPLICIT_PROFILES, declared_profiles
 from dlthub_project.manifest.settings import Settings
+from dlthub_project.manifest.variables import unset_names
 
 __all__ = [
     "FILE_NAME",
@@ -17,4 +18,5 @@ __all__ = [
     "declared_profiles",
     "default_profile",
     "read_document",
+    "unset_names",
 ]

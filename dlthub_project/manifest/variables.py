@@ -94,3 +94,18 @@ def substitute_all(
     if isinstance(value, list):
         return [substitute_all(item, fill, (*path, i)) for i, item in enumerate(value)]
     return value
+
+
+def unset_names(value: Any, environ: Mapping[str, str]) -> set[str]:
+    """Return the environment variables without a default that `value` uses and that are not set."""
+    names: set[str] = set()
+
+    def note(text: str, _at: tuple[Hashable, ...]) -> str:
+        for match in _EVERYWHERE.finditer(text):
+            variable = match["variable"] or ""
+            if variable.startswith("env.") and ":" not in variable:
+                names.add(variable.removeprefix("env."))
+        return text
+
+    substitute_all(value, note)
+    return names - set(environ)

@@ -275,3 +275,78 @@ def test_a_blocked_destination_ends_in_the_users_code_and_shows_no_password(
     )
     assert "hidden_word" not in result.stdout.str() + result.stderr.str()
     assert "site-packages/dlt/" not in result.stdout.str()
+
+
+def test_every_profile_is_checked_without_secrets_and_without_a_connection(
+    shop: Path, run_tests: RunTests
+) -> None:
+    with (shop / "dlt.yml").open("a") as manifest:
+        manifest.write(
+            """  broken:
+    sources: {orders: {type: shop.order}}
+    destinations: {warehouse: {type: postgrs}}
+  secretive:
+    destinations:
+      warehouse: {type: "{env.KIND_OF_WAREHOUSE:postgres}", credentials: "{env.THE_PASSWORD}"}
+    pipelines: {load_orders: {dataset_name: "{env.THE_DATASET}"}}
+"""
+        )
+    result = run_tests(
+        """
+        import os
+        import pytest
+        from dlthub_project import ProfileNotFound, ProjectError
+
+        @pytest.mark.parametrize("profile", ["dev", "prod", "secretive"])
+        def test_good(dlt_project, profile):
+            dlt_project.check(profile)
+            assert dlt_project.config.current_profile == "tests"
+            assert "THE_PASSWORD" not in os.environ
+
+        def test_bad(dlt_project):
+            with pytest.raises(ProjectError) as caught:
+                dlt_project.check("broken")
+            message = str(caught.value)
+            assert "Profile broken cannot be built" in message
+            assert "source orders: " in message
+            assert "module `sources.shop` has no `order`" in message
+            assert "sources of pipeline load_orders: " in message
+
+        def test_unknown(dlt_project):
+            with pytest.raises(ProfileNotFound, match="Did you mean `prod`"):
+                dlt_project.check("prd")
+        """
+    )
+
+    result.assert_outcomes(passed=5)
+
+
+def test_a_run_tells_what_it_changed_and_where_its_database_is(
+    shop: Path, run_tests: RunTests
+) -> None:
+    result = run_tests(
+        """
+        import duckdb
+
+        def test_changes(dlt_project):
+            first = dlt_project.run("load_orders")
+            new = [{"id": 1, "note": "x"}]
+            second = dlt_project.run("load_orders", data=new, table_name="items")
+            third = dlt_project.run("load_orders", data=new, table_name="items")
+
+            assert first.schema_changes["items"] == ["id", "_dlt_load_id", "_dlt_id"]
+            assert "items__lines" in first.schema_changes
+            assert second.schema_changes == {"items": ["note"]}
+            assert third.schema_changes == {}
+
+        def test_database(dlt_run):
+            one = [{"id": 1}]
+            run = dlt_run(one, table_name="rows", table_format="delta", destination="athena")
+            with duckdb.connect(str(run.database_path), read_only=True) as mine:
+                assert mine.sql("SELECT id FROM dlt_run_dataset.rows").fetchall() == [(1,)]
+            files = dlt_run(one, destination="filesystem", pipeline_name="f", table_name="t")
+            assert files.database_path is None
+        """
+    )
+
+    result.assert_outcomes(passed=2)
