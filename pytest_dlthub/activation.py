@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
-import glob
 import json
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -185,6 +182,9 @@ class Session:
 
 def _new_session_folder(basetemp: Path | None) -> Path:
     """Make a folder for one process of this session, and delete those of earlier days."""
+    # here, and not above: a session without a project does not need it
+    import tempfile
+
     # pytest empties --basetemp when it first uses it, so ours lies beside it
     default = Path(tempfile.gettempdir(), f"pytest-dlt-of-{_user()}")
     parent = basetemp.parent / f"{basetemp.name}-dlt" if basetemp else default
@@ -202,6 +202,8 @@ def _new_session_folder(basetemp: Path | None) -> Path:
 
 
 def _user() -> str:
+    import getpass
+
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -271,6 +273,8 @@ def _nearest_root(config: pytest.Config) -> Path | None:
 def _collected_paths(config: pytest.Config) -> Iterator[Path]:
     arguments = getattr(config.known_args_namespace, "file_or_dir", None)
     if not arguments:
+        import glob
+
         patterns: list[str] = config.getini("testpaths")
         arguments = [path for pattern in patterns for path in sorted(glob.glob(pattern))]
     for argument in arguments or ["."]:
