@@ -49,6 +49,9 @@ def duckdb_path(credentials: Any) -> str | None:
         DuckDbCredentials,
     )
 
+    if type(credentials).__name__ == "DuckDBPyConnection":
+        # not through dlt: 1.27 does not tell
+        return _path_of_connection(credentials)
     if isinstance(credentials, dict):
         credentials = credentials.get("database", "")
     if not isinstance(credentials, DuckDbBaseCredentials):
@@ -59,6 +62,13 @@ def duckdb_path(credentials: Any) -> str | None:
     if database.startswith(("md:", "motherduck:")):
         return None
     return "" if database.startswith(":") else database
+
+
+def _path_of_connection(connection: Any) -> str:
+    query = "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
+    with connection.cursor() as cursor:
+        row = cursor.execute(query).fetchone()
+    return str(row[0] or "") if row else ""
 
 
 @configspec
