@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -35,20 +36,18 @@ def session_sandbox(
         folder=str(folder),
         project=str(session.root) if session.root else None,
         working_dir=str(session.working_dir),
-        allowed=tuple(config.getini("dlt_allow_remote")),
+        allowed=session.allowed,
         destinations={name: settings_of(name, value) for name, value in destinations.items()},
     )
 
 
-def test_sandbox(
+def sandbox_of_test(
     request: pytest.FixtureRequest,
     folder: Path,
     destinations: Mapping[str, Any],
     every_type: str | None,
 ) -> Sandbox:
     """Return the sandbox of one test in `folder`; its marks allow more than the session does."""
-    from dataclasses import replace
-
     marks = request.node.iter_markers("dlt_allow_remote")
     allowed_here = [name for mark in marks for name in mark.args]
     sandbox = session_sandbox(request.config, folder, destinations)
@@ -59,10 +58,6 @@ def test_sandbox(
         local_roots=(str(_base_of_tmp_path(request)),),
         every_type=every_type,
     )
-
-
-# pytest would collect it where a test module imports it
-test_sandbox.__test__ = False  # type: ignore[attr-defined]
 
 
 def settings_of(name: str, value: Any) -> dict[str, Any]:

@@ -58,12 +58,12 @@ def dlt_isolated(
     `@pytest.mark.usefixtures("dlt_isolated")`.
     """
     from dlthub_project.sandbox import isolated
-    from pytest_dlthub.destinations import test_sandbox
+    from pytest_dlthub.destinations import sandbox_of_test
 
     session = request.config.stash[SESSION]
     folder = session.new_test_folder(request.node.name)
     request.node.stash[FOLDER] = folder
-    sandbox = test_sandbox(request, folder, dlt_destinations, _dlt_destination_type)
+    sandbox = sandbox_of_test(request, folder, dlt_destinations, _dlt_destination_type)
     with isolated(sandbox):
         yield sandbox
     keep = request.config.getini("dlt_keep")

@@ -27,7 +27,7 @@ def stored_schemas(client: JobClientBase) -> list[Schema]:
     schemas: dict[str, Schema] = {}
     for name in dict.fromkeys(name for name, _ in versions):
         # without a name, which dlt's own type forgets, it is the one stored last
-        newest = client.get_stored_schema(name or None)  # type: ignore[arg-type]
+        newest = client.get_stored_schema(name or None)  # type: ignore[arg-type]  # dlt takes None
         if newest is not None:
             schema = _schema_from(newest.schema)
             ancestors = {newest.version_hash, *schema.previous_hashes}

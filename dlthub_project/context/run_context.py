@@ -124,7 +124,7 @@ class ProjectRunContext(ProfilesRunContext):
         """
         from dlthub_project.context.activation import ensure_project
 
-        return ensure_project(self._run_dir, new_profile)  # type: ignore[return-value]  # the class is final
+        return ensure_project(self._run_dir, new_profile)  # type: ignore[return-value]  # opened as this one was
 
     def initial_providers(self) -> list[ConfigProvider]:
         secrets, config = dlt_internals.toml_providers(

@@ -19,18 +19,15 @@ USES = (
     "dataset",
     "destination_client",
     "extract",
-    "load",
     "normalize",
-    "run",
     "sql_client",
     "sync_destination",
 )
-"""The methods through which a pipeline is used."""
+"""The methods through which a pipeline is used, beside `run` and `load`, which are observed."""
 
 _FOLDER = "_dlthub_sandbox_folder"
 _MADE_AT_IMPORT = "_dlthub_made_at_import"
 
-Run = tuple[dlt.Pipeline, Any]
 _observers: list[Callable[[dlt.Pipeline, Any], None]] = []
 _running: list[dlt.Pipeline] = []
 
@@ -46,11 +43,11 @@ def keep_files_in(sandbox: Sandbox, arguments: dict[str, Any]) -> None:
         arguments["export_schema_path"] = folder
 
 
-def remember_origin(pipeline: dlt.Pipeline, sandbox: Sandbox | None) -> None:
+def remember_origin(pipeline: dlt.Pipeline, sandbox: Sandbox) -> None:
     """Note where a new pipeline was made, and whether by a module that is being imported."""
-    setattr(pipeline, _FOLDER, sandbox.folder if sandbox else None)
+    setattr(pipeline, _FOLDER, sandbox.folder)
     if not hasattr(pipeline, _MADE_AT_IMPORT):
-        setattr(pipeline, _MADE_AT_IMPORT, sandbox is None or is_import_running())
+        setattr(pipeline, _MADE_AT_IMPORT, is_import_running())
 
 
 def bring_into(pipeline: dlt.Pipeline, sandbox: Sandbox) -> None:
