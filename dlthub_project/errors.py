@@ -40,12 +40,20 @@ class EntityReferenceError(ProjectError):
     """The `type` of a source or destination leads to no code."""
 
 
+class ValueNotSet(ProjectError):
+    """An explanation was asked for of a configuration value that no layer has."""
+
+
 class DestinationNotAllowed(ProjectError):
     """A dataset was asked for on a destination that its declaration does not list."""
 
 
 class DatasetNotLoaded(ProjectError):
     """A dataset does not exist at its destination yet."""
+
+
+class MergeStrategyNotSupported(ProjectError):
+    """A resource merges in a way that what stands for its destination in tests does not have."""
 
 
 @dataclass(frozen=True)

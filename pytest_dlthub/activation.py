@@ -7,22 +7,22 @@ import json
 import os
 import shutil
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-# the runtime reads the first two (`dlthub_project.sandbox`, `dlthub_project.context`), dlt the last
+from pytest_dlthub.options import check_ini, option
+from pytest_dlthub.profiles import PROFILE_VARIABLE, chosen_profile
+from pytest_dlthub.roots import MANIFEST, check_is_one, chosen_root, root_above
+from pytest_dlthub.temporary import new_session_folder
+
+# the runtime reads the first (`dlthub_project.sandbox`), dlt the second
 SANDBOX_VARIABLE = "DLTHUB_PROJECT_SANDBOX"
-PROFILE_VARIABLE = "WORKSPACE__PROFILE"
 _TELEMETRY_VARIABLE = "RUNTIME__DLTHUB_TELEMETRY"
-_KEPT_FOR_SECONDS = 3 * 24 * 3600
-_MANIFEST = "dlt.yml"
-_WORKSPACE = Path(".dlt", ".workspace")
-_DEFAULT_PROFILE = "tests"
-_PIN_FILE = Path(".dlt", "profile-name")
+# those of DuckDB that rows can be written in
+_LOADER_FILE_FORMATS = ("insert_values", "jsonl", "parquet")
 
 SESSION = pytest.StashKey["Session"]()
 
@@ -37,7 +37,9 @@ class Session:
         profile_reason: Why this one, for the header.
         isolates_all: Whether every test is in a sandbox, asked for or not.
         allowed: The names of the remote destinations that tests may reach.
+        loader_file_format: The format that rows are loaded in; None for what is fastest.
         working_dir: Where pytest was started.
+        test_files: The files of the tests that were collected, selected or not.
     """
 
     root: Path | None
@@ -45,8 +47,10 @@ class Session:
     profile_reason: str
     isolates_all: bool
     allowed: tuple[str, ...]
+    loader_file_format: str | None
     working_dir: Path
     basetemp: Path | None
+    test_files: set[str] = field(default_factory=set)
     _folder: Path | None = None
     _restore: dict[str, str | None] = field(default_factory=dict)
     _path_entry: str | None = None
@@ -60,18 +64,18 @@ class Session:
         Raises:
             UsageError: The project or profile that was asked for cannot be tested on.
         """
-        root = _asked_project(config) or _nearest_root(config)
-        profile, reason = _profile(config, root)
-        basetemp = _option(config, "basetemp")
-        keep = config.getini("dlt_keep")
-        if keep not in ("failed", "all", "none"):
-            raise pytest.UsageError(f"dlt_keep: failed, all or none is expected, not {keep!r}")
+        root = chosen_root(config)
+        profile, reason = chosen_profile(config, root)
+        basetemp = option(config, "basetemp")
+        check_ini(config, "dlt_keep", "failed", "all", "none")
+        check_ini(config, "dlt_loader_file_format", "", *_LOADER_FILE_FORMATS)
         session = cls(
             root=root,
             profile=profile,
             profile_reason=reason,
             isolates_all=root is not None or config.getini("dlt_isolation"),
             allowed=tuple(config.getini("dlt_allow_remote")),
+            loader_file_format=config.getini("dlt_loader_file_format") or None,
             working_dir=Path.cwd(),
             basetemp=Path(basetemp).absolute() if basetemp else None,
         )
@@ -82,7 +86,7 @@ class Session:
     @property
     def is_project(self) -> bool:
         """Whether a `dlt.yml` is tested, and not a workspace or plain dlt code."""
-        return self.root is not None and (self.root / _MANIFEST).is_file()
+        return self.root is not None and (self.root / MANIFEST).is_file()
 
     def check_has_project(self, fixture: str) -> None:
         """Make sure that there is a project.
@@ -103,14 +107,29 @@ class Session:
         Raises:
             UsageError: It is.
         """
-        if test.parent not in self._roots:
-            self._roots[test.parent] = _root_above(test.parent)
-        root = self._roots[test.parent]
-        if root not in (None, self.root) and (root / _MANIFEST).is_file():
+        root = self._project_of(test)
+        if root not in (None, self.root):
             raise pytest.UsageError(
                 f"this test belongs to the dlt project {root}, which this session does not test. "
                 f"Run `pytest {root}`, or name the project: --dlt-project, ini option dlt_project."
             )
+
+    def check_belong_to_one(self, tests: Iterable[Path]) -> None:
+        """Make sure that collected tests are not of several projects.
+
+        Raises:
+            UsageError: They are.
+        """
+        found = {self._project_of(test): test for test in tests}
+        found.pop(None, None)
+        check_is_one(found)
+
+    def _project_of(self, test: Path) -> Path | None:
+        folder = test.parent
+        if folder not in self._roots:
+            root = root_above(folder)
+            self._roots[folder] = root if root and (root / MANIFEST).is_file() else None
+        return self._roots[folder]
 
     def check_manifest(self) -> None:
         """Make sure that the manifest of the project, if there is one, is valid.
@@ -124,12 +143,17 @@ class Session:
         from dlthub_project.manifest import Manifest
 
         try:
-            Manifest.open(self.root / _MANIFEST, self.profile)
+            Manifest.open(self.root / MANIFEST, self.profile)
         except ProjectError as error:
             raise pytest.UsageError(str(error)) from error
 
     def stop(self) -> None:
         """Restore environment and path, and delete what no test has left behind."""
+        try:
+            self._end_sandbox()
+        except Exception as error:
+            # without its text: there may be credentials in it
+            print(f"dlt: remote data of this session are left ({type(error).__name__})")
         for name, value in self._restore.items():
             _set_variable(name, value)
         if self._path_entry in sys.path:
@@ -144,7 +168,7 @@ class Session:
     def folder(self) -> Path:
         """The folder of all sandboxes of this session; made on first use."""
         if self._folder is None:
-            self._folder = _new_session_folder(self.basetemp)
+            self._folder = new_session_folder(self.basetemp)
         return self._folder
 
     def new_test_folder(self, test_name: str) -> Path:
@@ -152,6 +176,16 @@ class Session:
         self._tests += 1
         readable = "".join(c if c.isalnum() else "_" for c in test_name)[:40]
         return self.folder / f"{self._tests:04}-{readable}"
+
+    def _end_sandbox(self) -> None:
+        """Drop what fixtures of wider scope have loaded into remote destinations."""
+        if self._folder is None or not (self._folder / "session").exists():
+            return
+        from dlthub_project.sandbox import active_sandbox, end
+
+        sandbox = active_sandbox()
+        if sandbox is not None:
+            end(sandbox)
 
     def _activate(self) -> None:
         self._set(_TELEMETRY_VARIABLE, "false")
@@ -165,6 +199,8 @@ class Session:
             "project": str(self.root) if self.root else None,
             "working_dir": str(self.working_dir),
             "allowed": self.allowed,
+            "process": os.getpid(),
+            "loader_file_format": self.loader_file_format,
         }
         self._set(SANDBOX_VARIABLE, json.dumps(settings))
         if self.root is not None:
@@ -180,40 +216,9 @@ class Session:
         os.environ[name] = value
 
 
-def _new_session_folder(basetemp: Path | None) -> Path:
-    """Make a folder for one process of this session, and delete those of earlier days."""
-    # here, and not above: a session without a project does not need it
-    import tempfile
-
-    # pytest empties --basetemp when it first uses it, so ours lies beside it
-    default = Path(tempfile.gettempdir(), f"pytest-dlt-of-{_user()}")
-    parent = basetemp.parent / f"{basetemp.name}-dlt" if basetemp else default
-    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not os.access(parent, os.W_OK):
-        # somebody else's, of the same name
-        parent = Path(tempfile.mkdtemp(prefix="pytest-dlt-"))
-    for earlier in parent.iterdir():
-        # other sessions may be at the same
-        with contextlib.suppress(OSError):
-            if time.time() - earlier.stat().st_mtime > _KEPT_FOR_SECONDS:
-                shutil.rmtree(earlier, ignore_errors=True)
-    process = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    return Path(tempfile.mkdtemp(prefix=f"{process}-", dir=parent))
-
-
-def _user() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # a user id without an account, as containers have
-        return "unknown"
-
-
 def _module_root(project: Path, profile: str) -> str:
     """Return the folder of the project's modules: its own, unless the manifest names another."""
-    manifest = project / _MANIFEST
+    manifest = project / MANIFEST
     if not manifest.is_file():
         return str(project)
     if "project_dir:" not in manifest.read_text(encoding="utf-8", errors="replace"):
@@ -234,86 +239,3 @@ def _set_variable(name: str, value: str | None) -> None:
         os.environ.pop(name, None)
     else:
         os.environ[name] = value
-
-
-def _option(config: pytest.Config, name: str) -> str | None:
-    """Return an option; before and after pytest has parsed them all."""
-    early = getattr(config.known_args_namespace, name, None)
-    found: str | None = early or getattr(config.option, name, None)
-    return found
-
-
-def _asked_project(config: pytest.Config) -> Path | None:
-    option = _option(config, "dlt_project")
-    ini = config.getini("dlt_project")
-    if not option and not ini:
-        return None
-    base = Path.cwd() if option or not config.inipath else config.inipath.parent
-    folder = Path(base, option or ini).resolve()
-    if not (folder / _MANIFEST).is_file():
-        name = "--dlt-project" if option else "ini option dlt_project"
-        raise pytest.UsageError(f"{name}: there is no {_MANIFEST} in {folder}")
-    return folder
-
-
-def _nearest_root(config: pytest.Config) -> Path | None:
-    """Return the project or workspace at or above the collected paths, rootdir or here."""
-    found = {_root_above(path): path for path in _collected_paths(config)}
-    found.pop(None, None)
-    if len(found) > 1:
-        listed = "".join(f"\n  {path}: {project}" for project, path in found.items())
-        raise pytest.UsageError(
-            f"the tests belong to more than one dlt project; run them one by one:{listed}"
-        )
-    if found:
-        return next(iter(found))
-    return _root_above(config.rootpath) or _root_above(Path.cwd())
-
-
-def _collected_paths(config: pytest.Config) -> Iterator[Path]:
-    arguments = getattr(config.known_args_namespace, "file_or_dir", None)
-    if not arguments:
-        import glob
-
-        patterns: list[str] = config.getini("testpaths")
-        arguments = [path for pattern in patterns for path in sorted(glob.glob(pattern))]
-    for argument in arguments or ["."]:
-        path = Path(str(argument).partition("::")[0]).absolute()
-        if path.exists():
-            yield path
-
-
-def _root_above(path: Path) -> Path | None:
-    for folder in (path, *path.parents):
-        if (folder / _MANIFEST).is_file() or (folder / _WORKSPACE).is_file():
-            return folder
-    return None
-
-
-def _profile(config: pytest.Config, project: Path | None) -> tuple[str, str]:
-    """Return the profile to test on, and why this one."""
-    accepted: list[str] = config.getini("dlt_test_profiles")
-    option = _option(config, "dlt_profile")
-    ini = config.getini("dlt_profile")
-    environment = os.environ.get(PROFILE_VARIABLE) if project else None
-    choices = (
-        (option, "--dlt-profile"),
-        (ini, "ini dlt_profile"),
-        (environment, f"environment variable {PROFILE_VARIABLE}"),
-        (_DEFAULT_PROFILE, "default"),
-    )
-    profile, reason = next((name, why) for name, why in choices if name)
-    if profile not in accepted:
-        raise pytest.UsageError(
-            f"{reason}: `{profile}` is not a test profile. Accepted: {', '.join(accepted)}; "
-            "the ini option dlt_test_profiles lists them. Name one with --dlt-profile."
-        )
-    reasons = [reason]
-    pin = project / _PIN_FILE if project else None
-    if (
-        pin
-        and pin.is_file()
-        and (pinned := pin.read_text(encoding="utf-8", errors="replace").strip()) != profile
-    ):
-        reasons.append(f"pin {pinned} overridden")
-    return profile, "; ".join(reasons)

@@ -38,6 +38,7 @@ def session_sandbox(
         working_dir=str(session.working_dir),
         allowed=session.allowed,
         destinations={name: settings_of(name, value) for name, value in destinations.items()},
+        loader_file_format=session.loader_file_format,
     )
 
 

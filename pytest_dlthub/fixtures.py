@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dlthub.activation import SESSION
-from pytest_dlthub.report import FAILED, FOLDER
+from pytest_dlthub.report import FAILED, FOLDER, HELD
 
 if TYPE_CHECKING:
+    import dlt
+
     from dlthub_project.sandbox import Sandbox
     from pytest_dlthub.project import DltProject, DltRun
     from pytest_dlthub.run import DltRuns
+    from pytest_dlthub.templates.loaded import LoadedRun, LoadedRuns
 
 
 @pytest.fixture(autouse=True)
@@ -61,13 +64,17 @@ def dlt_isolated(
     from pytest_dlthub.destinations import sandbox_of_test
 
     session = request.config.stash[SESSION]
+    keep = request.config.getini("dlt_keep")
     folder = session.new_test_folder(request.node.name)
-    request.node.stash[FOLDER] = folder
+    stash = request.node.stash
+    if FOLDER in stash and keep != "all":
+        # of a failed attempt: the test is run again
+        shutil.rmtree(stash[FOLDER], ignore_errors=True)
+    stash[FOLDER], stash[FAILED] = folder, False
     sandbox = sandbox_of_test(request, folder, dlt_destinations, _dlt_destination_type)
     with isolated(sandbox):
         yield sandbox
-    keep = request.config.getini("dlt_keep")
-    if keep != "all" and (keep == "none" or not request.node.stash.get(FAILED, False)):
+    if keep != "all" and (keep == "none" or not stash[FAILED]):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -81,7 +88,7 @@ def dlt_project(request: pytest.FixtureRequest, dlt_isolated: Sandbox) -> DltPro
     from pytest_dlthub.project import DltProject
 
     request.config.stash[SESSION].check_has_project("dlt_project")
-    return DltProject()
+    return DltProject(request.path.parent)
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +112,7 @@ def dlt_project_factory(
         folder = session.new_test_folder("dlt_project_factory")
         sandbox = session_sandbox(request.config, folder, dlt_destinations)
         try:
-            yield DltProject(sandbox)
+            yield DltProject(request.config.rootpath, sandbox)
         finally:
             with isolated(sandbox):
                 """Its end drops what was loaded into remote destinations."""
@@ -115,7 +122,7 @@ def dlt_project_factory(
 
 
 @pytest.fixture
-def dlt_run(dlt_isolated: Sandbox) -> DltRun:
+def dlt_run(request: pytest.FixtureRequest, dlt_isolated: Sandbox) -> DltRun:
     """Run any dlt source, resource or rows into a temporary DuckDB: `dlt_run(my_source())`.
 
     Takes the arguments of `dlt.pipeline` and `dlt.Pipeline.run`, and returns a `PipelineRun`.
@@ -123,7 +130,7 @@ def dlt_run(dlt_isolated: Sandbox) -> DltRun:
     """
     from pytest_dlthub.project import DltRun
 
-    return DltRun()
+    return DltRun(request.path.parent)
 
 
 @pytest.fixture
@@ -144,3 +151,31 @@ def dlt_config(dlt_isolated: Sandbox) -> MutableMapping[str, Any]:
     from dlthub_project.sandbox import Overrides
 
     return Overrides(dlt_isolated)
+
+
+@pytest.fixture
+def dlt_loaded(
+    request: pytest.FixtureRequest, dlt_isolated: Sandbox
+) -> Iterator[LoadedRun | LoadedRuns]:
+    """This test's own copy of what its `dlt_load` mark asks for, as a `PipelineRun`.
+
+    `@pytest.mark.dlt_load("my_pipeline")`, or `@pytest.mark.dlt_load(source=my_source)` in any
+    code: the pipeline runs once a session, and each test has a copy of database and state that it
+    may write to. With several marks, this is a mapping of the runs by pipeline.
+    """
+    from pytest_dlthub.templates.session import Templates
+
+    with Templates.of(request.config).loaded(request.node, dlt_isolated) as runs:
+        request.node.stash[HELD] = runs
+        yield runs if len(runs) > 1 else runs.only
+
+
+@pytest.fixture
+def dlt_dataset(request: pytest.FixtureRequest, dlt_loaded: LoadedRun | LoadedRuns) -> dlt.Dataset:
+    """The dataset of this test's `dlt_load` mark: its own copy, to read, and to write to.
+
+    Its connection stays open from the first query to the end of the test, or until `database_path`
+    of `dlt_loaded` is asked for.
+    """
+    runs: LoadedRuns = request.node.stash[HELD]
+    return runs.only.dataset

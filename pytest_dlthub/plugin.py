@@ -7,30 +7,39 @@ dlt is first used; so code that runs at import, and subprocesses, are in the san
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dlthub import report
+from pytest_dlthub import report, summary
 from pytest_dlthub.activation import SESSION, Session
 from pytest_dlthub.fixtures import (
     _dlt_destination_type,
     _dlt_sandbox,
     dlt_config,
+    dlt_dataset,
     dlt_destinations,
     dlt_isolated,
+    dlt_loaded,
     dlt_project,
     dlt_project_factory,
     dlt_run,
     dlt_runs,
 )
 
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
 __all__ = [
     "_dlt_destination_type",
     "_dlt_sandbox",
     "dlt_config",
+    "dlt_dataset",
     "dlt_destinations",
     "dlt_isolated",
+    "dlt_loaded",
     "dlt_project",
     "dlt_project_factory",
     "dlt_run",
@@ -40,6 +49,7 @@ __all__ = [
 _MARKERS = (
     "dlt_allow_remote(*names): let this test reach the remote destinations of these names.",
     "dlt_destination(*types): run this test once on each type of destination, as `filesystem`.",
+    "dlt_load(pipeline=None, *, source=None, **arguments): load this test's data once, as a copy.",
 )
 
 
@@ -56,8 +66,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help="Test profile of the project; by default `tests`.",
     )
+    group.addoption(
+        "--dlt-reuse",
+        action="store_true",
+        help="Keep what `dlt_load` marks have loaded for later sessions, in your cache folder.",
+    )
     parser.addini("dlt_project", "Folder of the dlt.yml to test, relative to this file.")
     parser.addini("dlt_profile", "Test profile of the project; by default `tests`.")
+    parser.addini("dlt_tests_project_path", "Alias of dlt_project.")
+    parser.addini("dlt_tests_project_profile", "Alias of dlt_profile.")
     parser.addini(
         "dlt_test_profiles",
         "Profiles that tests may run on.",
@@ -74,6 +91,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "Names of the remote destinations that tests may reach.",
         type="args",
         default=[],
+    )
+    parser.addini(
+        "dlt_loader_file_format",
+        "Format in which rows are loaded into temporary destinations and by `dlt_run`: "
+        "`insert_values`, `jsonl` or `parquet`; by default what is fastest.",
+        default="",
     )
     parser.addini(
         "dlt_isolation",
@@ -99,11 +122,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """End a session on a broken manifest with the manifest's own errors."""
-    options = session.config.option
-    is_worker = hasattr(session.config, "workerinput")
-    if is_worker or options.collectonly or getattr(options, "showfixtures", False):
-        return
-    session.config.stash[SESSION].check_manifest()
+    if _runs_tests(session):
+        session.config.stash[SESSION].check_manifest()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """End a session whose tests are of several projects."""
+    if _runs_tests(session):
+        session.config.stash[SESSION].check_belong_to_one(item.path for item in session.items)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -114,6 +140,41 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if name not in metafunc.fixturenames:
             metafunc.fixturenames.append(name)
         metafunc.parametrize(name, marker.args, indirect=True)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Have a test that is marked with `dlt_load` loaded, last of all, if it does not say when."""
+    item.config.stash[SESSION].test_files.add(str(item.path))
+    names = getattr(item, "fixturenames", None)
+    if names is not None and item.get_closest_marker("dlt_load") and "dlt_loaded" not in names:
+        names.append("dlt_loaded")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Have the workers of pytest-xdist share what they have loaded."""
+    # not before: a session without workers has no use for it
+    from pytest_dlthub.templates import folders, servers
+
+    folders.share_with_worker(node.config, node.workerinput)
+    servers.listen_to(node)
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Say what was loaded and copied."""
+    summary.write(terminalreporter)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Drop the session's databases, and delete templates that nobody has used for long."""
+    # not even imported where nothing was loaded
+    servers = sys.modules.get("pytest_dlthub.templates.servers")
+    if servers is not None:
+        servers.drop_databases(config)
+    if config.getoption("dlt_reuse", False):
+        from pytest_dlthub.templates import folders
+
+        folders.prune_cache(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -130,8 +191,18 @@ def pytest_runtest_makereport(
     outcome = yield
     if outcome.failed:
         item.stash[report.FAILED] = True
-        report.tell_of_kept_data(item, outcome)
+        report.release_connections(item)
+        report.tell_of_destinations(item, outcome)
+    summary.carry(item, outcome)
     return outcome
+
+
+def _runs_tests(session: pytest.Session) -> bool:
+    """Tell whether this is a session, and not a worker's part of one, that does not only tell."""
+    telling = ("collectonly", "showfixtures", "show_fixtures_per_test")
+    options = session.config.option
+    is_worker = hasattr(session.config, "workerinput")
+    return not is_worker and not any(getattr(options, name, None) for name in telling)
 
 
 def _start(config: pytest.Config) -> None:

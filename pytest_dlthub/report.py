@@ -1,4 +1,4 @@
-"""What the harness tells: the session's header."""
+"""What the harness tells: the header of a session, and what happened in a failed test."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 import traceback
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,8 @@ from pytest_dlthub.activation import Session
 
 FAILED = pytest.StashKey[bool]()
 FOLDER = pytest.StashKey[Path]()
+# connections that a test may have open, see `LoadedRuns`
+HELD = pytest.StashKey[Any]()
 
 
 def header(session: Session) -> str | None:
@@ -32,11 +35,24 @@ def header(session: Session) -> str | None:
     return f"dlt: {' · '.join(parts)}"
 
 
-def tell_of_kept_data(item: pytest.Item, outcome: pytest.TestReport) -> None:
-    """Say in the report of a failed test where its data are."""
+def release_connections(item: pytest.Item) -> None:
+    """Close what a failed test has open: its database can be looked at, as with `--pdb`."""
+    if HELD in item.stash:
+        item.stash[HELD].release()
+
+
+def tell_of_destinations(item: pytest.Item, outcome: pytest.TestReport) -> None:
+    """Say in the report of a failed test what its destinations were, and where its data are."""
     folder = item.stash.get(FOLDER, None)
-    if folder is not None and folder.exists() and item.config.getini("dlt_keep") != "none":
-        outcome.sections.append(("dlt", f"the data of this test are kept in {folder}"))
+    if folder is None:
+        return
+    from dlthub_project.sandbox import changed_destinations
+
+    lines = changed_destinations(str(folder))
+    if folder.exists() and item.config.getini("dlt_keep") != "none":
+        lines.append(f"the data of this test are kept in {folder}")
+    if lines:
+        outcome.sections.append(("dlt", "\n".join(lines)))
 
 
 def hide_frames_with_passwords(call: pytest.CallInfo[None]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dlt.common.schema import Schema
     from dlt.pipeline.trace import PipelineTrace
 
+Again = Callable[..., "PipelineRun"]
+
 
 class PipelineRun:
     """One finished run of a pipeline, and the dataset that it loaded.
@@ -27,23 +29,78 @@ class PipelineRun:
     are when they are asked for, after later runs too.
 
     Attributes:
-        pipeline: The pipeline.
-        load_info: What dlt returned; None when there was nothing to load.
-        trace: dlt's trace of the run.
         row_counts: Rows that this run normalized by data table, nested tables included; a table
             without rows is absent.
     """
 
-    def __init__(self, pipeline: dlt.Pipeline, load_info: LoadInfo | None) -> None:
-        self.pipeline = pipeline
-        self.load_info = load_info
-        self.trace: PipelineTrace | None = pipeline.last_trace
+    def __init__(
+        self, pipeline: dlt.Pipeline, load_info: LoadInfo | None, again: Again | None = None
+    ) -> None:
+        """Make the run; the harness gives one.
+
+        Args:
+            pipeline: The pipeline.
+            load_info: What it returned.
+            again: Runs it once more, with other arguments where there are any.
+        """
+        self._again = again
+        self._pipeline = pipeline
+        self._load_info = load_info
+        self._trace = pipeline.last_trace
         self.row_counts: dict[str, int] = row_counts(pipeline)
+
+    @property
+    def pipeline(self) -> dlt.Pipeline:
+        """The pipeline."""
+        return self._pipeline
+
+    @property
+    def load_info(self) -> LoadInfo | None:
+        """What dlt returned; None when there was nothing to load."""
+        return self._load_info
+
+    @property
+    def trace(self) -> PipelineTrace | None:
+        """dlt's trace of the run."""
+        return self._trace
 
     @cached_property
     def dataset(self) -> dlt.Dataset:
         """The dataset that the pipeline loads, with everything that is in it."""
         return self.pipeline.dataset()
+
+    def next(
+        self, *, given: Mapping[str, Any] | None = None, data: Any = None, **run_arguments: Any
+    ) -> PipelineRun:
+        """Run the pipeline again on the state that it has now: "day 2".
+
+        Without arguments, what was run before is run once more.
+
+        Args:
+            given: What named resources yield this time; see `DltProject.run`.
+            data: What to load instead of what was loaded before.
+            **run_arguments: Arguments of the run to have otherwise than before.
+
+        Returns:
+            That run alone: its row counts and schema changes. The dataset is the same.
+
+        Raises:
+            TypeError: It is not known what was run, and no data are given; or it was an iterator,
+                which is used up.
+            PipelineStepFailed: As `dlt.Pipeline.run` does.
+        """
+        again = self._again
+        if again is None:
+            if data is None:
+                raise TypeError("next: data= is needed: the run was started by other code")
+            from pytest_dlthub.project import DltRun
+
+            again = partial(DltRun(), pipeline=self.pipeline)
+        if data is not None:
+            return again(data=data, given=given, **run_arguments)
+        if given is not None:
+            return again(given=given, **run_arguments)
+        return again(**run_arguments)
 
     @property
     def schema(self) -> Schema:

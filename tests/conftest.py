@@ -15,6 +15,9 @@ from dlthub_project import dlt_internals
 
 pytest_plugins = ["pytester"]
 
+# suites of their own: harness/test_suites_on_disk.py runs them
+collect_ignore = ["projects"]
+
 WriteProject = Callable[..., Path]
 
 _OURS = (

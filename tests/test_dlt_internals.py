@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dlt
 import pytest
+from dlt.common.configuration import configspec, resolve_configuration
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.providers import EnvironProvider
 from dlt.common.configuration.providers.provider import ConfigProvider
+from dlt.common.configuration.specs import (
+    BaseConfiguration,
+    ConnectionStringCredentials,
+    RuntimeConfiguration,
+)
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+from dlt.common.configuration.utils import get_resolved_traces
 from dlt.common.destination.reference import DestinationReference
 from dlt.common.pipeline import current_pipeline
+from dlt.common.typing import TSecretStrValue
 from dlt.extract.reference import SourceReference
 
 from dlthub_project import dlt_internals
@@ -61,6 +73,24 @@ def test_suspended_contexts_are_found_anew_and_put_back(shop: Path) -> None:
 
     assert dlt_internals.active_run_context() is context
     assert current_pipeline() is pipeline
+
+
+def test_abilities_of_an_active_pipelines_destination_are_suspended_with_it(shop: Path) -> None:
+    @dlt.destination(naming_convention="direct")
+    def direct(items: object, table: object) -> None:
+        """Gets no rows."""
+
+    def normalized() -> str:
+        return dlt.Schema("new").naming.normalize_identifier("Two Words")
+
+    dlt.pipeline("direct", destination=direct)
+    assert normalized() == "Two Words"
+
+    suspended = dlt_internals.suspend_contexts()
+    assert normalized() == "two_words"
+    dlt_internals.resume_contexts(suspended)
+
+    assert normalized() == "Two Words"
 
 
 def test_resuming_without_contexts_leaves_none(shop: Path) -> None:
@@ -228,3 +258,158 @@ def test_references_to_custom_destinations_are_told_from_others(
     assert dlt_internals.is_custom_reference("destinations.sinks.webhook")
     for other in ("duckdb", "dlt.destinations.duckdb", "no.such.module"):
         assert not dlt_internals.is_custom_reference(other)
+
+
+def test_a_new_context_is_set_up_twice_and_can_tell(tmp_path: Path) -> None:
+    found: list[bool] = []
+
+    class Context(dlt_internals.PlainRunContext):
+        def initialize_runtime(self, runtime_config: RuntimeConfiguration | None = None) -> None:
+            found.append(dlt_internals.is_setting_up_context())
+
+    context = Context(str(tmp_path))
+    Container()[PluggableRunContext] = PluggableRunContext(context)
+    context.initialize_runtime()
+
+    assert found == [True, True, False]
+
+
+def asked_of_environment(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note what the provider of environment variables is asked for, and when a look-up begins."""
+    # the first look-up of all sets up the run context
+    dlt.config.get("gone")
+    asked: list[str] = []
+    get_value = EnvironProvider.get_value
+
+    def note_key(self: Any, *args: Any) -> Any:
+        value, key = get_value(self, *args)
+        asked.append(key)
+        return value, key
+
+    monkeypatch.setattr(EnvironProvider, "get_value", note_key)
+    begins = property(lambda _self: asked.append("begins"))
+    monkeypatch.setattr(EnvironProvider, "is_empty", begins)
+    return asked
+
+
+def test_a_look_up_begins_with_the_question_whether_a_provider_is_empty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = asked_of_environment(monkeypatch)
+
+    dlt.config.get("orders.rows")
+    assert asked == ["begins", "ORDERS__ROWS"]
+
+    asked.clear()
+    resolve_configuration(Rows(), sections=("sources", "shop", "orders"))
+    assert asked == [
+        "begins",
+        "SOURCES__SHOP__ORDERS__ROWS",
+        "SOURCES__SHOP__ROWS",
+        "SOURCES__ORDERS__ROWS",
+        "SOURCES__ROWS",
+        "ROWS",
+    ]
+
+
+@configspec
+class Rows(BaseConfiguration):
+    rows: int = 1
+
+
+@pytest.mark.parametrize(
+    "sections", [("sources", "shop", "orders"), ("sources", "a", "a"), ("destination", "w"), ()]
+)
+def test_sections_of_a_look_up_are_those_of_dlt(
+    sections: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asked_of_environment(monkeypatch)
+    resolve_configuration(Rows(), sections=sections)
+
+    found = dlt_internals.look_up_sections(sections)
+
+    assert ["__".join((*found_in, "rows")).upper() for found_in in found] == asked[1:]
+
+
+def test_sections_of_dlt_that_stay_with_a_value_and_that_are_dropped_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pipeline = dlt.pipeline("load", destination=dlt.destinations.duckdb(str(tmp_path / "x.duckdb")))
+    asked = asked_of_environment(monkeypatch)
+    pipeline.run([1], table_name="t")
+    keys = {tuple(key.lower().split("__")) for key in asked}
+
+    for section in ("normalize", "load"):
+        assert section in dlt_internals.STEP_SECTIONS
+        assert {(section, "workers"), ("workers",)} <= keys
+    for section, key in [("extract", "workers"), ("data_writer", "file_max_items")]:
+        assert section in dlt_internals.CONFIGURATION_SECTIONS
+        assert (section, key) in keys
+    assert ("normalize", "data_writer", "file_max_items") in keys
+    assert ("file_max_items",) not in keys
+
+
+def test_active_pipeline_is_named(shop: Path) -> None:
+    assert dlt_internals.active_pipeline_name() is None
+    dlt.pipeline("load", destination="duckdb")
+    assert dlt_internals.active_pipeline_name() == "load"
+
+
+def test_values_are_cast_as_dlt_does() -> None:
+    assert dlt_internals.cast_value("k", "5", int) == 5
+    assert dlt_internals.cast_value("k", '{"a": 1}', dict) == {"a": 1}
+    assert dlt_internals.cast_value("k", "5", Path) == "5"
+    assert dlt_internals.cast_value("k", None, int) is None
+
+
+@pytest.mark.parametrize(
+    ("hint", "may_be"),
+    [
+        (dict, True),
+        (Any, True),
+        (dict[str, Any] | None, True),
+        (str, False),
+        (TSecretStrValue, False),
+        (int | None, False),
+        (list[str], False),
+        (ConnectionStringCredentials, False),
+        (ConnectionStringCredentials | None, False),
+    ],
+)
+def test_hints_of_mappings_are_told_from_others(hint: Any, may_be: bool) -> None:
+    assert dlt_internals.may_be_mapping(hint) is may_be
+
+
+def test_secrets_that_were_looked_up_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCES__SHOP__PLAIN", "a")
+    monkeypatch.setenv("SOURCES__SHOP__HIDDEN", "a")
+
+    assert dlt.config["sources.shop.plain"] == dlt.secrets["sources.shop.hidden"] == "a"
+
+    assert dlt_internals.was_looked_up_as_secret(("sources", "shop", "hidden"))
+    assert not dlt_internals.was_looked_up_as_secret(("sources", "shop", "plain"))
+    assert not dlt_internals.was_looked_up_as_secret(("sources", "other", "hidden"))
+
+
+def test_a_look_up_without_dlt_is_in_its_log() -> None:
+    dlt_internals.note_look_up("rows", int, 5, "environment", ("sources", "shop"))
+
+    last = get_resolved_traces().all_traces[-1]
+    assert (last.key, last.value, tuple(last.sections)) == ("rows", 5, ("sources", "shop"))
+
+
+@pytest.mark.parametrize(
+    ("path", "default"),
+    [
+        ("runtime.log_level", "WARNING"),
+        ("extract.workers", 5),
+        ("load.workers", 20),
+        ("normalize.data_writer.disable_compression", False),
+        ("pipelines.load.dev_mode", False),
+        ("pipelines.load.dataset_name", None),
+        ("normalize.gone", None),
+        ("gone.workers", None),
+    ],
+)
+def test_defaults_of_dlt_are_known(path: str, default: Any) -> None:
+    assert dlt_internals.default_of(path.split(".")) == default

@@ -7,8 +7,10 @@ from dlthub_project.context.activation import (
     switched_profile,
 )
 from dlthub_project.context.discovery import find_project_dir
+from dlthub_project.context.look_ups import pipeline_argument, source_argument, source_mapping
 from dlthub_project.context.opening import open_project
 from dlthub_project.context.project import Project
+from dlthub_project.context.providers import unset_variables_missing
 from dlthub_project.context.run_context import ProjectRunContext
 
 __all__ = [
@@ -18,6 +20,10 @@ __all__ = [
     "ensure_project",
     "find_project_dir",
     "open_project",
+    "pipeline_argument",
+    "source_argument",
+    "source_mapping",
     "switch_profile",
     "switched_profile",
+    "unset_variables_missing",
 ]

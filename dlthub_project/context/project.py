@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlthub_project.manifest import Manifest
+
+if TYPE_CHECKING:
+    from dlthub_project.context.explanation import Explanation
 
 
 class Project:
@@ -106,6 +109,28 @@ class Project:
     def transformations(self) -> dict[str, Any]:
         """The declared transformations by name."""
         return self._section("transformations")
+
+    def explain(self, path: str) -> Explanation:
+        """Say where a configuration value comes from: all layers that have it, and the winner.
+
+        A print of what is returned is a table. Secrets are masked.
+
+        Args:
+            path: The value as the manifest calls it, such as `destinations.warehouse.credentials`,
+                or as dlt does (`destination.warehouse.credentials`). Of a section, such as
+                `destinations.warehouse`, every value in it is explained.
+
+        Returns:
+            The explanation, for the active pipeline, if there is one.
+
+        Raises:
+            ValueNotSet: No layer has the value, or no such section is known.
+            ProjectError: The project is not active under this profile.
+        """
+        # here, and not above: the look-ups stand on the providers, and those on dlt
+        from dlthub_project.context.explanation import explain
+
+        return explain(self, path)
 
     def __repr__(self) -> str:
         sections: Mapping[str, Any] = {

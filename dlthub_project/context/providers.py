@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 from dlt.common.configuration.providers.provider import ConfigProvider
@@ -16,7 +18,8 @@ _NOT_CONFIGURATION = ("type", "with_args")
 # as the manifest writes a key, and as dlt looks it up
 _DESTINATION_KEYS = {"type": "destination_type"}
 _PIPELINE_KEYS = {"destination": "destination_type", "staging": "staging_type"}
-_OWN_SECTIONS = (
+_NAMES = {"destination": _DESTINATION_KEYS, "pipelines": _PIPELINE_KEYS}
+OWN_SECTIONS = (
     "project",
     "sources",
     "destination",
@@ -49,11 +52,52 @@ class ManifestProvider(DocumentProvider):
     def get_value(
         self, key: str, hint: type[Any], pipeline_name: str | None, *sections: str
     ) -> tuple[Any | None, str]:
-        value, full_key = super().get_value(key, hint, pipeline_name or "", *sections)
+        full_key = self.get_key_name(key, pipeline_name or "", *sections)
         path = (*((pipeline_name,) if pipeline_name else ()), *sections, key)
-        if value is None or _is_entry(path, value):
-            return None, full_key
-        return self._manifest.fill(value, _manifest_path(path)), full_key
+        value = self.as_written(path)
+        return (None if value is None else self.fill(value, path)), full_key
+
+    def as_written(self, path: tuple[str, ...]) -> Any:
+        """Return what dlt finds at `path`, with its variables as they are written, or None."""
+        value: Any = self._config_doc
+        for part in path:
+            value = value.get(part) if isinstance(value, dict) else None
+        return None if value is None or _is_entry(path, value) else value
+
+    def fill(self, value: Any, path: tuple[str, ...]) -> Any:
+        """Return `value`, which dlt looks up at `path`, with its variables filled in.
+
+        Raises:
+            ManifestError: Environment variables that it uses are not set.
+        """
+        place = manifest_path(path)
+        if _unset is None:
+            return self._manifest.fill(value, place)
+        filled = self._manifest.fill(value, place, unset=_unset)
+        return None if filled == _unset else filled
+
+    @cached_property
+    def declared_names(self) -> frozenset[str]:
+        """The last parts of all paths that the manifest declares a value at."""
+        return frozenset(_names_in(_as_configuration(self._manifest)))
+
+
+_unset: str | None = None
+
+
+@contextmanager
+def unset_variables_missing(text: str) -> Iterator[None]:
+    """Take values that use environment variables which are not set for missing, in a block.
+
+    Otherwise they are an error. Below a key that dlt looks up as a whole, such as the `client` of
+    a rest_api source, they are `text`.
+    """
+    global _unset
+    earlier, _unset = _unset, text
+    try:
+        yield
+    finally:
+        _unset = earlier
 
 
 class ProvidersWithLowest(list[ConfigProvider]):
@@ -69,7 +113,7 @@ def _as_configuration(manifest: Manifest) -> dict[str, Any]:
     document = {
         key: copy.deepcopy(value)
         for key, value in manifest.merged.items()
-        if key not in (*_OWN_SECTIONS, "destinations") and value is not None
+        if key not in (*OWN_SECTIONS, "destinations") and value is not None
     }
     document["sources"] = {
         name: {key: value for key, value in entry.items() if key not in _NOT_CONFIGURATION}
@@ -93,6 +137,13 @@ def _renamed(entry: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, An
     return {names.get(key, key): value for key, value in entry.items()}
 
 
+def _names_in(section: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in section.items():
+        yield key
+        if isinstance(value, Mapping):
+            yield from _names_in(value)
+
+
 def _is_entry(path: tuple[str, ...], value: Any) -> bool:
     """Tell whether a look-up met a section of the manifest, or one of its pipelines.
 
@@ -100,13 +151,20 @@ def _is_entry(path: tuple[str, ...], value: Any) -> bool:
     setting called as a pipeline would be given that entry.
     """
     if len(path) == 1:
-        return path[0] in _OWN_SECTIONS
+        return path[0] in OWN_SECTIONS
     return len(path) == 2 and path[0] == "pipelines" and isinstance(value, Mapping)
 
 
-def _manifest_path(path: tuple[str, ...]) -> tuple[str, ...]:
+def configuration_path(path: tuple[str, ...]) -> tuple[str, ...]:
+    """Return where dlt looks up what the manifest has at `path`; one of dlt's stays as it is."""
+    section = "destination" if path[0] == "destinations" else path[0]
+    names = _NAMES.get(section, {}) if len(path) == 3 else {}
+    return (section, *path[1:2], *(names.get(part, part) for part in path[2:]))
+
+
+def manifest_path(path: tuple[str, ...]) -> tuple[str, ...]:
     """Return where the manifest has what dlt looks up at `path`."""
-    names = {"destination": _DESTINATION_KEYS, "pipelines": _PIPELINE_KEYS}.get(path[0], {})
+    names = _NAMES.get(path[0], {}) if len(path) == 3 else {}
     as_written = {known_to_dlt: written for written, known_to_dlt in names.items()}
     section = "destinations" if path[0] == "destination" else path[0]
-    return (section, *path[1:-1], as_written.get(path[-1], path[-1])) if path[1:] else (section,)
+    return (section, *path[1:2], *(as_written.get(part, part) for part in path[2:]))

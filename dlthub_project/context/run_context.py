@@ -14,6 +14,7 @@ from dlt.common.configuration.specs import BaseConfiguration, RuntimeConfigurati
 from dlt.common.configuration.specs.pluggable_run_context import ProfilesRunContext
 
 from dlthub_project import dlt_internals
+from dlthub_project.context.environment import EnvironmentBesideManifest
 from dlthub_project.context.profiles import available_profiles, configured_profiles
 from dlthub_project.context.project import Project
 from dlthub_project.context.providers import ManifestProvider, ProvidersWithLowest
@@ -27,6 +28,8 @@ _CODE_PACKAGES = ("sources", "destinations", "transformations")
 
 class ProjectRunContext(ProfilesRunContext):
     """A dlt run context with a project's folders, profile and values."""
+
+    _make_environment: type[EnvironProvider] = EnvironProvider
 
     def __init__(self, run_dir: str, project: Project) -> None:
         """Make the context of `project`; use `ensure_project` to activate one.
@@ -131,7 +134,8 @@ class ProjectRunContext(ProfilesRunContext):
             self.settings_dir, self.profile, self.global_dir
         )
         lowest = ManifestProvider(self._project.manifest)
-        return ProvidersWithLowest([EnvironProvider(), secrets, config, lowest])
+        environment = EnvironmentBesideManifest(self._make_environment(), lowest)
+        return ProvidersWithLowest([environment, secrets, config, lowest])
 
     def initialize_runtime(self, runtime_config: RuntimeConfiguration | None = None) -> None:
         self._runtime_config = dlt_internals.initialize_runtime(self.name, runtime_config)

@@ -21,6 +21,8 @@ from dlt.common.configuration.specs.pluggable_run_context import (
     PluggableRunContext,
     RunContextBase,
 )
+from dlt.common.configuration.utils import TraceLogContext
+from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.pipeline import PipelineContext
 from dlt.common.runtime import init as runtime_init
 from dlt.common.runtime.run_context import RunContext
@@ -102,6 +104,10 @@ class SuspendedContexts:
     run_context: PluggableRunContext | None
     pipeline_context: PipelineContext | None
     registries: tuple[dict[str, Any], dict[str, Any]] | None
+    # an active pipeline leaves there what its destination can: sources are made accordingly
+    capabilities: DestinationCapabilitiesContext | None = None
+    # what was looked up since the last trace: the next one tells of it
+    look_ups: TraceLogContext | None = None
 
 
 def suspend_contexts() -> SuspendedContexts:
@@ -112,12 +118,20 @@ def suspend_contexts() -> SuspendedContexts:
     """
     sources, destinations = _registries()
     registries = dict(sources), dict(destinations)
-    return SuspendedContexts(_take(PluggableRunContext), _take(PipelineContext), registries)
+    return SuspendedContexts(
+        _take(PluggableRunContext),
+        _take(PipelineContext),
+        registries,
+        _take(DestinationCapabilitiesContext),
+        _take(TraceLogContext),
+    )
 
 
 def resume_contexts(suspended: SuspendedContexts) -> None:
     """Put back what `suspend_contexts` took away, in place of whatever came since."""
     _take(PipelineContext)
+    _take(DestinationCapabilitiesContext)
+    _take(TraceLogContext)
     used = _take(PluggableRunContext)
     if used is not None:
         used.context.unplug()
@@ -127,6 +141,10 @@ def resume_contexts(suspended: SuspendedContexts) -> None:
         registry.update(before)
     if suspended.pipeline_context is not None:
         _put(suspended.pipeline_context)
+    if suspended.capabilities is not None:
+        _put(suspended.capabilities)
+    if suspended.look_ups is not None:
+        _put(suspended.look_ups)
     if suspended.run_context is not None:
         _put(suspended.run_context)
         if used is not None:
@@ -148,6 +166,11 @@ def _put(context: Any) -> None:
     with lock:
         contexts[type(context)] = context
         context.in_container = True
+
+
+def is_setting_up_context() -> bool:
+    """Tell whether dlt is still adding the active run context, and has not added all providers."""
+    return not Container()[PluggableRunContext].extras_added
 
 
 def initialize_runtime(name: str, config: RuntimeConfiguration | None) -> RuntimeConfiguration:
@@ -184,10 +207,12 @@ def forget_references(package: str) -> None:
 @contextmanager
 def no_active_pipeline() -> Iterator[None]:
     """Run a block without an active pipeline; the one that was active comes back."""
-    earlier = _take(PipelineContext)
+    specs = (PipelineContext, DestinationCapabilitiesContext)
+    earlier = [_take(spec) for spec in specs]
     try:
         yield
     finally:
-        _take(PipelineContext)
-        if earlier is not None:
-            _put(earlier)
+        for spec, context in zip(specs, earlier, strict=True):
+            _take(spec)
+            if context is not None:
+                _put(context)

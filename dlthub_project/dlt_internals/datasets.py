@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dlt
 from dlt.common.schema import Schema
 from dlt.destinations.job_client_impl import SqlJobClientBase
-from dlt.destinations.sql_client import WithSchemas
+from dlt.destinations.sql_client import SqlClientBase, WithSchemas
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
@@ -23,6 +23,17 @@ def open_destination(
 
     return get_destination_clients(
         schema=Schema(schema_name),
+        destination=destination,
+        destination_dataset_name=dataset_name,
+    )[0]
+
+
+def open_dataset(destination: AnyDestination, dataset_name: str, naming: str) -> JobClientBase:
+    """Return a client of the dataset of this very name, as the naming convention has left it."""
+    from dlt.dataset.utils import get_destination_clients
+
+    return get_destination_clients(
+        schema=Schema("any", normalizers={"names": naming, "json": {}}),
         destination=destination,
         destination_dataset_name=dataset_name,
     )[0]
@@ -66,3 +77,38 @@ def replace_schemas(dataset: dlt.Dataset, schemas: Sequence[Schema]) -> None:
     dataset._opened_sql_client = opened
     if isinstance(opened, WithSchemas):
         opened.set_schemas(dataset.schemas)
+
+
+class HeldDataset(dlt.Dataset):
+    """A dataset that keeps its connection, from the first query on, until it is released."""
+
+    @property
+    def sql_client(self) -> SqlClientBase[Any]:
+        """The client, with an open connection."""
+        if self._opened_sql_client is None:
+            super().__enter__()
+        return self._opened_sql_client
+
+    def release(self) -> None:
+        """Close the connection; the next query opens it again."""
+        if self._opened_sql_client is not None:
+            super().__exit__(None, None, None)  # type: ignore[arg-type]  # dlt's hints are narrow
+
+    def refresh(self) -> None:
+        """Close the connection, and read the schemas from the destination when they are needed."""
+        self.release()
+        dlt.Dataset.__init__(self, self._destination, self.dataset_name)
+
+    def __enter__(self) -> HeldDataset:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def checkpoint(path: str) -> None:
+    """Have all of a DuckDB database in its file: a part of it may be in the log beside it."""
+    import duckdb
+
+    with duckdb.connect(path) as connection:
+        connection.execute("CHECKPOINT")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
 
 from dlt.common.configuration import configspec
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.resolve import resolve_configuration
-from dlt.common.configuration.specs import BaseConfiguration
+from dlt.common.configuration.specs import BaseConfiguration, ConnectionStringCredentials
+from dlt.common.configuration.specs.exceptions import InvalidConnectionString
 from dlt.common.configuration.specs.pluggable_run_context import (
     PluggableRunContext,
 )
+from dlt.common.configuration.utils import get_resolved_traces
 
 if TYPE_CHECKING:
     from dlt.common.destination.reference import AnyDestination
@@ -39,29 +44,98 @@ def is_custom_reference(reference: str) -> bool:
     return issubclass(factory, custom_destination)
 
 
+def capabilities_take_configuration(destination: AnyDestination) -> bool:
+    """Tell whether there is a reason to resolve a destination's configuration for its capabilities.
+
+    dlt always does, some ten times in a run, to hand it to a method that ignores it unless the
+    destination overrides it. DuckDB does not: once is enough, for the trace of the run.
+    """
+    from dlt.common.destination import Destination
+
+    of_class: Any = type(destination).adjust_capabilities
+    if of_class.__func__ is not Destination.adjust_capabilities.__func__:  # type: ignore[attr-defined]
+        return True
+    return not any(
+        type(look_up.config) is destination.spec
+        and destination.destination_name in look_up.sections
+        for look_up in get_resolved_traces().all_traces
+    )
+
+
 def duckdb_path(credentials: Any) -> str | None:
     """Return the path that explicit DuckDB credentials lead to.
 
     Empty for a database in memory, and None for one that is not embedded, or cannot be told.
     """
-    from dlt.destinations.impl.duckdb.configuration import (
-        DuckDbBaseCredentials,
-        DuckDbCredentials,
-    )
+    from dlt.destinations.impl.duckdb.configuration import DuckDbBaseCredentials
 
     if type(credentials).__name__ == "DuckDBPyConnection":
         # not through dlt: 1.27 does not tell
         return _path_of_connection(credentials)
     if isinstance(credentials, dict):
         credentials = credentials.get("database", "")
-    if not isinstance(credentials, DuckDbBaseCredentials):
-        parsed = DuckDbCredentials()
-        parsed.parse_native_representation(credentials)
-        credentials = parsed
-    database = str(getattr(credentials, "database", None) or "")
+    if isinstance(credentials, DuckDbBaseCredentials):
+        database = str(getattr(credentials, "database", None) or "")
+    else:
+        database = _database_in(credentials)
     if database.startswith(("md:", "motherduck:")):
         return None
     return "" if database.startswith(":") else database
+
+
+# asked for each client, and in one test always for the same
+@lru_cache(maxsize=64)
+def _database_in(connection_string: str) -> str:
+    if "://" not in (path := str(connection_string)):
+        # dlt tries for 0.3 ms whether it is a URL, and then whether it is a valid path
+        return path
+    from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
+
+    parsed = DuckDbCredentials()
+    parsed.parse_native_representation(connection_string)
+    return str(parsed.database or "")
+
+
+def sqlite_path(credentials: Any) -> str | None:
+    """Return the path of the SQLite file that SQLAlchemy credentials lead to; imports no driver.
+
+    Empty for a database in memory, and for the file that dlt chooses. None for another database.
+    """
+    # an engine has it all in its URL
+    credentials = getattr(credentials, "url", credentials)
+    if isinstance(credentials, str):
+        parsed = ConnectionStringCredentials()
+        try:
+            parsed.parse_native_representation(credentials)
+        except InvalidConnectionString:
+            return None
+        credentials = parsed
+    if isinstance(credentials, Mapping):
+        driver, database, query = (credentials.get(k) for k in ("drivername", "database", "query"))
+    else:
+        driver, database, query = (
+            getattr(credentials, name, None) for name in ("drivername", "database", "query")
+        )
+    # others of SQLite may be remote, as that of libsql
+    if driver not in ("sqlite", "sqlite+pysqlite"):
+        return None
+    path = str(database or "")
+    if path == ":memory:":
+        return ""
+    if not path.startswith("file:"):
+        return path
+    return "" if (query or {}).get("mode") == "memory" else urlparse(path).path
+
+
+@configspec
+class _Database(BaseConfiguration):
+    credentials: ConnectionStringCredentials | None = None
+
+
+def configured_database(destination_name: str) -> ConnectionStringCredentials | None:
+    """Return the place that dlt would find for a destination by SQLAlchemy."""
+    sections = ("destination", destination_name)
+    return resolve_configuration(_Database(), sections=sections, accept_partial=True).credentials
 
 
 def _path_of_connection(connection: Any) -> str:

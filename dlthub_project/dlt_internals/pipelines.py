@@ -31,9 +31,15 @@ def use_local_dir(pipeline: dlt.Pipeline, local_dir: str) -> None:
 
 
 def make_again(
-    pipeline: dlt.Pipeline, destination: AnyDestination | None, staging: AnyDestination | None
+    pipeline: dlt.Pipeline,
+    destination: AnyDestination | None,
+    staging: AnyDestination | None,
+    dataset_name: str | None,
 ) -> None:
-    """Make a pipeline anew in place: without state, in the folders of the active run context."""
+    """Make a pipeline anew in place: without state, in the folders of the active run context.
+
+    Without `dataset_name` it keeps the one that it has.
+    """
     context = Container()[PluggableRunContext]
     config = pipeline.config.copy()
     config.runtime = config.runtime.copy()
@@ -44,7 +50,7 @@ def make_again(
         pipeline.pipeline_salt,
         destination,
         staging,
-        requested_dataset_name(pipeline),
+        dataset_name or requested_dataset_name(pipeline),
         None,
         None,
         pipeline.dev_mode,

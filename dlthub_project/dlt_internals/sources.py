@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import dlt
-from dlt.common.configuration.specs.base_configuration import extract_inner_hint, is_valid_hint
-from dlt.common.configuration.utils import deserialize_value
 from dlt.extract.decorators import DltSourceFactoryWrapper, _maybe_load_schema_for_callable
 from dlt.extract.source import _DltSingleSource
+
+from dlthub_project.dlt_internals.look_ups import cast_value
 
 if TYPE_CHECKING:
     from dlt.extract.reference import AnySourceFactory
@@ -26,10 +26,7 @@ def configured_value(key: str, hint: Any, *sections: str) -> Any:
     Raises:
         ConfigValueCannotBeCoercedException: It cannot be cast.
     """
-    value: Any = dlt.config.get(".".join((*sections, key)))
-    if value is None or not is_valid_hint(hint):
-        return value
-    return deserialize_value(key, value, extract_inner_hint(hint, preserve_literal=True))
+    return cast_value(key, dlt.config.get(".".join((*sections, key))), hint)
 
 
 def source_function(factory: AnySourceFactory) -> Callable[..., Any]:

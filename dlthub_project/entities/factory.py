@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dlt
 
 from dlthub_project import dlt_internals
-from dlthub_project.context import Project, active_context
+from dlthub_project.context import Project, active_context, pipeline_argument
 from dlthub_project.entities.destinations import find_destination
 from dlthub_project.entities.sources import (
     ProjectSourceFactory,
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from dlt.common.schema.typing import TSchemaContract
 
 _SOURCE_KEYS = ("type", "with_args")
+# what a pipeline loads, and how the runner runs it
+_NOT_OF_DLT_PIPELINE = ("source", "run_config")
 # what the manifest calls otherwise than dlt's configuration of a pipeline
 _NAME_IN_CONFIGURATION = {"destination": "destination_type", "staging": "staging_type"}
 
@@ -161,7 +163,7 @@ class EntityFactory:
         arguments = {
             key: self._pipeline_value(name, key)
             for key in self._declared_pipeline(name)
-            if key != "source"
+            if key not in _NOT_OF_DLT_PIPELINE
         }
         where = self.locate_pipeline(name, destination=destination, dataset_name=dataset_name)
         arguments["destination"] = self.get_destination(where.destination_name, asked_by=asked_by)
@@ -295,14 +297,8 @@ class EntityFactory:
 
     def _pipeline_value(self, pipeline: str, key: str) -> Any:
         self._check_is_active()
-        # looked up and given to dlt.pipeline(), not left for it to look up: it would take
-        # DATASET_NAME of the environment before what the manifest declares
-        return dlt_internals.configured_value(
-            _NAME_IN_CONFIGURATION.get(key, key),
-            bool if key == "dev_mode" else str,
-            "pipelines",
-            pipeline,
-        )
+        hint = bool if key == "dev_mode" else str
+        return pipeline_argument(pipeline, _NAME_IN_CONFIGURATION.get(key, key), hint)
 
     def _datasets_of_pipelines(self) -> dict[str, str]:
         """Return the dataset of every pipeline whose environment variables are set."""

@@ -11,6 +11,7 @@ from dlt.extract.exceptions import UnknownSourceReference
 from dlt.extract.reference import SourceFactory, SourceReference
 
 from dlthub_project import dlt_internals
+from dlthub_project.context import source_argument, source_mapping
 from dlthub_project.entities.references import list_tried
 from dlthub_project.errors import EntityReferenceError
 
@@ -69,24 +70,24 @@ class ProjectSourceFactory(SourceFactory[Any, "DltSource"]):
         return getattr(self._factory, name)
 
     def _configured(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the configured values of those arguments that dlt does not inject.
+        """Return the configured values of those arguments that are not left to dlt.
 
-        It injects arguments with a default only.
+        It injects arguments with a default only, and takes a mapping from one layer.
         """
         function = dlt_internals.source_function(self._factory)
         signature = inspect.signature(function)
         types = _types_of(function)
         given = {*signature.bind_partial(*args).arguments, *kwargs}
-        injected = {*self._factory.ref.SPEC.get_resolvable_fields(), *given}
         names = [name for name, p in signature.parameters.items() if p.kind is not _ANY_KEY]
         if len(names) < len(signature.parameters):
             names += [key for key in self._keys if key not in names]
+        injected = self._factory.ref.SPEC.get_resolvable_fields()
         values = {
-            name: dlt_internals.configured_value(
-                name, types.get(name, Any), "sources", *self._entry.split(".")
-            )
+            name: source_mapping(self._entry, name, types.get(name, Any))
+            if name in injected
+            else source_argument(self._entry, name, types.get(name, Any))
             for name in names
-            if name not in injected
+            if name not in given
         }
         return {name: value for name, value in values.items() if value is not None}
 

@@ -1,30 +1,42 @@
-"""Reads a `dlt.yml` into plain data, and remembers where each entry stands in the file."""
+"""The content of a `dlt.yml`, as written, and where each entry stands in the file."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from dlthub_project.errors import ManifestError, Problem
-from dlthub_project.manifest.excerpt import excerpt
-from dlthub_project.manifest.positions import EntryPath, Place, Walk, unquoted_variable
+from dlthub_project.manifest.excerpt import excerpt, printable
 
 FILE_NAME = "dlt.yml"
 
-_MOST_LEVELS = 100
+EntryPath = tuple[Hashable, ...]
+Place = tuple[int, int]
+"""Line and column, from 0."""
 
-# libyaml's loader keeps positions too, and is four times faster than the one in Python
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# of more nobody reads all, and a file made to be slow could have 50,000
+_MOST_PROBLEMS = 500
+
+# what libyaml counts as the end of a line
+_LINE_END = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 
 
 class Mistake(NamedTuple):
-    """What is wrong at a path of a manifest, before anybody knows where that is in the file."""
+    """What is wrong at a path of a manifest; its place, when that is not simply where the path is.
+
+    Attributes:
+        path: The path.
+        message: What is wrong and what was expected.
+        place: Line and column, from 0; None for those of the path.
+    """
 
     path: EntryPath
     message: str
+    place: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -34,15 +46,20 @@ class Document:
     Attributes:
         path: The file.
         data: Its content; an empty file is an empty mapping.
-        lines: The file's lines, for messages.
+        text: The file's text, for messages.
         positions: Line and column, from 0, of each entry by its path.
     """
 
     path: Path
     # content is not shown: there may be secrets in it
     data: dict[str, Any] = field(repr=False)
-    lines: tuple[str, ...] = field(repr=False)
+    text: str = field(repr=False)
     positions: dict[EntryPath, Place] = field(repr=False)
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The file's lines."""
+        return _LINE_END.split(self.text)
 
     def place(self, path: EntryPath) -> Place | None:
         """Return where `path` stands, or the nearest entry above it that has a position."""
@@ -50,107 +67,24 @@ class Document:
             path = path[:-1]
         return self.positions[path] if path else None
 
-    def problem(self, path: EntryPath, message: str) -> Problem:
-        """Describe a mistake at `path`."""
-        return _problem_at(self.path, self.lines, self.place(path), path, message)
+    def problem(self, path: EntryPath, message: str, place: Place | None = None) -> Problem:
+        """Describe a mistake at `path`, which stands at `place` if that is given."""
+        dotted = ".".join(printable(str(part)) for part in path)
+        place = place or self.place(path)
+        if place is None:
+            return Problem(str(self.path), dotted, message)
+        # what is missing at the end of a file is missing behind its end for libyaml
+        line = min(place[0], len(self.lines) - 1)
+        column = min(place[1], len(self.lines[line])) if line == place[0] else len(self.lines[line])
+        shown = excerpt(self.lines, line, column)
+        return Problem(f"{self.path}:{line + 1}:{column + 1}", dotted, message, shown)
 
-
-def read_document(path: Path) -> Document:
-    """Read the manifest file at `path`.
-
-    Raises:
-        ManifestError: The file cannot be read, or is not a YAML mapping with unique keys that
-            unfolds to a reasonable size.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError([Problem(str(path), "", f"cannot be read: {error}")]) from error
-    lines = tuple(text.splitlines())
-
-    def error_at(place: Place | None, message: str) -> ManifestError:
-        return ManifestError([_problem_at(path, lines, place, (), message)])
-
-    try:
-        data, walk = _parse(text)
-    except _NotAManifest as error:
-        raise error_at(error.place, error.message) from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = (mark.line, mark.column) if mark else None
-        raise error_at(place, _in_plain_words(error, lines, place)) from error
-    except yaml.reader.ReaderError as error:
-        before = text.encode()[: error.position].decode(errors="ignore")
-        place = (before.count("\n"), len(before) - before.rfind("\n") - 1)
-        raise error_at(place, f"is not valid YAML: {error.reason}") from error
-    if walk.mistakes:
-        raise ManifestError(
-            [_problem_at(path, lines, place, at, text) for place, at, text in walk.mistakes]
-        )
-    return Document(path, data, lines, walk.positions)
-
-
-class _NotAManifest(Exception):
-    """What is written is good YAML, and no manifest."""
-
-    def __init__(self, place: Place, message: str) -> None:
-        super().__init__(place, message)
-        self.place = place
-        self.message = message
-
-
-def _parse(text: str) -> tuple[dict[str, Any], Walk]:
-    walk = Walk()
-    _check_depth(text)
-    loader = _Loader(text)
-    try:
-        root = loader.get_single_node()
-        if root is None:
-            return {}, walk
-        if not isinstance(root, yaml.MappingNode):
-            raise _NotAManifest((0, 0), "must be a mapping of sections, such as `sources:`")
-        walk.visit(root, ())
-        # constructed only when nothing is wrong: an anchor that explodes would do so here
-        data = {} if walk.mistakes else loader.construct_document(root)
-    finally:
-        loader.dispose()
-    return data, walk
-
-
-def _check_depth(text: str) -> None:
-    # libyaml makes nodes by recursion: at some ten thousand levels the process would crash
-    depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > _MOST_LEVELS:
-            mark = event.start_mark
-            place = (mark.line, mark.column) if mark else (0, 0)
-            raise _NotAManifest(place, f"is nested more than {_MOST_LEVELS} levels deep")
-
-
-def _in_plain_words(
-    error: yaml.MarkedYAMLError, lines: tuple[str, ...], place: Place | None
-) -> str:
-    line = lines[place[0]] if place and place[0] < len(lines) else ""
-    if place and line[place[1] : place[1] + 1] == "\t":
-        return "YAML does not take a tab here; indent with spaces"
-    if error.problem == "but found another document":
-        return "a second document begins here; a manifest is one document"
-    if variable := unquoted_variable(line):
-        return f"quote the value that begins with {variable}; YAML reads it as a mapping"
-    context = f" ({error.context})" if error.context else ""
-    return f"is not valid YAML: {error.problem}{context}"
-
-
-def _problem_at(
-    path: Path, lines: tuple[str, ...], place: Place | None, at: EntryPath, message: str
-) -> Problem:
-    dotted = ".".join(str(part) for part in at)
-    if place is None:
-        return Problem(str(path), dotted, message)
-    line, column = place
-    shown = excerpt(lines[line], column) if line < len(lines) else ""
-    return Problem(f"{path}:{line + 1}:{column + 1}", dotted, message, shown)
+    def error(self, mistakes: Iterable[Mistake]) -> ManifestError:
+        """Return an error that describes `mistakes`, in the order of the file."""
+        located = [(place or self.place(path), path, text) for path, text, place in mistakes]
+        located.sort(key=lambda found: found[0] or (0, 0))
+        shown = located[:_MOST_PROBLEMS]
+        problems = [self.problem(path, message, place) for place, path, message in shown]
+        if more := len(located) - len(shown):
+            problems.append(Problem(str(self.path), "", f"and {more:,} more mistakes"))
+        return ManifestError(problems)

@@ -3,32 +3,117 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 
 _WIDTH = 100
 
 # The manifest knows no dlt, and dlt knows no types where a file cannot even be read: names that
-# credentials usually have decide what is masked.
-_SECRET = re.compile(
-    r"""(?P<key>[\w.-]*(?:passw|secret|token|credential|(?:api|access|private)_?key)[\w.-]*["']?\s*:\s+)
-    (?P<value>"[^"]*"?|'[^']*'?|[^\s{\[|>&*"'][^\n]*)""",
-    re.IGNORECASE | re.VERBOSE,
+# credentials usually have, and values that look like them, decide what is masked. Too much rather
+# than too little: the caret shows the place all the same.
+_SECRET_NAME = re.compile(
+    r"pass|pwd|secret|token|credential|auth|cookie|bearer|signature|jwt|dsn|sas_|salt\b|\bkey\b|"
+    r"connection[-_ ]?string|(?:api|access|private|account|encryption|signing|client)[-_ ]?key",
+    re.IGNORECASE,
 )
-_URL_PASSWORD = re.compile(r"(?P<key>://[^\s:/@]*:)(?P<value>[^\s@]+)(?=@)")
-_ONLY_A_VARIABLE = re.compile(r"""["']?\{env\.\w+\}["']?""")
+_SECRET_VALUE = re.compile(
+    # a URL with a password
+    r"://[^\s/@]{0,200}:[^\s@]{1,200}@|"
+    # a long run of letters and digits, but no word, path or variable
+    r"(?<![\w./{-])(?=[A-Za-z_\-+=]{0,40}\d)(?=[\d_\-+=]{0,40}[A-Za-z])[\w\-+=]{20,}(?![\w.}/{-])|"
+    r"\b(?:gh[pousr]_|github_pat_|sk-|xox[a-z]-|AKIA|eyJ|glpat-)\w|-----BEGIN"
+)
+_KEY = re.compile(r"""(?P<indent>[\s-]*)(?P<name>"[^"]*"|'[^']*'|[^\s"'\[{#][^#:]*)\s*:(?:\s+|$)""")
+# all of a line, piece by piece
+_TOKEN = re.compile(
+    r"""(?P<variable>(?P<quote>["']?)\{env\.\w+\}(?P=quote)(?![^\s,}\]]))|"""
+    r"""(?P<key>(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,{}\[\]"':\#-][^,{}\[\]"':]{0,80})\s*:(?=[\s,}\]]|$))|"""
+    r"""(?P<open>(?<![^\s\[{,])[\[{])|(?P<kept>\s+|[,}\]]|-(?=\s))|"""
+    r"""(?P<value>"(?:[^"\\]|\\.)*"?|'[^']*'?|[\[{]|[^\s,{}\[\]]+)"""
+)
+# of a longer line the pieces are not told apart: a window of it is shown, or only its length
+_LONG = 1_000
+# how far above a line the names of its sections are looked for
+_MOST_LINES_ABOVE = 200
 
 
-def excerpt(line: str, column: int) -> str:
-    """Return `line` without its secrets, and a caret below its `column` (from 0)."""
-    shown = _URL_PASSWORD.sub(_masked, _SECRET.sub(_masked, line))
+def is_secret_name(name: str) -> bool:
+    """Tell whether what is called `name` is probably a credential."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def printable(text: str) -> str:
+    """Return `text` on one line, without what would control a terminal, and not too long."""
+    shown = "".join(c if c.isprintable() else "�" for c in text[:81])
+    return f"{shown[:79]}…" if len(text) > 80 else shown
+
+
+def excerpt(lines: Sequence[str], row: int, column: int) -> str:
+    """Return line `row` without its secrets, and a caret below its `column` (both from 0)."""
+    line = lines[row]
     start = max(0, column - _WIDTH // 2) if len(line) > _WIDTH else 0
+    window = slice(start, start + _WIDTH)
+    if len(line) > _LONG:
+        near = line[:_LONG] + " " + line[max(0, start - _LONG) : start + _WIDTH]
+        delicate = is_secret_name(near) or _SECRET_VALUE.search(near)
+        shown = _stars(line[window]) if delicate else line[window]
+    else:
+        shown = _without_secrets(lines, row)[window]
+    shown = "".join(c if c.isprintable() or c == "\t" else "�" for c in shown)
     # tabs stay tabs, so that the caret stands below its place
-    below = re.sub(r"[^\t]", " ", shown[start:column])
-    return f"    {shown[start : start + _WIDTH]}\n    {below}^"
+    below = re.sub(r"[^\t]", " ", shown[: column - start])
+    return f"    {shown}\n    {below}^"
 
 
-def _masked(match: re.Match[str]) -> str:
-    value = match["value"]
-    if _ONLY_A_VARIABLE.fullmatch(value.strip()):
-        return match[0]
-    # as long as the value: the caret may stand behind it
-    return match["key"] + "*" * len(value)
+def _without_secrets(lines: Sequence[str], row: int) -> str:
+    line = lines[row]
+    for name, value in _keys_above(lines, row):
+        in_flow = value.startswith(("{", "["))
+        if is_secret_name(name) and value and not in_flow and not value.startswith(("&", "#")):
+            # a text that goes on over several lines
+            return _stars(line)
+        if is_secret_name(name) or (in_flow and is_secret_name(value)):
+            return _mask_values(line)
+    if is_secret_name(line) or _SECRET_VALUE.search(line):
+        return _mask_values(line)
+    return line
+
+
+def _keys_above(lines: Sequence[str], row: int) -> Iterator[tuple[str, str]]:
+    """Yield names, with what stands behind them, of the entries that line `row` is below."""
+    text = lines[row].lstrip()
+    # the items of a list may stand right below its name
+    indent = len(lines[row]) - len(text) + text.startswith("-")
+    if not text or "\t" in lines[row][:indent]:
+        indent = _LONG
+    for line in reversed(lines[max(0, row - _MOST_LINES_ABOVE) : row]):
+        if indent == 0:
+            return
+        match = _KEY.match(line[:200])
+        if match and len(match["indent"]) < indent:
+            indent = len(match["indent"])
+            yield match["name"], line[match.end() :].strip()
+
+
+def _stars(text: str) -> str:
+    return re.sub(r"\S", "*", text)
+
+
+def _mask_values(line: str) -> str:
+    """Return `line` with stars for all that is neither a key nor an environment variable.
+
+    As many stars as the value is long: the caret may stand behind it.
+    """
+    shown = []
+    may_be_key, in_flow = True, False
+    for token in _TOKEN.finditer(line):
+        kind, text = token.lastgroup, token[0]
+        if kind == "value" or (kind == "key" and not may_be_key):
+            text = _stars(text)
+        if kind == "open":
+            may_be_key = in_flow = True
+        elif text == ",":
+            may_be_key = in_flow
+        elif kind != "kept":
+            may_be_key = False
+        shown.append(text)
+    return "".join(shown)

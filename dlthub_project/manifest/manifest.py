@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from dlthub_project.errors import ManifestError, Problem
 from dlthub_project.manifest import profiles, variables
-from dlthub_project.manifest.document import Document, Mistake, read_document
-from dlthub_project.manifest.positions import EntryPath
-from dlthub_project.manifest.settings import Settings, read_settings
+from dlthub_project.manifest.document import Document, EntryPath, Mistake
+from dlthub_project.manifest.reading import read_document
+from dlthub_project.manifest.settings import Settings
 
 
 def default_profile(document: Document) -> str:
@@ -37,6 +38,14 @@ class Manifest:
 
     Entries keep their variables until they are asked for, so that a variable which is not set
     matters only to those who use it.
+
+    Attributes:
+        document: The file, as written.
+        profile: The active profile.
+        folders: The folders that were given instead of the declared ones.
+        layers: The profiles whose sections are laid over the base, lowest first.
+        merged: What comes of it, variables as written.
+        settings: The section `project`, with defaults and variables filled in.
     """
 
     def __init__(
@@ -53,22 +62,17 @@ class Manifest:
             ManifestError: With every mistake of the merged manifest.
         """
         # here, and not above: pydantic is slow to import
-        from dlthub_project.manifest.validation import validate
+        from dlthub_project.manifest.checking import check
 
         self.document = document
         self.profile = profile
-        self._layers, mistakes = profiles.layers(document, profile)
-        self.merged = profiles.merged_for(document, self._layers)
-        mistakes += validate({**self.merged, "profiles": document.data.get("profiles")})
-        settings = None
-        if not any(mistake.path[0] == "project" for mistake in mistakes):
-            section = self.merged.get("project") or {}
-            root = document.path.parent.absolute()
-            settings, wrong = read_settings(section, root, profile, folders or {})
-            mistakes += wrong
-        if mistakes or settings is None:
-            raise ManifestError(self._problems(mistakes))
-        self.settings: Settings = settings
+        self.folders = dict(folders or {})
+        checked = check(document, profile, folders or {})
+        if checked.mistakes or checked.settings is None:
+            raise document.error(checked.mistakes)
+        self.merged = checked.merged
+        self.settings: Settings = checked.settings
+        self.layers = tuple(checked.layers)
 
     @classmethod
     def open(cls, path: Path, profile: str) -> Manifest:
@@ -82,8 +86,14 @@ class Manifest:
             for key, entry in (self.merged.get(name) or {}).items()
         }
 
-    def fill(self, value: Any, path: EntryPath) -> Any:
+    def fill(self, value: Any, path: EntryPath, *, unset: str | None = None) -> Any:
         """Return `value`, which stands at `path`, with its variables filled in.
+
+        Args:
+            value: The value, as written.
+            path: Where it stands.
+            unset: What to have for a text that uses an environment variable which is not set;
+                None to refuse it.
 
         Raises:
             ManifestError: Environment variables that it uses are not set.
@@ -94,12 +104,14 @@ class Manifest:
             try:
                 return variables.substitute(text, self._setting, os.environ)
             except variables.MissingVariable as error:
-                missing.append(Mistake(at, str(error)))
+                if unset is not None:
+                    return unset
+                missing.append(Mistake(self._path_in_document(at), str(error)))
                 return text
 
         filled = variables.substitute_all(value, fill_one, path)
         if missing:
-            raise ManifestError(self._problems(missing))
+            raise self.document.error(missing)
         return filled
 
     def fill_known(self, value: Any) -> Any:
@@ -117,21 +129,12 @@ class Manifest:
         """Describe a mistake at `path` of the merged manifest, where the winning layer has it."""
         return self.document.problem(self._path_in_document(path), message)
 
-    def _problems(self, mistakes: Iterable[Mistake]) -> list[Problem]:
-        """Describe mistakes in the order of the file."""
-        located = [(self._path_in_document(path), message) for path, message in mistakes]
-        located.sort(key=lambda found: self.document.place(found[0]) or (0, 0))
-        return [self.document.problem(path, message) for path, message in located]
-
     def _path_in_document(self, path: EntryPath) -> EntryPath:
-        """Return where the document has `path`, or as much of it as there is."""
-        for length in range(len(path), 0, -1):
-            for layer in reversed(self._layers):
-                if ("profiles", layer, *path[:length]) in self.document.positions:
-                    return ("profiles", layer, *path)
-            if path[:length] in self.document.positions:
-                break
-        return path
+        return profiles.path_in_document(self.document, self._origins, path)
+
+    @cached_property
+    def _origins(self) -> dict[EntryPath, str]:
+        return profiles.origins(self.document, list(self.layers))
 
     def _setting(self, name: str) -> str:
         return str(getattr(self.settings, name))

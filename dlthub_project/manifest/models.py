@@ -1,19 +1,20 @@
-"""What may stand in a `dlt.yml`: the models that validate it."""
+"""What may stand in a `dlt.yml`: the models that validate it, and that its JSON Schema is of."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 ContractMode = Literal["evolve", "freeze", "discard_row", "discard_value"]
 
 # `{env.X}` may stand for any value; it is filled in only when the entity is used
 Flag = bool | str
-
-
-def _empty_if_null(value: Any) -> Any:
-    return {} if value is None else value
+Variable = Annotated[str, Field(pattern=r"\{env\.[A-Za-z_]\w*(:[^{}]*)?\}")]
+Count = Annotated[int, Field(strict=True, ge=1)] | Variable
+Seconds = Annotated[float, Field(strict=True, ge=0)] | Variable
 
 
 class _Closed(BaseModel):
@@ -42,7 +43,7 @@ class ProjectEntry(_Closed):
 class SourceEntry(_Open):
     """One of `sources`: its factory, the factory's arguments; the rest is configuration."""
 
-    type: str
+    type: str = Field(description="the source's code, such as `rest_api` or `github.source`")
     with_args: dict[str, Any] | None = None
 
 
@@ -67,6 +68,25 @@ class DatasetEntry(_Closed):
     contract: ContractMode | ContractEntry | None = None
 
 
+class RetryPolicyEntry(_Closed):
+    """How often, and after how long, a failed run is tried again."""
+
+    type: Literal["none", "fixed", "backoff"] = Field(description="none, fixed or backoff")
+    max_attempts: Count | None = None
+    multiplier: Seconds | None = None
+    min: Seconds | None = None
+    max: Seconds | None = None
+
+
+class RunConfigEntry(_Closed):
+    """How the runner runs a pipeline."""
+
+    retry_policy: RetryPolicyEntry | None = None
+    retry_pipeline_steps: list[Literal["sync", "extract", "normalize", "load"]] | None = None
+    store_trace_info: Flag | None = None
+    run_from_clean_folder: Flag | None = None
+
+
 class PipelineEntry(_Closed):
     """One of `pipelines`: what it loads to where, and any argument of `dlt.pipeline()`."""
 
@@ -81,6 +101,34 @@ class PipelineEntry(_Closed):
     dev_mode: Flag | None = None
     refresh: str | None = None
     progress: str | None = None
+    run_config: RunConfigEntry | None = None
+
+
+class CacheInputEntry(_Closed):
+    """A dataset that a cache reads, and its tables: their names there to those in the cache."""
+
+    dataset: str = Field(description="the name of a dataset")
+    tables: dict[str, str] | None = None
+
+
+class CacheOutputEntry(CacheInputEntry):
+    """A dataset that a cache is written to, and its tables: their names in the cache to there."""
+
+    write_disposition: Literal["append", "replace", "merge"] | None = None
+
+
+class CacheEntry(_Closed):
+    """One of `caches`."""
+
+    inputs: list[CacheInputEntry] | None = None
+    outputs: list[CacheOutputEntry] | None = None
+
+
+class TransformationEntry(_Closed):
+    """One of `transformations`: what runs it, on which cache."""
+
+    engine: Literal["python", "arrow", "sql", "dbt"] | None = None
+    cache: str | None = None
 
 
 class ProfileEntry(_Open):
@@ -89,24 +137,35 @@ class ProfileEntry(_Open):
     extends: str | list[str] | None = None
 
 
+class _NullIsEmpty:
+    """An entry or a section without content (`dev:`) is an empty one."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(
+            lambda value: {} if value is None else value, handler(source)
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"anyOf": [handler(schema), {"type": "null"}]}
+
+
 _Entry = TypeVar("_Entry")
-# an entry or a section without content (`dev:`) is an empty one
-_OrEmpty = Annotated[_Entry, BeforeValidator(_empty_if_null)]
-_Section = Annotated[dict[str, _OrEmpty[_Entry]], BeforeValidator(_empty_if_null)]
+_OrEmpty = Annotated[_Entry, _NullIsEmpty()]
+_Section = Annotated[dict[str, _OrEmpty[_Entry]], _NullIsEmpty()]
 
 
 class ManifestModel(_Open):
-    """A whole manifest; keys that are not named here are plain dlt configuration."""
+    """A `dlt.yml`. Top-level keys that are not named here are plain dlt configuration."""
 
     project: _OrEmpty[ProjectEntry] = ProjectEntry()
     sources: _Section[SourceEntry] = {}
     destinations: _Section[DestinationEntry] = {}
     datasets: _Section[DatasetEntry] = {}
     pipelines: _Section[PipelineEntry] = {}
-    caches: _Section[dict[str, Any]] = {}
-    transformations: _Section[dict[str, Any]] = {}
+    caches: _Section[CacheEntry] = {}
+    transformations: _Section[TransformationEntry] = {}
     profiles: _Section[ProfileEntry] = {}
-
-
-SECTIONS = tuple(ManifestModel.model_fields)
-"""The sections that are ours; every other top-level key is plain dlt configuration."""

@@ -11,6 +11,9 @@ from typing import Any
 from dlthub_project.manifest import variables
 from dlthub_project.manifest.document import Mistake
 
+# no path is longer, and settings made of each other many times would be gigabytes
+_LONGEST = 4_096
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -71,6 +74,7 @@ class _Reader:
         }
         self._given = {"current_profile": profile, **folders}
         self._open: list[str] = []
+        self._known: dict[str, str] = {}
 
     def value_or_mistake(self, name: str) -> str:
         """Return setting `name`; when that is wrong, note why and return nothing of use."""
@@ -85,7 +89,7 @@ class _Reader:
         try:
             text = self._fill(name).lower()
             if text not in ("true", "false"):
-                raise _SettingMistake(name, f"must be true or false, not {text!r}")
+                raise _SettingMistake(name, "must be true or false")
         except _SettingMistake as error:
             self._note(error.mistake)
             return False
@@ -98,21 +102,32 @@ class _Reader:
     def _value(self, name: str) -> str:
         if name in self._given:
             return self._given[name]
+        if name in self._known:
+            return self._known[name]
         if name in self._open:
             raise self._circle(self._open[self._open.index(name) :])
         self._open.append(name)
         try:
             filled = self._fill(name)
-            return self._absolute(name, filled) if name in variables.PATH_SETTINGS else filled
+            if name in variables.PATH_SETTINGS:
+                filled = self._absolute(name, filled)
+            self._known[name] = filled
+            return filled
         finally:
             self._open.pop()
 
     def _fill(self, name: str) -> str:
-        written = str(self._written[name])
+        filled = str(self._written[name])
         try:
-            return variables.substitute(written, self._value, os.environ, in_project_section=True)
+            if len(filled) <= _LONGEST:
+                filled = variables.substitute(
+                    filled, self._value, os.environ, in_project_section=True
+                )
         except variables.MissingVariable as error:
             raise _SettingMistake(name, str(error)) from None
+        if len(filled) > _LONGEST:
+            raise _SettingMistake(name, f"is longer than {_LONGEST:,} characters")
+        return filled
 
     def _absolute(self, name: str, folder: str) -> str:
         folder = os.path.expanduser(folder)

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import difflib
+import re
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from dlthub_project.errors import known_names
 from dlthub_project.manifest import models
-from dlthub_project.manifest.document import Mistake
-from dlthub_project.manifest.positions import EntryPath
+from dlthub_project.manifest.document import EntryPath, Mistake
 
-_CLOSED_ENTRIES: Mapping[str, type[BaseModel]] = {
-    "project": models.ProjectEntry,
-    "datasets": models.DatasetEntry,
-    "pipelines": models.PipelineEntry,
-}
 _IN_PLAIN_WORDS = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "string_type": "a text",
     "list_type": "a list",
     "bool_type": "true or false",
+    "int_type": "a number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "string_pattern_mismatch": 'a variable, such as "{env.NAME}"',
 }
+# of more nobody reads all, and for 50,000 mistakes what is meant takes seconds to find
+_MOST_MESSAGES = 500
+_LONGEST_NAME = 80
+_MOST_KEYS = 100
 
 
 def validate(merged: Mapping[str, Any]) -> list[Mistake]:
@@ -33,64 +38,131 @@ def validate(merged: Mapping[str, Any]) -> list[Mistake]:
     Args:
         merged: The manifest, with the profile's section laid over it, and its `profiles`.
     """
+    found: dict[EntryPath, list[ErrorDetails]] = {}
+    for detail in _details(merged):
+        found.setdefault(_path_in(merged, detail), []).append(detail)
+    # a mapping with a wrong key, where a word may stand too, is wrong in two ways for pydantic
+    above = {path[:length] for path in found for length in range(len(path))}
+    wrong = [(path, details) for path, details in found.items() if path not in above]
+    return [
+        Mistake(path, _message(merged, path, details) if number < _MOST_MESSAGES else "is wrong")
+        for number, (path, details) in enumerate(wrong)
+    ]
+
+
+def _details(merged: Mapping[str, Any]) -> list[ErrorDetails]:
     try:
         models.ManifestModel.model_validate(merged)
     except ValidationError as error:
-        found: dict[EntryPath, list[ErrorDetails]] = {}
         # without the input: it may hold secrets
-        for detail in error.errors(include_url=False, include_input=False):
-            found.setdefault(_path_in(merged, detail["loc"]), []).append(detail)
-        return [
-            Mistake(path, _message(path, details))
-            for path, details in found.items()
-            if not _is_explained_below(path, found)
-        ]
+        return error.errors(include_url=False, include_input=False)
     return []
 
 
-def _is_explained_below(path: EntryPath, found: Mapping[EntryPath, Any]) -> bool:
-    """Tell whether `path` is wrong only in that something below it is.
-
-    A mapping with a wrong key, where a word may stand too, is wrong in two ways for pydantic.
-    """
-    return any(len(other) > len(path) and other[: len(path)] == path for other in found)
-
-
-def _path_in(merged: Mapping[str, Any], location: Sequence[str | int]) -> EntryPath:
+def _path_in(merged: Mapping[str, Any], detail: ErrorDetails) -> EntryPath:
     """Drop what pydantic adds to a location: the member of a union that it tried."""
     path: EntryPath = ()
     value: Any = merged
-    for index, part in enumerate(location):
-        if isinstance(value, Mapping):
-            # the last part may be a key that is missing
-            if part in value or (index == len(location) - 1 and not _is_union_tag(part)):
-                path = (*path, part)
-                value = value.get(part)
-        elif isinstance(value, list) and isinstance(part, int):
+    location = detail["loc"]
+    for part in location[:-1] if detail["type"] == "missing" else location:
+        if _has(value, part):
             path = (*path, part)
             value = value[part]
-    return path
+    return (*path, location[-1]) if detail["type"] == "missing" else path
 
 
-def _is_union_tag(part: str | int) -> bool:
-    tags = ("str", "bool", models.ContractEntry.__name__)
-    return isinstance(part, str) and ("[" in part or part in tags)
+def _has(value: Any, part: str | int) -> bool:
+    if isinstance(value, list):
+        return isinstance(part, int)
+    return isinstance(value, Mapping) and part in value
 
 
-def _message(path: EntryPath, details: Sequence[ErrorDetails]) -> str:
+def _message(merged: Mapping[str, Any], path: EntryPath, details: Sequence[ErrorDetails]) -> str:
     kinds = {detail["type"] for detail in details}
     if "extra_forbidden" in kinds:
-        return f"unknown key. {known_names(str(path[-1]), _model_at(path).model_fields)}"
+        known = _keys_beside(path) if len(str(path[-1])) <= _LONGEST_NAME else ()
+        return f"unknown key. {known_names(str(path[-1]), known)}" if known else "unknown key"
     if "missing" in kinds:
-        return "is required"
-    expected = dict.fromkeys(
-        _IN_PLAIN_WORDS.get(detail["type"]) or detail["msg"].removeprefix("Input should be ")
+        return f"is required: {_description(path)}{_misspelt(merged, path)}"
+    if "invalid_key" in kinds:
+        return "has a name that YAML does not read as text; quote it"
+    expected = dict.fromkeys(map(_expected, details))
+    return f"must be {' or '.join(expected)}{_nearest(_value_at(merged, path), details)}"
+
+
+def _misspelt(merged: Mapping[str, Any], path: EntryPath) -> str:
+    """Say which key of an entry probably is the one that it lacks."""
+    entry = _value_at(merged, path[:-1])
+    keys = [key for key in entry or () if isinstance(key, str) and len(key) <= _LONGEST_NAME]
+    near = difflib.get_close_matches(str(path[-1]), keys[:_MOST_KEYS], n=1)
+    return f". Is that what `{near[0]}` means?" if near else ""
+
+
+def _expected(detail: ErrorDetails) -> str:
+    if words := _IN_PLAIN_WORDS.get(detail["type"]):
+        return words
+    return detail["msg"].removeprefix("Input should be ")
+
+
+def _nearest(value: Any, details: Sequence[ErrorDetails]) -> str:
+    """Say which of the words that may stand there is nearest to the one that does."""
+    words = [
+        word
         for detail in details
-    )
-    return f"must be {' or '.join(expected)}"
+        if detail["type"] == "literal_error"
+        for word in re.findall(r"'(\w+)'", detail.get("ctx", {}).get("expected", ""))
+    ]
+    near = []
+    if isinstance(value, str) and len(value) <= _LONGEST_NAME:
+        near = difflib.get_close_matches(value, words, n=1)
+    return f". Did you mean `{near[0]}`?" if near else ""
 
 
-def _model_at(path: EntryPath) -> type[BaseModel]:
-    """Return the model whose key `path` is."""
-    length = 2 if path[0] == "project" else 3
-    return _CLOSED_ENTRIES[str(path[0])] if len(path) == length else models.ContractEntry
+def _value_at(merged: Mapping[str, Any], path: EntryPath) -> Any:
+    value: Any = merged
+    for part in path:
+        value = value[part]
+    return value
+
+
+def _keys_beside(path: EntryPath) -> list[str]:
+    """Return the keys that may stand where the last of `path` does."""
+    return [key for model in _models_at(path[:-1]) for key in model.model_fields]
+
+
+def _description(path: EntryPath) -> str:
+    fields = [model.model_fields.get(str(path[-1])) for model in _models_at(path[:-1])]
+    return next(field.description or "" for field in fields if field is not None)
+
+
+def _models_at(path: EntryPath) -> list[type[BaseModel]]:
+    """Return the models that what stands at `path` may be."""
+    annotations: list[Any] = [models.ManifestModel]
+    for part in path:
+        annotations = [below for each in annotations for below in _below(each, part)]
+    return [found for each in annotations for found in _members(each) if _is_model(found)]
+
+
+def _below(annotation: Any, part: Any) -> Iterator[Any]:
+    for member in _members(annotation):
+        if _is_model(member):
+            if part in member.model_fields:
+                yield member.model_fields[part].annotation
+        elif get_origin(member) in (dict, list):
+            yield get_args(member)[-1]
+
+
+def _members(annotation: Any) -> Iterator[Any]:
+    """Yield the types that `annotation` is a union of."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _members(get_args(annotation)[0])
+    elif origin in (Union, types.UnionType):
+        for member in get_args(annotation):
+            yield from _members(member)
+    else:
+        yield annotation
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from dlthub_project import dlt_internals
 from dlthub_project.entities import EntityFactory
-from dlthub_project.errors import EntityNotFound
+from dlthub_project.errors import EntityNotFound, ManifestError
 from dlthub_project.runner.run import PipelineRunner
-from dlthub_project.runner.selection import extractables, limit_pages, select_resources
+from dlthub_project.runner.selection import narrowed
 
 if TYPE_CHECKING:
     import dlt
@@ -47,6 +47,8 @@ class PipelineManager:
 
         Raises:
             EntityNotFound: The pipeline, a source, destination, dataset or resource is not known.
+            ManifestError: The pipeline declares a `run_config`, or uses an environment variable
+                that is not set.
             PipelineStepFailed: As `dlt.Pipeline.run` does.
         """
         pipeline = self.entities.get_pipeline(
@@ -64,15 +66,22 @@ class PipelineManager:
         **run_arguments: Any,
     ) -> LoadInfo:
         """Run a pipeline that `EntityFactory.get_pipeline` gave; arguments as `run_pipeline`."""
+        self._check_run_config(pipeline.pipeline_name)
         loaded = self._declared_sources(pipeline.pipeline_name) if data is None else data
-        if resources is not None:
-            loaded = select_resources(extractables(loaded, "resources"), resources)
-        if limit is not None:
-            loaded = limit_pages(extractables(loaded, "limit"), limit)
+        loaded = narrowed(loaded, resources, limit)
         contract = self.entities.contract_of(dlt_internals.requested_dataset_name(pipeline))
         if contract is not None:
             run_arguments.setdefault("schema_contract", contract)
         return PipelineRunner(pipeline).run(loaded, **run_arguments)
+
+    def _check_run_config(self, pipeline: str) -> None:
+        """Refuse what nobody implements yet, rather than run as if it were not there."""
+        manifest = self.entities.project.manifest
+        declared = manifest.section("pipelines").get(pipeline, {}).get("run_config")
+        if declared:
+            path = ("pipelines", pipeline, "run_config")
+            message = "is not implemented yet; leave it out to run the pipeline once"
+            raise ManifestError([manifest.problem(path, message)])
 
     def _declared_sources(self, pipeline: str) -> list[DltSource]:
         factories = self.entities.get_pipeline_sources(pipeline)

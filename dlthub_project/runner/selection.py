@@ -18,13 +18,32 @@ def extractables(data: Any, argument: str) -> list[DltSource | DltResource]:
         TypeError: They are something else, of which `argument` cannot tell a part.
     """
     found: list[DltSource | DltResource] = []
-    for item in data if isinstance(data, list) else [data]:
+    for item in data if isinstance(data, list | tuple) else [data]:
         made = item() if isinstance(item, SourceFactory) else item
         if not isinstance(made, DltSource | DltResource):
             kind = type(made).__name__
             raise TypeError(f"{argument}= needs dlt sources or resources, not {kind}")
         found.append(made)
     return found
+
+
+def narrowed(data: Any, resources: Sequence[str] | None, limit: int | None) -> Any:
+    """Return the part of `data` that a run is to load: some resources, some pages of each.
+
+    Args:
+        data: Whatever `dlt.Pipeline.run` takes.
+        resources: The resources to load; None for all that are selected.
+        limit: The number of pages that each resource yields at most; None for all.
+
+    Raises:
+        EntityNotFound: There is no such resource.
+        TypeError: The data are no sources or resources, of which there could be a part.
+    """
+    if resources is not None:
+        data = select_resources(extractables(data, "resources"), resources)
+    if limit is not None:
+        data = limit_pages(extractables(data, "limit"), limit)
+    return data
 
 
 def select_resources(

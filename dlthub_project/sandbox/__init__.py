@@ -9,13 +9,16 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from dlthub_project.sandbox.isolation import isolated
+from dlthub_project.sandbox.isolation import end, isolated
 from dlthub_project.sandbox.settings import ENVIRONMENT_VARIABLE, Sandbox, active_sandbox
 
 if TYPE_CHECKING:
+    from dlthub_project.sandbox.changes import changed_destinations
+    from dlthub_project.sandbox.guard import is_allowed
     from dlthub_project.sandbox.loading import choose_file_format_freely
+    from dlthub_project.sandbox.locality import is_local, short_type
     from dlthub_project.sandbox.overrides import Overrides
-    from dlthub_project.sandbox.pipelines import observe_runs
+    from dlthub_project.sandbox.pipelines import observe_runs, unobserved
     from dlthub_project.sandbox.recorder import sent_to
 
 __all__ = [
@@ -23,17 +26,28 @@ __all__ = [
     "Overrides",
     "Sandbox",
     "active_sandbox",
+    "changed_destinations",
     "choose_file_format_freely",
+    "end",
+    "is_allowed",
+    "is_local",
     "isolated",
     "observe_runs",
     "sent_to",
+    "short_type",
+    "unobserved",
 ]
 
 _HOME_OF = {
     "Overrides": "overrides",
+    "changed_destinations": "changes",
     "choose_file_format_freely": "loading",
+    "is_allowed": "guard",
+    "is_local": "locality",
     "observe_runs": "pipelines",
     "sent_to": "recorder",
+    "short_type": "locality",
+    "unobserved": "pipelines",
 }
 
 

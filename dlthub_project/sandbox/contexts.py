@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ class _InSandbox(RunContextBase):
     """The folders of a sandbox, and its providers above those of the context."""
 
     _sandbox: Sandbox
+    _asked_providers: Sequence[ConfigProvider] = ()
 
     @property
     def global_dir(self) -> str:
@@ -59,6 +60,12 @@ class _InSandbox(RunContextBase):
         return providers
 
     def initialize_runtime(self, runtime_config: RuntimeConfiguration | None = None) -> None:
+        providers = dlt_internals.providers()
+        if runtime_config is None and dlt_internals.is_setting_up_context():
+            # dlt asks twice for 0.6 ms: again for providers that were added, and seldom are any
+            if providers == self._asked_providers:
+                return
+            self._asked_providers = providers
         super().initialize_runtime(runtime_config)  # type: ignore[arg-type]  # None is dlt's default
         # dlt cuts its logger off from its parents whenever it sets it up: caplog would see nothing
         logging.getLogger(self.name).propagate = True
@@ -92,6 +99,8 @@ class WorkspaceRunContext(_InSandbox, dlt_internals.WorkspaceRunContext):
 
 class ProjectRunContext(_InSandbox, context.ProjectRunContext):
     """The run context of a project."""
+
+    _make_environment = FastEnvironProvider
 
     def __init__(self, run_dir: str, project: Project, sandbox: Sandbox) -> None:
         super().__init__(run_dir, project)

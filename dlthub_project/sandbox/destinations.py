@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dlt.common.configuration.providers.provider import ConfigProvider, get_key_name
 
 from dlthub_project import dlt_internals
 from dlthub_project.errors import ManifestError
-from dlthub_project.sandbox.settings import Sandbox
+from dlthub_project.sandbox.settings import Sandbox, active_sandbox
 
 _TYPE = "destination_type"
 # what says where a destination is; set in a test profile's own section, it is meant for tests
@@ -57,8 +57,21 @@ class TemporaryDestinations(ConfigProvider):
             sandbox: Where the files go, and what the session says about destinations.
             configured_for_tests: Destinations that the test profile itself configures.
         """
-        self._sandbox = sandbox
+        self._made_in = sandbox
         self._configured_for_tests = frozenset(configured_for_tests)
+        given = (key for settings in sandbox.destinations.values() for key in settings)
+        self._answered = frozenset((_TYPE, "credentials", "bucket_url", *given))
+        values = [
+            value for settings in sandbox.destinations.values() for value in settings.values()
+        ]
+        self._depths = (2, 3) if any(isinstance(value, Mapping) for value in values) else (2,)
+
+    @property
+    def _sandbox(self) -> Sandbox:
+        """The sandbox as it is now: its destinations may be elsewhere for a while."""
+        active = active_sandbox()
+        is_same = active is not None and active.folder == self._made_in.folder
+        return active if active is not None and is_same else self._made_in
 
     @property
     def name(self) -> str:
@@ -75,10 +88,16 @@ class TemporaryDestinations(ConfigProvider):
     def get_value(
         self, key: str, hint: type[Any], pipeline_name: str | None, *sections: str
     ) -> tuple[Any | None, str]:
-        # asked some 2,900 times in a small run
-        if len(sections) != 2 or sections[0] != "destination":
+        # asked on every look-up, and what a destination is takes some look-ups more
+        if len(sections) not in self._depths or sections[0] != "destination":
             return None, key
         full_key = get_key_name(key, ".", *((pipeline_name,) if pipeline_name else ()), *sections)
+        if len(sections) == 3:
+            # of a mapping dlt asks for each value
+            values = self.settings_of(sections[1]).get(sections[2])
+            return (values.get(key) if isinstance(values, Mapping) else None), full_key
+        if key not in self._answered:
+            return None, full_key
         return self.settings_of(sections[1]).get(key), full_key
 
     def settings_of(self, destination: str, type_in_code: str | None = None) -> dict[str, Any]:
@@ -100,15 +119,26 @@ class TemporaryDestinations(ConfigProvider):
         return temporary_settings(self._sandbox, destination, declared_type)
 
     def declared_type(self, destination: str) -> str:
-        """Ask the other providers for the type; without an answer the name is the type."""
+        """Ask the other providers for the type; without an answer the name is the type.
+
+        Empty when it depends on a variable of production.
+        """
+        declared = self._declared(_TYPE, destination)
+        return destination if declared is None else declared.removeprefix("dlt.destinations.")
+
+    def declared_bucket(self, destination: str) -> str:
+        """Ask the other providers for the URL of a bucket; empty when they do not tell."""
+        return self._declared("bucket_url", destination) or ""
+
+    def _declared(self, key: str, destination: str) -> str | None:
         for provider in dlt_internals.providers():
             if provider is self:
                 continue
             try:
-                declared, _ = provider.get_value(_TYPE, str, "", "destination", destination)
+                declared, _ = provider.get_value(key, str, "", "destination", destination)
             except ManifestError:
                 # it uses a variable of production
                 return ""
             if declared:
-                return str(declared).removeprefix("dlt.destinations.")
-        return destination
+                return str(declared)
+        return None

@@ -18,10 +18,14 @@ class FastEnvironProvider(EnvironProvider):
     this one does not ask.
     """
 
+    def __init__(self) -> None:
+        # not with each look-up: containers have the folder from their start
+        self._has_secret_files = os.path.isdir(_SECRET_FILES)
+
     def get_value(
         self, key: str, hint: type[Any], pipeline_name: str | None, *sections: str
     ) -> tuple[Any | None, str]:
-        if os.path.isdir(_SECRET_FILES):
+        if self._has_secret_files:
             return super().get_value(key, hint, pipeline_name or "", *sections)
         parts = (*sections, key) if not pipeline_name else (pipeline_name, *sections, key)
         name = "__".join(part for part in parts[:-1] if part)

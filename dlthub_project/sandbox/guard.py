@@ -7,7 +7,7 @@ from typing import Any
 from dlt.common.destination import Destination
 
 from dlthub_project.errors import RemoteDestinationBlocked
-from dlthub_project.sandbox.locality import has_place, is_local, is_local_database, short_type
+from dlthub_project.sandbox.locality import has_place, is_local, is_resolved_locally, short_type
 from dlthub_project.sandbox.replacement import original_of
 from dlthub_project.sandbox.settings import Sandbox
 
@@ -36,16 +36,16 @@ def check(destination: Destination[Any, Any], *sandboxes: Sandbox) -> None:
 
 
 def check_resolved(destination: Destination[Any, Any], client: Any, *sandboxes: Sandbox) -> None:
-    """Let a DuckDB pass whose file, as dlt has resolved it for `client`, is local.
+    """Let an embedded database pass whose file, as dlt has resolved it for `client`, is local.
 
     Raises:
         RemoteDestinationBlocked: It is not, and nobody allowed it by name.
     """
     __tracebackhide__ = True
-    if short_type(destination) != "duckdb":
-        return
-    credentials = client.config.credentials
-    if not any(is_allowed(destination, s) or is_local_database(credentials, s) for s in sandboxes):
+    if not any(
+        is_allowed(destination, s) or is_resolved_locally(destination, client.config, s)
+        for s in sandboxes
+    ):
         raise _blocked(destination, sandboxes[0])
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dlthub_project.sandbox.settings import ENVIRONMENT_VARIABLE, Sandbox
+from dlthub_project.sandbox.settings import ENVIRONMENT_VARIABLE, Sandbox, active_sandbox
 
 _SETTINGS = {
     # a mocked HTTP 500 otherwise costs a test 15 s of retries
@@ -35,24 +35,30 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
         goes_on: It is entered again: its settings and what it has loaded remotely stay.
     """
     environment = dict(os.environ)
+    outer = active_sandbox() if goes_on else None
     working_dir = os.getcwd()
     suspended = None
     if _is_imported("dlt.common.configuration.container"):
         from dlthub_project import dlt_internals
 
         suspended = dlt_internals.suspend_contexts()
+    if _is_imported("dlt.pipeline.pipeline"):
+        # a pipeline that a module has made outside of any sandbox may be the first to run
+        from dlthub_project.sandbox import patches
+
+        patches.install()
     os.environ.update({name: os.environ.get(name, value) for name, value in _SETTINGS.items()})
     os.environ[ENVIRONMENT_VARIABLE] = sandbox.to_environment()
     try:
         yield sandbox
     finally:
         try:
-            if _is_imported("dlthub_project.sandbox.patches"):
-                from dlthub_project.sandbox import overrides, remote_data
+            if not goes_on:
+                end(sandbox)
+            elif outer is not None and _is_imported("dlthub_project.sandbox.changes"):
+                from dlthub_project.sandbox import changes
 
-                if not goes_on:
-                    overrides.forget(sandbox)
-                    remote_data.drop(sandbox)
+                changes.hand_on(sandbox.folder, outer.folder)
         finally:
             _restore_environment(environment)
             os.chdir(working_dir)
@@ -61,6 +67,22 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
 
                 nothing = dlt_internals.SuspendedContexts(None, None, None)
                 dlt_internals.resume_contexts(suspended or nothing)
+
+
+def end(sandbox: Sandbox) -> None:
+    """Forget the settings of an active sandbox that ends now, and drop what it loaded remotely."""
+    if _is_imported("dlthub_project.sandbox.patches"):
+        from dlthub_project.sandbox import changes, overrides, pipelines
+
+        changes.forget(sandbox.folder)
+        overrides.forget(sandbox)
+        pipelines.leave_behind(sandbox.folder)
+    # a test may leave all use of dlt to subprocesses
+    elif not os.path.isdir(sandbox.remote_dir):
+        return
+    from dlthub_project.sandbox import remote_data
+
+    remote_data.drop(sandbox)
 
 
 def _is_imported(module: str) -> bool:

@@ -29,8 +29,9 @@ def is_local(destination: Destination[Any, Any], sandbox: Sandbox) -> bool:
     """Tell whether using `destination` stays in the sandbox or in memory.
 
     Decided by type first: nothing of a remote destination is resolved, since that alone may ask
-    a metadata service. Loopback is remote, since tunnels to production listen there. A DuckDB
-    whose place comes from the configuration passes: `is_local_database` tells when it is resolved.
+    a metadata service. Loopback is remote, since tunnels to production listen there. Of embedded
+    databases, whose configuration may be in several places, `is_resolved_locally` has the last
+    word.
     """
     kind = short_type(destination)
     if kind == "filesystem":
@@ -40,12 +41,30 @@ def is_local(destination: Destination[Any, Any], sandbox: Sandbox) -> bool:
         return bucket is not None and _is_local_url(str(bucket), sandbox)
     if kind == "duckdb":
         credentials = destination.config_params.get("credentials")
-        return credentials is None or is_local_database(credentials, sandbox)
+        return credentials is None or _is_local_duckdb(credentials, sandbox)
+    if kind == "sqlalchemy":
+        credentials = destination.config_params.get("credentials")
+        if credentials is None:
+            credentials = dlt_internals.configured_database(destination.destination_name)
+        # dlt puts the file of a relative path into the local folder
+        return _is_local_sqlite(credentials, sandbox, sandbox.local_dir)
     return kind == "dummy" or recorder.is_recording(destination)
 
 
-def is_local_database(credentials: Any, sandbox: Sandbox) -> bool:
-    """Tell whether DuckDB credentials lead to a file in the sandbox, or to memory."""
+def is_resolved_locally(destination: Destination[Any, Any], config: Any, sandbox: Sandbox) -> bool:
+    """Tell whether an embedded database is local, as dlt has resolved its configuration."""
+    kind = short_type(destination)
+    if kind == "duckdb":
+        return _is_local_duckdb(config.credentials, sandbox)
+    return kind != "sqlalchemy" or _is_local_sqlite(config.credentials, sandbox, os.getcwd())
+
+
+def _is_local_sqlite(credentials: Any, sandbox: Sandbox, folder: str) -> bool:
+    path = dlt_internals.sqlite_path(credentials)
+    return path is not None and (not path or sandbox.is_local_path(os.path.join(folder, path)))
+
+
+def _is_local_duckdb(credentials: Any, sandbox: Sandbox) -> bool:
     path = dlt_internals.duckdb_path(credentials)
     return path is not None and sandbox.is_local_path(os.path.join(sandbox.local_dir, path))
 

@@ -13,9 +13,18 @@ from typing import Any
 
 import dlt
 from dlt.common.destination import Destination
+from dlt.extract import DltResource
 
 from dlthub_project import dlt_internals
-from dlthub_project.sandbox import guard, loading, pipelines, remote_data, replacement
+from dlthub_project.sandbox import (
+    changes,
+    guard,
+    hints,
+    loading,
+    pipelines,
+    remote_data,
+    replacement,
+)
 from dlthub_project.sandbox.settings import Sandbox, active_sandbox
 
 _installed = False
@@ -29,10 +38,17 @@ def install() -> None:
     _installed = True
     _wrap_reference()
     _wrap(Destination, "client", _client)
+    _wrap(Destination, "capabilities", _capabilities)
     _wrap(dlt.Pipeline, "__init__", _init_pipeline)
     _wrap(dlt.Pipeline, "_set_destinations", _set_destinations)
     for name in pipelines.USES:
         _wrap(dlt.Pipeline, name, _use_pipeline)
+    for name in pipelines.PROPERTIES:
+        _wrap_property(name)
+    for name in pipelines.ATTRIBUTES:
+        setattr(dlt.Pipeline, name, _Attribute(name))
+    _wrap(dlt.Pipeline, "extract", _extract)
+    _wrap(DltResource, "compute_table_schema", hints.compute_table_schema)
     _wrap(dlt.Pipeline, "normalize", loading.normalize)
     for name in ("run", "load"):
         _wrap(dlt.Pipeline, name, _observe_run)
@@ -57,6 +73,43 @@ def _wrap(owner: type, name: str, wrapper: _Wrapper) -> None:
     setattr(owner, name, wrapped)
 
 
+def _wrap_property(name: str) -> None:
+    """Wrap the getter of a pipeline's property."""
+    original: property = getattr(dlt.Pipeline, name)
+    assert original.fget is not None
+    get = original.fget
+
+    @functools.wraps(get)
+    def wrapped(self: dlt.Pipeline) -> Any:
+        sandbox = active_sandbox()
+        if sandbox is not None:
+            pipelines.bring_into(self, sandbox)
+        return get(self)
+
+    setattr(dlt.Pipeline, name, property(wrapped, original.fset, original.fdel))
+
+
+class _Attribute:
+    """An attribute that a pipeline has set on itself, asked for like a property."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, pipeline: Any, owner: type | None = None) -> Any:
+        if pipeline is None:
+            return self
+        sandbox = active_sandbox()
+        if sandbox is not None:
+            pipelines.bring_into(pipeline, sandbox)
+        try:
+            return vars(pipeline)[self._name]
+        except KeyError:
+            raise AttributeError(self._name) from None
+
+    def __set__(self, pipeline: Any, value: Any) -> None:
+        vars(pipeline)[self._name] = value
+
+
 def _wrap_reference() -> None:
     """Wrap the class method that makes an object of every way to name a destination."""
     original = Destination.from_reference
@@ -78,13 +131,23 @@ def _client(
     __tracebackhide__ = True
     here = replacement.in_sandbox(destination, sandbox)
     # made in a sandbox around this one, it is local there
-    sandboxes = (sandbox, replacement.sandbox_of(here))
+    made_in = replacement.sandbox_of(here)
+    sandboxes = (sandbox, made_in)
     guard.check(here, *sandboxes)
     client = original(here, *args, **kwargs)
     guard.check_resolved(here, client, *sandboxes)
-    if guard.is_allowed(here, sandbox):
-        remote_data.remember_if_new(client, sandbox)
+    if guard.is_allowed(here, sandbox) and here.destination_name not in made_in.owned:
+        remote_data.remember_if_new(client, here, sandbox)
     return client
+
+
+def _capabilities(
+    _sandbox: Sandbox, original: _Original, destination: Any, config: Any = None, naming: Any = None
+) -> Any:
+    """Do not resolve a configuration again and again that nothing is read of."""
+    if config is None and not dlt_internals.capabilities_take_configuration(destination):
+        config = destination.spec()
+    return original(destination, config, naming)
 
 
 def _set_destinations(
@@ -96,6 +159,8 @@ def _set_destinations(
     if given.get("staging") is not None and target is not None:
         here = Destination.from_reference(target)
         if here is not None and not here.capabilities().supported_staging_file_formats:
+            name = given.get("staging_name") or Destination.to_name(given["staging"])
+            changes.note_dropped_staging(given["staging"], name, sandbox.folder)
             given.update(staging=None, staging_name=None)
     return original(**given)
 
@@ -105,8 +170,9 @@ def _init_pipeline(
 ) -> Any:
     given = signature(original).bind(pipeline, *args, **kwargs).arguments
     pipelines.keep_files_in(sandbox, given)
+    # first: what it reads of itself is not to be reset
+    pipelines.remember_origin(pipeline, sandbox, given.get("dataset_name"))
     original(**given)
-    pipelines.remember_origin(pipeline, sandbox)
 
 
 def _use_pipeline(
@@ -117,15 +183,20 @@ def _use_pipeline(
     return original(pipeline, *args, **kwargs)
 
 
+def _extract(
+    sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any
+) -> Any:
+    __tracebackhide__ = True
+    pipelines.bring_into(pipeline, sandbox)
+    return hints.extract(sandbox, original, pipeline, *args, **kwargs)
+
+
 def _observe_run(
     sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any
 ) -> Any:
     __tracebackhide__ = True
     # first, or another sandbox's database would be opened
     pipelines.bring_into(pipeline, sandbox)
-    if kwargs.get("table_format") and replacement.is_replaced(pipeline.destination):
-        # of a lake in production; DuckDB has none
-        kwargs["table_format"] = None
     with _prepared(sandbox, pipeline), pipelines.observed(pipeline) as done:
         info = original(pipeline, *args, **kwargs)
         done(info)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,16 +19,52 @@ USES = (
     "activate",
     "dataset",
     "destination_client",
-    "extract",
+    "drop",
+    "drop_pending_packages",
+    "get_load_package_info",
+    "get_local_state_val",
+    "list_completed_load_packages",
+    "list_extracted_load_packages",
+    "list_failed_jobs_in_package",
+    "list_normalized_load_packages",
+    "managed_state",
     "normalize",
+    "set_local_state_val",
     "sql_client",
     "sync_destination",
+    "sync_schema",
 )
-"""The methods through which a pipeline is used, beside `run` and `load`, which are observed."""
+"""The methods through which a pipeline is used, but for `run`, `load` and `extract`."""
+
+PROPERTIES = (
+    "default_schema",
+    "destination",
+    "has_data",
+    "has_pending_data",
+    "last_trace",
+    "naming",
+    "schemas",
+    "staging",
+    "state",
+)
+"""What a pipeline tells of itself."""
+
+ATTRIBUTES = (
+    "dataset_name",
+    "default_schema_name",
+    "first_run",
+    "pipelines_dir",
+    "schema_names",
+    "working_dir",
+)
+"""What it tells, too, and has set on itself."""
 
 _FOLDER = "_dlthub_sandbox_folder"
-_MADE_AT_IMPORT = "_dlthub_made_at_import"
+_IS_RESET = "_dlthub_is_reset"
+_DATASET_NAME = "_dlthub_dataset_name"
 
+# by the folder of the sandbox, while it lasts
+_made: dict[str, weakref.WeakSet[dlt.Pipeline]] = {}
 _observers: list[Callable[[dlt.Pipeline, Any], None]] = []
 _running: list[dlt.Pipeline] = []
 
@@ -43,28 +80,48 @@ def keep_files_in(sandbox: Sandbox, arguments: dict[str, Any]) -> None:
         arguments["export_schema_path"] = folder
 
 
-def remember_origin(pipeline: dlt.Pipeline, sandbox: Sandbox) -> None:
+def remember_origin(pipeline: dlt.Pipeline, sandbox: Sandbox, dataset_name: str | None) -> None:
     """Note where a new pipeline was made, and whether by a module that is being imported."""
     setattr(pipeline, _FOLDER, sandbox.folder)
-    if not hasattr(pipeline, _MADE_AT_IMPORT):
-        setattr(pipeline, _MADE_AT_IMPORT, is_import_running())
+    if not hasattr(pipeline, _IS_RESET):
+        setattr(pipeline, _IS_RESET, is_import_running())
+        setattr(pipeline, _DATASET_NAME, dataset_name)
+    _made.setdefault(sandbox.folder, weakref.WeakSet()).add(pipeline)
 
 
 def bring_into(pipeline: dlt.Pipeline, sandbox: Sandbox) -> None:
-    """Reset a pipeline that a module made: without state, in this sandbox's folders.
+    """Reset a pipeline that no sandbox of now made: without state, in this sandbox's folders.
 
-    Others stay: a fixture of wider scope may have loaded data with them.
+    A module made it, or code in a sandbox that has ended. Others stay: a fixture of wider scope
+    may have loaded data with them.
     """
-    if getattr(pipeline, _FOLDER, None) == sandbox.folder:
+    folder = getattr(pipeline, _FOLDER, None)
+    if folder == sandbox.folder or not getattr(pipeline, _IS_RESET, True):
         return
-    if getattr(pipeline, _MADE_AT_IMPORT, True):
-        # made outside of any sandbox, it does not have the mark yet
-        setattr(pipeline, _MADE_AT_IMPORT, True)
+    if "config" not in vars(pipeline):
+        # what dlt pickles of one only tells what it was
+        return
+    # made outside of any sandbox, it does not have the marks yet; what it reads of itself while
+    # it is made again is not to be reset
+    setattr(pipeline, _IS_RESET, True)
+    setattr(pipeline, _FOLDER, sandbox.folder)
+    try:
         destination, staging = (
             replacement.rebound(used, sandbox) if used is not None else None
             for used in (pipeline.destination, pipeline.staging)
         )
-        dlt_internals.make_again(pipeline, destination, staging)
+        # a run may have been given another one
+        dataset_name = getattr(pipeline, _DATASET_NAME, None)
+        dlt_internals.make_again(pipeline, destination, staging, dataset_name)
+    except BaseException:
+        setattr(pipeline, _FOLDER, folder)
+        raise
+
+
+def leave_behind(folder: str) -> None:
+    """Have the pipelines of a sandbox that ends reset, should code still have and use them."""
+    for pipeline in _made.pop(folder, ()):
+        setattr(pipeline, _IS_RESET, True)
 
 
 @contextlib.contextmanager
@@ -78,6 +135,17 @@ def observe_runs(observer: Callable[[dlt.Pipeline, Any], None]) -> Iterator[None
         yield
     finally:
         _observers.remove(observer)
+
+
+@contextlib.contextmanager
+def unobserved() -> Iterator[None]:
+    """Keep the runs of a block from all observers."""
+    observers = list(_observers)
+    _observers.clear()
+    try:
+        yield
+    finally:
+        _observers[:0] = observers
 
 
 @contextlib.contextmanager

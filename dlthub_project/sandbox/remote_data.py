@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import contextlib
+import hashlib
+import json
+import uuid
+import warnings
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
+from dlt.common.destination import Destination
+
+from dlthub_project import dlt_internals
+from dlthub_project.sandbox.locality import short_type
 from dlthub_project.sandbox.settings import Sandbox
 
 
 @dataclass
 class _Datasets:
-    known: set[tuple[str, str]] = field(default_factory=set)
+    known: dict[str, Any] = field(default_factory=dict)
     made: list[Any] = field(default_factory=list)
 
 
@@ -18,30 +28,126 @@ class _Datasets:
 _datasets: dict[str, _Datasets] = {}
 
 
-def remember_if_new(client: Any, sandbox: Sandbox) -> None:
+@dataclass(frozen=True)
+class _Record:
+    """A dataset that a subprocess has made, with which the process above finds it again.
+
+    There are no credentials in it; the place is told by a digest.
+    """
+
+    destination: str
+    type: str
+    dataset: str
+    naming: str
+    place: str
+
+
+def remember_if_new(client: Any, destination: Destination[Any, Any], sandbox: Sandbox) -> None:
     """Have the dataset of `client` dropped after the test, unless it exists already.
 
-    A dataset that was there before is the user's own.
+    A dataset that was there before is the user's own. A subprocess leaves a record for the process
+    that ends the sandbox: the test may be about to read what it loaded.
     """
-    dataset = getattr(client.config, "dataset_name", None)
-    if not dataset:
+    if not getattr(client.config, "dataset_name", None):
         return
     of_sandbox = _datasets.setdefault(sandbox.folder, _Datasets())
-    # a fingerprint is that of the host alone; this names the database too, without its password
-    key = (str(client.config), dataset)
-    if key in of_sandbox.known:
+    place = _place(client, destination)
+    if place in of_sandbox.known:
         return
-    of_sandbox.known.add(key)
+    of_sandbox.known[place] = client
     with client:
         if client.is_storage_initialized():
             return
-    of_sandbox.made.append(client)
+    if sandbox.is_inherited:
+        _leave_record(client, destination, place, sandbox)
+    else:
+        of_sandbox.made.append(client)
 
 
 def drop(sandbox: Sandbox) -> None:
-    """Drop the datasets that were made in `sandbox`."""
-    of_sandbox = _datasets.pop(sandbox.folder, _Datasets())
-    for client in reversed(of_sandbox.made):
-        with client:
-            if client.is_storage_initialized():
-                client.drop_storage()
+    """Drop the datasets that were made in `sandbox`, also by subprocesses.
+
+    One that cannot be dropped does not keep the others; one that is not found is warned of.
+    """
+    left: list[str] = []
+    with contextlib.ExitStack() as all_of_them:
+        for file in sorted(Path(sandbox.remote_dir).glob("*.json")):
+            record = _Record(**json.loads(file.read_text(encoding="utf-8")))
+            file.unlink()
+            client, problem = _find(record, sandbox)
+            if problem:
+                left.append(problem)
+            else:
+                all_of_them.callback(_drop, client)
+        for client in _datasets.pop(sandbox.folder, _Datasets()).made:
+            all_of_them.callback(_drop, client)
+    for problem in left:
+        warnings.warn(problem, stacklevel=2)
+
+
+def _drop(client: Any) -> None:
+    with client:
+        if client.is_storage_initialized():
+            client.drop_storage()
+
+
+def _place(client: Any, destination: Destination[Any, Any]) -> str:
+    """Return a digest of where the dataset of `client` is.
+
+    dlt's fingerprint is that of the host alone; what it shows of a configuration has the database
+    too, and no password.
+    """
+    shown = f"{destination.destination_name} {client.config} {_dataset_name(client)}"
+    return hashlib.sha256(f"{client.config.fingerprint()} {shown}".encode()).hexdigest()
+
+
+def _dataset_name(client: Any) -> str:
+    """Return the name as it is at the destination: normalized, and of one schema among several."""
+    of_sql = getattr(client, "sql_client", client)
+    return str(getattr(of_sql, "dataset_name", None) or client.config.dataset_name)
+
+
+def _leave_record(
+    client: Any, destination: Destination[Any, Any], place: str, sandbox: Sandbox
+) -> None:
+    record = _Record(
+        destination=destination.destination_name,
+        type=short_type(destination),
+        dataset=_dataset_name(client),
+        naming=client.schema.to_dict()["normalizers"]["names"],
+        place=place,
+    )
+    folder = Path(sandbox.remote_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(asdict(record))
+    # nobody reads half a record
+    written = folder / f"{uuid.uuid4().hex}.part"
+    written.write_text(text, encoding="utf-8")
+    written.rename(written.with_suffix(".json"))
+
+
+def _find(record: _Record, sandbox: Sandbox) -> tuple[Any, str]:
+    """Return a client of a dataset that a subprocess made, or why there is none.
+
+    Where code gave the credentials, that is one which this process has used itself.
+    """
+    known = _datasets.get(sandbox.folder, _Datasets()).known
+    used = known.get(record.place)
+    # without a place that dlt shows, another dataset may have this digest
+    if used is not None and str(used.config):
+        return used, ""
+    reason = "this process has other credentials for it"
+    try:
+        destination = Destination.from_reference(record.type, destination_name=record.destination)
+        assert destination is not None
+        client = dlt_internals.open_dataset(destination, record.dataset, record.naming)
+        if str(client.config) and _place(client, destination) == record.place:
+            return client, ""
+    except Exception as error:
+        # without its text: there may be credentials in it
+        reason = f"this process cannot connect to it ({type(error).__name__})"
+    return None, (
+        f"The dataset `{record.dataset}` at destination `{record.destination}` ({record.type}) was "
+        f"made by a subprocess of this test and is left there: {reason}. Give the destination its "
+        "credentials in the configuration, and not in code, or drop the dataset in the test."
+    )

@@ -9,7 +9,7 @@ from dlt.common.destination import Destination
 from dlt.common.destination.reference import DestinationReference
 
 from dlthub_project import dlt_internals
-from dlthub_project.sandbox import recorder
+from dlthub_project.sandbox import changes, recorder
 from dlthub_project.sandbox.destinations import TemporaryDestinations
 from dlthub_project.sandbox.imports import is_import_running
 from dlthub_project.sandbox.locality import has_place, short_type
@@ -21,6 +21,7 @@ _SANDBOX = "_dlthub_sandbox"
 _ORIGINAL = "_dlthub_original"
 _MADE_AT_IMPORT = "_dlthub_made_at_import"
 _COPY = "_dlthub_copy"
+_TYPE_IN_PRODUCTION = "_dlthub_type_in_production"
 
 
 def in_sandbox(destination: AnyDestination, sandbox: Sandbox) -> AnyDestination:
@@ -29,9 +30,12 @@ def in_sandbox(destination: AnyDestination, sandbox: Sandbox) -> AnyDestination:
     What stands for one already is returned as it is, also where it was made in another sandbox:
     a fixture of wider scope reads in those of its tests. Not so when a module made it.
     """
-    if hasattr(destination, _SANDBOX) and not getattr(destination, _MADE_AT_IMPORT):
-        return destination
-    return rebound(destination, sandbox)
+    here = destination
+    made_in: Sandbox | None = getattr(destination, _SANDBOX, None)
+    if made_in is None or getattr(destination, _MADE_AT_IMPORT) or _is_earlier(made_in, sandbox):
+        here = rebound(destination, sandbox)
+    changes.note_use(here, sandbox.folder)
+    return here
 
 
 def rebound(destination: AnyDestination, sandbox: Sandbox) -> AnyDestination:
@@ -68,36 +72,53 @@ def sandbox_of(destination: AnyDestination) -> Sandbox:
 
 def _is_for(destination: AnyDestination, sandbox: Sandbox) -> bool:
     made_in: Sandbox | None = getattr(destination, _SANDBOX, None)
-    return made_in is not None and made_in.folder == sandbox.folder
+    if made_in is None or made_in.folder != sandbox.folder:
+        return False
+    return not _is_earlier(made_in, sandbox)
+
+
+def _is_earlier(made_in: Sandbox, sandbox: Sandbox) -> bool:
+    """Tell whether this is `sandbox` before its destinations were elsewhere."""
+    return made_in.folder == sandbox.folder and made_in.destinations != sandbox.destinations
 
 
 def is_replaced(destination: AnyDestination) -> bool:
     """Tell whether `destination` stands for one of another type."""
-    original = original_of(destination)
-    if original is destination or has_place(original):
-        return False
-    kind = short_type(original)
-    if kind == short_type(destination):
-        # a name was enough to have another type made in the first place
-        kind = _declared_type(original.destination_name)
-    return kind != short_type(destination)
+    return type_in_production(destination) != short_type(destination)
+
+
+def type_in_production(destination: AnyDestination) -> str:
+    """Return the type of what `destination` stands for; empty when it cannot be told."""
+    kind: str = getattr(destination, _TYPE_IN_PRODUCTION, short_type(destination))
+    return kind
 
 
 def _made_for(original: AnyDestination, sandbox: Sandbox) -> AnyDestination:
     name = original.destination_name
     if dlt_internals.is_custom_destination(original) and name not in sandbox.allowed:
-        return recorder.recording(original)
-    settings = _settings_here(name, short_type(original))
-    if has_place(original) or not settings:
+        recording = recorder.recording(original)
+        changes.describe(recording, f"{name} (custom function) -> recorder")
+        return recording
+    temporary = _temporary_destinations()
+    if temporary is None or (has_place(original) and name not in sandbox.owned):
         return _own_copy(original)
-    if short_type(original) == settings["destination_type"]:
+    settings = temporary.settings_of(name, short_type(original))
+    if not settings:
+        return _own_copy(original)
+    kind = short_type(original)
+    if kind == settings["destination_type"]:
         made = _own_copy(original)
+        # a name was enough to have another type made in the first place
+        kind = kind if has_place(original) else temporary.declared_type(name)
     else:
         factory = DestinationReference.find(settings["destination_type"])
         made = factory(destination_name=name, **_naming_of(original))
     # bound now, and not when it is used: a fixture of wider scope reads in many sandboxes
     arguments = {key: value for key, value in settings.items() if key != "destination_type"}
     made.config_params = {**made.config_params, **arguments}
+    setattr(made, _TYPE_IN_PRODUCTION, kind)
+    bucket = temporary.declared_bucket(name) if kind == "filesystem" else ""
+    changes.describe(made, _change(name, kind, bucket, made))
     return made
 
 
@@ -106,15 +127,20 @@ def _temporary_destinations() -> TemporaryDestinations | None:
     return next(found, None)
 
 
-def _settings_here(name: str, type_in_code: str) -> dict[str, Any]:
-    """Return what the sandbox makes of a destination; empty when the configuration decides."""
-    temporary = _temporary_destinations()
-    return temporary.settings_of(name, type_in_code) if temporary else {}
-
-
-def _declared_type(name: str) -> str:
-    temporary = _temporary_destinations()
-    return temporary.declared_type(name) if temporary else name
+def _change(name: str, kind: str, bucket: str, made: AnyDestination) -> str:
+    """Say what became of a destination, as `lake (filesystem s3://bucket) -> <path>`."""
+    # where nothing is declared, its name is all that there is
+    before = [kind] if kind not in ("", name) else []
+    if bucket:
+        before = [kind, changes.without_credentials(bucket)]
+    after = short_type(made)
+    if after == "duckdb":
+        place = made.config_params.get("credentials")
+        after = f"DuckDB {changes.without_credentials(place)}" if isinstance(place, str) else after
+    elif after == "filesystem":
+        place = changes.without_credentials(str(made.config_params.get("bucket_url") or ""))
+        after = place if kind == after else f"{after} {place}"
+    return f"{name} ({' '.join(before)}) -> {after}" if before else f"{name} -> {after}"
 
 
 def _own_copy(original: AnyDestination) -> AnyDestination:

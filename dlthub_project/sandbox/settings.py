@@ -27,6 +27,11 @@ class Sandbox:
         destinations: What named destinations are here, in place of a temporary DuckDB: their
             configuration by name, with the type as `destination_type`.
         every_type: The type that all other replaced destinations have here; None for DuckDB.
+        process: The process that ends it, and drops what was loaded remotely.
+        owned: The names of destinations in databases of the sandbox's own, which are dropped as
+            wholes. They are there also where code gave their place.
+        loader_file_format: The format that rows are loaded in; None for what is fastest. Not for
+            a declared DuckDB, and not where a resource or run names its own.
     """
 
     folder: str
@@ -37,6 +42,9 @@ class Sandbox:
     # not shown: there may be passwords in it
     destinations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     every_type: str | None = None
+    process: int = field(default_factory=os.getpid)
+    loader_file_format: str | None = None
+    owned: tuple[str, ...] = ()
 
     def to_environment(self) -> str:
         """Return the value of the environment variable that switches this sandbox on."""
@@ -50,9 +58,19 @@ class Sandbox:
         return any(real == root or real.startswith(root + os.sep) for root in roots)
 
     @property
+    def is_inherited(self) -> bool:
+        """Whether this process is a subprocess of the one that ends this sandbox."""
+        return self.process != os.getpid()
+
+    @property
     def global_dir(self) -> str:
         """Stands for `~/.dlt` or `/var/dlt`."""
         return os.path.join(self.folder, "global")
+
+    @property
+    def remote_dir(self) -> str:
+        """Holds what subprocesses note of the remote datasets that they make."""
+        return os.path.join(self.folder, "remote")
 
     @property
     def data_dir(self) -> str:
@@ -75,6 +93,6 @@ def active_sandbox() -> Sandbox | None:
 @lru_cache(maxsize=8)
 def _from_environment(value: str) -> Sandbox:
     fields = json.loads(value)
-    for name in ("local_roots", "allowed"):
+    for name in ("local_roots", "allowed", "owned"):
         fields[name] = tuple(fields.get(name, ()))
     return Sandbox(**fields)

@@ -169,6 +169,82 @@ def test_only_the_files_of_the_active_profile_are_opened(write_project: WritePro
     assert dlt.secrets["token"] == "of tests"
 
 
+PRINT_OPENED_FILES = """
+    import os, sys
+
+    opened = []
+    sys.addaudithook(lambda event, args: event == "open" and opened.append(str(args[0])))
+
+    import dlt
+    from dlthub_project import current, ensure_project
+
+    ensure_project(profile="tests")
+    dlt.secrets["token"]
+    current.project().explain("token")
+    dlt.pipeline("load", destination="duckdb").run([1], table_name="t")
+    here = os.getcwd() + os.sep
+    names = {os.path.relpath(os.path.abspath(path), here) for path in opened}
+    print(*sorted(n for n in names if n.endswith(".toml") or n == "dlt.yml"))
+"""
+
+
+def test_of_all_files_only_those_of_the_active_profile_are_opened(
+    write_project: WriteProject, run_python: Callable[..., str]
+) -> None:
+    profiles = ("tests", "dev", "access", "prod", "base")
+    files = {f".dlt/{p}.{kind}.toml": "" for p in profiles for kind in ("config", "secrets")}
+    files |= {".dlt/config.toml": "", ".dlt/secrets.toml": "", ".dlt/profile-name": "prod"}
+    files[".dlt/tests.secrets.toml"] = 'token = "of tests"'
+    # the files of a profile that is extended are not those of the active one
+    root = write_project("profiles: {prod: {}, base: {}, tests: {extends: base}}\n", files)
+
+    opened = run_python(PRINT_OPENED_FILES, root).split()
+
+    assert opened == [
+        ".dlt/config.toml",
+        ".dlt/secrets.toml",
+        ".dlt/tests.config.toml",
+        ".dlt/tests.secrets.toml",
+        "dlt.yml",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["config", "secrets"])
+def test_a_file_of_another_profile_that_cannot_be_opened_does_not_matter(
+    write_project: WriteProject, kind: str
+) -> None:
+    root = write_project("profiles: {prod: {}}\n")
+    (root / ".dlt" / f"prod.{kind}.toml").mkdir(parents=True)
+    (root / ".dlt" / f"dev.{kind}.toml").symlink_to(root / "gone.toml")
+
+    assert ensure_project(profile="tests").profile == "tests"
+
+
+def test_each_choice_of_a_profile_wins_over_all_later_ones(
+    write_project: WriteProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_project(PROFILES, PIN)
+    monkeypatch.setenv("WORKSPACE__PROFILE", "from_environment")
+
+    assert ensure_project(profile="asked_for").profile == "asked_for"
+    assert ensure_project().profile == "from_environment"
+    monkeypatch.delenv("WORKSPACE__PROFILE")
+    assert ensure_project().profile == "from_pin"
+    (root / ".dlt/profile-name").unlink()
+    assert ensure_project().profile == "from_manifest"
+    (root / "dlt.yml").write_text("")
+    assert ensure_project().profile == "dev"
+
+
+def test_an_empty_variable_chooses_no_profile(
+    write_project: WriteProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_project(PROFILES, PIN)
+    monkeypatch.setenv("WORKSPACE__PROFILE", "")
+
+    assert current.context().profile == "from_pin"
+
+
 def test_a_manifest_that_is_wrong_in_another_profile_can_be_used(
     write_project: WriteProject,
 ) -> None:

@@ -21,7 +21,7 @@ MANIFEST = """
       duckdb:
     datasets: {shop_data: {destination: [warehouse]}}
     pipelines: {load: {source: orders, destination: warehouse}}
-    caches: {hot: {inputs: [shop_data]}}
+    caches: {hot: {inputs: [{dataset: shop_data}]}}
     transformations: {report: {cache: hot}}
     profiles: {prod: {sources: {orders: {rows: 5}}}}
     url: "{env.NOT_SET}"
@@ -62,7 +62,7 @@ def test_a_project_shows_its_declared_entities(project: Project) -> None:
     assert project.destinations["duckdb"] == {}
     assert project.datasets == {"shop_data": {"destination": ["warehouse"]}}
     assert project.pipelines == {"load": {"source": "orders", "destination": "warehouse"}}
-    assert project.caches == {"hot": {"inputs": ["shop_data"]}}
+    assert project.caches == {"hot": {"inputs": [{"dataset": "shop_data"}]}}
     assert project.transformations == {"report": {"cache": "hot"}}
 
 

@@ -14,6 +14,7 @@ from pages import Command, File, read_page, run_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted((DOCS / "how-to").glob("*.md"))
+OF_ERRORS = DOCS / "how-to" / "read-manifest-errors.md"
 OF_POSTGRES = DOCS / "how-to" / "postgres-in-tests.md"
 POSTGRES = "postgresql://postgres@127.0.0.1:5432/test"
 
@@ -83,6 +84,17 @@ def test_code_of_a_page_runs_and_prints_what_is_shown(page: Path, reader: Reader
     reader.follow(page)
 
     assert not list(reader.home.iterdir())
+
+
+def test_errors_of_manifests_are_printed_exactly_as_shown(reader: Reader) -> None:
+    printed = run_page(OF_ERRORS, reader.folder, reader.environment)
+    commands = [step for step in read_page(OF_ERRORS) if isinstance(step, Command)]
+
+    assert sum(command.line == "pytest -q" for command in commands) == 3
+    for command, output in zip(commands, printed, strict=True):
+        lines = output.replace(str(reader.folder), "…").splitlines()
+        # carets and all
+        assert [line for line in lines if line] == list(command.shown)
 
 
 @pytest.mark.postgres

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import sysconfig
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +13,34 @@ import pytest
 
 RunTests = Callable[..., pytest.RunResult]
 
+PYTEST = shutil.which("pytest", path=sysconfig.get_path("scripts")) or "pytest"
+
 SHOWS_PROFILE = """
     def test_profile(dlt_project):
         print("profile:", dlt_project.config.current_profile, dlt_project.config.name)
 """
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester) -> Path:
+    """A suite with an ini file of its own, that lies in no project."""
+    folder = pytester.path.parent / f"{pytester.path.name}-suite"
+    folder.mkdir()
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    (folder / "test_it.py").write_text(SHOWS_PROFILE.replace("\n    ", "\n"))
+    return folder
+
+
+@pytest.fixture
+def beside(shop: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A suite beside the project's folder, which imports a source of it; where pytest starts."""
+    project, tests = pytester.mkdir("shop"), pytester.mkdir("tests")
+    for name in ("dlt.yml", "sources"):
+        (shop / name).rename(project / name)
+    imports = "from sources.shop import orders"
+    (tests / "test_it.py").write_text(imports + SHOWS_PROFILE.replace("\n    ", "\n"))
+    monkeypatch.chdir(tests)
+    return tests
 
 
 def test_plain_suite_does_not_import_dlt_and_sees_no_difference(
@@ -47,6 +74,7 @@ def test_project_is_active_before_its_conftest_is_imported(
         from sources.shop import orders
 
         pipeline = dlt.pipeline("made_in_conftest", destination="warehouse")
+        made_in = pipeline.working_dir
         project = dlt.hub.current.project.config()
         """
     )
@@ -58,7 +86,7 @@ def test_project_is_active_before_its_conftest_is_imported(
 
         def test_it_is_in_the_sandbox():
             assert conftest.project.current_profile == "tests"
-            assert "session" in Path(conftest.pipeline.working_dir).parts
+            assert "session" in Path(conftest.made_in).parts
             assert not Path("_data").exists()
         """,
         "-W",
@@ -70,17 +98,18 @@ def test_project_is_active_before_its_conftest_is_imported(
 
 
 @pytest.mark.parametrize("mode", ["prepend", "append", "importlib"])
+@pytest.mark.parametrize("program", ["pytest", "python -m pytest"])
 def test_sources_are_imported_in_every_import_mode(
-    shop: Path, run_tests: RunTests, mode: str
+    shop: Path, pytester: pytest.Pytester, program: str, mode: str
 ) -> None:
-    code = """
-        from sources.shop import orders
+    tests = pytester.mkdir("tests")
+    (tests / "test_it.py").write_text("from sources.shop import orders\ndef test_it(): orders()\n")
+    # the program does not put the working directory on the path
+    command = [sys.executable, "-m", "pytest"] if " " in program else [PYTEST]
 
-        def test_rows(dlt_run):
-            assert dlt_run(orders()).row_counts["items"] == 3
-    """
+    result = pytester.run(*command, f"--import-mode={mode}", "tests")
 
-    run_tests(code, f"--import-mode={mode}").assert_outcomes(passed=1)
+    result.assert_outcomes(passed=1)
 
 
 def test_sources_are_imported_from_the_project_dir_of_the_manifest(
@@ -115,28 +144,103 @@ def test_project_above_the_collected_paths_is_found(
     result.stdout.fnmatch_lines(["*profile: tests shop*"])
 
 
-@pytest.mark.parametrize("by", ["option", "ini"])
-def test_project_elsewhere_is_named_by_option_or_ini(
-    shop: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, by: str
+@pytest.mark.parametrize("above", ["rootdir", "working directory"])
+def test_project_above_rootdir_or_the_working_directory_is_found(
+    shop: Path, suite: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, above: str
 ) -> None:
-    suite = pytester.path.parent / f"{pytester.path.name}-suite"
-    suite.mkdir()
-    (suite / "test_it.py").write_text(SHOWS_PROFILE.replace("\n    ", "\n"))
-    ini = f"dlt_project = {shop}\n" if by == "ini" else ""
-    (suite / "pytest.ini").write_text(f"[pytest]\n{ini}")
-    monkeypatch.chdir(suite)
-    arguments = [f"--dlt-project={shop}"] if by == "option" else []
+    below = pytester.mkdir("below")
+    monkeypatch.chdir(below if above == "working directory" else suite)
+    rootdir = below if above == "rootdir" else suite
 
-    result = pytester.runpytest_subprocess("-s", *arguments)
+    result = pytester.runpytest_subprocess("-s", f"--rootdir={rootdir}", str(suite))
 
     result.stdout.fnmatch_lines(["*profile: tests shop*"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ini"),
+    [
+        (["--dlt-project=../shop"], ""),
+        ([], "dlt_project = ../shop"),
+        ([], "dlt_tests_project_path = ../shop"),
+        ([], "dlt_project = ../shop\ndlt_tests_project_path = ../shop"),
+        (["--dlt-project=../shop"], "dlt_project = ../elsewhere"),
+    ],
+)
+def test_project_beside_the_tests_is_named_by_option_or_ini(
+    beside: Path, pytester: pytest.Pytester, arguments: list[str], ini: str
+) -> None:
+    (beside / "pytest.ini").write_text(f"[pytest]\n{ini}\n")
+
+    result = pytester.runpytest_subprocess("-s", "--import-mode=importlib", *arguments)
+
+    result.stdout.fnmatch_lines(["*profile: tests shop*"])
+    result.assert_outcomes(passed=1)
+
+
+def test_folder_in_the_ini_file_is_relative_to_that_file(
+    beside: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (beside / "pytest.ini").write_text("[pytest]\ndlt_project = ../shop\n")
+    monkeypatch.chdir(pytester.mkdir("elsewhere"))
+
+    result = pytester.runpytest_subprocess("-s", str(beside))
+
+    result.stdout.fnmatch_lines(["*profile: tests shop*"])
+
+
+def test_workspace_beside_the_tests_is_named_too(
+    suite: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.mkdir(".dlt").joinpath(".workspace").touch()
+    (pytester.path / "invoices.py").write_text("ROWS = [{'number': 1}]\n")
+    (suite / "test_it.py").write_text(
+        "from invoices import ROWS\n"
+        "def test_it(dlt_run): assert dlt_run(ROWS, table_name='rows').rows('rows') == ROWS\n"
+    )
+    monkeypatch.chdir(suite)
+
+    result = pytester.runpytest_subprocess(f"--dlt-project={pytester.path}")
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["dlt: workspace * (.dlt/.workspace) · profile tests*"])
 
 
 def test_error_when_the_named_project_is_none(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("--dlt-project=nowhere")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: --dlt-project: there is no dlt.yml in */nowhere"])
+    result.stderr.fnmatch_lines(
+        ["ERROR: --dlt-project: there is no dlt.yml or .dlt/.workspace in */nowhere"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "alias"),
+    [("dlt_project", "dlt_tests_project_path"), ("dlt_profile", "dlt_tests_project_profile")],
+)
+def test_error_when_a_setting_and_its_old_name_say_different_things(
+    shop: Path, run_tests: RunTests, name: str, alias: str
+) -> None:
+    (shop / "pytest.ini").write_text(f"[pytest]\n{name} = tests\n{alias} = ci\n")
+
+    result = run_tests("def test_it(): pass")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: *{name} (tests) and {alias} (ci)*remove {alias}"])
+
+
+def test_old_names_are_called_aliases_by_the_help(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest_subprocess("--help")
+
+    result.stdout.fnmatch_lines(
+        [
+            "*dlt_tests_project_path (string):",
+            "*Alias of dlt_project.",
+            "*dlt_tests_project_profile (string):",
+            "*Alias of dlt_profile.",
+        ]
+    )
 
 
 def test_error_when_tests_belong_to_two_projects(pytester: pytest.Pytester) -> None:
@@ -151,7 +255,59 @@ def test_error_when_tests_belong_to_two_projects(pytester: pytest.Pytester) -> N
     result.stderr.fnmatch_lines(["*more than one dlt project*", "*/one: */one", "*/two: */two"])
 
 
-def test_error_when_the_fixture_is_asked_for_without_a_project(run_tests: RunTests) -> None:
+@pytest.fixture
+def two_projects(pytester: pytest.Pytester) -> None:
+    """Two projects in one repository, each with a test that must not run."""
+    pytester.makeini("[pytest]")
+    for name in ("one", "two"):
+        folder = pytester.mkdir(name)
+        (folder / "dlt.yml").touch()
+        (folder / f"test_{name}.py").write_text(f"def test_{name}(): raise RuntimeError('ran')\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--dlt-project=one"]])
+@pytest.mark.usefixtures("two_projects")
+def test_error_when_collected_tests_are_of_two_projects(
+    pytester: pytest.Pytester, arguments: list[str]
+) -> None:
+    result = pytester.runpytest_subprocess(*arguments)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["*more than one dlt project*", "*/test_one.py: */one", "*/test_two.py: */two"]
+    )
+
+
+@pytest.mark.parametrize("arguments", [["-n", "2"], ["two", "--dlt-project=one"], ["-k", "two"]])
+@pytest.mark.usefixtures("two_projects")
+def test_a_test_of_a_project_that_the_session_does_not_test_is_an_error(
+    pytester: pytest.Pytester, arguments: list[str]
+) -> None:
+    result = pytester.runpytest_subprocess(*arguments)
+
+    result.assert_outcomes(errors=2 if "-n" in arguments else 1, deselected="-k" in arguments)
+    result.stdout.fnmatch_lines(["*this test belongs to the dlt project */two*--dlt-project*"])
+
+
+@pytest.mark.usefixtures("two_projects")
+def test_tests_of_two_projects_are_listed_and_each_project_is_tested_alone(
+    pytester: pytest.Pytester,
+) -> None:
+    listed = pytester.runpytest_subprocess("--collect-only", "-q")
+    alone = pytester.runpytest_subprocess("one")
+
+    listed.stdout.fnmatch_lines(["one/test_one.py::test_one", "two/test_two.py::test_two"])
+    assert listed.ret == 0
+    alone.stdout.fnmatch_lines(["dlt: project one *", "*RuntimeError: ran*"])
+
+
+@pytest.mark.parametrize("kind", ["plain", "workspace"])
+def test_error_when_the_fixture_is_asked_for_without_a_project(
+    pytester: pytest.Pytester, run_tests: RunTests, kind: str
+) -> None:
+    if kind == "workspace":
+        pytester.mkdir(".dlt").joinpath(".workspace").touch()
+
     result = run_tests("def test_it(dlt_project): pass")
 
     result.assert_outcomes(errors=1)
@@ -164,6 +320,7 @@ def test_error_when_the_fixture_is_asked_for_without_a_project(run_tests: RunTes
         ([], "", "tests", "default"),
         (["--dlt-profile=ci"], "", "ci", "--dlt-profile"),
         ([], "dlt_profile = ci", "ci", "ini dlt_profile"),
+        ([], "dlt_tests_project_profile = ci", "ci", "ini dlt_profile"),
         (["--dlt-profile=tests"], "dlt_profile = ci", "tests", "--dlt-profile"),
         (["--dlt-profile=prod"], "dlt_test_profiles = prod", "prod", "--dlt-profile"),
     ],

@@ -111,30 +111,11 @@ def test_plain_rows_and_sources_run_without_a_project(
     assert not list(home.iterdir())
 
 
-def test_plain_code_is_isolated_on_demand(run_tests: RunTests, home: Path) -> None:
-    result = run_tests(
-        """
-        import os
-        import dlt
-        import pytest
+def test_a_test_that_expects_a_run_fails_when_there_was_none(run_tests: RunTests) -> None:
+    result = run_tests("def test_it(dlt_runs): assert dlt_runs.last.row_counts == {}")
 
-        def main():
-            dlt.pipeline("theirs", destination="bigquery").run([{"id": 1}], table_name="rows")
-
-        @pytest.mark.usefixtures("dlt_isolated")
-        def test_their_main():
-            main()
-            assert dlt.current.pipeline().last_trace.last_normalize_info.row_counts["rows"] == 1
-            os.environ["LEAKED"] = "yes"
-
-        def test_nothing_is_left():
-            assert "LEAKED" not in os.environ
-            assert type(dlt.current.run_context()).__name__ == "RunContext"
-        """
-    )
-
-    result.assert_outcomes(passed=2)
-    assert not list(home.iterdir())
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E *AssertionError: no pipeline was run in this test"])
 
 
 @pytest.mark.parametrize(
@@ -218,7 +199,10 @@ def test_error_of_the_users_own_source_is_shown(shop: Path, run_tests: RunTests)
     result.stdout.fnmatch_lines(["*sources/shop.py:1: RuntimeError*", "*mine, at import*"])
 
 
-@pytest.mark.parametrize("option", ["--help", "--version", "--collect-only", "--fixtures"])
+@pytest.mark.parametrize(
+    "option",
+    ["--help", "--version", "--collect-only", "--fixtures", "--fixtures-per-test", "--markers"],
+)
 def test_a_broken_manifest_does_not_keep_pytest_from_telling(
     shop: Path, run_tests: RunTests, option: str
 ) -> None:

@@ -2,90 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 RunTests = Callable[..., pytest.RunResult]
-
-
-def test_a_main_with_everything_hard_coded_is_tested_with_one_line(
-    pytester: pytest.Pytester, run_tests: RunTests, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DESTINATION__BIGQUERY__CREDENTIALS__PROJECT_ID", "prod")
-    monkeypatch.setenv("DESTINATION__BIGQUERY__CREDENTIALS__PRIVATE_KEY", "secret")
-    monkeypatch.setenv("DESTINATION__CREDENTIALS", "postgresql://u:secret@db.invalid/prod")
-    (pytester.path / "theirs.py").write_text(
-        textwrap.dedent(
-            """
-            import dlt
-
-            at_import = dlt.pipeline("at_import", destination="bigquery", dataset_name="data")
-
-
-            @dlt.resource
-            def orders(last=dlt.sources.incremental("id")):
-                yield [{"id": 1}, {"id": 2}]
-
-
-            @dlt.destination
-            def webhook(items, table, token: str = dlt.secrets.value):
-                raise RuntimeError("sent")
-
-
-            def main():
-                dlt.pipeline("main", destination="bigquery", dataset_name="d").run(orders())
-
-
-            def main_at_import():
-                at_import.run(orders())
-
-
-            def notify():
-                dlt.pipeline("notify", destination=webhook).run([{"id": 1}], table_name="calls")
-            """
-        )
-    )
-
-    result = run_tests(
-        """
-        import theirs
-
-        def test_one_line(dlt_runs):
-            theirs.main(); assert dlt_runs.last.row_counts == {"orders": 2}
-
-        def test_at_import(dlt_runs):
-            theirs.main_at_import(); assert dlt_runs.last.rows("orders") == [{"id": 1}, {"id": 2}]
-
-        def test_at_import_starts_without_state(dlt_runs):
-            theirs.main_at_import(); assert dlt_runs.last.row_counts == {"orders": 2}
-
-        def test_all_runs_in_order(dlt_runs):
-            theirs.main(); theirs.main_at_import(); theirs.main()
-            names = [run.pipeline.pipeline_name for run in dlt_runs]
-            assert names == ["main", "at_import", "main"]
-            assert [run.row_counts for run in dlt_runs.of("main")] == [{"orders": 2}, {}]
-            assert len(dlt_runs) == 3
-
-        def test_sent(dlt_runs):
-            theirs.notify(); assert dlt_runs.last.sent == {"calls": [{"id": 1}]}
-
-        def test_nothing_was_run(dlt_runs):
-            import pytest
-            with pytest.raises(AssertionError, match="no pipeline was run in this test"):
-                dlt_runs.last
-        """,
-        "-W",
-        "error",
-        "-p",
-        "no:randomly",
-    )
-
-    result.assert_outcomes(passed=6)
-    assert not list(home.iterdir())
-    assert not list(pytester.path.glob("*.duckdb"))
 
 
 def test_a_test_runs_once_on_each_type_of_its_mark(run_tests: RunTests) -> None:
@@ -334,48 +256,6 @@ def test_plain_code_is_isolated_by_the_ini_option_and_its_warnings_are_caught(
     result.stdout.fnmatch_lines(["dlt: sandbox *"])
     assert not list(home.iterdir())
     assert not list(pytester.path.glob("*.duckdb"))
-
-
-def test_a_workspace_is_tested_on_its_profile_and_nothing_is_written_to_it(
-    pytester: pytest.Pytester, run_tests: RunTests, home: Path
-) -> None:
-    settings = pytester.mkdir(".dlt")
-    (settings / ".workspace").touch()
-    (settings / "config.toml").write_text('greeting = "everybody"\n')
-    (settings / "tests.config.toml").write_text('greeting = "tests"\n')
-    (settings / "profile-name").write_text("prod")
-    code = """
-        import dlt
-
-        at_import = dlt.config["greeting"]
-
-        def test_profile():
-            assert at_import == dlt.config["greeting"] == "tests"
-            assert type(dlt.current.run_context()).__name__ == "WorkspaceRunContext"
-            assert dlt.current.workspace().profile == "tests"
-
-        def test_run(dlt_run):
-            assert dlt_run([{"id": 1}], table_name="rows").rows("rows") == [{"id": 1}]
-
-        def test_project_is_none(request):
-            import pytest
-            with pytest.raises(pytest.UsageError, match="workspaces are tested with .* dlt_run"):
-                request.getfixturevalue("dlt_project")
-    """
-
-    result = run_tests(code, "--strict-markers", "-W", "error")
-
-    result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(
-        ["dlt: workspace * (.dlt/.workspace) · profile tests (default; pin prod overridden)*"]
-    )
-    assert sorted(path.name for path in settings.iterdir()) == [
-        ".workspace",
-        "config.toml",
-        "profile-name",
-        "tests.config.toml",
-    ]
-    assert not list(home.iterdir())
 
 
 def test_markers_are_registered_and_a_wrong_value_of_the_fixture_is_explained(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import textwrap
 from pathlib import Path
 
 import pytest
+from folders import snapshot
 
 MESSY = """
 import logging
 import os
 import subprocess
 import sys
+import unittest
 
 import dlt
 import pytest
@@ -86,6 +87,7 @@ def test_dlts_warnings_are_seen(n, caplog):
     logging.getLogger("shop").propagate = False
 
 
+@pytest.mark.xdist_group("subprocesses")
 @pytest.mark.parametrize("n", range(2))
 def test_subprocess(n):
     code = (
@@ -103,25 +105,32 @@ def test_profile(dlt_project):
     assert dlt_project.config.current_profile == "tests"
 
 
+class TestOfUnittest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.of_class = dlt.pipeline("of_class", destination="warehouse", dataset_name="data")
+        cls.of_class.run(users())
+
+    def setUp(self):
+        self.assertNotIn("LEAKED", os.environ)
+        os.environ["LEAKED"] = "yes"
+        PIPELINE.run(users())
+
+    def test_pipelines_of_the_module_and_the_class(self):
+        self.assertEqual(len(PIPELINE.dataset().table("users").fetchall()), 2)
+        self.assertEqual(len(self.of_class.dataset().table("users").fetchall()), 2)
+
+    def test_the_same_once_more(self):
+        self.test_pipelines_of_the_module_and_the_class()
+        os.chdir(os.sep)
+
+
 def test_that_fails_leaves_its_data_in_the_sandbox_only():
     dlt.pipeline("fails", destination="warehouse").run(TWO, table_name="rows")
     pytest.xfail("on purpose")
 """
 
-PASSED = 17
-
-
-def snapshot(*folders: Path) -> dict[str, str]:
-    """Return a digest of every file below the folders; pytester's own and caches left out."""
-    ours = ("runpytest-", "stdout", "stderr", "__pycache__", ".coverage")
-    found = {}
-    for folder in folders:
-        for path in sorted(folder.rglob("*")) if folder.exists() else ():
-            if path.is_file() and not any(part.startswith(ours) for part in path.parts):
-                found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
-            elif path.is_dir() and not any(part.startswith(ours) for part in path.parts):
-                found[str(path)] = "folder"
-    return found
+PASSED = 19
 
 
 @pytest.fixture
@@ -137,9 +146,13 @@ def messy(shop: Path, pytester: pytest.Pytester, home: Path) -> tuple[Path, ...]
         (),
         ("-n", "2", "--dist", "load"),
         ("-n", "2", "--dist", "loadscope"),
+        ("-n", "2", "--dist", "loadfile"),
+        ("-n", "2", "--dist", "loadgroup"),
         ("-n", "2", "--dist", "worksteal"),
+        # every test in each of two workers, at the same time
+        ("-n", "2", "--dist", "each"),
     ],
-    ids=lambda arguments: "-".join(arguments[2:]) or "alone",
+    ids=lambda arguments: arguments[-1] if arguments else "alone",
 )
 def test_nothing_is_left_and_outcomes_are_the_same(
     messy: tuple[Path, ...], pytester: pytest.Pytester, arguments: tuple[str, ...]
@@ -148,20 +161,34 @@ def test_nothing_is_left_and_outcomes_are_the_same(
 
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
 
-    result.assert_outcomes(passed=PASSED, xfailed=1)
+    times = 2 if "each" in arguments else 1
+    result.assert_outcomes(passed=times * PASSED, xfailed=times)
     assert snapshot(*messy) == before
 
 
-def test_order_does_not_matter(messy: tuple[Path, ...], pytester: pytest.Pytester) -> None:
+@pytest.mark.parametrize(
+    ("reorder", "arguments"),
+    [
+        ("items.reverse()", ()),
+        ("random.Random(1).shuffle(items)", ()),
+        ("random.Random(2).shuffle(items)", ("-n", "2")),
+    ],
+    ids=["reversed", "shuffled", "shuffled-on-two-workers"],
+)
+def test_order_does_not_matter(
+    messy: tuple[Path, ...], pytester: pytest.Pytester, reorder: str, arguments: tuple[str, ...]
+) -> None:
     pytester.makeconftest(
-        """
+        f"""
+        import random
+
         def pytest_collection_modifyitems(items):
-            items.reverse()
+            {reorder}
         """
     )
     before = snapshot(*messy)
 
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
 
     result.assert_outcomes(passed=PASSED, xfailed=1)
     assert snapshot(*messy) == before

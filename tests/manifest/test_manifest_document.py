@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import gc
 from collections.abc import Callable
+from datetime import date, datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -81,20 +82,20 @@ def test_two_merge_keys_in_one_mapping_are_not_a_duplicate(open_manifest: OpenMa
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
-        ("{env.TOKEN}", "{env.TOKEN}"),
-        ("{env.TOKEN:none}", "{env.TOKEN:none}"),
+        ("{env.OWNER}", "{env.OWNER}"),
+        ("{env.OWNER:nobody}", "{env.OWNER:nobody}"),
         ("{project.name}", "{project.name}"),
         ("{data_dir}", "{data_dir}"),
-        ("{{env.TOKEN}}", "{{env.TOKEN}}"),
+        ("{{env.OWNER}}", "{{env.OWNER}}"),
     ],
 )
 def test_a_variable_without_quotes_is_an_error(
     mistakes_of: MistakesOf, written: str, meant: str
 ) -> None:
-    found = mistakes_of(f"sources:\n  a:\n    type: x\n    token: {written}\n")
+    found = mistakes_of(f"sources:\n  a:\n    type: x\n    owner: {written}\n")
 
     assert len(found) == 1
-    assert ": sources.a.token: " in found[0]
+    assert ": sources.a.owner: " in found[0]
     assert f'quote this value: "{meant}"; YAML reads it as a mapping' in found[0]
     assert found[0].startswith("4:1")
 
@@ -168,9 +169,12 @@ def test_an_alias_without_an_anchor_is_an_error(mistakes_of: MistakesOf) -> None
 def test_a_tag_makes_no_python_object(mistakes_of: MistakesOf, tmp_path: Path) -> None:
     made = tmp_path / "made"
 
-    (found,) = mistakes_of(f"a: !!python/object/apply:os.mkdir ['{made}']\n")
-
-    assert found.startswith("1:4: : is not valid YAML: could not determine a constructor")
+    assert mistakes_of(f"a: !!python/object/apply:os.mkdir ['{made}']\n") == [
+        (
+            "1:1: a: remove the tag `tag:yaml.org,2002:python/object/apply:os.mkdir`: a manifest "
+            "is plain data"
+        )
+    ]
     assert not made.exists()
 
 
@@ -194,7 +198,7 @@ def test_a_file_that_is_not_utf8_is_an_error(write_project: WriteProject) -> Non
     root = write_project("")
     (root / "dlt.yml").write_bytes(b"project: {name: \xe9}\n")
 
-    with pytest.raises(ManifestError, match=r"dlt\.yml: cannot be read: .*utf-8"):
+    with pytest.raises(ManifestError, match=r"dlt\.yml:1:17: cannot be read: it is not UTF-8"):
         read_document(root / "dlt.yml")
 
 
@@ -204,21 +208,23 @@ def test_a_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "others"),
-    [("{x: 1}", "{x: *a%d, y: *a%d, z: *a%d}"), ("[1]", "[*a%d, *a%d, *a%d]")],
-    ids=["mappings", "lists"],
+    ("first", "others", "found"),
+    [
+        ("{x: 1}", "{x: *a%d, y: *a%d, z: *a%d}", "11:1: a10"),
+        ("[1]", "[*a%d, *a%d, *a%d]", "12:1: a11"),
+        ("{x: 1}", "{<<: [*a%d, *a%d, *a%d]}", "11:12: a10.<<"),
+    ],
+    ids=["mappings", "lists", "merge keys"],
 )
-def test_anchors_that_explode_are_a_cheap_error(
-    mistakes_of: MistakesOf, first: str, others: str
+def test_anchors_that_explode_are_an_error(
+    mistakes_of: MistakesOf, first: str, others: str, found: str
 ) -> None:
     lines = [f"a0: &a0 {first}"]
     lines += [f"a{i}: &a{i} {others % (i - 1, i - 1, i - 1)}" for i in range(1, 60)]
-    started = time.perf_counter()
 
-    found = mistakes_of("\n".join(lines))
-
-    assert time.perf_counter() - started < 1
-    assert found == ["11:1: a10: unfolds to more than 100,000 entries; use fewer anchors"]
+    assert mistakes_of("\n".join(lines)) == [
+        f"{found}: unfolds to more than 200,000 entries; use fewer anchors"
+    ]
 
 
 def test_anchors_that_do_not_explode_are_as_good_as_their_content(
@@ -271,9 +277,9 @@ def test_a_name_that_yaml_does_not_read_as_text_is_an_error(
 ) -> None:
     name = found.partition(": ")[2].rpartition(".")[2] if "1.5" not in found else "1.5"
 
-    assert mistakes_of(text) == [
+    assert mistakes_of(text)[0] == (
         f'{found}: quote this name: "{name}"; YAML does not read it as text'
-    ]
+    )
 
 
 def test_keys_below_an_entry_may_be_numbers(open_manifest: OpenManifest) -> None:
@@ -339,3 +345,240 @@ def test_a_document_does_not_print_its_content(write_project: WriteProject) -> N
     root = write_project("sources: {a: {type: x, password: hunter2}}\n")
 
     assert "hunter2" not in repr(read_document(root / "dlt.yml"))
+
+
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [
+        ("on", "true"),
+        ("Yes", "true"),
+        ("OFF", "false"),
+        ("no", "false"),
+        ("0123", "83"),
+        ("-017", "-15"),
+        ("12:30", "750"),
+        ("1:30.5", "90.5"),
+    ],
+)
+def test_a_value_that_yaml_reads_otherwise_than_it_looks_is_an_error(
+    mistakes_of: MistakesOf, written: str, read_as: str
+) -> None:
+    meant = f'write {read_as}, or "{written}" for a text'
+
+    assert mistakes_of(f"runtime: {{a: {written}}}\n") == [
+        f"1:14: runtime.a: YAML reads {written} as {read_as}; {meant}"
+    ]
+
+
+def test_a_secret_that_yaml_reads_otherwise_is_not_printed(problems_of: ProblemsOf) -> None:
+    (problem,) = problems_of("runtime: {password: 0123}\n")
+
+    assert problem.message == "quote this value; YAML does not read it as text"
+    assert "0123" not in str(problem)
+    assert "83" not in str(problem)
+
+
+def test_numbers_switches_dates_and_quoted_texts_stay_what_they_are(
+    open_manifest: OpenManifest,
+) -> None:
+    manifest = open_manifest(
+        """
+        runtime:
+          values: [true, False, 0, 10, 1_000, 0x1F, 1.5, "on", "0123", y, 0890, 1e3, ~]
+          since: 2024-01-01
+          at: 2024-01-01T12:30:00Z
+        """
+    )
+    assert manifest.merged["runtime"] == {
+        "values": [True, False, 0, 10, 1000, 31, 1.5, "on", "0123", "y", "0890", "1e3", None],
+        "since": date(2024, 1, 1),
+        "at": datetime(2024, 1, 1, 12, 30, tzinfo=timezone.utc),
+    }
+
+
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [
+        ("2024-13-45", "a date"),
+        ("2001-12-14t21:59:43.10-99:30", "a date"),
+        ("0x_", "a number"),
+        ("!!int abc", "a number"),
+        ("!!bool maybe", "true or false"),
+        ("!!binary ä", "base64"),
+    ],
+)
+def test_a_value_that_yaml_cannot_read_is_an_error(
+    mistakes_of: MistakesOf, written: str, kind: str
+) -> None:
+    assert mistakes_of(f"a: 1\nb: {written}\n") == [
+        f"2:4: b: YAML takes this for {kind}, and it is none; quote it"
+    ]
+
+
+@pytest.mark.parametrize("written", ["!secret x", "!!set {a}", "!!omap [a: 1]"])
+def test_a_tag_is_an_error(mistakes_of: MistakesOf, written: str) -> None:
+    (found,) = mistakes_of(f"a: {written}\n")
+
+    assert ": a: remove the tag `" in found
+
+
+def test_an_equals_sign_alone_is_an_error(mistakes_of: MistakesOf) -> None:
+    assert mistakes_of("a: =\n") == ["1:4: a: quote the `=`; it has a meaning of its own in YAML"]
+
+
+@pytest.mark.parametrize("written", ["5", "[1]", "null"])
+def test_a_merge_key_that_names_no_mapping_is_an_error(
+    mistakes_of: MistakesOf, written: str
+) -> None:
+    assert mistakes_of(f"a: {{<<: {written}}}\n") == [
+        "1:5: a.<<: must be a mapping or a list of mappings"
+    ]
+
+
+def test_merge_keys_add_what_a_mapping_has_not_itself(open_manifest: OpenManifest) -> None:
+    manifest = open_manifest(
+        """
+        a: &a {x: a, y: a}
+        b: &b {y: b, z: b}
+        c: {y: c, <<: [*a, *b]}
+        """
+    )
+    assert manifest.merged["c"] == {"x": "a", "y": "c", "z": "b"}
+
+
+def test_what_is_wrong_in_sections_and_profiles_is_reported_beside_what_yaml_hides(
+    mistakes_of: MistakesOf,
+) -> None:
+    text = """
+        destinations: {a: {type: duckdb, type: duckdb}}
+        pipelines: {load: {souce: orders}}
+        project: {data_dir: "{local_dir}"}
+        profiles:
+          prod: {datasets: {a: {contract: frozen}}}
+    """
+    assert [found.partition(": ")[2].partition(": ")[0] for found in mistakes_of(text)] == [
+        "destinations.a.type",
+        "pipelines.load.souce",
+        "project.data_dir",
+        "profiles.prod.datasets.a.contract",
+    ]
+
+
+def test_what_was_meant_by_a_variable_without_quotes_causes_no_further_error(
+    mistakes_of: MistakesOf,
+) -> None:
+    assert len(mistakes_of("pipelines: {load: {destination: {env.WHERE}}}\n")) == 1
+
+
+@pytest.mark.parametrize("path", ["password", "credentials.url", "api_key"])
+def test_the_default_of_a_variable_without_quotes_is_not_printed_for_a_secret(
+    problems_of: ProblemsOf, path: str
+) -> None:
+    text = ": {".join(path.split(".")) + ": {env.X:hunter2}" + "}" * path.count(".")
+
+    (problem,) = problems_of(f"a: {{{text}}}\n")
+
+    assert '"{env.X:…}"' in problem.message
+    assert "hunter2" not in str(problem)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a:\n  private_key: |\n    hunter2\n\thunter2\n",
+        "a:\n  credentials:\n    host: db\n    x: hunter2\n    x: hunter2\n",
+        "a:\n  tokens:\n  - hunter2\n  - {x: hunter2, x: hunter2}\n",
+        "a:\n  headers: {Authorization: Bearer hunter2, x: 1, x: 2}\n",
+        "a: {pwd: hunter2: b}\n",
+        "password: hunter2: b\n",
+        "a: {x: ghp_hunter2hunter2, y: 1, y: 2}\n",
+        "a: {x: Zx9hunter2Zx9hunter2Zx9, y: 1, y: 2}\n",
+        "a: {credentials: {x:\n  hunter2, y: 1, y: 2}}\n",
+        'a:\n  password: "hunter2\n   hunter2: \x01"\n',
+    ],
+)
+def test_an_error_shows_no_secret_on_lines_near_its_name(
+    problems_of: ProblemsOf, text: str
+) -> None:
+    problems = problems_of(text)
+
+    assert all(problem.excerpt for problem in problems)
+    assert "hunter2" not in "".join(map(str, problems))
+
+
+def test_keys_and_carets_stay_where_values_are_masked(problems_of: ProblemsOf) -> None:
+    (problem,) = problems_of("a: {credentials: {user: me, password: hunter2, user: you}}\n")
+
+    assert problem.excerpt == (
+        "    a: {credentials: {user: **, password: *******, user: ***}}\n"
+        "                                                   ^"
+    )
+
+
+def test_a_line_without_secrets_is_shown_as_it_is(problems_of: ProblemsOf) -> None:
+    (problem,) = problems_of("a: {path: data/orders-2024.csv, key_field: id, path: b}\n")
+
+    assert problem.excerpt.startswith(
+        "    a: {path: data/orders-2024.csv, key_field: id, path: b}\n"
+    )
+
+
+def test_characters_that_control_a_terminal_are_not_printed(problems_of: ProblemsOf) -> None:
+    (problem,) = problems_of('"\\e[31m": 1\n"\\e[31m": 2\n')
+    (control,) = problems_of("a: \x1b[31mred\n")
+
+    assert problem.path == "�[31m"
+    assert control.excerpt.startswith("    a: �[31mred\n")
+
+
+def test_a_file_that_is_not_utf8_shows_the_line(problems_of: ProblemsOf, tmp_path: Path) -> None:
+    (tmp_path / "dlt.yml").write_bytes(b"a: 1\nname: caf\xe9\n")
+
+    with pytest.raises(ManifestError) as caught:
+        read_document(tmp_path / "dlt.yml")
+
+    assert caught.value.problems[0].excerpt == "    name: caf�\n             ^"
+    assert caught.value.problems[0].location.endswith("dlt.yml:2:10")
+
+
+def test_a_file_that_is_too_large_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "dlt.yml").write_bytes(b"#" * 4_000_001)
+
+    with pytest.raises(ManifestError, match="has more than 4 MB"):
+        read_document(tmp_path / "dlt.yml")
+
+
+def test_a_file_with_too_many_entries_is_an_error(mistakes_of: MistakesOf) -> None:
+    (found,) = mistakes_of("a: [" + "1, " * 200_000 + "]")
+
+    assert found.endswith("more than 200,000 entries stand before this; split the project")
+
+
+def test_of_very_many_mistakes_the_first_are_shown_and_the_others_counted(
+    mistakes_of: MistakesOf,
+) -> None:
+    found = mistakes_of("a: 1\n" * 602)
+
+    assert found[0] == "2:1: a: stands here twice; remove one of the two"
+    assert found[500:] == [": : and 101 more mistakes"]
+
+
+def test_lines_are_counted_as_editors_count_them_with_windows_line_ends(
+    write_project: WriteProject,
+) -> None:
+    root = write_project("")
+    (root / "dlt.yml").write_bytes(b"a: 1\r\nb: 1\r\nb: 2\r\n")
+
+    with pytest.raises(ManifestError, match=r"dlt\.yml:3:1: b: stands here twice"):
+        read_document(root / "dlt.yml")
+
+
+def test_reading_leaves_the_garbage_collector_as_it_was(mistakes_of: MistakesOf) -> None:
+    mistakes_of("a: [")
+    assert gc.isenabled()
+
+
+def test_what_is_missing_at_the_end_of_a_file_is_reported_at_its_end(
+    mistakes_of: MistakesOf,
+) -> None:
+    assert mistakes_of("a: [1,\nb: {")[0].startswith("2:5: : is not valid YAML: ")

@@ -227,3 +227,30 @@ def test_laying_a_profile_over_it_leaves_the_document_as_it_is(write_project: Wr
 
     assert Manifest(document, "prod").merged["runtime"] == {"a": {"b": 2}}
     assert Manifest(document, "dev").merged["runtime"] == {"a": {"b": 1}}
+
+
+def test_the_layers_of_a_manifest_are_the_profiles_that_make_it_up(
+    open_manifest: OpenManifest,
+) -> None:
+    text = "profiles: {a: {}, b: {extends: [a, tests]}, c: {extends: b}, d: {}}\n"
+
+    assert open_manifest(text, "c").layers == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("profile", ["a", "b"])
+def test_a_circle_of_profiles_is_the_same_for_each_of_them(
+    mistakes_of: MistakesOf, profile: str
+) -> None:
+    text = "profiles:\n  a: {extends: b}\n  b: {extends: a}\n"
+
+    assert mistakes_of(text, profile) == [
+        "3:7: profiles.b.extends: profiles extend each other: a -> b -> a"
+    ]
+
+
+def test_a_chain_of_very_many_profiles_is_an_error(mistakes_of: MistakesOf) -> None:
+    chain = "".join(f"  p{i}: {{extends: p{i + 1}}}\n" for i in range(200))
+
+    (found,) = mistakes_of(f"profiles:\n{chain}  p200: {{}}\n", "p0")
+
+    assert found.endswith("profiles extend each other over more than 100 steps")

@@ -155,7 +155,7 @@ def test_all_settings_that_are_wrong_are_reported_together(
     assert mistakes_of(text) == [
         f"3:3: project.name: {not_set.format('NOT_SET')}",
         f"5:3: project.default_profile: {not_set.format('NOR_THIS')}",
-        "6:3: project.allow_undefined_entities: must be true or false, not 'maybe'",
+        "6:3: project.allow_undefined_entities: must be true or false",
         "7:1: sources: must be a mapping",
     ]
 
@@ -199,3 +199,11 @@ def test_changing_a_section_does_not_change_the_manifest(open_manifest: OpenMani
     manifest.section("sources")["a"]["tags"].append(2)
 
     assert manifest.section("sources")["a"]["tags"] == [1]
+
+
+def test_a_setting_that_is_too_long_is_an_error(mistakes_of: MistakesOf) -> None:
+    name, data_dir = "{default_profile}" * 20, "{name}/" * 30
+    text = f'project: {{default_profile: aaaaaaaaaa, name: "{name}", data_dir: "{data_dir}"}}\n'
+    (found,) = mistakes_of(text)
+
+    assert found.endswith(": project.data_dir: is longer than 4,096 characters")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 
 import dlt
 import pytest
@@ -29,9 +30,13 @@ EVERYTHING = """
       mart: {destination: warehouse, contract: discard_row}
     pipelines:
       load: {source: [orders, orders], destination: warehouse, dataset_name: shop_data,
-             progress: log, dev_mode: false}
-    caches: {}
-    transformations: {}
+             progress: log, dev_mode: false,
+             run_config: {retry_policy: {type: backoff, max_attempts: 5, multiplier: 2, min: 1},
+                          retry_pipeline_steps: [load], store_trace_info: true,
+                          run_from_clean_folder: false}}
+    caches:
+      events: {inputs: [{dataset: shop_data, tables: {a: b}}], outputs: [{dataset: mart}]}
+    transformations: {report: {engine: python, cache: events}}
     profiles: {prod: {extends: dev, anything: {goes: 1}}}
     runtime: {log_level: WARNING}
     anything: [goes]
@@ -67,16 +72,19 @@ def test_all_mistakes_are_reported_together_in_the_order_of_the_file(
         (
             "3:10: pipelines.load.souce: unknown key. Known: dataset_name, destination, dev_mode, "
             "export_schema_path, import_schema_path, pipeline_salt, pipelines_dir, progress, "
-            "refresh, source, staging. Did you mean `source`?"
+            "refresh, run_config, source, staging. Did you mean `source`?"
         ),
         "3:25: pipelines.load.dev_mode: must be true or false or a text",
-        f"5:7: datasets.a.contract: must be {modes} or a mapping",
+        f"5:7: datasets.a.contract: must be {modes} or a mapping. Did you mean `freeze`?",
         (
             "6:18: datasets.b.contract.table: unknown key. Known: columns, data_type, tables. "
             "Did you mean `tables`?"
         ),
         f"6:33: datasets.b.contract.columns: must be {modes}",
-        "8:3: sources.orders.type: is required",
+        (
+            "8:3: sources.orders.type: is required: "
+            "the source's code, such as `rest_api` or `github.source`"
+        ),
         "9:3: sources.customers: must be a mapping",
         (
             "10:11: project.nme: unknown key. Known: allow_undefined_entities, data_dir, "
@@ -128,7 +136,8 @@ def test_an_error_of_the_active_profile_stands_in_its_section(mistakes_of: Mista
         (
             "6:44: profiles.prod.pipelines.load.dataset: unknown key. Known: dataset_name, "
             "destination, dev_mode, export_schema_path, import_schema_path, pipeline_salt, "
-            "pipelines_dir, progress, refresh, source, staging. Did you mean `dataset_name`?"
+            "pipelines_dir, progress, refresh, run_config, source, staging. "
+            "Did you mean `dataset_name`?"
         ),
     ]
 
@@ -138,7 +147,12 @@ def test_a_key_that_a_profile_forgot_is_reported_where_the_entry_stands(
 ) -> None:
     text = "profiles:\n  prod:\n    sources:\n      orders: {rows: 5}\n"
 
-    assert mistakes_of(text, "prod") == ["4:7: profiles.prod.sources.orders.type: is required"]
+    assert mistakes_of(text, "prod") == [
+        (
+            "4:7: profiles.prod.sources.orders.type: is required: "
+            "the source's code, such as `rest_api` or `github.source`"
+        )
+    ]
 
 
 def test_an_error_below_an_alias_is_reported_at_the_entry(mistakes_of: MistakesOf) -> None:
@@ -181,3 +195,125 @@ def test_a_pipeline_takes_every_argument_of_dlt_pipeline() -> None:
     not_from_a_file = {"pipeline_name", "full_refresh", "injection_kwargs", "_impl_cls"}
 
     assert arguments - not_from_a_file <= set(models.PipelineEntry.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        (
+            "pipelines: {a: {run_config: {retries: 3}}}\n",
+            (
+                "1:30: pipelines.a.run_config.retries: unknown key. Known: retry_pipeline_steps, "
+                "retry_policy, run_from_clean_folder, store_trace_info."
+            ),
+        ),
+        (
+            "pipelines: {a: {run_config: {retry_policy: {type: backof}}}}\n",
+            (
+                "1:45: pipelines.a.run_config.retry_policy.type: "
+                "must be 'none', 'fixed' or 'backoff'. Did you mean `backoff`?"
+            ),
+        ),
+        (
+            "pipelines: {a: {run_config: {retry_policy: {max_attempts: 5}}}}\n",
+            "1:30: pipelines.a.run_config.retry_policy.type: is required: none, fixed or backoff",
+        ),
+        (
+            "pipelines: {a: {run_config: {retry_policy: {type: none, max_attempts: many}}}}\n",
+            (
+                "1:57: pipelines.a.run_config.retry_policy.max_attempts: must be a number or a "
+                'variable, such as "{env.NAME}"'
+            ),
+        ),
+        (
+            "pipelines: {a: {run_config: {retry_pipeline_steps: [load, lod]}}}\n",
+            (
+                "1:59: pipelines.a.run_config.retry_pipeline_steps.1: must be 'sync', 'extract', "
+                "'normalize' or 'load'. Did you mean `load`?"
+            ),
+        ),
+        (
+            "caches: {a: {outputs: [{dataset: b}, {tables: {}}]}}\n",
+            "1:38: caches.a.outputs.1.dataset: is required: the name of a dataset",
+        ),
+        (
+            "caches: {a: {inputs: [{dataset: b, table: {}}]}}\n",
+            (
+                "1:36: caches.a.inputs.0.table: unknown key. Known: dataset, tables. "
+                "Did you mean `tables`?"
+            ),
+        ),
+        (
+            "transformations: {a: {engine: sq}}\n",
+            (
+                "1:23: transformations.a.engine: must be 'python', 'arrow', 'sql' or 'dbt'. "
+                "Did you mean `sql`?"
+            ),
+        ),
+        (
+            "transformations: {a: {chache: b}}\n",
+            (
+                "1:23: transformations.a.chache: unknown key. Known: cache, engine. "
+                "Did you mean `cache`?"
+            ),
+        ),
+    ],
+    ids=lambda value: value.partition(":")[0] if value.endswith("\n") else "",
+)
+def test_a_mistake_in_a_run_config_cache_or_transformation_is_an_error(
+    mistakes_of: MistakesOf, text: str, mistake: str
+) -> None:
+    assert mistakes_of(text) == [mistake]
+
+
+def test_a_key_that_is_missing_is_looked_for_among_those_that_are_there(
+    mistakes_of: MistakesOf,
+) -> None:
+    (found,) = mistakes_of("sources: {a: {tpye: rest_api}}\n")
+
+    assert found.endswith(". Is that what `tpye` means?")
+
+
+def test_names_below_an_entry_that_are_no_text_are_reported_with_the_entry(
+    mistakes_of: MistakesOf,
+) -> None:
+    assert mistakes_of("sources: {a: {type: x, 404: skip}}\n") == [
+        "1:11: sources.a.404: has a name that YAML does not read as text; quote it"
+    ]
+
+
+def test_after_very_many_mistakes_what_was_meant_is_not_looked_for(
+    mistakes_of: MistakesOf,
+) -> None:
+    entries = "".join(f"  a{i}: 5\n" for i in range(600))
+    found = mistakes_of(f"pipelines:\n{entries}")
+
+    assert found[499] == "501:3: pipelines.a499: must be a mapping"
+    assert found[500:] == [": : and 100 more mistakes"]
+
+
+def test_pydantic_is_imported_only_when_a_manifest_is_read(
+    run_python: Callable[..., str], tmp_path: Path
+) -> None:
+    code = "import sys, dlthub_project.manifest; print('pydantic' in sys.modules)"
+
+    assert run_python(code, tmp_path) == "False\n"
+
+
+def test_listing_entities_of_a_large_manifest_imports_no_dlt(
+    run_python: Callable[..., str], write_project: Callable[..., Path]
+) -> None:
+    entities = range(1_000)
+    sources = "".join(f"  s{i}: {{type: gone.s{i}}}\n" for i in entities)
+    pipelines = "".join(f"  p{i}: {{source: s{i}, destination: gone}}\n" for i in entities)
+    root = write_project(f"sources:\n{sources}pipelines:\n{pipelines}")
+    code = """
+        import sys
+        from pathlib import Path
+        from dlthub_project.manifest import Manifest
+
+        manifest = Manifest.open(Path("dlt.yml"), "dev")
+        print(len(manifest.section("sources")), len(manifest.section("pipelines")))
+        print("dlt" in sys.modules)
+    """
+    assert run_python(code, root) == "1000 1000\nFalse\n"

@@ -157,3 +157,16 @@ def test_numbers_and_switches_are_not_touched(open_manifest: OpenManifest) -> No
         "d": True,
         "e": None,
     }
+
+
+def test_a_variable_of_a_profile_is_filled_in_after_the_merge(open_manifest: OpenManifest) -> None:
+    manifest = open_manifest(
+        """
+        project: {data_dir: /base}
+        a: {path: "{data_dir}/x", other: "{data_dir}"}
+        profiles:
+          prod: {project: {data_dir: /prod}, a: {path: "{data_dir}/{current_profile}"}}
+        """,
+        "prod",
+    )
+    assert filled(manifest) == {"path": "/prod/prod", "other": "/prod"}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
 
 import dlt
 import psycopg2
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.postgres
 
 Query = Callable[..., list[Any]]
+RunPython = Callable[..., str]
 
 
 @pytest.fixture
@@ -163,6 +167,120 @@ def test_every_destination_can_be_postgres(
         assert query(f"SELECT id FROM {dataset_name}.rows") == [(7,)]
 
     assert schemas_like(query, dataset_name) == []
+
+
+LOAD_IN_SUBPROCESS = """
+    import dlt
+
+    pipeline = dlt.pipeline("sub", destination={destination}, dataset_name={dataset!r})
+    pipeline.run([{{"id": 1}}], table_name="rows")
+"""
+
+
+def in_subprocess(destination: str, dataset: str) -> str:
+    return LOAD_IN_SUBPROCESS.format(destination=destination, dataset=dataset)
+
+
+def test_dataset_of_a_subprocess_is_there_for_the_test_and_gone_afterwards(
+    make_sandbox: MakeSandbox,
+    run_python: RunPython,
+    tmp_path: Path,
+    postgres_url: str,
+    query: Query,
+    dataset_name: str,
+) -> None:
+    settings = {"destination_type": "postgres", "credentials": postgres_url}
+    password = urlparse(postgres_url).password
+    assert password
+
+    with isolated(
+        make_sandbox(destinations={"warehouse": settings}, allowed=("warehouse",))
+    ) as sandbox:
+        run_python(in_subprocess("'warehouse'", dataset_name), tmp_path)
+        assert query(f"SELECT id FROM {dataset_name}.rows") == [(1,)]
+        (record,) = Path(sandbox.remote_dir).iterdir()
+        assert dataset_name in record.read_text()
+        assert f":{password}@" not in record.read_text()
+
+    assert schemas_like(query, dataset_name) == []
+
+
+def test_names_of_a_subprocess_are_found_again_by_its_naming_convention(
+    make_sandbox: MakeSandbox,
+    run_python: RunPython,
+    tmp_path: Path,
+    postgres_url: str,
+    query: Query,
+    dataset_name: str,
+) -> None:
+    settings = {"destination_type": "postgres", "credentials": postgres_url}
+    code = f"""
+        import dlt
+
+        dlt.config["schema.naming"] = "direct"
+        {textwrap.indent(in_subprocess("'warehouse'", f"{dataset_name}_Mine"), "    ").strip()}
+    """
+
+    with isolated(make_sandbox(destinations={"warehouse": settings}, allowed=("warehouse",))):
+        run_python(code, tmp_path)
+        assert schemas_like(query, dataset_name) == [f"{dataset_name}_Mine"]
+
+    assert schemas_like(query, dataset_name) == []
+
+
+def test_dataset_that_a_subprocess_has_found_is_kept(
+    make_sandbox: MakeSandbox,
+    run_python: RunPython,
+    tmp_path: Path,
+    postgres_url: str,
+    query: Query,
+    dataset_name: str,
+) -> None:
+    query(f"CREATE SCHEMA {dataset_name}")
+    settings = {"destination_type": "postgres", "credentials": postgres_url}
+
+    with isolated(make_sandbox(destinations={"warehouse": settings}, allowed=("warehouse",))):
+        run_python(in_subprocess("'warehouse'", dataset_name), tmp_path)
+
+    assert schemas_like(query, dataset_name) == [dataset_name]
+
+
+def test_dataset_of_a_subprocess_with_credentials_in_code_is_dropped_by_a_test_that_reads_it(
+    make_sandbox: MakeSandbox,
+    run_python: RunPython,
+    tmp_path: Path,
+    postgres_url: str,
+    query: Query,
+    dataset_name: str,
+) -> None:
+    code = f"dlt.destinations.postgres({postgres_url!r}, destination_name='warehouse')"
+    here = dlt.destinations.postgres(postgres_url, destination_name="warehouse")
+
+    with isolated(make_sandbox(allowed=("warehouse",))):
+        run_python(in_subprocess(code, dataset_name), tmp_path)
+        assert dlt.dataset(here, dataset_name).table("rows").select("id").fetchall() == [(1,)]
+
+    assert schemas_like(query, dataset_name) == []
+
+
+def test_dataset_of_a_subprocess_that_cannot_be_found_again_is_told(
+    make_sandbox: MakeSandbox,
+    run_python: RunPython,
+    tmp_path: Path,
+    postgres_url: str,
+    query: Query,
+    dataset_name: str,
+) -> None:
+    code = f"dlt.destinations.postgres({postgres_url!r}, destination_name='warehouse')"
+    sandbox = make_sandbox(allowed=("warehouse",))
+
+    with (
+        pytest.warns(UserWarning, match=f"`{dataset_name}` at destination `warehouse`.*is left"),
+        isolated(sandbox),
+    ):
+        run_python(in_subprocess(code, dataset_name), tmp_path)
+
+    assert schemas_like(query, dataset_name) == [dataset_name]
 
 
 OWN_SECTION = """

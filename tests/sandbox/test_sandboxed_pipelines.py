@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import pickle
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,6 +129,102 @@ def test_dataset_of_a_module_is_that_of_the_sandbox(
         with isolated(make_sandbox("first")):
             module.main()
             assert ids(module.dataset) == [1, 2, 3]
+
+
+TOLD_BY_A_NEW_PIPELINE = {
+    "last_trace": None,
+    "has_data": False,
+    "has_pending_data": False,
+    "first_run": True,
+    "default_schema_name": None,
+    "schema_names": [],
+    "dataset_name": "data",
+    "state": lambda state: state["_state_version"] == 0,
+    "schemas": lambda schemas: list(schemas) == [],
+    "working_dir": lambda folder: "second" in Path(folder).parts,
+    "pipelines_dir": lambda folder: "second" in Path(folder).parts,
+    "destination": lambda it: "second" in Path(it.config_params["credentials"]).parts,
+    "list_completed_load_packages": lambda call: call() == [],
+}
+
+
+@pytest.mark.parametrize("name", TOLD_BY_A_NEW_PIPELINE)
+def test_pipeline_of_a_module_tells_nothing_of_the_sandbox_before(
+    make_sandbox: MakeSandbox, user_module: Path, name: str
+) -> None:
+    expected: Any = TOLD_BY_A_NEW_PIPELINE[name]
+
+    with isolated(make_sandbox("session")):
+        pipeline = imported(user_module, "import").named
+        with isolated(make_sandbox("first")):
+            pipeline.run([{"id": 1}], table_name="orders", dataset_name="other")
+            pipeline.extract([{"id": 2}], table_name="orders")
+            told = getattr(pipeline, name)
+            assert not (expected(told) if callable(expected) else told == expected)
+        with isolated(make_sandbox("second")):
+            told = getattr(pipeline, name)
+            assert expected(told) if callable(expected) else told == expected
+
+
+def test_default_schema_of_the_sandbox_before_is_gone(
+    make_sandbox: MakeSandbox, user_module: Path
+) -> None:
+    with isolated(make_sandbox("session")):
+        pipeline = imported(user_module, "import").pipeline
+        with isolated(make_sandbox("first")):
+            pipeline.run([{"id": 1}], table_name="orders")
+            assert "orders" in pipeline.default_schema.tables
+        with isolated(make_sandbox("second")), pytest.raises(FileNotFoundError):
+            assert pipeline.default_schema
+
+
+def test_pickled_pipeline_still_tells_what_it_was(make_sandbox: MakeSandbox) -> None:
+    with isolated(make_sandbox("first")):
+        pipeline = dlt.pipeline("pickled", destination="duckdb", dataset_name="data")
+        pickled = pickle.dumps(pipeline)
+    with isolated(make_sandbox("second")):
+        assert pickle.loads(pickled).dataset_name == "data"
+
+
+@functools.lru_cache(maxsize=1)
+def kept_pipeline() -> dlt.Pipeline:
+    return dlt.pipeline("kept", destination="bigquery", dataset_name="data")
+
+
+@pytest.fixture
+def nothing_kept() -> Iterator[None]:
+    yield
+    kept_pipeline.cache_clear()
+
+
+@pytest.mark.usefixtures("nothing_kept")
+def test_pipeline_that_code_keeps_starts_anew_in_the_next_sandbox(
+    make_sandbox: MakeSandbox,
+) -> None:
+    with isolated(make_sandbox("session")):
+        for name in ("first", "second", "third"):
+            with isolated(make_sandbox(name)) as sandbox:
+                assert kept_pipeline().first_run
+                kept_pipeline().run([{"id": 1}], table_name="orders")
+                assert ids(kept_pipeline().dataset()) == [1]
+                assert Path(kept_pipeline().working_dir).is_relative_to(sandbox.folder)
+            # as the harness does
+            shutil.rmtree(sandbox.folder)
+
+
+@pytest.mark.usefixtures("nothing_kept")
+def test_pipeline_of_a_fixture_stays_as_long_as_its_sandbox(make_sandbox: MakeSandbox) -> None:
+    with isolated(make_sandbox("outer")) as outer:
+        kept_pipeline().run([{"id": 1}], table_name="orders")
+        for name in ("first", "second"):
+            with isolated(make_sandbox(name)):
+                assert ids(kept_pipeline().dataset()) == [1]
+        with isolated(outer, goes_on=True):
+            pass
+        with isolated(make_sandbox("third")):
+            assert not kept_pipeline().first_run
+    with isolated(make_sandbox("after")):
+        assert kept_pipeline().first_run
 
 
 def test_pipeline_of_a_fixture_stays_where_it_was_made(make_sandbox: MakeSandbox) -> None:

@@ -9,6 +9,7 @@ import dlt
 import pytest
 
 from dlthub_project.sandbox import Sandbox, isolated
+from dlthub_project.sandbox.destinations import TemporaryDestinations
 
 REMOTE = """
     destinations:
@@ -79,3 +80,28 @@ def test_two_datasets_of_one_destination_share_its_file(sandbox: Sandbox) -> Non
 
     assert dlt.dataset("warehouse", "data").table("rows").fetchall()[0][0] == 1
     assert dlt.dataset("warehouse", "more").table("rows").fetchall()[0][0] == 3
+
+
+@pytest.mark.parametrize("every_type", [None, "filesystem", "postgres"])
+@pytest.mark.parametrize("pipeline_name", [None, "pipe"])
+def test_each_setting_of_a_destination_is_answered_and_no_other_is(
+    tmp_path: Path, every_type: str | None, pipeline_name: str | None
+) -> None:
+    postgres = {
+        "destination_type": "postgres",
+        "credentials": "postgresql://db",
+        "create_indexes": 1,
+    }
+    given = {"orders": {**postgres, "dataset_name_normalization": False}, "postgres": postgres}
+    made = Sandbox(str(tmp_path), None, str(tmp_path), destinations=given, every_type=every_type)
+
+    with isolated(made):
+        provider = TemporaryDestinations(made)
+        for name in ("orders", "postgres", "bigquery", "filesystem"):
+            settings = provider.settings_of(name)
+            for key in (*settings, "host", "password", "create_indexes", "layout"):
+                answer, _ = provider.get_value(key, str, pipeline_name, "destination", name)
+                assert answer == settings.get(key)
+            for sections in ((), ("destination",), ("destination", name, "credentials")):
+                answer, _ = provider.get_value("credentials", str, pipeline_name, *sections)
+                assert answer is None

@@ -1,0 +1,273 @@
+"""Looks values up as dlt does, in all layers: environment, TOML files, vaults and the manifest."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dlt.common.configuration.providers import EnvironProvider
+from dlt.common.configuration.providers.provider import ConfigProvider
+
+from dlthub_project import dlt_internals
+from dlthub_project.context.providers import ManifestProvider
+
+
+@dataclass(frozen=True)
+class LookUp:
+    """What is asked for one value.
+
+    Attributes:
+        key: The last part of its path.
+        sections: The sections to look in, the most specific ones first.
+        pipeline: The pipeline whose own section is searched first, in all layers; or None.
+    """
+
+    key: str
+    sections: tuple[tuple[str, ...], ...]
+    pipeline: str | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A value in one layer.
+
+    Attributes:
+        provider: The layer.
+        path: Where it is in the layer.
+        key: The same as the layer has it, such as the name of an environment variable.
+        value: The value; that of the manifest with its variables as they are written.
+    """
+
+    provider: ConfigProvider
+    path: tuple[str, ...]
+    key: str
+    # not shown: it may be a secret
+    value: Any
+
+
+def source_argument(source: str, key: str, hint: Any) -> Any:
+    """Return the configured value of a source's argument that has no default, or None.
+
+    dlt has nothing for such an argument. It is looked up as one with a default, but in sections
+    alone: what only happens to have the argument's name does not stand for one that is missing.
+
+    Raises:
+        ManifestError: It uses environment variables that are not set.
+        ConfigValueCannotBeCoercedException: It cannot be cast to `hint`.
+    """
+    look_up = source_look_up(source, key)
+    return value_of(replace(look_up, sections=tuple(s for s in look_up.sections if s)), hint)
+
+
+def source_mapping(source: str, key: str, hint: Any) -> Any:
+    """Return what several layers have of a mapping for an argument that has a default, or None.
+
+    dlt takes such a mapping from the highest layer alone.
+
+    Raises:
+        ManifestError: It uses environment variables that are not set.
+    """
+    if not dlt_internals.may_be_mapping(hint):
+        return None
+    found = list(find(source_look_up(source, key), hint))
+    mappings = [one for one in found if isinstance(one.value, Mapping)]
+    # one that stands in environment variables alone dlt does not find at all
+    is_left_to_dlt = len(found) < 2 and not any(map(_is_of_variables, found))
+    value = merged(found) if mappings and not is_left_to_dlt else None
+    return value if isinstance(value, Mapping) else None
+
+
+def pipeline_argument(pipeline: str, key: str, hint: Any) -> Any:
+    """Return the configured value of an argument of `dlt.pipeline`, as dlt finds it, or None.
+
+    Raises:
+        ManifestError: It uses environment variables that are not set.
+        ConfigValueCannotBeCoercedException: It cannot be cast to `hint`.
+    """
+    return value_of(pipeline_look_up(pipeline, key), hint)
+
+
+def source_look_up(source: str, *below: str) -> LookUp:
+    """Return the look-up of an argument of a source, or of a value in a mapping that is one."""
+    names = source.split(".")
+    return _look_up(("sources", *(names if names[1:] else names * 2)), below)
+
+
+def destination_look_up(destination: str, *below: str) -> LookUp:
+    """Return the look-up of a value of a destination, or of one in a mapping that is one."""
+    return _look_up(("destination", destination), below)
+
+
+def pipeline_look_up(pipeline: str, key: str) -> LookUp:
+    """Return the look-up of an argument of `dlt.pipeline`."""
+    sections = dlt_internals.look_up_sections(("pipelines", pipeline))
+    return LookUp(key, tuple(sections), pipeline)
+
+
+def _look_up(sections: Sequence[str], below: Sequence[str]) -> LookUp:
+    *mappings, key = below
+    found = [(*s, *mappings) for s in dlt_internals.look_up_sections(sections)]
+    return LookUp(key, tuple(found), dlt_internals.active_pipeline_name())
+
+
+def find(look_up: LookUp, hint: Any) -> Iterator[Found]:
+    """Yield what the layers have for a look-up, the winner first.
+
+    Args:
+        look_up: What is looked up.
+        hint: The type of the value: some layers have secrets only.
+    """
+
+    def is_mapping_sought(provider: ConfigProvider, sections: tuple[str, ...]) -> bool:
+        # an argument called `runtime` is not all that is set of that section
+        is_argument = len(look_up.sections) > 1
+        return isinstance(provider, EnvironProvider) and bool(sections or not is_argument)
+
+    for pipeline in dict.fromkeys((look_up.pipeline, None)):
+        above = (pipeline,) if pipeline else ()
+        for provider in dlt_internals.providers():
+            # dlt asks for it at the beginning, and so providers expect it
+            if provider.is_empty:
+                continue
+            for sections in look_up.sections:
+                path = (*above, *sections, look_up.key)
+                if isinstance(provider, ManifestProvider):
+                    value, name = provider.as_written(path), ".".join(path)
+                else:
+                    value, name = provider.get_value(look_up.key, hint, pipeline, *sections)
+                if value is not None:
+                    yield Found(provider, path, name, value)
+                elif is_mapping_sought(provider, sections) and (below := variables_below(name)):
+                    yield Found(provider, path, name, below)
+
+
+def value_of(look_up: LookUp, hint: Any) -> Any:
+    """Return the value of a look-up as `hint` has it, or None.
+
+    A mapping is made of what all layers have of it, value by value.
+
+    Raises:
+        ManifestError: It uses environment variables that are not set.
+        ConfigValueCannotBeCoercedException: It cannot be cast.
+    """
+    found = list(find(look_up, hint))
+    if not dlt_internals.may_be_mapping(hint):
+        # variables below the name of a text are those of somebody else
+        found = [one for one in found if not _is_of_variables(one)][:1]
+    if not found:
+        return None
+    value = merged(found)
+    sections = found[0].path[:-1]
+    dlt_internals.note_look_up(look_up.key, hint, value, found[0].provider.name, sections)
+    return dlt_internals.cast_value(look_up.key, value, hint)
+
+
+def gives_way(look_up: LookUp) -> bool:
+    """Tell whether a variable without a section is set, and left out for what is declared."""
+    if look_up.key.upper() not in os.environ:
+        return False
+    manifest = dlt_internals.providers()[-1]
+    paths = [(*sections, look_up.key) for sections in look_up.sections]
+    return isinstance(manifest, ManifestProvider) and any(
+        manifest.as_written(path) is not None for path in paths
+    )
+
+
+def merged(found: Sequence[Found]) -> Any:
+    """Return the value that layers have together, the winner first, with variables filled in.
+
+    Only those variables have to be set that are in use: not those of a value that a higher layer
+    has too.
+    """
+    if not any(isinstance(part.value, Mapping) for part in found):
+        return _filled(found[0], found[0].value)
+    parts = [_as_mapping(part.value) for part in found]
+    above = _spelt_as(parts[1:], parts[0]) if _is_environment(found[0]) else parts[0]
+    above = _filled(found[0], above)
+    for index in range(1, len(found)):
+        below = parts[index]
+        if not isinstance(above, Mapping) or not isinstance(below, Mapping):
+            break
+        if _is_environment(found[index]):
+            below = _spelt_as([above, *parts[index + 1 :]], below)
+        above = _laid_over(_filled(found[index], _without(above, below)), above)
+    return above
+
+
+def variables_below(name: str) -> dict[str, Any]:
+    """Return the environment variables of the values below a mapping, as that mapping."""
+    below: dict[str, Any] = {}
+    for variable in [v for v in os.environ if v.startswith(f"{name}__")]:
+        *sections, key = variable.removeprefix(f"{name}__").lower().split("__")
+        section: Any = below
+        for part in sections:
+            section = section.setdefault(part, {}) if isinstance(section, dict) else None
+        if isinstance(section, dict) and key and all(sections):
+            section[key] = os.environ[variable]
+    return below
+
+
+def _is_environment(found: Found) -> bool:
+    return isinstance(found.provider, EnvironProvider)
+
+
+def _is_of_variables(found: Found) -> bool:
+    return _is_environment(found) and isinstance(found.value, Mapping)
+
+
+def _as_mapping(value: Any) -> Any:
+    """Return the mapping that a text is in JSON; anything else as it is."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError):
+            return json.loads(value)
+    return value
+
+
+def _filled(found: Found, value: Any) -> Any:
+    if isinstance(found.provider, ManifestProvider):
+        return found.provider.fill(value, found.path)
+    return value
+
+
+def _without(above: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of `below` stays when `above` is laid over it."""
+    kept: dict[str, Any] = {}
+    for key, value in below.items():
+        over = above.get(key)
+        if over is None:
+            kept[key] = value
+        elif isinstance(over, Mapping) and isinstance(value, Mapping):
+            kept[key] = _without(over, value)
+    return kept
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    both = dict(below)
+    for key, value in above.items():
+        under = both.get(key)
+        is_section = isinstance(value, Mapping) and isinstance(under, Mapping)
+        both[key] = _laid_over(under, value) if is_section else value  # type: ignore[arg-type]
+    return both
+
+
+def _spelt_as(others: Sequence[Any], variables: Any) -> Any:
+    """Return environment variables with the names, and the types, that other layers have them in.
+
+    The names of variables have no case.
+    """
+    if not isinstance(variables, Mapping):
+        return variables
+    known = {str(k).lower(): (k, v) for o in others if isinstance(o, Mapping) for k, v in o.items()}
+    spelt: dict[str, Any] = {}
+    for name, value in variables.items():
+        key, example = known.get(name.lower(), (name, None))
+        if isinstance(value, Mapping):
+            value = _spelt_as([o.get(key) for o in others if isinstance(o, Mapping)], value)
+        elif isinstance(example, bool | int | float):
+            value = dlt_internals.cast_value(key, value, type(example))
+        spelt[key] = value
+    return spelt

@@ -1,0 +1,119 @@
+"""How dlt looks values up: in which sections, for which pipeline, and with which defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, time
+from decimal import Decimal
+from typing import Any
+
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.exceptions import LookupTrace
+from dlt.common.configuration.resolve import _build_section_lookup_paths
+from dlt.common.configuration.specs import BaseConfiguration
+from dlt.common.configuration.specs.base_configuration import (
+    extract_inner_hint,
+    is_base_configuration_inner_hint,
+    is_secret_hint,
+    is_valid_hint,
+)
+from dlt.common.configuration.specs.config_section_context import ConfigSectionContext
+from dlt.common.configuration.utils import deserialize_value, get_resolved_traces, log_traces
+from dlt.common.pipeline import PipelineContext
+
+STEP_SECTIONS = ("normalize", "load", "schema")
+"""Those that dlt looks a value up in, and then without."""
+
+CONFIGURATION_SECTIONS = ("runtime", "extract", "data_writer", "providers", "credentials")
+"""Those that belong to a value wherever dlt looks it up."""
+
+
+_SCALARS = (str, bytes, int, float, Decimal, date, time, list, tuple, set)
+
+
+def look_up_sections(
+    sections: Sequence[str], configuration_section: str | None = None
+) -> list[tuple[str, ...]]:
+    """Return the sections that dlt looks a value up in, the most specific ones first.
+
+    Args:
+        sections: The most specific ones, without the one of its configuration.
+        configuration_section: The section that a value keeps wherever it is looked up, such as
+            `credentials`.
+    """
+    return _build_section_lookup_paths(tuple(sections), (), configuration_section or "", True)
+
+
+def active_pipeline_name() -> str | None:
+    """Return the pipeline whose section dlt searches first, or None."""
+    if injected := Container()[ConfigSectionContext].pipeline_name:
+        return injected
+    pipelines = Container()[PipelineContext]
+    return pipelines.pipeline().pipeline_name if pipelines.is_active() else None
+
+
+def cast_value(key: str, value: Any, hint: Any) -> Any:
+    """Return a configured value as `hint` has it.
+
+    A type that dlt's configuration does not know leaves the value as it is written.
+
+    Raises:
+        ConfigValueCannotBeCoercedException: It cannot be cast.
+    """
+    if value is None or not is_valid_hint(hint):
+        return value
+    return deserialize_value(key, value, extract_inner_hint(hint, preserve_literal=True))
+
+
+def note_look_up(key: str, hint: Any, value: Any, provider: str, sections: Sequence[str]) -> None:
+    """Have a value that was looked up without dlt in the trace of the next run."""
+    log_traces(None, key, hint, value, None, [LookupTrace(provider, list(sections), key, value)])
+
+
+def may_be_mapping(hint: Any) -> bool:
+    """Tell whether a mapping may be a value of `hint`, one that dlt takes from one place.
+
+    Of a configuration or credentials it looks up each value.
+    """
+    inner = extract_inner_hint(hint)
+    if is_base_configuration_inner_hint(inner):
+        return False
+    return not (isinstance(inner, type) and issubclass(inner, _SCALARS))
+
+
+def was_looked_up_as_secret(path: Sequence[str]) -> bool:
+    """Tell whether dlt has looked for the value at `path` as a secret, in this process."""
+    *sections, key = path
+    return any(
+        look_up.key == key
+        and is_secret_hint(look_up.hint)
+        and (not sections or sections[-1] in look_up.sections)
+        for look_up in get_resolved_traces().all_traces
+    )
+
+
+def default_of(path: Sequence[str]) -> Any:
+    """Return the default that dlt itself has for the value at `path`, or None."""
+    *sections, key = path
+    spec = _specs().get(sections[0] if sections[:1] == ["pipelines"] else ".".join(sections[-1:]))
+    default = getattr(spec, key, None) if spec and key in spec.get_resolvable_fields() else None
+    return None if isinstance(default, BaseConfiguration) or callable(default) else default
+
+
+def _specs() -> Mapping[str, type[BaseConfiguration]]:
+    # not cheap to import all of them, and seldom asked for
+    from dlt.common.configuration.specs import RuntimeConfiguration
+    from dlt.common.data_writers.buffered import BufferedDataWriter
+    from dlt.extract.pipe_iterator import PipeIterator
+    from dlt.load.configuration import LoaderConfiguration
+    from dlt.normalize.configuration import NormalizeConfiguration
+    from dlt.pipeline.configuration import PipelineConfiguration
+
+    return {
+        "runtime": RuntimeConfiguration,
+        "extract": PipeIterator.PipeIteratorConfiguration,
+        "data_writer": BufferedDataWriter.BufferedDataWriterConfiguration,
+        "normalize": NormalizeConfiguration,
+        "load": LoaderConfiguration,
+        "pipelines": PipelineConfiguration,
+    }

@@ -1,0 +1,209 @@
+"""dlt's resources: what they are made of, and other rows in place of what they extract."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from dlt.common.configuration import resolve
+from dlt.common.configuration.accessors import _SecretsAccessor
+from dlt.common.configuration.exceptions import ConfigFieldMissingException
+from dlt.common.configuration.specs import BaseConfiguration
+from dlt.common.configuration.specs.base_configuration import (
+    CredentialsConfiguration,
+    extract_inner_hint,
+    is_secret_hint,
+)
+from dlt.extract import DltResource, DltSource
+from dlt.extract.incremental import IncrementalResourceWrapper
+
+
+def steps_of(resource: DltResource) -> list[Any]:
+    """Return what a resource does, its parents' steps first: functions, data, item transforms."""
+    return [step for pipe in reversed(_with_parents(resource)) for step in pipe.steps]
+
+
+def explicit_arguments(resource: DltResource) -> dict[str, Any]:
+    """Return the arguments that code called a resource with."""
+    if resource._explicit_args or not resource._args_bound:
+        return dict(resource._explicit_args or {})
+    # dlt forgets them when it renames a resource; the function that it has made of them does not
+    function = resource._pipe.gen
+    enclosed = inspect.getclosurevars(function).nonlocals if inspect.isfunction(function) else {}
+    if not enclosed.keys() >= {"f", "args", "kwargs"}:
+        return {}
+    item = [None] if resource._pipe.has_parent else []
+    signature = inspect.signature(enclosed["f"])
+    bound = signature.bind_partial(*item, *enclosed["args"], **enclosed["kwargs"]).arguments
+    return {name: value for i, (name, value) in enumerate(bound.items()) if i >= len(item)}
+
+
+def hints_of(resource: DltResource) -> dict[str, Any]:
+    """Return the hints of a resource as they were set, functions and all."""
+    return dict(resource._hints or {})
+
+
+def copy_extractables(
+    data: Sequence[DltSource | DltResource],
+) -> list[DltSource | DltResource]:
+    """Return copies of sources and resources, with copies of their resources and parents.
+
+    Resources that share a parent share the copy of it.
+    """
+    copies: dict[str, DltResource] = {}
+    return [
+        _copy_source(item) if isinstance(item, DltSource) else _copy_resource(item, copies)
+        for item in data
+    ]
+
+
+def resources_of(data: Sequence[DltSource | DltResource]) -> list[DltResource]:
+    """Return the resources of sources, resources, and those that these get their data from."""
+    resources: dict[str, DltResource] = {}
+    for item in data:
+        of_item = item.resources.values() if isinstance(item, DltSource) else [item]
+        resources |= {resource._pipe.instance_id: resource for resource in of_item}
+    for resource in list(resources.values()):
+        parent = resource._parent
+        while parent is not None and not parent._pipe.is_empty:
+            resources.setdefault(parent._pipe.instance_id, parent)
+            parent = parent._parent
+    return list(resources.values())
+
+
+def has_parent(resource: DltResource) -> bool:
+    """Tell whether a resource gets its data from another one."""
+    return resource._pipe.parent is not None
+
+
+def descends_from(resource: DltResource, ancestor: DltResource) -> bool:
+    """Tell whether a transformer gets its data from `ancestor`, directly or not."""
+    return any(pipe is ancestor._pipe for pipe in _with_parents(resource)[1:])
+
+
+def replace_extraction(resource: DltResource, extract: Callable[[], Iterator[Any]]) -> None:
+    """Have a resource yield other items in place of what its function yields.
+
+    Everything else of the resource stays: hints, maps, filters, limits, and the incremental, also
+    one that stands in the signature of its function. A transformer has no parent any more.
+
+    Args:
+        resource: The resource; it is changed in place.
+        extract: A generator function without parameters.
+    """
+    pipe = resource._pipe
+    explicit = explicit_arguments(resource)
+    # dlt's hints forget that most resources have none
+    pipe.parent = None  # type: ignore[assignment]
+    resource._parent = None  # type: ignore[assignment]
+    function = inspect.unwrap(pipe.gen) if callable(pipe.gen) else None
+    cursor = _incremental_parameter(function) if function else None
+    if cursor is None:
+        pipe.replace_gen(extract)  # type: ignore[arg-type]  # dlt has no type for it
+        # what it asks the configuration for is not needed
+        resource._args_bound = True
+        return
+
+    def extract_from_cursor(**_: Any) -> Iterator[Any]:
+        yield from extract()
+
+    # dlt binds the incremental to the parameter that it finds in the signature
+    default = None if cursor.default is inspect.Parameter.empty else cursor.default
+    parameter = cursor.replace(kind=inspect.Parameter.KEYWORD_ONLY, default=default)
+    extract_from_cursor.__signature__ = inspect.Signature([parameter])  # type: ignore[attr-defined]
+    pipe.replace_gen(extract_from_cursor)  # type: ignore[arg-type]
+    resource._args_bound = False
+    resource._inject_config()
+    if cursor.name in explicit:
+        resource.bind(**{cursor.name: explicit[cursor.name]})
+
+
+@contextmanager
+def placeholders(value_of: Callable[[str, Any], Any]) -> Iterator[None]:
+    """Resolve secrets that nobody has configured to placeholders, in a block.
+
+    Only those that are required: a secret with a default keeps it. `dlt.secrets["name"]` is
+    required, `dlt.secrets.get("name")` and `"name" in dlt.secrets` are not.
+
+    Args:
+        value_of: Gives the placeholder for a field of a name and a type; None for no placeholder.
+    """
+    original = resolve._resolve_config_fields
+
+    def resolve_fields(config: BaseConfiguration, *args: Any) -> None:
+        try:
+            original(config, *args)
+        except ConfigFieldMissingException as missing:
+            *_, accepts_partial = args
+            hints = config.get_resolvable_fields()
+            values = {
+                name: _placeholder(config, name, hints[name], value_of) for name in missing.traces
+            }
+            if accepts_partial or None in values.values():
+                raise
+            for name, value in values.items():
+                setattr(config, name, value)
+
+    def secret(accessor: _SecretsAccessor, field: str) -> Any:
+        try:
+            return read_secret(accessor, field)
+        except ConfigFieldMissingException:
+            placeholder = value_of(field.rpartition(".")[2], str)
+            if placeholder is None:
+                raise
+            return placeholder
+
+    def has_secret(accessor: _SecretsAccessor, field: str) -> bool:
+        return accessor.get(field) is not None
+
+    read_secret, knows_secret = _SecretsAccessor.__getitem__, _SecretsAccessor.__contains__
+    resolve._resolve_config_fields = resolve_fields  # type: ignore[assignment]
+    _SecretsAccessor.__getitem__ = secret  # type: ignore[assignment, method-assign]
+    _SecretsAccessor.__contains__ = has_secret  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        resolve._resolve_config_fields = original
+        _SecretsAccessor.__getitem__ = read_secret  # type: ignore[method-assign]
+        _SecretsAccessor.__contains__ = knows_secret  # type: ignore[method-assign]
+
+
+def _placeholder(
+    config: BaseConfiguration, name: str, hint: Any, value_of: Callable[[str, Any], Any]
+) -> Any:
+    is_secret = isinstance(config, CredentialsConfiguration) or is_secret_hint(hint)
+    return value_of(name, extract_inner_hint(hint)) if is_secret else None
+
+
+def _copy_source(source: DltSource) -> DltSource:
+    clone = source.clone()
+    originals = {resource._pipe.instance_id: resource for resource in resources_of([source])}
+    for made in resources_of([clone]):
+        # dlt forgets them
+        made._explicit_args = originals[made._pipe.instance_id]._explicit_args
+    return clone
+
+
+def _copy_resource(resource: DltResource, copies: dict[str, DltResource]) -> DltResource:
+    key = resource._pipe.instance_id
+    if key not in copies:
+        copied = copies[key] = resource._clone()
+        copied._explicit_args = resource._explicit_args
+        if resource._parent is not None and not resource._parent._pipe.is_empty:
+            copied._parent = _copy_resource(resource._parent, copies)
+            copied._pipe.parent = copied._parent._pipe
+    return copies[key]
+
+
+def _incremental_parameter(function: Callable[..., Any]) -> inspect.Parameter | None:
+    return IncrementalResourceWrapper.get_incremental_arg(inspect.signature(function))
+
+
+def _with_parents(resource: DltResource) -> list[Any]:
+    """Return the pipe of a resource and those above it, from the lowest up."""
+    pipes = [resource._pipe]
+    while pipes[-1].parent is not None:
+        pipes.append(pipes[-1].parent)
+    return pipes

@@ -1,0 +1,221 @@
+"""Rows in place of what resources extract; the source's own code stays in between."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dlt.extract import DltResource, DltSource
+
+from dlthub_project import dlt_internals
+from dlthub_project.context import unset_variables_missing
+from dlthub_project.errors import EntityNotFound, ProjectError, known_names
+
+_NOT_SET = "not-set"
+_PLACEHOLDERS: dict[type, Any] = {
+    bool: False,
+    bytes: b"not-set",
+    datetime.date: datetime.date(1970, 1, 1),
+    datetime.datetime: datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc),
+    dict: {},
+    float: 0.0,
+    int: 0,
+    list: [],
+}
+_READERS: dict[str, Callable[[Path], Any]] = {
+    ".csv": lambda path: _read_csv(path).to_pylist(),
+    ".json": lambda path: json.loads(path.read_text(encoding="utf-8")),
+    ".jsonl": lambda path: [json.loads(line) for line in _lines(path) if line.strip()],
+    ".parquet": lambda path: _read_parquet(path),
+}
+
+Given = Mapping[str, Any]
+
+
+@contextmanager
+def placeholders() -> Iterator[None]:
+    """Resolve required secrets that nobody has configured to placeholders of their type.
+
+    Values of `dlt.yml` that use environment variables which are not set are not configured.
+    """
+    with unset_variables_missing(_NOT_SET), dlt_internals.placeholders(_placeholder):
+        yield
+
+
+def located(given: Given, folder: Path) -> dict[str, Any]:
+    """Return `given` with the names of files as paths, relative to `folder`."""
+    return {
+        name: Path(folder, value) if isinstance(value, str | Path) else value
+        for name, value in given.items()
+    }
+
+
+def give(data: Sequence[DltSource | DltResource], given: Given) -> list[DltSource | DltResource]:
+    """Return copies of sources and resources that yield what is given.
+
+    Args:
+        data: The sources and resources.
+        given: By resource, or by `source.resource`: a list of what its function yields, where a
+            nested list is a page; a frame; an Arrow table; or the path of a `.json`, `.jsonl`,
+            `.csv` (as rows) or `.parquet` file (as an Arrow table). Resources that are neither
+            named nor get their data from one that is are not run.
+
+    Raises:
+        EntityNotFound: There is no such resource.
+        ProjectError: A name is ambiguous, a value nothing that a resource yields, or nothing of
+            what is given is to be loaded.
+    """
+    loose = [item for item in data if isinstance(item, DltResource)]
+    parts = [_Part([item], item.name) for item in data if isinstance(item, DltSource)]
+    parts += [_Part(loose)] if loose else []
+    for name, value in given.items():
+        extraction = _extraction(name, value)
+        for resource in _matching(name, parts):
+            dlt_internals.replace_extraction(resource, extraction)
+    narrowed = [item for part in parts for item in part.narrowed(given)]
+    if not narrowed:
+        raise ProjectError("given: it names no resource whose data are to be loaded.")
+    return narrowed
+
+
+class _Part:
+    """A copy of one source, or of all resources outside of sources.
+
+    Attributes:
+        resources: What can be given to, also parents that the source itself does not list. Several
+            may have one name: a resource and what a transformer has made of it, for example.
+    """
+
+    def __init__(self, originals: Sequence[DltSource | DltResource], source: str = "") -> None:
+        self._data = dlt_internals.copy_extractables(originals)
+        self._prefix = f"{source}." if source else ""
+        self.resources = dlt_internals.resources_of(self._data)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the resources."""
+        return [str(resource.name) for resource in self.resources]
+
+    def full(self, name: str) -> str:
+        """Return the name of a resource with that of its source."""
+        return f"{self._prefix}{name}"
+
+    def matching(self, name: str) -> list[DltResource]:
+        """Return the resources called `name`, or `source.name`."""
+        return [r for r in self.resources if name in (r.name, self.full(str(r.name)))]
+
+    def narrowed(self, given: Given) -> list[DltSource | DltResource]:
+        """Return what is given and what is made from it; nothing else extracts any more."""
+        named = [resource for name in given for resource in self.matching(name)]
+        for resource in self.resources:
+            if resource not in named and not dlt_internals.has_parent(resource):
+                dlt_internals.replace_extraction(resource, _not_given(str(resource.name)))
+        listed = [r for item in self._data for r in _listed(item)]
+        kept = [r for r in listed if r.selected and (r in named or _feed(named, r))]
+        # a resource that only feeds others is run through them; one that is asked for, in any case
+        feeding = [r for r in named if any(_feed([r], other) for other in kept)]
+        kept += [r for r in listed if r in named and r not in kept and r not in feeding]
+        for resource in listed:
+            resource.selected = resource in kept
+        return [item for item in self._data if any(r in kept for r in _listed(item))]
+
+
+def _listed(item: DltSource | DltResource) -> list[DltResource]:
+    return list(item.resources.values()) if isinstance(item, DltSource) else [item]
+
+
+def _feed(resources: Sequence[DltResource], other: DltResource) -> bool:
+    return any(dlt_internals.descends_from(other, resource) for resource in resources)
+
+
+def _matching(name: str, parts: Sequence[_Part]) -> list[DltResource]:
+    """Return the resources called `name`, all in one part."""
+    found = [part for part in parts if part.matching(name)]
+    if not found:
+        full = [part.full(known) for part in parts for known in dict.fromkeys(part.names)]
+        short = [known for part in parts for known in dict.fromkeys(part.names)]
+        names = full if len(set(short)) < len(short) or "." in name else short
+        raise EntityNotFound(f"given: there is no resource `{name}`. {known_names(name, names)}")
+    if len(found) > 1:
+        listed = ", ".join(part.full(name) for part in found)
+        raise ProjectError(f"given: `{name}` is ambiguous.", f"Name one of {listed}.")
+    return found[0].matching(name)
+
+
+def _not_given(name: str) -> Callable[[], Iterator[Any]]:
+    """Return the generator function of a resource that is not to be asked."""
+
+    def extract() -> Iterator[Any]:
+        raise ProjectError(
+            f"given: no rows are given for `{name}`.",
+            "Give it some, or leave out of resources= what gets its data from it.",
+        )
+        yield
+
+    return extract
+
+
+def _extraction(name: str, value: Any) -> Callable[[], Iterator[Any]]:
+    """Return a generator function of what a resource is to yield, each time from the start."""
+    items = _items(name, value)
+
+    def extract() -> Iterator[Any]:
+        # copied: what the source's maps change is not the test's; Arrow tables cannot be changed
+        for item in items:
+            yield copy.deepcopy(item) if hasattr(item, "copy") else item
+
+    return extract
+
+
+def _items(name: str, value: Any) -> list[Any]:
+    if isinstance(value, str | Path):
+        value = _read(name, Path(value))
+    if hasattr(value, "__arrow_c_stream__") or hasattr(value, "to_arrow"):
+        return [value]
+    if isinstance(value, Mapping) or not isinstance(value, list | tuple):
+        raise ProjectError(
+            f"given: `{name}` is {type(value).__name__}; a list of rows or pages, a frame, an "
+            "Arrow table or the path of a file is expected."
+        )
+    return list(value)
+
+
+def _read(name: str, path: Path) -> Any:
+    if path.suffix not in _READERS:
+        endings = ", ".join(_READERS)
+        raise ProjectError(f"given: `{name}`: {path} ends with none of {endings}.")
+    if not path.is_file():
+        raise ProjectError(f"given: `{name}`: there is no file {path.absolute()}.")
+    try:
+        return _READERS[path.suffix](path)
+    except ValueError as error:
+        raise ProjectError(f"given: `{name}`: {path} cannot be read: {error}") from error
+
+
+def _lines(path: Path) -> list[str]:
+    # line separators of Unicode may stand in a text
+    return path.read_text(encoding="utf-8").split("\n")
+
+
+def _read_csv(path: Path) -> Any:
+    from pyarrow import csv
+
+    return csv.read_csv(path)
+
+
+def _read_parquet(path: Path) -> Any:
+    from pyarrow import parquet
+
+    return parquet.read_table(path)
+
+
+def _placeholder(name: str, hint: Any) -> Any:
+    """Return the placeholder for a secret; an engine is made of a database URL, but not used."""
+    if name == "drivername":
+        return "sqlite"
+    return copy.copy(_PLACEHOLDERS.get(hint, _NOT_SET))

@@ -1,0 +1,1 @@
+"""Load once, copy per test: pipelines run once, and each test gets what they loaded."""

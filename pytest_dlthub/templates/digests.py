@@ -1,0 +1,292 @@
+"""Digests of values: equal content, equal digest, in every process."""
+
+from __future__ import annotations
+
+import copyreg
+import dataclasses
+import functools
+import hashlib
+import inspect
+import sys
+import types
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import dlt
+from dlt.common.schema import Schema
+from dlt.extract import DltResource, DltSource
+from dlt.extract.incremental import Incremental
+from dlt.extract.reference import SourceFactory
+
+from dlthub_project import dlt_internals
+from pytest_dlthub.templates.files import file_digest
+
+_PLAIN = (type(None), bool, int, float, complex, str, Decimal, datetime, date, time, timedelta)
+_OF_SOURCE = ("name", "section", "max_table_nesting", "root_key", "schema_contract")
+_OF_CODE = (
+    "co_argcount",
+    "co_posonlyargcount",
+    "co_kwonlyargcount",
+    "co_flags",
+    "co_code",
+    "co_names",
+    "co_varnames",
+    "co_consts",
+    # since Python 3.11; what `try` covers
+    "co_exceptiontable",
+)
+
+
+class NoDigest(TypeError):
+    """A value has no content that could be compared between two processes."""
+
+
+def digest(*values: Any) -> str:
+    """Return a digest of the content of `values`.
+
+    Knows rows and their values, frames and Arrow tables, paths (with the content of the file), dlt
+    sources and resources, functions (their code, defaults and what they close over), and whatever
+    pickles. The order of a mapping counts, since it is that of columns. Of classes the name counts,
+    and of modules: their code is in files.
+
+    Raises:
+        NoDigest: One of them cannot be compared.
+    """
+    return digest_and_files(*values)[0]
+
+
+def digest_and_files(*values: Any) -> tuple[str, frozenset[str]]:
+    """Return a digest, and the Python files of the functions, classes and modules met on the way.
+
+    Raises:
+        NoDigest: One of the values cannot be compared.
+    """
+    digester = _Digester()
+    for value in values:
+        digester.add(value)
+    return digester.state.hexdigest(), frozenset(digester.files)
+
+
+class _Digester:
+    def __init__(self) -> None:
+        self.state = hashlib.blake2b(digest_size=16)
+        self.files: set[str] = set()
+        # the values that those being added now are in
+        self._around: list[int] = []
+
+    def add(self, value: Any) -> None:
+        kind = type(value)
+        if kind in _PLAIN or kind is UUID:
+            self._parts(kind.__name__, repr(value))
+        elif kind in (bytes, bytearray):
+            self._parts("bytes", bytes(value))
+        elif id(value) in self._around:
+            # functions that call each other, a list that is in itself
+            self._parts("around", str(len(self._around) - self._around.index(id(value))))
+        else:
+            self._around.append(id(value))
+            try:
+                self._add_compound(value)
+            except RecursionError:
+                raise NoDigest(f"{_name(value)} is nested too deeply") from None
+            finally:
+                self._around.pop()
+
+    def _add_compound(self, value: Any) -> None:
+        # of these none is, or has to do with, another
+        if isinstance(value, Path):
+            content = file_digest(value) if value.exists() else "missing"
+            self._parts("path", str(value), content)
+        elif isinstance(value, types.CodeType):
+            self._all("code", (getattr(value, name, None) for name in _OF_CODE))
+        elif isinstance(value, types.FunctionType):
+            self._add_function(value)
+        elif isinstance(value, type | types.ModuleType | types.BuiltinFunctionType):
+            self._add_by_name(value)
+        elif isinstance(value, functools.partial):
+            self._all("partial", (value.func, value.args, value.keywords))
+        elif isinstance(value, types.MethodType):
+            self._all("method", (value.__func__, value.__self__))
+        elif type(value).__module__.partition(".")[0] == dlt.__name__:
+            self._add_of_dlt(value)
+        else:
+            self._add_data(value)
+
+    def _add_data(self, value: Any) -> None:
+        if isinstance(value, Mapping):
+            self._all("mapping", (part for item in value.items() for part in item))
+        elif isinstance(value, list | tuple):
+            self._all("list" if isinstance(value, list) else "tuple", value)
+        elif isinstance(value, set | frozenset):
+            self._parts("set", *sorted(self._digest_of(item) for item in value))
+        elif isinstance(value, Iterator | AsyncIterator) or inspect.iscoroutine(value):
+            # used up by one run, and it does not tell what it would yield
+            raise NoDigest(f"{_name(value)} can be read only once")
+        elif dataclasses.is_dataclass(value):
+            fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+            self._all("dataclass", (type(value), fields))
+        elif hasattr(value, "__arrow_c_stream__") and (content := _arrow_bytes(value)):
+            self._parts(_name(value), content)
+        else:
+            self._all("object", _parts_of_object(value))
+
+    def _add_of_dlt(self, value: Any) -> None:
+        if isinstance(value, DltSource):
+            settings = [getattr(value, name) for name in _OF_SOURCE]
+            self._all("source", (*settings, dict(value.selected_resources)))
+        elif isinstance(value, DltResource):
+            self._all("resource", (value.name, value.section, *_parts_of_resource(value)))
+        elif isinstance(value, SourceFactory):
+            settings = [getattr(value, name, None) for name in _OF_SOURCE]
+            extras = (getattr(value, "schema", None), getattr(value, "_postprocessors", None))
+            self._all("factory", (*settings, *extras, value.ref.name, inspect.unwrap(value)))
+        elif isinstance(value, Schema):
+            self._parts("schema", value.name, value.version_hash)
+        elif isinstance(value, dict | list | tuple | Enum):
+            self._add_data(value)
+        else:
+            self._all("dlt", _parts_of_dlts_object(value))
+
+    def _add_function(self, function: types.FunctionType) -> None:
+        own = _without_dlts_wrappers(function)
+        self.files.add(own.__code__.co_filename)
+        self._all("function", _parts_of_function(own))
+
+    def _add_by_name(self, value: Any) -> None:
+        module = (
+            value
+            if isinstance(value, types.ModuleType)
+            else sys.modules.get(value.__module__ or "")
+        )
+        if file := getattr(module, "__file__", None):
+            self.files.add(file)
+        module_name = str(getattr(value, "__module__", ""))
+        self._parts("name", module_name, getattr(value, "__qualname__", value.__name__))
+        if isinstance(value, types.BuiltinFunctionType) and isinstance(value.__self__, dict | list):
+            # a method of a container, such as `rows.copy`
+            self.add(value.__self__)
+
+    def _digest_of(self, value: Any) -> str:
+        found, files = digest_and_files(value)
+        self.files |= files
+        return found
+
+    def _parts(self, *parts: str | bytes) -> None:
+        for part in parts:
+            encoded = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+            # with its length: no two lists of parts look the same
+            self.state.update(f"{len(encoded)}:".encode())
+            self.state.update(encoded)
+
+    def _all(self, kind: str, values: Any) -> None:
+        self._parts(kind)
+        for value in values:
+            self.add(value)
+        self._parts("end")
+
+
+def _name(value: Any) -> str:
+    return str(type(value).__qualname__)
+
+
+def _without_dlts_wrappers(function: types.FunctionType) -> types.FunctionType:
+    """Return what dlt's decorators were put on; those of others change what a function gives."""
+    while function.__globals__.get("__name__", "").partition(".")[0] == dlt.__name__:
+        inner = getattr(function, "__wrapped__", None)
+        if not isinstance(inner, types.FunctionType):
+            break
+        function = inner
+    return function
+
+
+def _parts_of_function(function: types.FunctionType) -> Iterator[Any]:
+    yield from (function.__module__, function.__qualname__, function.__code__)
+    yield from (function.__defaults__, function.__kwdefaults__)
+    for cell in function.__closure__ or ():
+        try:
+            content = cell.cell_contents
+        except ValueError:
+            # not set yet
+            continue
+        yield content
+
+
+def _parts_of_resource(resource: DltResource) -> Iterator[Any]:
+    for step in dlt_internals.steps_of(resource):
+        if isinstance(step, Iterator | AsyncIterator):
+            raise NoDigest(f"resource `{resource.name}` is made from a {_name(step)}")
+        yield step
+    arguments, hints = dlt_internals.explicit_arguments(resource), dlt_internals.hints_of(resource)
+    cursor = hints.get("incremental")
+    if isinstance(cursor, Incremental) and _settings_of(cursor) in _declared(resource, arguments):
+        # a run notes here what stands in the function's signature
+        del hints["incremental"]
+    yield from (arguments, hints)
+
+
+def _declared(resource: DltResource, arguments: Mapping[str, Any]) -> list[str]:
+    """Return the settings of the incrementals in the signatures of a resource's functions."""
+    steps = (step for step in dlt_internals.steps_of(resource) if callable(step))
+    signatures = [inspect.signature(inspect.unwrap(s)) for s in steps if inspect.isroutine(s)]
+    found: list[str] = []
+    for name, parameter in (item for s in signatures for item in s.parameters.items()):
+        default, given = parameter.default, arguments.get(name)
+        of_both = [cursor for cursor in (default, given) if isinstance(cursor, Incremental)]
+        if len(of_both) == 2:
+            of_both.append(default.merge(given))
+        found += map(_settings_of, of_both)
+    return found
+
+
+def _settings_of(cursor: Incremental[Any]) -> str:
+    # a run adds the primary key of the resource
+    return digest([part for part in _settings(cursor) if part[0] != "primary_key"])
+
+
+def _parts_of_dlts_object(value: Any) -> Iterator[Any]:
+    """Yield what a step, an incremental or another hint was made with; not what a run adds."""
+    yield type(value)
+    yield from _settings(value)
+
+
+def _settings(value: Any) -> Iterator[tuple[str, Any]]:
+    # the last is the function of a map or filter
+    for name in (*inspect.signature(type(value)).parameters, "_f"):
+        item: Any = getattr(value, name, None)
+        # a method of the object itself has nothing to add
+        yield name, item.__func__ if getattr(item, "__self__", None) is value else item
+
+
+def _arrow_bytes(value: Any) -> bytes:
+    """Return a frame in Arrow's format; empty where Arrow has none for what is in it."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    try:
+        table = pa.table(value)
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table.combine_chunks())
+    except pa.ArrowException:
+        return b""
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _parts_of_object(value: Any) -> Iterator[Any]:
+    """Yield what `pickle` would write: not its bytes, in which the order of sets is accident."""
+    yield type(value)
+    try:
+        reducer = copyreg.dispatch_table.get(type(value))
+        reduced: Any = reducer(value) if reducer else value.__reduce_ex__(4)
+    except Exception as error:
+        raise NoDigest(f"{_name(value)} does not pickle: {error}") from error
+    if isinstance(reduced, str):
+        yield reduced
+        return
+    for part in reduced:
+        yield list(part) if isinstance(part, Iterator) else part

@@ -1,0 +1,210 @@
+"""The templates of one test session: found, built or copied for its tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dlthub_project import dlt_internals
+from dlthub_project.errors import RemoteDestinationBlocked
+from dlthub_project.sandbox import Overrides, Sandbox, isolated, unobserved
+from pytest_dlthub.activation import SESSION
+from pytest_dlthub.run import PipelineRun
+from pytest_dlthub.summary import USES, TemplateUses
+from pytest_dlthub.templates.failures import full_disk_told, interrupts_kept
+from pytest_dlthub.templates.folders import session_identity, template_folders
+from pytest_dlthub.templates.inputs import Inputs, Recorded
+from pytest_dlthub.templates.loaded import LoadedRuns
+from pytest_dlthub.templates.loads import MARK, Load, Marks
+from pytest_dlthub.templates.postgres import Databases
+from pytest_dlthub.templates.store import BuildFailed, FailedBefore, TemplateStore
+from pytest_dlthub.templates.template import Damaged, Template
+from pytest_dlthub.templates.whereabouts import check_destination, check_run
+
+TEMPLATES = pytest.StashKey["Templates"]()
+
+# a template that is damaged time and again is told
+_MOST_DAMAGED = 2
+
+
+class Templates:
+    """Gives each test its own copy of what its marks ask to be loaded."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._marks = Marks()
+        self._session = session_identity(config)
+        session = config.stash[SESSION]
+        self._inputs = Inputs(
+            session.root or config.rootpath,
+            config.getini("python_files"),
+            lasting=config.getoption("dlt_reuse"),
+            tests=session.test_files,
+        )
+        self._stores = [TemplateStore(folder, self._session) for folder in template_folders(config)]
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> Templates:
+        """Return the templates of a session; the same ones for all of its tests."""
+        if TEMPLATES not in config.stash:
+            config.stash[TEMPLATES] = cls(config)
+        return config.stash[TEMPLATES]
+
+    @contextmanager
+    def loaded(self, item: pytest.Item, sandbox: Sandbox) -> Iterator[LoadedRuns]:
+        """Copy what the marks of a test ask for into its sandbox.
+
+        Raises:
+            UsageError: A mark cannot be understood.
+            Failed: The build failed for another test, which tells why.
+            Exception: Whatever the build raises.
+        """
+        loads = self._marks.loads_of(item)
+        uses = item.stash[USES] = TemplateUses()
+        key = self._inputs.key(list(loads.values()), sandbox)
+        with Databases.of(loads.values(), key, sandbox, item.config) as databases:
+            template = self._copied(item, loads, sandbox, uses, databases)
+            with LoadedRuns.of(loads, template) as runs:
+                yield runs
+
+    def _copied(
+        self,
+        item: pytest.Item,
+        loads: Mapping[str, Load],
+        sandbox: Sandbox,
+        uses: TemplateUses,
+        databases: Databases,
+    ) -> Template:
+        for is_last in (*[False] * _MOST_DAMAGED, True):
+            store, template = self._found_or_built(item, loads, sandbox, uses, databases)
+            try:
+                with full_disk_told(Path(sandbox.folder)):
+                    databases.copy_from(template.folder)
+                    template.copy_to(sandbox.folder)
+            except Damaged as error:
+                store.discard(template, error)
+                if is_last:
+                    raise
+            except FileExistsError as error:
+                raise pytest.UsageError(
+                    f"{MARK}: {error} is there already: a fixture has run a pipeline before. "
+                    "Let it ask for dlt_loaded first."
+                ) from None
+            else:
+                break
+            finally:
+                uses.notes += [note for s in self._stores for note in s.taken_damages()]
+        uses.copied += 1
+        template.note_use()
+        return template
+
+    def _found_or_built(
+        self,
+        item: pytest.Item,
+        loads: Mapping[str, Load],
+        sandbox: Sandbox,
+        uses: TemplateUses,
+        databases: Databases,
+    ) -> tuple[TemplateStore, Template]:
+        key = databases.key
+        # a database goes with the session: what is in the cache would be without it
+        stores = self._stores[-1:] if databases else self._stores
+        for store in stores:
+            if found := store.find(key):
+                return store, found
+        writable = [store for store in stores if store.is_writable]
+        if not writable:
+            raise pytest.UsageError(
+                f"{MARK}: {stores[-1].root} cannot be written to. Name another folder for the data "
+                "of tests: --basetemp, or the environment variable TMPDIR."
+            )
+        store = writable[0]
+        if store is not stores[0]:
+            uses.notes.append(f"not kept: {stores[0].root} cannot be written to")
+        build = _Build(item.nodeid, loads, sandbox, self._inputs, self._session, databases)
+        try:
+            with full_disk_told(store.root):
+                template, is_new = store.build(key, build)
+        except FailedBefore as error:
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
+        except BuildFailed as error:
+            failure = error.__cause__
+        else:
+            if is_new:
+                uses.built.append(template.seconds)
+            return store, template
+        # not while the other is handled, of which the user is not to read
+        assert failure is not None
+        raise failure
+
+
+class _Build:
+    """Runs loads in a sandbox of their own, and makes a template of it."""
+
+    def __init__(
+        self,
+        test: str,
+        loads: Mapping[str, Load],
+        sandbox: Sandbox,
+        inputs: Inputs,
+        session: str,
+        databases: Databases,
+    ) -> None:
+        self._test = test
+        self._loads = loads
+        self._sandbox = sandbox
+        self._inputs = inputs
+        self._session = session
+        self._databases = databases
+
+    def __call__(self, folder: Path) -> None:
+        """Write the template into `folder`.
+
+        Raises:
+            BuildFailed: It fails.
+        """
+        started = time.perf_counter()
+        own = replace(self._sandbox, folder=str(Template.sandbox_folder(folder)))
+        recorded = Recorded()
+        try:
+            with (
+                full_disk_told(folder.parent.parent),
+                interrupts_kept(),
+                self._databases.made_for(folder, own) as sandbox,
+                unobserved(),
+            ):
+                Overrides(own).update(Overrides(self._sandbox))
+                with isolated(sandbox):
+                    with self._inputs.recorded() as recorded:
+                        runs = {name: _run(load, sandbox) for name, load in self._loads.items()}
+                    _close_databases(runs)
+                    seconds = time.perf_counter() - started
+                    Template.write(folder, self._session, seconds, recorded.conditions, runs)
+        except (Exception, RemoteDestinationBlocked, pytest.fail.Exception) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            names = ", ".join(self._loads)
+            message = f"{MARK}({names}): the build failed, as {self._test} tells: {reason}"
+            raise BuildFailed(recorded.conditions, message) from error
+
+
+def _run(load: Load, sandbox: Sandbox) -> PipelineRun:
+    destination = None
+    with suppress(Exception):
+        destination = load.destination()
+    # of others the run tells what is wrong
+    if destination is not None:
+        check_destination(destination, sandbox)
+    run = load.run()
+    check_run(run, sandbox)
+    return run
+
+
+def _close_databases(runs: Mapping[str, PipelineRun]) -> None:
+    """Have everything in the files that will be copied: DuckDB keeps a part in its log."""
+    for path in {run.database_path for run in runs.values()}:
+        if path is not None:
+            dlt_internals.checkpoint(str(path))

@@ -1,0 +1,229 @@
+"""Where templates are: found by key, built once, pruned."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pytest_dlthub.templates.conditions import Conditions
+from pytest_dlthub.templates.template import Damaged, Template
+
+_BUILDING = "_building-"
+_FAILED = "_failed-"
+# beside the keys, and never deleted: a lock that is deleted while another process waits for it
+# holds nobody off. Few, since keys with the same two first digits share one.
+_LOCKS = "locks"
+_A_KEY = "[0-9a-f]*"
+_A_TEMPLATE = "[0-9a-f]*"
+
+Build = Callable[[Path], None]
+
+
+class BuildFailed(Exception):
+    """A build has failed, for the reason that is the cause."""
+
+    def __init__(self, conditions: Conditions, message: str) -> None:
+        """Make it.
+
+        Args:
+            conditions: Those under which it fails.
+            message: One line for the other tests that need it.
+        """
+        super().__init__(message)
+        self.conditions = conditions
+
+
+class FailedBefore(Exception):
+    """Another test of this session met the failure of the same build."""
+
+
+class TemplateStore:
+    """The templates of one session, or those that sessions share.
+
+    Two processes may use one store: a build holds a file lock, and a template is there when its
+    folder has been renamed.
+    """
+
+    def __init__(self, root: Path, session: str) -> None:
+        """Open a store.
+
+        Args:
+            root: Its folder; made with the first build.
+            session: The session, which its workers share.
+        """
+        self.root = root
+        self._damages: list[str] = []
+        self._session = session
+        self._known: dict[Path, Template] = {}
+        self._unusable: set[Path] = set()
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether templates can be built here."""
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError:
+            return False
+        return os.access(self.root, os.W_OK | os.X_OK)
+
+    def find(self, key: str) -> Template | None:
+        """Return a template that was built under the present conditions, or None."""
+        known = [
+            template for template in self._known.values() if template.folder.parent.name == key
+        ]
+        for template in (*known, *self._new(key)):
+            if template.conditions.hold() and self._is_usable(template):
+                return template
+        return None
+
+    def build(self, key: str, build: Build) -> tuple[Template, bool]:
+        """Build a template, unless another process was quicker; tell whether it was this one.
+
+        Args:
+            key: Its key.
+            build: Writes a template into the folder that it is given.
+
+        Raises:
+            FailedBefore: The build failed in this session, as it would now.
+            BuildFailed: It fails now.
+        """
+        with self._locked(key):
+            if found := self.find(key):
+                return found, False
+            folder = self.root / key
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._check_failed(folder)
+            _delete_unfinished(folder)
+            try:
+                return self._built(folder, build), True
+            except BuildFailed as failure:
+                # before others get the lock
+                self._note_failure(folder, failure)
+                raise
+
+    def discard(self, template: Template, reason: object) -> None:
+        """Delete a template that is damaged, and use it no more where it cannot be deleted."""
+        self._known.pop(template.folder, None)
+        self._set_aside(template.folder, reason)
+
+    def taken_damages(self) -> list[str]:
+        """Return what was found damaged since the last time, a line each."""
+        damages, self._damages = self._damages, []
+        return damages
+
+    def prune(self, most_bytes: int, longest_seconds: float) -> None:
+        """Delete what was not used for long, then what was used longest ago, and all remains."""
+        if not self.root.is_dir() or not self.is_writable:
+            return
+        left = []
+        for folder, used, size in sorted(self._uses(), key=lambda use: use[1]):
+            if time.time() - used > longest_seconds:
+                _delete(folder)
+            else:
+                left.append((folder, size))
+        total = sum(size for _, size in left)
+        for folder, size in left:
+            if total <= most_bytes:
+                break
+            _delete(folder)
+            total -= size
+        for folder in self.root.glob(_A_KEY):
+            # another session may be about to build
+            with contextlib.suppress(Timeout, OSError), self._locked(folder.name, timeout=0):
+                _delete_unfinished(folder)
+                for failure in folder.glob(f"{_FAILED}*"):
+                    failure.unlink(missing_ok=True)
+                folder.rmdir()
+
+    def _locked(self, key: str, timeout: float = -1) -> FileLock:
+        folder = self.root / _LOCKS
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return FileLock(folder / key[:2], timeout=timeout)
+
+    def _built(self, folder: Path, build: Build) -> Template:
+        building = folder / f"{_BUILDING}{uuid.uuid4().hex}"
+        building.mkdir()
+        try:
+            build(building)
+            ready = folder / uuid.uuid4().hex
+            building.rename(ready)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+        template = self._known[ready] = Template.read(ready)
+        return template
+
+    def _note_failure(self, folder: Path, failure: BuildFailed) -> None:
+        """Note that a build has failed, for the other tests of this session that need it."""
+        record = {"conditions": failure.conditions.to_json(), "message": str(failure)}
+        # where not even this can be written, each test builds, and fails on its own
+        with contextlib.suppress(OSError):
+            path = folder / f"{_FAILED}{self._session}-{uuid.uuid4().hex}"
+            path.write_text(json.dumps(record), encoding="utf-8")
+
+    def _check_failed(self, folder: Path) -> None:
+        for failure in folder.glob(f"{_FAILED}{self._session}-*"):
+            # half written, or deleted meanwhile
+            with contextlib.suppress(OSError, ValueError):
+                record = json.loads(failure.read_text(encoding="utf-8"))
+                if Conditions(**record["conditions"]).hold():
+                    raise FailedBefore(record["message"])
+
+    def _new(self, key: str) -> Iterator[Template]:
+        """Yield the templates that this process did not know of."""
+        for folder in sorted((self.root / key).glob(_A_TEMPLATE)):
+            if folder in self._known or folder in self._unusable:
+                continue
+            try:
+                template = self._known[folder] = Template.read(folder)
+            except Damaged as error:
+                # or another process is deleting it
+                if folder.exists():
+                    self._set_aside(folder, error)
+            else:
+                yield template
+
+    def _is_usable(self, template: Template) -> bool:
+        """Tell whether every file is as it was; of the session's own templates that is known."""
+        if template.session != self._session and not template.is_checked:
+            try:
+                template.check()
+            except Damaged as error:
+                self.discard(template, error)
+                return False
+        return True
+
+    def _set_aside(self, folder: Path, reason: object) -> None:
+        self._damages.append(f"a template was damaged, and built again: {reason}")
+        self._unusable.add(folder)
+        _delete(folder)
+
+    def _uses(self) -> Iterator[tuple[Path, float, int]]:
+        for folder in self.root.glob(f"{_A_KEY}/{_A_TEMPLATE}"):
+            with contextlib.suppress(OSError):
+                used = folder / "used"
+                # built, and its session did not live to use it
+                used = used if used.exists() else folder
+                size = sum(path.stat().st_size for path in folder.rglob("*"))
+                yield folder, used.stat().st_mtime, size
+
+
+def _delete(folder: Path) -> None:
+    """Delete a template: at once, so that no half of it is found."""
+    trash = folder.with_name(f"{_BUILDING}{uuid.uuid4().hex}")
+    with contextlib.suppress(OSError):
+        folder.rename(trash)
+        shutil.rmtree(trash, ignore_errors=True)
+
+
+def _delete_unfinished(folder: Path) -> None:
+    """Delete what processes left that did not live to the end: their lock is ours."""
+    for left in folder.glob(f"{_BUILDING}*"):
+        shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,272 @@
+"""A template: a sandbox that pipelines have loaded, to be copied."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from pytest_dlthub.templates.conditions import Conditions
+from pytest_dlthub.templates.copying import copy_file
+from pytest_dlthub.templates.files import file_digest
+
+if TYPE_CHECKING:
+    from dlt.common.pipeline import LoadInfo
+    from dlt.pipeline.trace import PipelineTrace
+
+    from pytest_dlthub.run import PipelineRun
+
+_RECORD = "template.json"
+_LOADED = "sandbox"
+_USED = "used"
+# the state of a pipeline is some kB; no file of data is read for the paths in it
+_LARGEST_WITH_PATHS = 1_000_000
+
+
+class Damaged(Exception):
+    """A template is not what was built."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of a template: its path there, and its digest when it was built.
+
+    Size in bytes and time of change in ns are those that this process has found.
+    """
+
+    path: str
+    digest: str
+    size: int
+    changed: int
+
+
+@dataclass(frozen=True)
+class LoadRecord:
+    """What is known of one load without asking its pipeline."""
+
+    dataset_name: str
+    row_counts: Mapping[str, int]
+    schemas: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Template:
+    """Loaded data, as files that are never written to again.
+
+    Attributes:
+        folder: Where it is.
+        session: The session that built it.
+        built_in: The folder of the sandbox that it was built in, by its path and its real path;
+            both are changed in copies.
+        seconds: What the build took.
+        conditions: What it was built under.
+        loads: What was loaded, by pipeline.
+        folders: Its folders, parents first.
+        files: Its files.
+        with_paths: Those of them that hold paths.
+        results: Digests of what the loads returned, by pipeline.
+    """
+
+    folder: Path
+    session: str
+    built_in: tuple[str, str]
+    seconds: float
+    conditions: Conditions
+    loads: Mapping[str, LoadRecord]
+    folders: tuple[str, ...]
+    files: tuple[StoredFile, ...]
+    with_paths: frozenset[str]
+    results: Mapping[str, str]
+
+    @classmethod
+    def read(cls, folder: Path) -> Template:
+        """Return the template in `folder`.
+
+        Raises:
+            Damaged: There is none that can be read.
+        """
+        try:
+            record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+            record["conditions"] = Conditions(**record["conditions"])
+            record["loads"] = {
+                name: LoadRecord(**load) for name, load in record.pop("loads").items()
+            }
+            record["built_in"] = tuple(record["built_in"])
+            record["files"] = tuple(_stored(folder, *file) for file in record["files"].items())
+            record["with_paths"] = frozenset(record["with_paths"])
+            return cls(folder=folder, **record)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise Damaged(f"{folder}: {error}") from error
+
+    @classmethod
+    def write(
+        cls,
+        folder: Path,
+        session: str,
+        seconds: float,
+        conditions: Conditions,
+        runs: Mapping[str, PipelineRun],
+    ) -> None:
+        """Make a template of the sandbox that was loaded in `folder`."""
+        loaded = folder / _LOADED
+        # not the global folder: it is not of what was loaded
+        paths = sorted((loaded / "data").rglob("*"))
+        files = {str(path.relative_to(loaded)): path for path in paths if path.is_file()}
+        built_in = (str(loaded), os.path.realpath(loaded))
+        names = [spelling for place in built_in for spelling in _spellings(place)]
+        for name, run in runs.items():
+            with _results(folder, name).open("wb") as file:
+                pickle.dump((run.load_info, run.trace, run.sent), file)
+        record = {
+            "session": session,
+            "built_in": built_in,
+            "seconds": seconds,
+            "conditions": conditions.to_json(),
+            "loads": {name: asdict(_record_of(run)) for name, run in runs.items()},
+            "folders": [str(path.relative_to(loaded)) for path in paths if path.is_dir()],
+            "files": {name: file_digest(path) for name, path in files.items()},
+            "with_paths": [name for name, path in files.items() if _has(path, names)],
+            "results": {name: file_digest(_results(folder, name)) for name in runs},
+        }
+        (folder / _RECORD).write_text(json.dumps(record), encoding="utf-8")
+
+    @staticmethod
+    def sandbox_folder(folder: Path) -> Path:
+        """Return the folder of the sandbox that a template in `folder` is made of."""
+        return folder / _LOADED
+
+    def check(self) -> None:
+        """Make sure that every file is as it was built.
+
+        Raises:
+            Damaged: One is not.
+        """
+        digests = {self.folder / _LOADED / file.path: file.digest for file in self.files}
+        digests.update({_results(self.folder, name): d for name, d in self.results.items()})
+        for path, digest in digests.items():
+            try:
+                same = file_digest(path) == digest
+            except OSError as error:
+                raise Damaged(str(error)) from error
+            if not same:
+                raise Damaged(f"{path} has changed")
+        self.__dict__["is_checked"] = True
+
+    @cached_property
+    def is_checked(self) -> bool:
+        """Whether this process has checked it."""
+        return False
+
+    def copy_to(self, folder: str) -> None:
+        """Copy the loaded sandbox to `folder`, with the paths in it; all of it or nothing.
+
+        Raises:
+            Damaged: A file of the template is gone, or has another size or time than it had.
+            OSError: The copy cannot be written.
+            FileExistsError: It would overwrite what is there.
+        """
+        source = str(self.folder / _LOADED)
+        made: list[str] = []
+        try:
+            for name in ("", *self.folders):
+                os.makedirs(os.path.join(folder, name), exist_ok=True)
+            for file in self.files:
+                original, copy = os.path.join(source, file.path), os.path.join(folder, file.path)
+                if os.path.exists(copy):
+                    raise FileExistsError(copy)
+                self._check_is_as_found(original, file)
+                made.append(copy)
+                if file.path in self.with_paths:
+                    self._copy_with_paths(original, copy, folder)
+                else:
+                    copy_file(original, copy)
+        except BaseException as error:
+            for copy in made:
+                with contextlib.suppress(OSError):
+                    os.unlink(copy)
+            if isinstance(error, FileNotFoundError) and not self._is_complete():
+                # deleted while it was copied
+                raise Damaged(str(error)) from error
+            raise
+
+    def results_of(
+        self, name: str
+    ) -> tuple[LoadInfo | None, PipelineTrace | None, dict[str, list[Any]]]:
+        """Return load info and trace of the build, and what was sent to a custom destination."""
+        found: tuple[LoadInfo | None, PipelineTrace | None, dict[str, list[Any]]]
+        with _results(self.folder, name).open("rb") as file:
+            found = pickle.load(file)
+        return found
+
+    def note_use(self) -> None:
+        """Note that the template is used now: it is kept for some days from here."""
+        try:
+            (self.folder / _USED).touch()
+        except OSError:
+            """A folder that cannot be written to is not pruned by us either."""
+
+    def _check_is_as_found(self, path: str, file: StoredFile) -> None:
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            raise Damaged(str(error)) from error
+        if (found.st_size, found.st_mtime_ns) != (file.size, file.changed):
+            raise Damaged(f"{path} has changed")
+
+    def _is_complete(self) -> bool:
+        return all((self.folder / _LOADED / file.path).is_file() for file in self.files)
+
+    def _copy_with_paths(self, original: str, copy: str, folder: str) -> None:
+        with open(original, "rb") as file:
+            content = file.read()
+        # a longer path first: another may be a part of it
+        for place in sorted(self.built_in, key=len, reverse=True):
+            for old, new in zip(_spellings(place), _spellings(folder), strict=True):
+                content = content.replace(old, new)
+        with open(copy, "wb") as file:
+            file.write(content)
+
+
+def _results(folder: Path, name: str) -> Path:
+    return folder / f"{name}.pickle"
+
+
+def _stored(folder: Path, path: str, digest: str) -> StoredFile:
+    found = (folder / _LOADED / path).stat()
+    return StoredFile(path, digest, found.st_size, found.st_mtime_ns)
+
+
+def _record_of(run: PipelineRun) -> LoadRecord:
+    pipeline = run.pipeline
+    schemas = [pipeline.default_schema] if pipeline.default_schema_name else []
+    names = [name for name in pipeline.schema_names if name != pipeline.default_schema_name]
+    schemas += [pipeline.schemas[name] for name in names]
+    return LoadRecord(
+        pipeline.dataset_name,
+        run.row_counts,
+        tuple(schema.to_dict() for schema in schemas),
+    )
+
+
+def _has(path: Path, names: Sequence[bytes]) -> bool:
+    if path.stat().st_size > _LARGEST_WITH_PATHS:
+        return False
+    content = path.read_bytes()
+    try:
+        # a pickle has the length of a path before it: no other fits
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return any(name in content for name in names)
+
+
+def _spellings(folder: str) -> tuple[bytes, ...]:
+    """Return a path as text, in a URL and in JSON; the same again where that is the same."""
+    return folder.encode(), quote(folder).encode(), json.dumps(folder)[1:-1].encode()

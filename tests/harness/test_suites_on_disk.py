@@ -1,0 +1,74 @@
+"""Suites as users write them, in tests/projects: their outcomes, and that they leave nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from folders import snapshot
+
+SUITES = Path(__file__).parents[1] / "projects"
+PASSWORD = "password-of-production"
+
+RunSuite = Callable[..., pytest.RunResult]
+
+
+@pytest.fixture
+def run_suite(pytester: pytest.Pytester, home: Path, monkeypatch: pytest.MonkeyPatch) -> RunSuite:
+    """Run a suite in a copy: `run_suite("plain", "-n", "2")`; `pin` pins a profile there.
+
+    In the environment are credentials, as on the machine of somebody who deploys. Whatever the
+    suite writes to the copy, the home or the global folder is an error.
+    """
+    monkeypatch.setenv("DESTINATION__BIGQUERY__CREDENTIALS__PROJECT_ID", "prod")
+    monkeypatch.setenv("DESTINATION__BIGQUERY__CREDENTIALS__PRIVATE_KEY", PASSWORD)
+    monkeypatch.setenv("DESTINATION__WAREHOUSE__CREDENTIALS__PASSWORD", PASSWORD)
+    monkeypatch.setenv("DESTINATION__CREDENTIALS", f"postgresql://u:{PASSWORD}@db.invalid/prod")
+    monkeypatch.setenv("DESTINATION__CHAT__URL", f"http://127.0.0.1:9/{PASSWORD}")
+
+    def run(name: str, *arguments: str, pin: str | None = None) -> pytest.RunResult:
+        project = pytester.path / name
+        shutil.copytree(SUITES / name, project, ignore=shutil.ignore_patterns(".*_cache", "__py*"))
+        if pin:
+            (project / ".dlt" / "profile-name").write_text(pin)
+        monkeypatch.chdir(project)
+        before = snapshot(project, home, Path("/var/dlt"))
+
+        result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
+
+        assert snapshot(project, home, Path("/var/dlt")) == before
+        assert PASSWORD not in result.stdout.str() + result.stderr.str()
+        return result
+
+    return run
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "2"), ("--import-mode=importlib",)])
+def test_plain_suite_passes_and_leaves_nothing(
+    run_suite: RunSuite, arguments: tuple[str, ...]
+) -> None:
+    result = run_suite("plain", "--strict-markers", *arguments)
+
+    result.assert_outcomes(passed=14)
+    result.stdout.no_fnmatch_line("dlt:*")
+
+
+@pytest.mark.parametrize("arguments", [(), ("-p", "no:dlthub")], ids=["with", "without"])
+def test_those_of_its_tests_that_ask_for_nothing_pass_with_and_without_the_plugin(
+    run_suite: RunSuite, arguments: tuple[str, ...]
+) -> None:
+    run_suite("plain", "tests/test_cents.py", *arguments).assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "2"), ("--import-mode=importlib",)])
+def test_workspace_suite_passes_on_its_test_profile_and_leaves_nothing(
+    run_suite: RunSuite, arguments: tuple[str, ...]
+) -> None:
+    result = run_suite("workspace", "--strict-markers", *arguments, pin="prod")
+
+    result.assert_outcomes(passed=8)
+    result.stdout.fnmatch_lines(
+        ["dlt: workspace workspace (.dlt/.workspace) · profile tests (default; pin prod overridde*"]
+    )

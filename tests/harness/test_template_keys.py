@@ -1,0 +1,256 @@
+"""What makes a new template of `dlt_load`, from one session to the next: tests prove the key."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+RunTests = Callable[..., pytest.RunResult]
+
+MANIFEST = """
+sources:
+  orders: {type: shop.orders, region: "{env.SHOP_REGION}"}
+destinations:
+  warehouse: {type: duckdb}
+pipelines:
+  load_orders: {source: orders, destination: warehouse, dataset_name: shop_data}
+"""
+
+SOURCE = """
+import os
+import dlt
+from lib.prices import PRICE
+
+AT_IMPORT = os.environ.get("SHOP_AT_IMPORT")
+
+
+@dlt.source
+def orders(region: str = dlt.config.value, currency: str = "EUR", token: str = "none"):
+    @dlt.resource
+    def items():
+        yield {"price": PRICE, "region": region, "currency": currency, "token": token,
+               "at_import": str(AT_IMPORT), "at_run_time": str(os.getenv("SHOP_AT_RUN_TIME"))}
+
+    return items
+"""
+
+TESTS = """
+import pytest
+
+@pytest.mark.dlt_load("load_orders", depends_on="rates.csv")
+def test_orders(dlt_loaded):
+    print("row:", dlt_loaded.rows("items"))
+"""
+
+
+@pytest.fixture
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The cache folder of `--dlt-reuse`, beside the project."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def built(pytester: pytest.Pytester, cache: Path) -> Callable[..., int]:
+    """Run a session with `--dlt-reuse`; return how many templates it has built."""
+
+    def run(*arguments: str) -> int:
+        result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--dlt-reuse", *arguments)
+        result.assert_outcomes(passed=result.parseoutcomes().get("passed", 0) or 1)
+        return int(re.search(r"(\d+) templates? built", result.stdout.str())[1])  # type: ignore[index]
+
+    return run
+
+
+Change = Callable[[], object]
+
+
+def test_each_thing_that_a_project_is_loaded_from_makes_a_new_template(
+    pytester: pytest.Pytester,
+    built: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    root = pytester.path
+    texts = {
+        "dlt.yml": MANIFEST,
+        "sources/shop.py": SOURCE,
+        "lib/prices.py": "PRICE = 1",
+        ".dlt/config.toml": "[runtime]\nlog_level = 'WARNING'",
+        "rates.csv": "1.0",
+        "README.md": "Orders",
+        "test_orders.py": TESTS,
+    }
+    for name, text in texts.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(text)
+    monkeypatch.setenv("SHOP_REGION", "EU")
+    monkeypatch.setenv("UNRELATED", "1")
+    beside = tmp_path / "modules"
+    beside.mkdir()
+    (beside / "other_dlt.py").write_text(
+        "import importlib.metadata as m; v = m.version\n"
+        "m.version = lambda name: '9.9' if name == 'dlt' else v(name)"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(beside), prepend=os.pathsep)
+
+    def edit(name: str, old: str, new: str) -> Change:
+        def change() -> None:
+            text = (root / name).read_text()
+            assert old in text
+            (root / name).write_text(text.replace(old, new))
+
+        return change
+
+    def variable(name: str, value: str) -> Change:
+        return lambda: monkeypatch.setenv(name, value)
+
+    changes: dict[str, Change] = {
+        "a test, another one, a comment and an unrelated variable": lambda: [
+            change()
+            for change in (
+                edit("test_orders.py", "print(", "print('changed',"),
+                lambda: (root / "test_more.py").write_text("def test_more(): pass"),
+                edit("README.md", "Orders", "<!-- All --> Orders"),
+                variable("UNRELATED", "2"),
+            )
+        ],
+        "the source": edit("sources/shop.py", '"price": PRICE', '"price": PRICE + 1'),
+        "a helper that it imports": edit("lib/prices.py", "1", "2"),
+        "a value in the manifest": edit("dlt.yml", "region:", "currency: USD, region:"),
+        "a TOML file": edit(".dlt/config.toml", "WARNING", "ERROR"),
+        "a file in depends_on": edit("rates.csv", "1.0", "1.1"),
+        "a variable read through configuration": variable("SOURCES__ORDERS__TOKEN", "t"),
+        "a variable in the manifest": variable("SHOP_REGION", "US"),
+        "a variable read at run time": variable("SHOP_AT_RUN_TIME", "1"),
+        "a variable read at import": variable("SHOP_AT_IMPORT", "1"),
+        "a new conftest": lambda: (root / "conftest.py").write_text("FAKE = 1"),
+    }
+    assert built() == 1
+
+    found = {}
+    for name, change in changes.items():
+        change()
+        found[name] = built()
+    found["the version of dlt"] = built("-p", "other_dlt")
+
+    none = [name for name, count in found.items() if not count]
+    assert none == list(changes)[:1]
+
+
+PLAIN = """
+import dlt
+import pytest
+from test_common import names
+
+ROWS = [1]
+
+
+def testing_rows():
+    return [{"n": n} for n in ROWS]
+
+
+class Api:
+    first = 0
+
+    def rows(self):
+        yield {"first": self.first}
+
+
+@pytest.mark.dlt_load(source=lambda: [*testing_rows(), *names()], table_name="rows")
+def test_function(dlt_loaded):
+    assert len(dlt_loaded.rows("rows")) == 2
+
+
+@pytest.mark.dlt_load(source=Api().rows, table_name="rows")
+def test_method(dlt_loaded):
+    assert dlt_loaded.tables == ["rows"]
+"""
+
+
+def test_a_source_in_a_test_module_counts_and_the_tests_there_do_not(
+    pytester: pytest.Pytester, built: Callable[..., int]
+) -> None:
+    pytester.makepyfile(
+        test_it=PLAIN,
+        test_common="NAME = 'a'\ndef names(): return [{'name': NAME}]\ndef test_names(): names()",
+    )
+
+    def edit(name: str, old: str, new: str) -> None:
+        text = (pytester.path / name).read_text()
+        assert old in text
+        (pytester.path / name).write_text(text.replace(old, new))
+
+    assert built() == 2
+
+    edit("test_it.py", 'tables == ["rows"]', "tables != [] # all")
+    edit("test_common.py", "def test_names(): names()", "def test_names(): assert names()")
+    of_tests = built("-k", "test_it")
+    edit("test_it.py", "ROWS = [1]", "ROWS = [3]")
+    of_global = built()
+    edit("test_it.py", 'return [{"n": n}', 'return [{"m": n}')
+    of_function_called_like_a_test = built()
+    edit("test_common.py", "'a'", "'b'")
+    of_other_test_module = built()
+
+    assert of_tests == 0
+    assert (of_global, of_function_called_like_a_test, of_other_test_module) == (2, 2, 2)
+
+
+def test_within_a_session_each_test_has_what_its_own_settings_load(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyfile(
+        """
+        import os
+        import dlt
+        import pytest
+
+
+        @dlt.source
+        def shop(token: str = "none"):
+            @dlt.resource
+            def rows():
+                os.environ["SET_BY_THE_SOURCE"] = "1"
+                yield {"token": token, "region": os.environ.get("REGION", "none")}
+            return rows
+
+
+        @pytest.fixture
+        def settings(request, monkeypatch, tmp_path, dlt_isolated):
+            from dlthub_project.sandbox import Overrides
+
+            kind, value = request.param
+            if kind == "env":
+                monkeypatch.setenv("REGION", value)
+            elif kind == "config":
+                Overrides(dlt_isolated)["sources.token"] = value
+            elif kind == "toml":
+                (tmp_path / ".dlt").mkdir()
+                (tmp_path / ".dlt" / "secrets.toml").write_text(f"sources.token = '{value}'")
+                monkeypatch.chdir(tmp_path)
+
+
+        ALL = [("none", ""), ("env", "a"), ("env", "b"), ("config", "a"), ("toml", "b"),
+               ("env", "a"), ("none", ""), ("toml", "b")]
+
+
+        @pytest.mark.dlt_load(source=shop)
+        @pytest.mark.parametrize("settings", ALL, indirect=True)
+        def test_it(settings, request, dlt_loaded):
+            kind, value = request.node.callspec.params["settings"]
+            region = value if kind == "env" else "none"
+            token = value if kind in ("config", "toml") else "none"
+            assert dlt_loaded.rows("rows") == [{"token": token, "region": region}]
+        """
+    )
+    monkeypatch.delenv("REGION", raising=False)
+
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+
+    result.assert_outcomes(passed=8)
+    result.stdout.fnmatch_lines(["5 templates built (* s), 8 copies made"])
