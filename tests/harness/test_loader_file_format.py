@@ -61,8 +61,8 @@ def with_local(shop: Path) -> Path:
     ("ini", "few", "many"),
     [
         ("", "insert_values", "parquet"),
-        ("dlt_loader_file_format = jsonl", "jsonl", "jsonl"),
         ("dlt_loader_file_format = insert_values", "insert_values", "insert_values"),
+        pytest.param("dlt_loader_file_format = jsonl", "jsonl", "jsonl", marks=pytest.mark.slow),
     ],
 )
 def test_rows_are_loaded_as_the_ini_option_says_and_by_default_as_is_fastest(

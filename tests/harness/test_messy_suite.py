@@ -145,14 +145,14 @@ def messy(shop: Path, pytester: pytest.Pytester, home: Path) -> tuple[Path, ...]
     [
         (),
         ("-n", "2", "--dist", "load"),
-        ("-n", "2", "--dist", "loadscope"),
-        ("-n", "2", "--dist", "loadfile"),
-        ("-n", "2", "--dist", "loadgroup"),
-        ("-n", "2", "--dist", "worksteal"),
+        pytest.param(("-n", "2", "--dist", "loadscope"), marks=pytest.mark.slow),
+        pytest.param(("-n", "2", "--dist", "loadfile"), marks=pytest.mark.slow),
+        pytest.param(("-n", "2", "--dist", "loadgroup"), marks=pytest.mark.slow),
+        pytest.param(("-n", "2", "--dist", "worksteal"), marks=pytest.mark.slow),
         # every test in each of two workers, at the same time
-        ("-n", "2", "--dist", "each"),
+        pytest.param(("-n", "2", "--dist", "each"), marks=pytest.mark.slow),
     ],
-    ids=lambda arguments: arguments[-1] if arguments else "alone",
+    ids=["alone", "load", "loadscope", "loadfile", "loadgroup", "worksteal", "each"],
 )
 def test_nothing_is_left_and_outcomes_are_the_same(
     messy: tuple[Path, ...], pytester: pytest.Pytester, arguments: tuple[str, ...]
@@ -169,9 +169,9 @@ def test_nothing_is_left_and_outcomes_are_the_same(
 @pytest.mark.parametrize(
     ("reorder", "arguments"),
     [
-        ("items.reverse()", ()),
+        pytest.param("items.reverse()", (), marks=pytest.mark.slow),
         ("random.Random(1).shuffle(items)", ()),
-        ("random.Random(2).shuffle(items)", ("-n", "2")),
+        pytest.param("random.Random(2).shuffle(items)", ("-n", "2"), marks=pytest.mark.slow),
     ],
     ids=["reversed", "shuffled", "shuffled-on-two-workers"],
 )

@@ -34,7 +34,9 @@ def schemas(postgres_url: str) -> Iterator[Callable[[], list[str]]]:
     connection.close()
 
 
-@pytest.mark.parametrize("workers", [[], ["-n1"]], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    "workers", [[], pytest.param(["-n1"], marks=pytest.mark.slow)], ids=["alone", "xdist"]
+)
 def test_what_fixtures_of_wider_scope_and_subprocesses_have_loaded_is_dropped(
     pytester: pytest.Pytester,
     shop: Path,

@@ -45,7 +45,14 @@ def run_suite(pytester: pytest.Pytester, home: Path, monkeypatch: pytest.MonkeyP
     return run
 
 
-@pytest.mark.parametrize("arguments", [(), ("-n", "2"), ("--import-mode=importlib",)])
+EACH_WAY = [
+    (),
+    pytest.param(("-n", "2"), marks=pytest.mark.slow),
+    pytest.param(("--import-mode=importlib",), marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("arguments", EACH_WAY)
 def test_plain_suite_passes_and_leaves_nothing(
     run_suite: RunSuite, arguments: tuple[str, ...]
 ) -> None:
@@ -62,7 +69,7 @@ def test_those_of_its_tests_that_ask_for_nothing_pass_with_and_without_the_plugi
     run_suite("plain", "tests/test_cents.py", *arguments).assert_outcomes(passed=3)
 
 
-@pytest.mark.parametrize("arguments", [(), ("-n", "2"), ("--import-mode=importlib",)])
+@pytest.mark.parametrize("arguments", EACH_WAY)
 def test_workspace_suite_passes_on_its_test_profile_and_leaves_nothing(
     run_suite: RunSuite, arguments: tuple[str, ...]
 ) -> None:
