@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from dlthub_project import dlt_internals
-from dlthub_project.runner import row_counts
+from dlthub_project.runner import row_counts, schema_changes
 from dlthub_project.sandbox import observe_runs, sent_to
 from pytest_dlthub.assertions import table_rows
 
@@ -123,13 +123,7 @@ class PipelineRun:
     @property
     def schema_changes(self) -> dict[str, list[str]]:
         """The columns that this run added at the destination, by table; new tables have all."""
-        packages = self.load_info.load_packages if self.load_info else ()
-        changes: dict[str, list[str]] = {}
-        for package in packages:
-            for name, table in package.schema_update.items():
-                if not name.startswith("_dlt_"):
-                    changes.setdefault(name, []).extend(table["columns"])
-        return changes
+        return schema_changes(self.load_info)
 
     @property
     def database_path(self) -> Path | None:

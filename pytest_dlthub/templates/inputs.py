@@ -24,7 +24,7 @@ from pytest_dlthub.templates.files import file_digest
 from pytest_dlthub.templates.loads import Load
 
 # what a template consists of, and what its key is made from: raise it with any change of these
-_FORMAT = 2
+_FORMAT = 3
 _VERSIONS = ("dlt", "duckdb", "pytest-dlthub")
 
 

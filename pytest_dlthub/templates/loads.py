@@ -77,7 +77,7 @@ class Load:
             return DltRun().destination(**self.arguments)
         chosen = {key: self.arguments.get(key) for key in ("destination", "dataset_name")}
         entities = current.entities()
-        where = entities.locate_pipeline(self.name, **chosen)
+        where = entities.datasets.locate_pipeline(self.name, **chosen)
         return entities.get_destination(where.destination_name)
 
     @property

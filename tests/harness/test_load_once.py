@@ -81,6 +81,8 @@ def test_state(dlt_loaded):
     assert dlt_loaded.schema.name == pipeline.default_schema.name
     assert dlt_loaded.schema_changes.keys() == {"users", "users__emails"}
     assert dlt_loaded.load_info.loads_ids == pipeline.list_completed_load_packages()
+    package = pipeline.get_load_package_info(*dlt_loaded.load_info.loads_ids)
+    assert {job.job_file_info.table_name for job in package.jobs["completed_jobs"]} >= {"users"}
     assert dlt_loaded.trace.last_normalize_info.row_counts["users"] == 2
     # a row as old as the cursor is not loaded again
     pipeline.run(users())
