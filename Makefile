@@ -26,6 +26,7 @@ test: $(READY) ## run the tests with coverage; ARGS="-k name" for some options o
 
 lint: ruff ## check style, types and which room imports which
 	$(BIN)/mypy
+	$(BIN)/mypy tests/projects/typed
 	$(BIN)/lint-imports
 
 ruff: $(READY) ## check style and format alone

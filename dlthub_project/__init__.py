@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from dlthub_project.context import switched_profile as switched_profile
     from dlthub_project.entities import EntityFactory as EntityFactory
     from dlthub_project.errors import DatasetNotLoaded as DatasetNotLoaded
+    from dlthub_project.errors import DestinationNotAllowed as DestinationNotAllowed
     from dlthub_project.errors import EntityNotFound as EntityNotFound
+    from dlthub_project.errors import EntityReferenceError as EntityReferenceError
     from dlthub_project.errors import ManifestError as ManifestError
     from dlthub_project.errors import ProfileNotFound as ProfileNotFound
     from dlthub_project.errors import ProjectError as ProjectError
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
         ProjectRunContextNotAvailable as ProjectRunContextNotAvailable,
     )
     from dlthub_project.errors import RemoteDestinationBlocked as RemoteDestinationBlocked
+    from dlthub_project.errors import SourceUsedUp as SourceUsedUp
+    from dlthub_project.errors import ValueNotSet as ValueNotSet
     from dlthub_project.packaging import PackagedProject as PackagedProject
     from dlthub_project.runner import PipelineManager as PipelineManager
     from dlthub_project.transformations import transformation as transformation
@@ -43,12 +47,16 @@ _HOME_OF = {
     "switched_profile": "context",
     "EntityFactory": "entities",
     "DatasetNotLoaded": "errors",
+    "DestinationNotAllowed": "errors",
     "EntityNotFound": "errors",
+    "EntityReferenceError": "errors",
     "ManifestError": "errors",
     "ProfileNotFound": "errors",
     "ProjectError": "errors",
     "ProjectRunContextNotAvailable": "errors",
     "RemoteDestinationBlocked": "errors",
+    "SourceUsedUp": "errors",
+    "ValueNotSet": "errors",
     "PackagedProject": "packaging",
     "PipelineManager": "runner",
     "transformation": "transformations",

@@ -52,6 +52,10 @@ class DatasetNotLoaded(ProjectError):
     """A dataset does not exist at its destination yet."""
 
 
+class SourceUsedUp(ProjectError):
+    """Step `extract` is to be tried again, and the data can be read only once."""
+
+
 class MergeStrategyNotSupported(ProjectError):
     """A resource merges in a way that what stands for its destination in tests does not have."""
 

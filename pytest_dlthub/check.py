@@ -43,10 +43,19 @@ def check_profile(project: Project, profile: str, sandbox: Sandbox) -> None:
 
 def _failures() -> Iterator[tuple[str, Exception]]:
     entities = current.entities()
+    # not one by one: each would have all pipelines looked through
+    located = entities.datasets.locate_all()
+
+    def get_dataset(name: str) -> Any:
+        where = located[name]
+        if isinstance(where, ProjectError):
+            raise where
+        return entities.get_dataset(name, where.destination_name)
+
     kinds: dict[str, tuple[list[str], Callable[[str], Any]]] = {
         "source": (entities.list_sources(), entities.get_source),
         "destination": (entities.list_destinations(), entities.get_destination),
-        "dataset": (entities.list_datasets(), entities.get_dataset),
+        "dataset": (list(located), get_dataset),
         "pipeline": (entities.list_pipelines(), entities.get_pipeline),
         "sources of pipeline": (entities.list_pipelines(), entities.get_pipeline_sources),
     }

@@ -152,3 +152,22 @@ def postgres_url() -> str:
             raise
         pytest.skip(f"no PostgreSQL: {error}")
     return url
+
+
+@pytest.fixture
+def mariadb_url() -> str:
+    """A MariaDB on loopback that tests may write to; without one they are skipped, but in CI."""
+    import sqlalchemy
+
+    default = "mysql+pymysql://root@127.0.0.1:3306/test"
+    url = os.environ.get("TEST_MARIADB_URL", default)
+    engine = sqlalchemy.create_engine(url, connect_args={"connect_timeout": 3})
+    try:
+        engine.connect().close()
+    except sqlalchemy.exc.OperationalError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no MariaDB: {error}")
+    finally:
+        engine.dispose()
+    return url

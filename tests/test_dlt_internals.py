@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from dlt.common.destination.reference import DestinationReference
 from dlt.common.pipeline import current_pipeline
 from dlt.common.typing import TSecretStrValue
 from dlt.extract.reference import SourceReference
+from dlt.pipeline.exceptions import PipelineStepFailed
+from interrupted import committed_and_not_marked
 
 from dlthub_project import dlt_internals
 from dlthub_project.context import ProjectRunContext, ensure_project
@@ -413,3 +416,191 @@ def test_a_look_up_without_dlt_is_in_its_log() -> None:
 )
 def test_defaults_of_dlt_are_known(path: str, default: Any) -> None:
     assert dlt_internals.default_of(path.split(".")) == default
+
+
+def test_the_steps_of_a_run_are_told_and_the_collector_goes_on(tmp_path: Path) -> None:
+    seen: list[tuple[str, bool]] = []
+    pipeline = dlt.pipeline(
+        "watched",
+        pipelines_dir=str(tmp_path),
+        destination=dlt.destinations.duckdb(str(tmp_path / "watched.duckdb")),
+        progress=dlt.progress.log(dump_system_stats=False),
+    )
+    collector = pipeline.collector
+    counted: list[str] = []
+    collector.update = lambda name, *_, **__: counted.append(name)  # type: ignore[method-assign]
+    with dlt_internals.watched_steps(pipeline, lambda step, end: seen.append((step, bool(end)))):
+        pipeline.run([{"id": 1}], table_name="items")
+
+    steps = [(step, ended) for step in ("extract", "normalize", "load") for ended in (False, True)]
+    assert seen == [("run", False), *steps, ("run", True)]
+    assert {"Resources", "Files", "Jobs"} <= set(counted)
+    assert pipeline.collector is collector
+
+
+def test_what_was_looked_up_for_a_step_is_known_when_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCES__HIDDEN", "secret value")
+    monkeypatch.setenv("SOURCES__PLAIN", "5")
+
+    @dlt.resource
+    def items(hidden: str = dlt.secrets.value, plain: int = dlt.config.value) -> Any:
+        yield {"id": plain}
+
+    at_end: dict[str, list[Any]] = {}
+
+    def on_step(step: str, end: Any) -> None:
+        if end:
+            at_end[step] = list(dlt_internals.looked_up_values())
+
+    pipeline = dlt.pipeline(
+        "watched",
+        pipelines_dir=str(tmp_path),
+        destination=dlt.destinations.duckdb(str(tmp_path / "watched.duckdb")),
+    )
+    with dlt_internals.watched_steps(pipeline, on_step):
+        pipeline.run(items())
+
+    variables = "Environment Variables"
+    assert ("hidden", "secret value", True, variables) in at_end["extract"]
+    assert ("plain", "5", False, variables) in at_end["extract"]
+    assert list(dlt_internals.looked_up_values()) == []
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path) -> dlt.Pipeline:
+    """A pipeline whose load of two rows with two nested ones is committed and not marked."""
+    database = dlt.destinations.duckdb(str(tmp_path / "shop.duckdb"))
+    pipeline = dlt.pipeline(
+        "interrupted", pipelines_dir=str(tmp_path / "pipelines"), destination=database
+    )
+    rows = [{"id": 1, "lines": [{"line": 1}]}, {"id": 2, "lines": [{"line": 2}]}]
+    pipeline.extract(rows, table_name="items")
+    pipeline.normalize()
+    with committed_and_not_marked(pipeline, "items", "items__lines"):
+        pipeline.load()
+    return pipeline
+
+
+def row_counts(pipeline: dlt.Pipeline, *tables: str) -> list[int]:
+    dataset = pipeline.dataset()
+    return [len(dataset[table].fetchall()) for table in tables]
+
+
+def states(package: dlt_internals.PendingPackage) -> dict[str, str]:
+    return {
+        job.table: "marked" if job.marked else "doubtful" if job.doubtful else "to do"
+        for job in package.jobs()
+    }
+
+
+def test_jobs_of_a_pending_package_tell_how_far_they_came(interrupted: dlt.Pipeline) -> None:
+    (package,) = dlt_internals.pending_packages(interrupted)
+    doubtful = {"items": "doubtful", "items__lines": "doubtful"}
+    assert package.is_begun
+    assert states(package) == {**doubtful, "_dlt_pipeline_state": "marked"}
+
+    # dlt's own mark of what the destination has committed, and a job that it tries once more
+    items, _ = [job for job in package.jobs() if job.doubtful]
+    storage = package._packages
+    storage.save_pending_transition(package.load_id, items.file_name, "completed")
+    assert states(package)["items"] == "marked"
+    for job in package.jobs():
+        package.put_back(job)
+    assert set(states(package).values()) == {"doubtful"}
+    storage.retry_job(package.load_id, items.file_name, *reason_to_retry())
+    assert states(package)["items"] == "doubtful"
+    package.discard(next(job for job in package.jobs() if job.table == "items"))
+    assert "items" not in states(package)
+
+
+def reason_to_retry() -> list[str]:
+    """Return what newer versions of dlt note of a job that is tried again."""
+    from dlt.common.storages.load_package import PackageStorage
+
+    notes = "failed_message" in PackageStorage.retry_job.__code__.co_varnames
+    return ["the network is down", "transient"] if notes else []
+
+
+def test_a_package_is_begun_when_its_tables_are_made(tmp_path: Path) -> None:
+    pipeline = dlt.pipeline("new", pipelines_dir=str(tmp_path), destination="duckdb")
+    assert dlt_internals.pending_packages(pipeline) == []
+    pipeline.extract([{"id": 1}], table_name="items")
+    pipeline.normalize()
+
+    (package,) = dlt_internals.pending_packages(pipeline)
+    assert not package.is_begun
+    assert set(states(package).values()) == {"to do"}
+
+
+def test_a_package_that_is_marked_complete_and_was_not_moved_is_completed_again(
+    interrupted: dlt.Pipeline,
+) -> None:
+    (package,) = dlt_internals.pending_packages(interrupted)
+    package._packages.complete_loading_package(package.load_id, "loaded")
+    with pytest.raises(PipelineStepFailed):
+        interrupted.load()
+    package.complete_again()
+    package.complete_again()
+    interrupted.load()
+
+    assert dlt_internals.pending_packages(interrupted) == []
+
+
+def test_an_extract_that_is_normalized_already_is_deleted(tmp_path: Path) -> None:
+    pipeline = dlt.pipeline("new", pipelines_dir=str(tmp_path), destination="duckdb")
+    dlt_internals.discard_normalized_extracts(pipeline)
+    extracted = Path(pipeline.working_dir) / "normalize" / "extracted"
+    pipeline.extract([{"id": 1}], table_name="items")
+    (extract,) = extracted.iterdir()
+    shutil.copytree(extract, tmp_path / "copy")
+    pipeline.normalize()
+    shutil.move(tmp_path / "copy", extract)
+    pipeline.extract([{"id": 2}], table_name="items")
+
+    assert len(pipeline.list_extracted_load_packages()) == 2
+    dlt_internals.discard_normalized_extracts(pipeline)
+    assert len(pipeline.list_extracted_load_packages()) == 1
+    assert not extract.exists()
+
+
+def test_rows_of_a_package_are_removed_by_its_load_id_or_by_the_rows_of_a_file(
+    interrupted: dlt.Pipeline,
+) -> None:
+    (package,) = dlt_internals.pending_packages(interrupted)
+    (lines,) = [job for job in package.jobs() if job.table == "items__lines"]
+    with dlt_internals.destination_of_package(interrupted, package) as destination:
+        assert destination.is_sql
+        assert not destination.is_files
+        assert destination.column("items", "_dlt_load_id") == "_dlt_load_id"
+        assert destination.column("items__lines", "_dlt_load_id") is None
+        assert not destination.holds_nothing_else("items")
+        assert not destination.is_swapped("items")
+        destination.remove_rows_of(lines, "_dlt_id", None)
+        destination.remove_entry()
+    assert row_counts(interrupted, "items", "items__lines", "_dlt_loads") == [2, 0, 0]
+
+    with dlt_internals.destination_of_package(interrupted, package) as destination:
+        destination.remove_load("items", "_dlt_load_id")
+    assert row_counts(interrupted, "items", "items__lines") == [0, 0]
+
+
+def test_a_file_is_removed_by_the_id_of_its_job(tmp_path: Path) -> None:
+    files = dlt.destinations.filesystem(str(tmp_path / "files"))
+    pipeline = dlt.pipeline("filed", pipelines_dir=str(tmp_path / "work"), destination=files)
+    for number in (1, 2):
+        pipeline.extract([{"id": number}], table_name="items")
+        pipeline.normalize()
+        if number == 1:
+            pipeline.load()
+    with committed_and_not_marked(pipeline):
+        pipeline.load()
+    (package,) = dlt_internals.pending_packages(pipeline)
+    (job,) = [job for job in package.jobs() if job.table == "items"]
+    with dlt_internals.destination_of_package(pipeline, package) as destination:
+        assert destination.is_files
+        assert destination.has_files_named_by_id("items")
+        destination.remove_file(job)
+
+    assert pipeline.dataset()["items"].select("id").fetchall() == [(1,)]

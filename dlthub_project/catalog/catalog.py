@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from dlthub_project.catalog.dataset import WritableDataset
 from dlthub_project.catalog.opening import open_dataset
-from dlthub_project.entities import EntityFactory
+from dlthub_project.entities import DatasetLocation, EntityFactory
 from dlthub_project.errors import EntityNotFound, ProjectError
 
 
@@ -32,7 +32,7 @@ class Catalog(Mapping[str, WritableDataset]):
             DatasetNotLoaded: It does not exist at the destination yet.
             DestinationNotAllowed: It is declared for other destinations.
         """
-        return open_dataset(self._entities, self._entities.locate_dataset(name, destination))
+        return open_dataset(self._entities, self._entities.datasets.locate(name, destination))
 
     def __getitem__(self, name: str) -> WritableDataset:
         return self._known(name)
@@ -58,9 +58,10 @@ class Catalog(Mapping[str, WritableDataset]):
         return list(self)
 
     def __repr__(self) -> str:
-        if not len(self):
+        located = self._entities.datasets.locate_all()
+        if not located:
             return "<Catalog: no datasets>"
-        return "\n".join(f"{name}@{self._destination_of(name)}" for name in self)
+        return "\n".join(f"{name}@{_destination_of(where)}" for name, where in located.items())
 
     def _known(self, name: str) -> WritableDataset:
         try:
@@ -70,9 +71,7 @@ class Catalog(Mapping[str, WritableDataset]):
                 raise
             raise _NoSuchDataset(error.reason, error.instruction) from None
 
-    def _destination_of(self, name: str) -> str:
-        try:
-            return self._entities.locate_dataset(name).destination_name
-        except ProjectError:
-            # opening it says what is wrong; the others are still worth to be seen
-            return "?"
+
+def _destination_of(where: DatasetLocation | ProjectError) -> str:
+    # opening it says what is wrong; the others are still worth to be seen
+    return where.destination_name if isinstance(where, DatasetLocation) else "?"

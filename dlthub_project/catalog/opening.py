@@ -65,8 +65,8 @@ def _not_loaded(entities: EntityFactory, where: DatasetLocation) -> DatasetNotLo
 def _loaders(entities: EntityFactory, where: DatasetLocation) -> list[str]:
     """Return the pipelines that load the dataset at this very place."""
     loaders = []
-    for name in entities.pipelines_of(where.dataset_name):
+    for name in entities.datasets.loaders_of(where.dataset_name):
         with contextlib.suppress(ProjectError):
-            if entities.locate_pipeline(name).destination_name == where.destination_name:
+            if entities.datasets.locate_pipeline(name).destination_name == where.destination_name:
                 loaders.append(name)
     return loaders

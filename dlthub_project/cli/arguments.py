@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import sys
+
+import dlt
 
 from dlthub_project.context import ProjectRunContext, ensure_project
+from dlthub_project.hub import finder
 
 
 def add_project_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +23,13 @@ def add_project_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def activate(args: argparse.Namespace) -> ProjectRunContext:
-    """Activate the project and profile that the arguments name."""
+    """Activate the project and profile that the arguments name, for code that uses `dlt.hub`."""
+    finder.install()
+    if not dlt.hub.__found__:
+        # without a `.pth` line (`python -S`), dlt has looked for it in vain when it was imported;
+        # `reload` does not serve: what the first try left raises in the second
+        del sys.modules["dlt.hub"]
+        importlib.import_module("dlt.hub")
     return ensure_project(args.project, args.profile)
 
 

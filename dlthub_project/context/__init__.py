@@ -7,20 +7,30 @@ from dlthub_project.context.activation import (
     switched_profile,
 )
 from dlthub_project.context.discovery import find_project_dir
-from dlthub_project.context.look_ups import pipeline_argument, source_argument, source_mapping
+from dlthub_project.context.look_ups import (
+    pipeline_argument,
+    run_config_value,
+    source_argument,
+    source_mapping,
+)
+from dlthub_project.context.masking import MASK, is_secret_name, masked_urls
 from dlthub_project.context.opening import open_project
 from dlthub_project.context.project import Project
 from dlthub_project.context.providers import unset_variables_missing
 from dlthub_project.context.run_context import ProjectRunContext
 
 __all__ = [
+    "MASK",
     "Project",
     "ProjectRunContext",
     "active_context",
     "ensure_project",
     "find_project_dir",
+    "is_secret_name",
+    "masked_urls",
     "open_project",
     "pipeline_argument",
+    "run_config_value",
     "source_argument",
     "source_mapping",
     "switch_profile",

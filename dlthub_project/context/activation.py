@@ -27,7 +27,8 @@ def active_context() -> ProjectRunContext:
     context = dlt_internals.active_run_context()
     if isinstance(context, ProjectRunContext):
         return context
-    if folder := find_project_dir():
+    folder = find_project_dir()
+    if folder and not is_dlthub_installed():
         raise ProjectRunContextNotAvailable(
             f"No dltHub Project is active: dlt was first used outside of {folder}, and keeps the "
             "context that it found there.",

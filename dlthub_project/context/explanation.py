@@ -214,7 +214,7 @@ class _Explainer:
                 return None
             return getattr(self._project.manifest.settings, path[1])
         if path[0] == "pipelines" and path[1:2]:
-            if path[1] not in self._project.manifest.section("pipelines"):
+            if path[1] not in self._project.manifest.names("pipelines"):
                 return None
             if path[2:] == ("dataset_name",):
                 return f"{path[1]}_dataset"

@@ -91,6 +91,17 @@ def pipeline_argument(pipeline: str, key: str, hint: Any) -> Any:
     return value_of(pipeline_look_up(pipeline, key), hint)
 
 
+def run_config_value(pipeline: str, path: Sequence[str], hint: Any) -> Any:
+    """Return a value of the `run_config` of a pipeline, or None.
+
+    Raises:
+        ManifestError: It uses environment variables that are not set.
+        ConfigValueCannotBeCoercedException: It cannot be cast to `hint`.
+    """
+    look_up = _look_up(("pipelines", pipeline), ("run_config", *path))
+    return value_of(replace(look_up, pipeline=pipeline), hint)
+
+
 def source_look_up(source: str, *below: str) -> LookUp:
     """Return the look-up of an argument of a source, or of a value in a mapping that is one."""
     names = source.split(".")

@@ -41,6 +41,11 @@ def names_secret_variable(value: Any) -> bool:
     return isinstance(value, str) and is_secret_name(_VARIABLE_NAME.findall(value))
 
 
+def masked_urls(text: str) -> str:
+    """Return a text with the passwords in its URLs masked, and their arguments that are secrets."""
+    return _URL_ARGUMENT.sub(_masked_argument, _URL_PASSWORD.sub(rf"\1{MASK}", text))
+
+
 def shown(value: Any, *, secret: bool = False) -> str:
     """Return a configuration value for people to read, secrets masked.
 
@@ -64,8 +69,7 @@ def _text(value: Any, secret: bool = False) -> str:
         return MASK
     if isinstance(value, bool):
         return str(value).lower()
-    text = _URL_PASSWORD.sub(rf"\1{MASK}", " ".join(str(value).split()))
-    return _URL_ARGUMENT.sub(_masked_argument, text)
+    return masked_urls(" ".join(str(value).split()))
 
 
 def _masked_argument(match: re.Match[str]) -> str:

@@ -167,6 +167,10 @@ class ProjectRunContext(ProfilesRunContext):
             sys.path.remove(self._project.project_dir)
         self._is_on_path = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        # what it has put on the path is so in this process alone
+        return {**self.__dict__, "_is_on_path": False}
+
     def __repr__(self) -> str:
         return f"<ProjectRunContext {self.run_dir}, profile {self.profile!r}>"
 

@@ -7,6 +7,7 @@ from dlt._workspace._workspace_context import WorkspaceRunContext
 from dlt.common.configuration.providers.doc import BaseDocProvider as DocumentProvider
 from dlt.common.runtime.run_context import context_uri, global_dir
 
+from dlthub_project.dlt_internals.collectors import looked_up_values, watched_steps
 from dlthub_project.dlt_internals.contexts import (
     PlainRunContext,
     SuspendedContexts,
@@ -53,6 +54,12 @@ from dlthub_project.dlt_internals.look_ups import (
     note_look_up,
     was_looked_up_as_secret,
 )
+from dlthub_project.dlt_internals.packages import (
+    PackageJob,
+    PendingPackage,
+    discard_normalized_extracts,
+    pending_packages,
+)
 from dlthub_project.dlt_internals.pipelines import (
     database_held_open,
     make_again,
@@ -62,6 +69,7 @@ from dlthub_project.dlt_internals.pipelines import (
     skip_restore_from_new_database,
     use_local_dir,
 )
+from dlthub_project.dlt_internals.removal import PackageDestination, destination_of_package
 from dlthub_project.dlt_internals.resources import (
     copy_extractables,
     descends_from,
@@ -84,6 +92,9 @@ __all__ = [
     "STEP_SECTIONS",
     "DocumentProvider",
     "HeldDataset",
+    "PackageDestination",
+    "PackageJob",
+    "PendingPackage",
     "PlainRunContext",
     "SuspendedContexts",
     "WorkspaceRunContext",
@@ -100,6 +111,8 @@ __all__ = [
     "database_held_open",
     "default_of",
     "descends_from",
+    "destination_of_package",
+    "discard_normalized_extracts",
     "duckdb_path",
     "explicit_arguments",
     "find_workspace",
@@ -114,12 +127,14 @@ __all__ = [
     "is_setting_up_context",
     "local_database",
     "look_up_sections",
+    "looked_up_values",
     "make_again",
     "may_be_mapping",
     "no_active_pipeline",
     "note_look_up",
     "open_dataset",
     "open_destination",
+    "pending_packages",
     "placeholders",
     "plug_new_run_context",
     "preferred_loader_file_format",
@@ -141,4 +156,5 @@ __all__ = [
     "toml_providers",
     "use_local_dir",
     "was_looked_up_as_secret",
+    "watched_steps",
 ]

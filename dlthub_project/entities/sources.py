@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from dlt.extract.exceptions import UnknownSourceReference
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from dlt.extract.reference import AnySourceFactory
 
 _ANY_KEY = inspect.Parameter.VAR_KEYWORD
+_BY_POSITION = inspect.Parameter.POSITIONAL_ONLY
 
 
 class ProjectSourceFactory(SourceFactory[Any, "DltSource"]):
@@ -47,7 +49,12 @@ class ProjectSourceFactory(SourceFactory[Any, "DltSource"]):
             ManifestError: A value uses an environment variable that is not set.
             ConfigurationException: A value is missing, or cannot be cast to the argument's type.
         """
-        return self._factory(*args, **{**self._configured(args, kwargs), **kwargs})
+        signature = inspect.signature(dlt_internals.source_function(self._factory))
+        configured = self._configured(args, kwargs)
+        by_position = [n for n, p in signature.parameters.items() if p.kind is _BY_POSITION]
+        found = takewhile(configured.__contains__, by_position[len(args) :])
+        filled = [configured.pop(name) for name in found]
+        return self._factory(*args, *filled, **{**configured, **kwargs})
 
     def clone(self, **arguments: Any) -> ProjectSourceFactory:
         """Return a copy with other arguments of the decorator, as that of dlt's own factory."""

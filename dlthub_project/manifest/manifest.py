@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -79,12 +79,19 @@ class Manifest:
         """Read, merge and validate the manifest at `path`."""
         return cls(read_document(path), profile)
 
+    def names(self, section: str) -> Collection[str]:
+        """Return the names of the entries of a merged section."""
+        entries: Mapping[str, Any] = self.merged.get(section) or {}
+        return entries.keys()
+
+    def entry(self, section: str, name: str) -> dict[str, Any] | None:
+        """Return a copy of an entry, variables as written; None if it is not declared."""
+        entries: Mapping[str, Any] = self.merged.get(section) or {}
+        return copy.deepcopy(entries[name] or {}) if name in entries else None
+
     def section(self, name: str) -> dict[str, Any]:
-        """Return a copy of the merged section `name`, variables as written."""
-        return {
-            key: {} if entry is None else copy.deepcopy(entry)
-            for key, entry in (self.merged.get(name) or {}).items()
-        }
+        """Return a copy of all of a section, variables as written; `entry` costs less."""
+        return {key: self.entry(name, key) for key in self.names(name)}
 
     def fill(self, value: Any, path: EntryPath, *, unset: str | None = None) -> Any:
         """Return `value`, which stands at `path`, with its variables filled in.

@@ -1,14 +1,18 @@
 """Runs pipelines: one made in code, or one that the manifest declares."""
 
 from dlthub_project.runner.manager import PipelineManager
-from dlthub_project.runner.run import PipelineRunner, row_counts, runner
+from dlthub_project.runner.observers import Observers
+from dlthub_project.runner.outcome import row_counts, schema_changes
+from dlthub_project.runner.run import PipelineRunner, runner
 from dlthub_project.runner.selection import extractables, narrowed
 
 __all__ = [
+    "Observers",
     "PipelineManager",
     "PipelineRunner",
     "extractables",
     "narrowed",
     "row_counts",
     "runner",
+    "schema_changes",
 ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dlthub_project import dlt_internals
 from dlthub_project.entities import EntityFactory
-from dlthub_project.errors import EntityNotFound, ManifestError
-from dlthub_project.runner.run import PipelineRunner
+from dlthub_project.errors import EntityNotFound, ProjectError
+from dlthub_project.runner.config import run_config
+from dlthub_project.runner.run import PipelineRunner, StoreTraceInfo
 from dlthub_project.runner.selection import narrowed
 
 if TYPE_CHECKING:
@@ -32,9 +34,10 @@ class PipelineManager:
         data: Any = None,
         destination: str | None = None,
         dataset_name: str | None = None,
+        observers: Iterable[object] = (),
         **run_arguments: Any,
     ) -> LoadInfo:
-        """Run a declared pipeline.
+        """Run a declared pipeline, as its `run_config` says.
 
         Args:
             name: The pipeline.
@@ -43,18 +46,29 @@ class PipelineManager:
             data: What to load instead of the declared sources.
             destination: A destination to use instead of the declared one.
             dataset_name: A dataset to use instead of the declared one.
+            observers: Objects that are told of what happens; see `Observers`.
             **run_arguments: Further arguments of `dlt.Pipeline.run`.
+
+        Returns:
+            What was loaded, without what an earlier run had left pending.
 
         Raises:
             EntityNotFound: The pipeline, a source, destination, dataset or resource is not known.
-            ManifestError: The pipeline declares a `run_config`, or uses an environment variable
-                that is not set.
-            PipelineStepFailed: As `dlt.Pipeline.run` does.
+            ManifestError: It uses an environment variable that is not set.
+            PipelineStepFailed: As `dlt.Pipeline.run` does; the last one, where it was retried.
+            SourceUsedUp: Step `extract` was to be retried, and the data can be read only once.
         """
         pipeline = self.entities.get_pipeline(
             name, destination=destination, dataset_name=dataset_name
         )
-        return self.run(pipeline, limit=limit, resources=resources, data=data, **run_arguments)
+        return self.run(
+            pipeline,
+            limit=limit,
+            resources=resources,
+            data=data,
+            observers=observers,
+            **run_arguments,
+        )
 
     def run(
         self,
@@ -63,25 +77,44 @@ class PipelineManager:
         limit: int | None = None,
         resources: Sequence[str] | None = None,
         data: Any = None,
+        observers: Iterable[object] = (),
         **run_arguments: Any,
     ) -> LoadInfo:
         """Run a pipeline that `EntityFactory.get_pipeline` gave; arguments as `run_pipeline`."""
-        self._check_run_config(pipeline.pipeline_name)
-        loaded = self._declared_sources(pipeline.pipeline_name) if data is None else data
-        loaded = narrowed(loaded, resources, limit)
-        contract = self.entities.contract_of(dlt_internals.requested_dataset_name(pipeline))
+        config = run_config(pipeline.pipeline_name)
+        runner = PipelineRunner(
+            pipeline,
+            self._trace_pipeline(pipeline.pipeline_name, config.store_trace_info),
+            config.run_from_clean_folder,
+            config.retry_policy,
+            config.retry_pipeline_steps,
+            observers,
+        )
+        contract = self.entities.datasets.contract_of(
+            dlt_internals.requested_dataset_name(pipeline)
+        )
         if contract is not None:
             run_arguments.setdefault("schema_contract", contract)
-        return PipelineRunner(pipeline).run(loaded, **run_arguments)
+        if data is not None:
+            return runner.run(narrowed(data, resources, limit), **run_arguments)
 
-    def _check_run_config(self, pipeline: str) -> None:
-        """Refuse what nobody implements yet, rather than run as if it were not there."""
-        manifest = self.entities.project.manifest
-        declared = manifest.section("pipelines").get(pipeline, {}).get("run_config")
-        if declared:
-            path = ("pipelines", pipeline, "run_config")
-            message = "is not implemented yet; leave it out to run the pipeline once"
-            raise ManifestError([manifest.problem(path, message)])
+        def declared() -> Any:
+            return narrowed(self._declared_sources(pipeline.pipeline_name), resources, limit)
+
+        return runner.run_made(declared, **run_arguments)
+
+    def _trace_pipeline(self, pipeline: str, named: bool | str) -> StoreTraceInfo:
+        """Return what makes the pipeline that stores the traces of another one, if it is named."""
+        if isinstance(named, bool):
+            return named
+        if named == pipeline:
+            raise ProjectError(
+                f"pipelines.{pipeline}.run_config.store_trace_info names the pipeline itself.",
+                "Name another pipeline, or `true` for one that is made for the purpose.",
+            )
+        # said before the run; a pipeline is made only when there is a trace
+        self.entities.datasets.locate_pipeline(named)
+        return partial(self.entities.get_pipeline, named)
 
     def _declared_sources(self, pipeline: str) -> list[DltSource]:
         factories = self.entities.get_pipeline_sources(pipeline)

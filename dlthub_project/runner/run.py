@@ -1,20 +1,51 @@
-"""One run of one pipeline."""
+"""One run of one pipeline: with retries, traces and observers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dlt
 
+from dlthub_project import dlt_internals
+from dlthub_project.runner.attempts import Attempts
+from dlthub_project.runner.clean_folder import drop_working_folder, restore
+from dlthub_project.runner.observers import Observers
+from dlthub_project.runner.rebuilding import MakeData, repeatable
+from dlthub_project.runner.retry import checked_steps, retrying
+from dlthub_project.runner.traces import MakePipeline, TraceStore, kept_files
+
 if TYPE_CHECKING:
     from dlt.common.pipeline import LoadInfo
+    from tenacity import Retrying
+
+StoreTraceInfo: TypeAlias = "bool | str | dlt.Pipeline | MakePipeline"
+RetryPolicy: TypeAlias = "Mapping[str, Any] | Retrying"
 
 
 class PipelineRunner:
     """Runs a pipeline; data that an earlier run left pending are finished first."""
 
-    def __init__(self, pipeline: dlt.Pipeline) -> None:
+    def __init__(
+        self,
+        pipeline: dlt.Pipeline,
+        store_trace_info: StoreTraceInfo = False,
+        run_from_clean_folder: bool = False,
+        retry_policy: RetryPolicy | None = None,
+        retry_pipeline_steps: Sequence[str] | None = None,
+        observers: Iterable[object] = (),
+    ) -> None:
+        """Make the runner; see `runner`."""
         self.pipeline = pipeline
+        self._store_trace_info = store_trace_info
+        self._clean = run_from_clean_folder
+        self._policy = retry_policy
+        self._steps = checked_steps(retry_pipeline_steps)
+        self._observers = Observers(pipeline, observers)
+        # what is wrong with a policy is said now
+        retrying(retry_policy, self._steps, lambda *_: None)
 
     def run(self, data: Any, **run_arguments: Any) -> LoadInfo:
         """Extract, normalize and load `data`.
@@ -27,34 +58,122 @@ class PipelineRunner:
             What was loaded of `data`, without what was pending before.
 
         Raises:
-            PipelineStepFailed: As `dlt.Pipeline.run` does.
+            PipelineStepFailed: As `dlt.Pipeline.run` does; the last one, where it was retried.
+            SourceUsedUp: Step `extract` was to be retried, and the data can be read only once.
         """
-        self._finish_pending()
-        return self.pipeline.run(data, **run_arguments)
+        is_rebuilt = self._policy is not None and "extract" in self._steps
+        return self.run_made(repeatable(data) if is_rebuilt else lambda: data, **run_arguments)
 
-    def _finish_pending(self) -> None:
-        # never with `run()`: it wipes extracted data when the dataset does not exist yet, and it
-        # stops after the pending data
-        if not self.pipeline.has_pending_data:
-            return
-        self.pipeline.activate()
-        if self.pipeline.list_extracted_load_packages():
-            self.pipeline.normalize()
-        if self.pipeline.list_normalized_load_packages():
-            self.pipeline.load()
+    def run_made(self, make_data: MakeData, **run_arguments: Any) -> LoadInfo:
+        """Extract, normalize and load what `make_data` makes, for every extraction anew.
+
+        Raises:
+            PipelineStepFailed: As `dlt.Pipeline.run` does; the last one, where it was retried.
+        """
+        prepare = None
+        if self._clean:
+            target = (run_arguments.get("destination"), run_arguments.get("dataset_name"))
+            prepare = partial(restore, self.pipeline, *target)
+        attempts = Attempts(self.pipeline, make_data, run_arguments, prepare)
+        self._observers.tell("on_before")
+        try:
+            if self._clean:
+                with kept_files(self.pipeline):
+                    drop_working_folder(self.pipeline)
+            info = self._run(attempts)
+        except BaseException as error:
+            self._observers.tell("on_after", None, error)
+            raise
+        self._observers.tell("on_after", info, None)
+        return info
+
+    def _run(self, attempts: Attempts) -> LoadInfo:
+        traces = self._traces()
+        listeners = [self._observers.on_step] if self._observers else []
+        if traces:
+            listeners.append(traces.on_step)
+
+        def attempt() -> LoadInfo:
+            with ExitStack() as stack:
+                stack.enter_context(kept_files(self.pipeline))
+                for listener in listeners:
+                    stack.enter_context(dlt_internals.watched_steps(self.pipeline, listener))
+                return attempts()
+
+        def traced() -> LoadInfo:
+            try:
+                info = attempt()
+            except Exception:
+                if traces:
+                    traces.store(attempts.number, attempts.started_at)
+                raise
+            if traces:
+                traces.store(attempts.number, attempts.started_at)
+            return info
+
+        on_retry = partial(self._observers.tell, "on_retry")
+        again = retrying(self._policy, self._steps, on_retry)
+        info: LoadInfo = traced() if again is None else again(traced)
+        return info
+
+    def _traces(self) -> TraceStore | None:
+        named = self._store_trace_info
+        if named is False:
+            return None
+        make: Callable[[], dlt.Pipeline] | None = None
+        if isinstance(named, str):
+            make = partial(_pipeline_beside, self.pipeline, named)
+        elif isinstance(named, dlt.Pipeline):
+            given = named
+            make = lambda: given  # noqa: E731
+        elif callable(named):
+            make = named
+        return TraceStore(self.pipeline, make)
 
 
-def runner(pipeline: dlt.Pipeline) -> PipelineRunner:
-    """Return the runner of a pipeline that is made in code; also `dlt.hub.runner`."""
-    return PipelineRunner(pipeline)
+def runner(
+    pipeline: dlt.Pipeline,
+    store_trace_info: StoreTraceInfo = False,
+    run_from_clean_folder: bool = False,
+    retry_policy: RetryPolicy | None = None,
+    retry_pipeline_steps: Sequence[str] | None = None,
+    observers: Iterable[object] = (),
+) -> PipelineRunner:
+    """Return the runner of a pipeline that is made in code; also `dlt.hub.runner`.
 
+    Args:
+        pipeline: The pipeline.
+        store_trace_info: Whether the trace of every attempt is stored: by the pipeline
+            `_trace_<pipeline>` on the same destination, or by the pipeline that is named or given.
+        run_from_clean_folder: Whether the working folder is dropped first, and state and schemas
+            are restored from the destination.
+        retry_policy: The mapping that `dlt.yml` takes, such as
+            `{"type": "backoff", "max_attempts": 5, "min": 1, "max": 10}`, or a `tenacity.Retrying`.
+            Nothing is retried by default.
+        retry_pipeline_steps: The steps that may be retried, of `sync`, `extract`, `normalize` and
+            `load`; by default `sync` and `load`.
+        observers: Objects that are told of what happens; see `Observers`.
 
-def row_counts(pipeline: dlt.Pipeline) -> dict[str, int]:
-    """Return the rows that the last run of `pipeline` normalized, by data table.
-
-    Nested tables are included; a table without rows is absent, and so are dlt's own tables.
+    Raises:
+        TypeError: The policy is no mapping and no `tenacity.Retrying`, or an observer has none of
+            the methods.
+        ValueError: The policy or a step is none that there is.
     """
-    trace = pipeline.last_trace
-    info = trace.last_normalize_info if trace else None
-    counts = info.row_counts if info else {}
-    return {table: rows for table, rows in counts.items() if rows and not table.startswith("_dlt_")}
+    return PipelineRunner(
+        pipeline,
+        store_trace_info,
+        run_from_clean_folder,
+        retry_policy,
+        retry_pipeline_steps,
+        observers,
+    )
+
+
+def _pipeline_beside(pipeline: dlt.Pipeline, name: str) -> dlt.Pipeline:
+    made: dlt.Pipeline = dlt.pipeline(
+        pipeline_name=name,
+        pipelines_dir=pipeline.pipelines_dir,
+        destination=pipeline.destination,
+        staging=pipeline.staging,
+    )
+    return made

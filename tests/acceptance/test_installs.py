@@ -69,6 +69,96 @@ def test_dlt_hub_works_once_installed_and_nothing_is_left_once_uninstalled(
     assert not list((tmp_path / "venv").rglob("dlthub_project_fallback*"))
 
 
+STAND_IN = """
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "dlthub"
+version = "0"
+
+[tool.setuptools]
+packages = ["dlthub"]
+# elsewhere than its name says: installed editable, it is found by a finder of setuptools
+package-dir = {dlthub = "code"}
+"""
+
+
+@pytest.mark.parametrize("editable", [False, True], ids=["normally", "editable"])
+def test_a_package_called_dlthub_wins_and_our_hooks_stay_silent(
+    wheels: Path, tmp_path: Path, editable: bool
+) -> None:
+    theirs = tmp_path / "theirs"
+    (theirs / "code").mkdir(parents=True)
+    (theirs / "pyproject.toml").write_text(STAND_IN)
+    (theirs / "code" / "__init__.py").write_text("transformation = runner = 'theirs'\n")
+    (theirs / "code" / "current.py").write_text("project = 'theirs'\n")
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    (shop / "dlt.yml").write_text("pipelines:\n  load: {destination: duckdb}\n")
+    (shop / "test_it.py").write_text("def test_it(): pass\n")
+    wheel = str(next(wheels.glob("*.whl")))
+    python = new_environment(
+        tmp_path / "venv", wheel, *(["--editable"] if editable else []), str(theirs)
+    )
+    code = """
+import dlt
+from dlthub_project import ProjectRunContextNotAvailable, current
+print(dlt.hub.current.project, dlt.hub.runner, type(dlt.current.run_context()).__name__)
+try:
+    current.config()
+except ProjectRunContextNotAvailable as error:
+    print(error.reason)
+"""
+
+    assert run(python, "-c", code, cwd=shop).splitlines() == [
+        "theirs theirs RunContext",
+        "The package dlthub is installed, and projects are left to it.",
+    ]
+    assert run(python, "-W", "error", "-c", "pass") == ""
+    assert "project " not in run(python, "-m", "dlt", "--help", cwd=shop)
+    header = f"dlt: the package dlthub is installed: {shop} is left to it"
+    assert header in run(python, "-m", "pytest", cwd=shop)
+
+
+def test_all_of_dlt_hub_works_in_the_installed_wheel(wheels: Path, tmp_path: Path) -> None:
+    python = new_environment(tmp_path / "venv", str(next(wheels.glob("*.whl"))))
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    (shop / "dlt.yml").write_text(
+        "project: {name: shop}\npipelines:\n  load: {destination: duckdb, dataset_name: data}\n"
+    )
+    code = """
+import dlt
+from dlt.hub.current import project
+from dlthub.project import Catalog, EntityFactory, PipelineManager, Project, ProjectRunContext
+from dlthub.project.run_context import ensure_project
+
+assert dlt.hub.__found__
+assert dlt.hub.current.project is project
+assert isinstance(project.context(), ProjectRunContext)
+assert isinstance(project.config(), Project)
+assert isinstance(project.entities(), EntityFactory)
+assert isinstance(project.runner(), PipelineManager)
+assert isinstance(project.catalog(), Catalog)
+
+@dlt.hub.transformation
+def cheap(dataset: dlt.Dataset):
+    yield dataset.table("items").where("price", "lt", 15)
+
+project.runner().run_pipeline(
+    "load", data=[{"id": 1, "price": 10}, {"id": 2, "price": 20}], table_name="items"
+)
+pipeline = dlt.pipeline("cheap", destination="duckdb", dataset_name="bargains")
+dlt.hub.runner(pipeline).run(cheap(project.catalog().dataset("data")))
+print(pipeline.dataset().table("cheap").select("id").fetchall())
+print(ensure_project(profile="tests").profile, project.config().name)
+"""
+
+    assert run(python, "-c", code, cwd=shop) == "[(1,)]\ntests shop\n"
+
+
 def test_runtime_works_without_pytest(wheels: Path, tmp_path: Path) -> None:
     python = new_environment(tmp_path / "venv", str(next(wheels.glob("*.whl"))))
     run(python, "-m", "pip", "uninstall", "--yes", "--quiet", "pytest")

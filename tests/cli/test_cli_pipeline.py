@@ -160,3 +160,40 @@ def test_run_stands_among_the_subcommands(shop: Path, dlt_program: DltProgram) -
     for subcommand in ("run", "info", "sync", "trace"):
         assert subcommand in shown
     assert "Run a pipeline that dlt.yml declares" in shown
+
+
+def test_a_run_is_retried_as_the_pipeline_declares(
+    write_project: WriteProject, dlt_program: DltProgram
+) -> None:
+    write_project(
+        """
+        sources:
+          orders: {type: shop.orders}
+        pipelines:
+          load_orders:
+            source: orders
+            destination: duckdb
+            run_config:
+              retry_policy: {type: fixed, max_attempts: 2, min: 0}
+              retry_pipeline_steps: [extract]
+        """,
+        {
+            "sources/shop.py": """
+                import dlt
+
+                calls = []
+
+
+                @dlt.resource
+                def orders():
+                    calls.append(1)
+                    yield {"id": 1}
+                    if len(calls) == 1:
+                        raise ConnectionError("the shop is closed")
+            """
+        },
+    )
+    done = dlt_program("pipeline", "load_orders", "run")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert cells(done.stdout) == [["orders", "1"]]

@@ -185,6 +185,79 @@ def test_a_project_that_was_entered_after_the_first_use_of_dlt_is_to_be_activate
     assert current.project().root_dir == str(root)
 
 
+NAMED = """
+    project: {{name: {name}}}
+    api: {{url: of {name}}}
+    destinations: {{lake: {{type: duckdb}}}}
+"""
+WHO_AM_I = """
+    import dlt
+    pipeline = dlt.pipeline("plain", destination="lake", dataset_name="data")
+    pipeline.run([{"id": 1}], table_name="items")
+    print(dlt.hub.current.project.config().name, "|", dlt.config["api.url"])
+    print(pipeline.working_dir)
+"""
+
+
+def test_plain_dlt_code_in_a_nested_project_is_in_the_nearest_one(
+    write_project: WriteProject, run_python: Callable[..., str]
+) -> None:
+    outer = write_project(NAMED.format(name="outer"), folder="outer")
+    inner = write_project(
+        NAMED.format(name="inner"), {"jobs/nightly/job.py": ""}, folder="outer/inner"
+    )
+    (outer / "jobs").mkdir()
+
+    assert run_python(WHO_AM_I, inner / "jobs" / "nightly").splitlines() == [
+        "inner | of inner",
+        str(inner / "_data/dev/pipelines/plain"),
+    ]
+    assert run_python(WHO_AM_I, outer / "jobs").splitlines() == [
+        "outer | of outer",
+        str(outer / "_data/dev/pipelines/plain"),
+    ]
+
+
+def test_plain_dlt_code_elsewhere_is_in_the_project_that_the_environment_names(
+    write_project: WriteProject, run_python: Callable[..., str], tmp_path: Path
+) -> None:
+    root = write_project(NAMED.format(name="far"), folder="far")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+
+    printed = run_python(WHO_AM_I, elsewhere, DLT_PROJECT_DIR=str(root))
+
+    assert printed.splitlines() == ["far | of far", str(root / "_data/dev/pipelines/plain")]
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_workspace_without_a_manifest_stays_that_of_dlt(
+    tmp_path: Path, run_python: Callable[..., str]
+) -> None:
+    settings = tmp_path / ".dlt"
+    settings.mkdir()
+    (settings / ".workspace").touch()
+    (settings / "prod.config.toml").write_text("[api]\nurl = 'of prod'\n")
+    code = """
+        import dlt
+        from dlthub_project import ProjectRunContextNotAvailable, current
+        print(type(dlt.current.run_context()).__module__.partition(".")[0])
+        print(dlt.current.workspace().profile, dlt.config["api.url"])
+        try:
+            current.config()
+        except ProjectRunContextNotAvailable as error:
+            print(error.reason)
+    """
+
+    printed = run_python(code, tmp_path, WORKSPACE__PROFILE="prod")
+
+    assert printed.splitlines() == [
+        "dlt",
+        "prod of prod",
+        f"No dltHub Project: {tmp_path} belongs to the workspace {tmp_path}, which has no dlt.yml.",
+    ]
+
+
 def test_outside_of_a_project_the_context_is_that_of_dlt(tmp_path: Path) -> None:
     context = dlt_internals.active_run_context()
 

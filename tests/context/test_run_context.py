@@ -243,6 +243,17 @@ def test_a_pickled_context_works_in_another_process(
     ]
 
 
+def test_a_pickled_context_leaves_the_path_of_another_process_as_it_was(shop: Path) -> None:
+    copy = pickle.loads(pickle.dumps(ensure_project()))
+    # the path of this process, as that of a script in the project's folder
+    assert str(shop) in sys.path
+
+    copy.plug()
+    copy.unplug()
+
+    assert str(shop) in sys.path
+
+
 def test_another_context_class_that_is_required_is_not_ours(shop: Path) -> None:
     assert plug_run_context(str(shop), {"_required": "WorkspaceRunContext"}) is None
     assert plug_run_context(str(shop), {"_required": "RunContext"}) is None

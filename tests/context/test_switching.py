@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dlt
 import pytest
 from dlt.common.configuration.providers import CustomLoaderDocProvider
 from dlt.common.configuration.specs import PluggableRunContext
+from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlthub_project import (
     ManifestError,
@@ -222,6 +223,47 @@ def test_the_earlier_profile_comes_back_after_other_switches(write_project: Writ
         assert current.context().profile == "tests"
 
     assert current.context() is before
+
+
+def test_a_switch_that_fails_in_a_profile_that_is_switched_for_a_while_leaves_that_one(
+    write_project: WriteProject,
+) -> None:
+    write_project(MANIFEST)
+    before = ensure_project()
+    add_provider()
+
+    with switched_profile("prod") as context:
+        with pytest.raises(ManifestError):
+            switch_profile("broken")
+        with pytest.raises(ProfileNotFound), switched_profile("gone"):
+            pytest.fail("entered")
+        assert current.context() is context
+        assert dlt.config["api.url"] == "of prod"
+
+    assert current.context() is before
+    assert dlt.config["api.url"] == "of base"
+    assert dlt.config["added"] == "by hand"
+
+
+def test_an_error_of_a_run_for_a_while_leaves_plain_dlt_code_on_the_earlier_profile(
+    write_project: WriteProject,
+) -> None:
+    root = write_project(MANIFEST)
+    ensure_project()
+
+    with pytest.raises(PipelineStepFailed), switched_profile("prod"):
+        dlt.pipeline("a", destination="duckdb").run(dlt.resource(broken, name="items"))
+    earlier = dlt.pipeline("b", destination="duckdb")
+
+    assert earlier.working_dir == str(root / "_data/dev/pipelines/b")
+    assert os.path.isdir(root / "_data/prod/pipelines/a")
+    assert str(root) in sys.path
+
+
+def broken() -> Iterator[dict[str, int]]:
+    """Yield a row, and then fail."""
+    yield {"id": 1}
+    raise ZeroDivisionError
 
 
 def test_a_profile_that_is_unknown_is_not_entered(write_project: WriteProject) -> None:

@@ -4,61 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
 import pytest
-from pages import Command, File, read_page, run_page
+from pages import Command, File, Reader, read_page, run_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted((DOCS / "how-to").glob("*.md"))
 OF_ERRORS = DOCS / "how-to" / "read-manifest-errors.md"
 OF_POSTGRES = DOCS / "how-to" / "postgres-in-tests.md"
 POSTGRES = "postgresql://postgres@127.0.0.1:5432/test"
-
-# all that a page's commands see of this process's environment: nothing of dlt's, pytest's or ours
-PASSED_ON = ("COVERAGE", "COV_", "LANG", "LC_", "SYSTEMROOT", "VIRTUAL_ENV")
-
-
-class Reader:
-    """Somebody who does what a page says, on a machine of their own.
-
-    Attributes:
-        folder: The working directory, empty at first.
-        home: The home folder.
-        temporary: The folder for temporary files.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.folder, self.home, self.temporary = (root / n for n in ("work", "home", "temporary"))
-        for folder in (self.folder, self.home, self.temporary):
-            folder.mkdir()
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The environment variables of the commands."""
-        return {
-            **{name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)},
-            "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}",
-            "HOME": str(self.home),
-            "TMPDIR": str(self.temporary),
-        }
-
-    def follow(self, page: Path) -> None:
-        """Write and run what `page` says.
-
-        Raises:
-            AssertionError: A command did not do what the page shows.
-        """
-        run_page(page, self.folder, self.environment)
-
-
-@pytest.fixture
-def reader(tmp_path: Path) -> Reader:
-    """Somebody who has just installed the package."""
-    return Reader(tmp_path)
 
 
 @pytest.fixture

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dlt
 import pytest
+from dlt.common.configuration.providers.doc import BaseDocProvider
 
-from dlthub_project import EntityNotFound, ManifestError, current
-from dlthub_project.errors import DestinationNotAllowed
+from dlthub_project import DestinationNotAllowed, EntityNotFound, ManifestError, current
+from dlthub_project.entities import DatasetLocation
 
 WriteProject = Callable[..., Path]
 
@@ -195,3 +197,72 @@ def test_a_variable_that_is_not_set_is_an_error_of_the_dataset_that_uses_it(
     assert destination_of(entities.get_dataset("other")) == "duckdb"
     with pytest.raises(ManifestError, match="PLACE_OF_TEST is not set"):
         entities.get_dataset("shop_data")
+
+
+def test_all_datasets_are_located_at_once_and_each_says_what_is_wrong_with_it(
+    write_project: WriteProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PLACE_OF_TEST", raising=False)
+    write_project(
+        """
+        datasets:
+          declared: {destination: [warehouse]}
+          homeless: {}
+          unset: {destination: "{env.PLACE_OF_TEST}"}
+        pipelines:
+          load_named: {destination: duckdb, dataset_name: named}
+          load_default: {destination: duckdb}
+        """
+    )
+    datasets = current.entities().datasets
+    located = datasets.locate_all()
+
+    assert list(located) == datasets.names() == current.entities().list_datasets()
+    assert located["declared"] == DatasetLocation("declared", "warehouse")
+    assert located["named"] == DatasetLocation("named", "duckdb")
+    assert located["load_default_dataset"] == DatasetLocation("load_default_dataset", "duckdb")
+    assert isinstance(located["homeless"], EntityNotFound)
+    assert isinstance(located["unset"], ManifestError)
+
+
+def test_of_datasets_that_must_be_declared_those_alone_are_located(
+    write_project: WriteProject,
+) -> None:
+    write_project(
+        """
+        project: {allow_undefined_entities: false}
+        datasets:
+          declared: {destination: [warehouse]}
+        pipelines:
+          load_named: {destination: duckdb, dataset_name: named}
+        """
+    )
+
+    assert list(current.entities().datasets.locate_all()) == ["declared"]
+    assert list(current.catalog()) == ["declared"]
+
+
+def test_listing_asks_for_each_value_of_a_pipeline_once(
+    write_project: WriteProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipelines = [f"  load_{i}: {{destination: duckdb}}\n" for i in range(20)]
+    write_project(f"pipelines:\n{''.join(pipelines)}")
+    catalog = current.catalog()
+    asked: list[str] = []
+
+    class Vault(BaseDocProvider):
+        name = "vault"
+        supports_secrets = supports_sections = True
+
+        def __init__(self) -> None:
+            super().__init__({"any": "value"})
+
+        def get_value(self, key: str, *arguments: Any) -> tuple[Any, str]:
+            asked.append(key)
+            return None, key
+
+    dlt.config.register_provider(Vault())
+    assert len(repr(catalog).splitlines()) == 20
+
+    # in each place that dlt looks at, and none of them once more for every other pipeline
+    assert len(asked) < 20 * 20

@@ -9,7 +9,7 @@ from pathlib import Path
 import dlt
 import pytest
 
-from dlthub_project import EntityNotFound, ManifestError, current
+from dlthub_project import EntityNotFound, ManifestError, ProjectError, current, switch_profile
 
 WriteProject = Callable[..., Path]
 
@@ -233,6 +233,21 @@ def test_a_variable_that_is_not_set_is_an_error_of_the_pipeline_that_uses_it(
         entities.get_pipeline("load_orders")
 
 
+def test_entities_of_a_profile_that_was_left_are_refused(shop: Path) -> None:
+    entities = current.entities()
+    switch_profile("tests")
+
+    for get, name in (
+        (entities.get_source, "orders"),
+        (entities.get_destination, "warehouse"),
+        (entities.get_dataset, "shop_data"),
+        (entities.get_pipeline, "load_orders"),
+    ):
+        with pytest.raises(ProjectError, match=r"profile 'tests'.* is active now") as caught:
+            get(name)
+        assert "again after switching" in caught.value.instruction
+
+
 def test_listing_imports_no_code_of_the_project_and_makes_no_folder(
     write_project: WriteProject,
 ) -> None:
@@ -244,6 +259,8 @@ def test_listing_imports_no_code_of_the_project_and_makes_no_folder(
           warehouse: {type: sinks.collect}
         pipelines:
           load_orders: {source: orders, destination: warehouse}
+        caches: {hot: {}}
+        transformations: {report: {cache: hot}}
         """,
         {
             "sources/shop.py": 'raise RuntimeError("imported")\n',
@@ -256,5 +273,10 @@ def test_listing_imports_no_code_of_the_project_and_makes_no_folder(
     assert entities.list_datasets() == ["load_orders_dataset"]
     assert entities.list_sources() == ["orders"]
     assert entities.list_destinations() == ["warehouse"]
+    assert entities.list_caches() == ["hot"]
+    assert entities.list_transformations() == ["report"]
+    assert entities.datasets.locate_all()["load_orders_dataset"].destination_name == "warehouse"
+    assert repr(current.catalog()) == "load_orders_dataset@warehouse"
+    assert repr(current.project()).endswith("1 pipelines>")
     assert not (root / "_data" / "dev" / "pipelines").exists()
     assert not {"sources.shop", "destinations.sinks"} & set(sys.modules)

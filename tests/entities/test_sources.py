@@ -235,6 +235,40 @@ def test_a_value_of_the_wrong_type_names_the_argument_and_the_type(
         current.entities().get_source("recorder")()
 
 
+def test_arguments_that_are_taken_by_position_alone_come_from_the_manifest_too(
+    write_project: WriteProject,
+) -> None:
+    code = """
+        import dlt
+
+
+        @dlt.source
+        def record(rows: int, label, /, *, since: str):
+            return dlt.resource([{"rows": rows, "label": label, "since": since}], name="records")
+    """
+    row = record(write_project, '{type: rec.record, since: May, label: a, rows: "5"}', code)
+    factory = current.entities().get_source("recorder")
+
+    assert row == {"rows": 5, "label": "a", "since": "May"}
+    assert list(factory(6)) == [{"rows": 6, "label": "a", "since": "May"}]
+    assert list(factory(6, "b", since="June")) == [{"rows": 6, "label": "b", "since": "June"}]
+
+
+def test_an_argument_by_position_never_stands_for_one_that_is_missing_before_it(
+    write_project: WriteProject,
+) -> None:
+    code = """
+        import dlt
+
+
+        @dlt.source
+        def record(rows, label, /):
+            return dlt.resource([{"rows": rows, "label": label}], name="records")
+    """
+    with pytest.raises(TypeError, match="label"):
+        record(write_project, "{type: rec.record, label: a}", code)
+
+
 def test_keyword_arguments_take_every_other_key(write_project: WriteProject) -> None:
     row = record(write_project, "{type: rec.record_anything, rows: 5, region: north}")
 

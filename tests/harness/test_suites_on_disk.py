@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from folders import snapshot
+
+from pytest_dlthub import fixtures as fixtures_of_plugin
 
 SUITES = Path(__file__).parents[1] / "projects"
 PASSWORD = "password-of-production"
@@ -79,3 +82,23 @@ def test_workspace_suite_passes_on_its_test_profile_and_leaves_nothing(
     result.stdout.fnmatch_lines(
         ["dlt: workspace workspace (.dlt/.workspace) · profile tests (default; pin prod overridde*"]
     )
+
+
+def test_typed_suite_passes(run_suite: RunSuite) -> None:
+    result = run_suite("typed", "--strict-markers")
+
+    result.assert_outcomes(passed=10)
+    result.stdout.fnmatch_lines(["dlt: project typed (dlt.yml) · profile tests (default)*"])
+
+
+def test_typed_suite_uses_every_public_name() -> None:
+    import dlthub_project
+    import pytest_dlthub
+
+    code = "\n".join(path.read_text() for path in (SUITES / "typed").rglob("*.py"))
+    fixtures = re.findall(
+        r"^def (dlt_\w+)", Path(fixtures_of_plugin.__file__).read_text(), flags=re.MULTILINE
+    )
+
+    public = (*dlthub_project.__all__, *pytest_dlthub.__all__, *fixtures)
+    assert [name for name in public if not re.search(rf"\b{name}\b", code)] == []

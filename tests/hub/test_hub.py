@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import textwrap
@@ -121,6 +122,27 @@ def test_an_installed_dlthub_wins_and_our_hooks_stay_silent(
     assert printed == "the real one RunContext\n"
 
 
+@pytest.mark.parametrize("ask", ["current.config()", "ensure_project()"])
+def test_a_project_that_is_left_to_an_installed_dlthub_says_so(
+    shop: Path, tmp_path: Path, run_python: RunPython, ask: str
+) -> None:
+    stand_in_package(tmp_path / "elsewhere")
+    code = f"""
+        from dlthub_project import ProjectRunContextNotAvailable, current, ensure_project
+        try:
+            {ask}
+        except ProjectRunContextNotAvailable as error:
+            print(error)
+    """
+
+    printed = run_python(code, shop, PYTHONPATH=str(tmp_path / "elsewhere"))
+
+    assert printed.splitlines() == [
+        "The package dlthub is installed, and projects are left to it.",
+        "Use its own interface, or uninstall one of the two packages.",
+    ]
+
+
 def test_an_editable_dlthub_wins_though_its_finder_comes_later(
     shop: Path, tmp_path: Path, run_python: RunPython
 ) -> None:
@@ -191,24 +213,68 @@ def test_finder_answers_nothing_after_the_package_is_gone(
     assert FallbackFinder.find_spec("dlthub") is None
 
 
+WITHOUT_STARTUP_LINE = """
+    import runpy, sys
+    sys.meta_path[:] = [f for f in sys.meta_path if not hasattr(f, "is_dlthub_fallback")]
+    sys.argv = ["dlt", "pipeline", "load_names", "run"]
+    runpy.run_module("dlt", run_name="__main__")
+"""
+
+
+def test_the_command_line_offers_dlt_hub_without_the_startup_line(
+    write_project: Callable[..., Path], run_python: RunPython
+) -> None:
+    source = """
+        import dlt
+
+
+        @dlt.resource
+        def names():
+            yield {"name": dlt.hub.current.project.config().name}
+    """
+    manifest = """
+        project: {name: shop}
+        sources: {names: {type: shop.names}}
+        pipelines: {load_names: {source: names, destination: duckdb}}
+    """
+    root = write_project(manifest, {"sources/shop.py": source})
+
+    run_python(WITHOUT_STARTUP_LINE, root)
+
+    assert current.catalog()["load_names_dataset"].table("names").select("name").fetchall() == [
+        ("shop",)
+    ]
+
+
+def test_the_stand_in_has_no_version_for_telemetry_to_report(
+    tmp_path: Path, run_python: RunPython
+) -> None:
+    code = """
+        import dlthub, importlib.util
+        print(hasattr(dlthub, "__version__"), importlib.util.find_spec("dlthub.version"))
+    """
+
+    assert run_python(code, tmp_path) == "False None\n"
+
+
 STARTUP = """
     import importlib.util, pathlib, sys
     spec = importlib.util.spec_from_file_location("hatch_build", sys.argv[1])
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     finder = pathlib.Path(sys.argv[2]).read_text()
-    print(module.startup_files(finder)["dlthub_project_fallback.pth"], end="")
+    print(module.startup_files(finder)[f"dlthub_project_fallback.{sys.argv[3]}"], end="")
 """
 
 
-def startup_line() -> str:
-    """Return the line that the build writes into the `.pth` file."""
+def startup_line(suffix: str = "pth") -> str:
+    """Return the line that the build writes into the `.pth` file, or into another one."""
     import subprocess
 
     root = Path(current.__file__).parents[1]
     finder = root / "dlthub_project" / "hub" / "finder.py"
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(STARTUP), root / "hatch_build.py", finder],
+        [sys.executable, "-c", textwrap.dedent(STARTUP), root / "hatch_build.py", finder, suffix],
         capture_output=True,
         text=True,
         check=True,
@@ -233,6 +299,12 @@ def test_startup_line_is_one_line_that_installs_the_finder_and_imports_nothing(
     """
 
     assert run_python(code, tmp_path) == "set() 1\n"
+
+
+def test_start_file_names_the_function_that_installs_the_finder() -> None:
+    module, _, function = startup_line("start").strip().partition(":")
+
+    assert getattr(importlib.import_module(module), function) is install
 
 
 def test_startup_line_never_raises_and_never_prints(tmp_path: Path, run_python: RunPython) -> None:

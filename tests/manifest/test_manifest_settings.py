@@ -197,8 +197,24 @@ def test_changing_a_section_does_not_change_the_manifest(open_manifest: OpenMani
     manifest = open_manifest("sources: {a: {type: x, tags: [1]}}\n")
 
     manifest.section("sources")["a"]["tags"].append(2)
+    entry = manifest.entry("sources", "a")
+    assert entry is not None
+    entry["tags"].append(2)
 
     assert manifest.section("sources")["a"]["tags"] == [1]
+    assert manifest.entry("sources", "a") == {"type": "x", "tags": [1]}
+
+
+def test_an_entry_is_empty_without_content_and_none_where_it_is_not_declared(
+    open_manifest: OpenManifest,
+) -> None:
+    manifest = open_manifest("destinations: {duckdb: }\nsources:\n")
+
+    assert manifest.entry("destinations", "duckdb") == {}
+    assert manifest.entry("destinations", "other") is None
+    assert manifest.entry("sources", "a") is None
+    assert list(manifest.names("destinations")) == ["duckdb"]
+    assert list(manifest.names("pipelines")) == []
 
 
 def test_a_setting_that_is_too_long_is_an_error(mistakes_of: MistakesOf) -> None:

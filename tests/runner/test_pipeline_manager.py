@@ -10,7 +10,7 @@ import pytest
 from dlt.common.schema.exceptions import DataValidationError
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project import EntityNotFound, ManifestError, current
+from dlthub_project import EntityNotFound, current
 from dlthub_project.runner import PipelineManager, row_counts
 
 WriteProject = Callable[..., Path]
@@ -335,15 +335,3 @@ def test_rows_of_the_last_run_are_counted_by_table(shop: Path) -> None:
     assert row_counts(pipeline) == {"customers": 1, "customers__emails": 1, "items": 3}
     manager.run(pipeline, resources=["items"])
     assert row_counts(pipeline) == {"items": 3}
-
-
-def test_a_run_config_is_refused_when_the_pipeline_is_run_and_not_before(
-    write_project: WriteProject,
-) -> None:
-    entry = "{source: orders, run_config: {store_trace_info: true}}"
-    write_project(f"pipelines:\n  load: {entry}\n")
-    runner = current.runner()
-
-    assert runner.entities.list_pipelines() == ["load"]
-    with pytest.raises(ManifestError, match=r"dlt\.yml:2:26: .*run_config: is not implemented yet"):
-        runner.run_pipeline("load", data=[{"id": 1}], destination="duckdb")

@@ -1,7 +1,8 @@
 """Reads the code of a Markdown page, and runs it.
 
 Blocks that begin with a line `# path/name.ext` are files. In blocks marked ```console each line
-after `$ ` is a command, and the lines below it are what the reader finds in its output.
+after `$ ` is a command, and the lines below it are what the reader finds in its output. Blocks
+marked ```pycon are one session of Python: `session_of`.
 
 `python tests/support/pages.py README.md FOLDER [FIND_LINKS]` writes and runs all of them in FOLDER,
 in the order of the page, with a new virtual environment in front of PATH. FIND_LINKS is a folder
@@ -15,6 +16,7 @@ import re
 import shlex
 import subprocess
 import sys
+import sysconfig
 import venv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ _FILE = re.compile(r"# ([\w./-]*\.\w+)\n")
 _COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", flags=re.MULTILINE)
 _ASSIGNMENT = re.compile(r"[A-Z_]+=")
 _DURATION = re.compile(r" in \d+(\.\d+)?s.*")
+# all that a page's commands see of this process's environment: nothing of dlt's, pytest's or ours
+PASSED_ON = ("COVERAGE", "COV_", "LANG", "LC_", "SYSTEMROOT", "VIRTUAL_ENV")
 _FAILURE = re.compile(r"\b(failed|FAILED|errors?|ERROR)\b")
 
 
@@ -118,6 +122,52 @@ def run_page(page: Path, folder: Path, environment: Mapping[str, str]) -> list[s
         else:
             step.write(folder)
     return printed
+
+
+class Reader:
+    """Somebody who does what a page says, on a machine of their own.
+
+    Attributes:
+        folder: The working directory, empty at first.
+        home: The home folder.
+        temporary: The folder for temporary files.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.folder, self.home, self.temporary = (root / n for n in ("work", "home", "temporary"))
+        for folder in (self.folder, self.home, self.temporary):
+            folder.mkdir()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables of the commands."""
+        return {
+            **{name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)},
+            "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(self.home),
+            "TMPDIR": str(self.temporary),
+        }
+
+    def follow(self, page: Path) -> None:
+        """Write and run what `page` says.
+
+        Raises:
+            AssertionError: A command did not do what the page shows.
+        """
+        run_page(page, self.folder, self.environment)
+
+
+def session_of(page: Path) -> str:
+    """Return the blocks of a page that are marked ```pycon, each line where the page has it.
+
+    For doctest: they are one session, with the line numbers of the page.
+    """
+    lines: list[str] = []
+    is_session = False
+    for line in page.read_text(encoding="utf-8").splitlines():
+        is_session = line != "```" and (is_session or line == "```pycon")
+        lines.append(line if is_session and line != "```pycon" else "")
+    return "\n".join((*lines, ""))
 
 
 def run_page_in_new_environment(

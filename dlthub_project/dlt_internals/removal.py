@@ -1,0 +1,169 @@
+"""Takes out of a destination what a load package has written there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any
+
+import dlt
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.common.exceptions import TerminalException
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
+
+from dlthub_project.dlt_internals.packages import PackageJob, PendingPackage
+
+if TYPE_CHECKING:
+    from dlt.common.destination.client import JobClientBase
+
+# where a DELETE and a job that runs anew were tried out; others may refuse a file that they have
+# seen (BigQuery, Snowflake, Databricks, ClickHouse), and rows would be lost
+_SQL = ("duckdb", "motherduck", "postgres")
+
+
+class PackageDestination:
+    """Where a pending package is loaded to, opened."""
+
+    def __init__(self, client: JobClientBase, package: PendingPackage) -> None:
+        self._client: Any = client
+        self.package = package
+
+    @property
+    def is_sql(self) -> bool:
+        """Whether rows can be removed here."""
+        if self._type.endswith("sqlalchemy"):
+            # others may have no CREATE TABLE AS
+            return str(self._client.sql_client.dialect_name) == "sqlite"
+        return self._type.endswith(_SQL)
+
+    @property
+    def is_files(self) -> bool:
+        """Whether the destination has a file for each job."""
+        return self._type.endswith("filesystem")
+
+    @property
+    def _type(self) -> str:
+        return str(self._client.config.destination_type)
+
+    def column(self, table: str, name: str) -> str | None:
+        """Return the name that `_dlt_id` or `_dlt_load_id` has in `table`, if it is there."""
+        column = str(self.package.schema.naming.normalize_identifier(name))
+        columns = self.package.schema.get_table_columns(table, include_incomplete=False)
+        return column if column in columns else None
+
+    def is_swapped(self, table: str) -> bool:
+        """Whether the table of the staging dataset becomes the table, and an empty one is left."""
+        if not self._type.endswith("postgres"):
+            return False
+        prepared = self._client.prepare_load_table(table)
+        strategy: str | None = prepared.get("x-replace-strategy")
+        return prepared["write_disposition"] == "replace" and strategy == "staging-optimized"
+
+    def holds_nothing_else(self, table: str) -> bool:
+        """Whether dlt has emptied what the package writes to: a staging table, a replaced one."""
+        write_disposition = self._client.prepare_load_table(table)["write_disposition"]
+        return self._stages(table) or write_disposition == "replace"
+
+    def has_files_named_by_id(self, table: str) -> bool:
+        """Whether the files of `table` carry the ids of the jobs that wrote them."""
+        table_format = self._client.prepare_load_table(table).get("table_format")
+        return "{file_id}" in self._client.config.layout and not table_format
+
+    def remove_file(self, job: PackageJob) -> None:
+        """Delete the file that a job has written, under whatever date the layout gave it."""
+        try:
+            files = self._client.list_table_files(job.table)
+        except DestinationUndefinedEntity:
+            return
+        for path in files:
+            if job.file_id in path:
+                self._client.fs_client.rm(path)
+
+    def remove_load(self, table: str, column: str | None) -> None:
+        """Delete the rows of the package from a table; without `column`, all that are there."""
+        with self._dataset(table) as sql:
+            name = sql.make_qualified_table_name(table)
+            if column is None:
+                sql.execute_sql(f"DELETE FROM {name} WHERE 1 = 1")
+            else:
+                where = sql.escape_column_name(column)
+                sql.execute_sql(f"DELETE FROM {name} WHERE {where} = %s", self.package.load_id)
+
+    def remove_rows_of(self, job: PackageJob, row_id: str, load_id: str | None) -> None:
+        """Delete the rows of one job's file from its table, wherever they are already.
+
+        The destination itself reads the file, whatever its format: into a table of its own, which
+        is dropped afterwards. What it can never load is not in the table either.
+
+        Args:
+            job: The job.
+            row_id: The column `_dlt_id` of its table.
+            load_id: The column `_dlt_load_id` of its table, if there is one.
+        """
+        scratch = scratch_table(job)
+        with self._dataset(job.table) as sql:
+            name, target = map(sql.make_qualified_table_name, (scratch, job.table))
+            column = sql.escape_column_name(row_id)
+            sql.execute_sql(f"DROP TABLE IF EXISTS {name}")
+            sql.execute_sql(f"CREATE TABLE {name} AS SELECT * FROM {target} WHERE 1 = 0")
+            try:
+                self._load(job, scratch)
+            except (TerminalException, AssertionError):
+                return
+            else:
+                delete = f"DELETE FROM {target} WHERE {column} IN (SELECT {column} FROM {name})"
+                if load_id is None:
+                    sql.execute_sql(delete)
+                else:
+                    where = sql.escape_column_name(load_id)
+                    sql.execute_sql(f"{delete} AND {where} = %s", self.package.load_id)
+            finally:
+                sql.execute_sql(f"DROP TABLE IF EXISTS {name}")
+
+    def remove_entry(self) -> None:
+        """Delete the package from `_dlt_loads`; dlt enters it again."""
+        schema = self.package.schema
+        column = str(schema.naming.normalize_identifier("load_id"))
+        self.remove_load(schema.loads_table_name, column)
+
+    def _stages(self, table: str) -> bool:
+        return bool(self._client.should_load_data_to_staging_dataset(table))
+
+    @contextmanager
+    def _dataset(self, table: str) -> Iterator[Any]:
+        """Give the SQL client of the dataset, or staging dataset, that `table` is loaded to."""
+        is_data = table in self.package.schema.data_table_names()
+        staging = self._client.with_staging_dataset() if is_data and self._stages(table) else None
+        # a table that somebody has dropped meanwhile holds nothing
+        with suppress(DatabaseUndefinedRelation), staging or nullcontext():
+            yield self._client.sql_client
+
+    def _load(self, job: PackageJob, scratch: str) -> None:
+        table = self._client.prepare_load_table(scratch)
+        load_id = self.package.load_id
+        load = self._client.create_load_job(table, job.path, load_id, restore=False)
+        load.set_run_vars(load_id=load_id, schema=self._client.schema, load_table=table)
+        load._job_client = self._client
+        self._client.prepare_load_job_execution(load)
+        load.run()
+
+
+def scratch_table(job: PackageJob) -> str:
+    """Return the table that a job's file is read into; one that was left is found again."""
+    return f"_dlt_resume_{job.file_id.lower()}"
+
+
+@contextmanager
+def destination_of_package(
+    pipeline: dlt.Pipeline, package: PendingPackage
+) -> Iterator[PackageDestination]:
+    """Open the destination of a pending package in a block."""
+    schema = package.schema.clone()
+    # dlt's jobs look the columns of their table up in the schema
+    for job in package.jobs():
+        if not job.is_followup:
+            scratch = scratch_table(job)
+            schema.tables[scratch] = {**schema.tables[job.table], "name": scratch}
+    client, _ = pipeline._get_destination_clients(schema)
+    with client:
+        yield PackageDestination(client, package)

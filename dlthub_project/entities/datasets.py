@@ -1,0 +1,225 @@
+"""The datasets of a project: which there are, where each lives and what may be written to it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dlthub_project.entities.pipelines import declared_pipeline, pipeline_value
+from dlthub_project.entities.places import file_of, place_of, who
+from dlthub_project.errors import (
+    DestinationNotAllowed,
+    EntityNotFound,
+    ManifestError,
+    ProjectError,
+    known_names,
+)
+
+if TYPE_CHECKING:
+    from dlt.common.schema.typing import TSchemaContract
+
+    from dlthub_project.context import Project
+
+_Loaders = Mapping[str, list[str]]
+"""The pipelines that load a dataset, by its name."""
+
+
+@dataclass(frozen=True)
+class DatasetLocation:
+    """Where a dataset lives and what may be written to it.
+
+    Attributes:
+        dataset_name: Its name.
+        destination_name: The destination that it is looked at on.
+        contract: Its schema contract, or None.
+    """
+
+    dataset_name: str
+    destination_name: str
+    contract: TSchemaContract | None = None
+
+
+class Datasets:
+    """The datasets of a project, declared ones and those that pipelines name.
+
+    Asking for them makes no dlt object and connects to nothing.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._manifest = project.manifest
+
+    def names(self) -> list[str]:
+        """Return the names: of declared datasets, then of those that only pipelines name.
+
+        The latter where undefined entities are allowed.
+        """
+        if not self._project.allow_undefined_entities:
+            return list(self._manifest.names("datasets"))
+        return self._names(self._loaders())
+
+    def loaders_of(self, name: str) -> list[str]:
+        """Return the pipelines that load dataset `name`."""
+        return self._loaders().get(name, [])
+
+    def name_of(self, pipeline: str) -> str:
+        """Return the name of the dataset that `pipeline` loads; dlt's default if none is named.
+
+        Raises:
+            ManifestError: It uses an environment variable that is not set.
+        """
+        named = pipeline_value(self._project, pipeline, "dataset_name")
+        return named or f"{pipeline}_dataset"
+
+    def contract_of(self, name: str) -> TSchemaContract | None:
+        """Return the schema contract that dataset `name` declares.
+
+        Raises:
+            ManifestError: It uses an environment variable that is not set.
+        """
+        return self._entry(name).get("contract")
+
+    def locate(
+        self, name: str, destination: str | None = None, *, asked_by: str = ""
+    ) -> DatasetLocation:
+        """Return where dataset `name` lives: at `destination`, else at its default one.
+
+        Args:
+            name: The dataset.
+            destination: The destination to look at it on.
+            asked_by: Who asks for it, for the error.
+
+        Raises:
+            EntityNotFound: Neither the manifest nor a pipeline knows the dataset, or nobody says
+                where it lives.
+            DestinationNotAllowed: It is declared for other destinations.
+            ManifestError: It uses an environment variable that is not set.
+        """
+        return self._locate(name, destination, asked_by, self._loaders)
+
+    def locate_all(self) -> dict[str, DatasetLocation | ProjectError]:
+        """Return where each dataset of `names()` lives; the error, where that cannot be told.
+
+        The pipelines are looked through once, and not for each dataset.
+        """
+        loaders = self._loaders()
+        is_free = self._project.allow_undefined_entities
+        names = self._names(loaders) if is_free else self._manifest.names("datasets")
+
+        def locate(name: str) -> DatasetLocation | ProjectError:
+            try:
+                return self._locate(name, None, "", lambda: loaders)
+            except ProjectError as error:
+                return error
+
+        return {name: locate(name) for name in names}
+
+    def locate_pipeline(
+        self, pipeline: str, *, destination: str | None = None, dataset_name: str | None = None
+    ) -> DatasetLocation:
+        """Return the dataset that `pipeline` loads, and where.
+
+        Args:
+            pipeline: The pipeline.
+            destination: A destination to use instead of the declared one.
+            dataset_name: A dataset to use instead of the declared one.
+
+        Raises:
+            EntityNotFound: The pipeline is not declared, or something that it needs is not.
+            DestinationNotAllowed: Its dataset is declared for other destinations.
+            ManifestError: It uses an environment variable that is not set.
+        """
+        declared_pipeline(self._project, pipeline)
+        return self.locate(
+            dataset_name or self.name_of(pipeline),
+            destination or pipeline_value(self._project, pipeline, "destination"),
+            asked_by=f"pipeline `{pipeline}`",
+        )
+
+    def _locate(
+        self,
+        name: str,
+        destination: str | None,
+        asked_by: str,
+        loaders: Callable[[], _Loaders],
+    ) -> DatasetLocation:
+        if name not in self._manifest.names("datasets"):
+            self._check_undeclared(name, destination, asked_by, loaders)
+        entry = self._entry(name)
+        allowed = _as_list(entry.get("destination"))
+        if destination and allowed and destination not in allowed:
+            asking = asked_by or f"dataset `{name}`"
+            raise DestinationNotAllowed(
+                f"{self._place(name)}: {asking} asks for dataset `{name}` on "
+                f"destination `{destination}`. Allowed: {', '.join(allowed)}.",
+                f"Add `{destination}` to datasets.{name}.destination, or use an allowed one.",
+            )
+        chosen = destination or (allowed[0] if allowed else None)
+        chosen = chosen or self._destination_by_pipeline(loaders().get(name, []))
+        if chosen is None and asked_by:
+            raise EntityNotFound(
+                f"{file_of(self._project)}: {asked_by} names no destination, and its dataset "
+                f"`{name}` neither.",
+                "Give it one: `destination: <a destination>` in its entry.",
+            )
+        if chosen is None:
+            raise EntityNotFound(
+                f"{self._place(name)}: nobody says on which destination dataset `{name}` lives.",
+                _how_to_declare(name, None),
+            )
+        return DatasetLocation(name, chosen, entry.get("contract"))
+
+    def _check_undeclared(
+        self,
+        name: str,
+        destination: str | None,
+        asked_by: str,
+        loaders: Callable[[], _Loaders],
+    ) -> None:
+        undefined_allowed = self._project.allow_undefined_entities
+        if undefined_allowed and (destination or asked_by or name in loaders()):
+            return
+        raise EntityNotFound(
+            f"There is no dataset `{name}`{who(asked_by, ',')} in {file_of(self._project)}. "
+            f"{known_names(name, self.names())}",
+            _how_to_declare(name, destination),
+        )
+
+    def _destination_by_pipeline(self, pipelines: list[str]) -> str | None:
+        named = (pipeline_value(self._project, p, "destination") for p in pipelines)
+        return next((destination for destination in named if destination), None)
+
+    def _loaders(self) -> _Loaders:
+        """Return the pipelines by the datasets that they load.
+
+        Without those whose dataset is an environment variable that is not set.
+        """
+        found: dict[str, list[str]] = {}
+        for pipeline in self._manifest.names("pipelines"):
+            with contextlib.suppress(ManifestError):
+                found.setdefault(self.name_of(pipeline), []).append(pipeline)
+        return found
+
+    def _names(self, loaders: _Loaders) -> list[str]:
+        return list(dict.fromkeys((*self._manifest.names("datasets"), *loaders)))
+
+    def _entry(self, name: str) -> Mapping[str, Any]:
+        declared = self._manifest.entry("datasets", name) or {}
+        filled: Mapping[str, Any] = self._manifest.fill(declared, ("datasets", name))
+        return filled
+
+    def _place(self, name: str) -> str:
+        return place_of(self._project, "datasets", name)
+
+
+def _how_to_declare(name: str, destination: str | None) -> str:
+    where = destination or "<a destination>"
+    return f"Declare it:\n  datasets:\n    {name}:\n      destination: [{where}]"
+
+
+def _as_list(value: str | list[str] | None) -> list[str]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)

@@ -1,0 +1,86 @@
+"""Tells observers of what happens in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from dlt.common import logger
+
+from dlthub_project.runner.outcome import schema_changes
+
+if TYPE_CHECKING:
+    import dlt
+    from dlt.pipeline.trace import PipelineStepTrace
+
+_STEPS = ("extract", "normalize", "load")
+_OF_STEPS = tuple(f"{when}_{step}" for step in _STEPS for when in ("before", "after"))
+METHODS = ("on_before", "on_after", "on_retry", *_OF_STEPS, "on_schema_change")
+"""What an observer may have."""
+
+
+class Observers:
+    """The observers of one pipeline's runs: what they raise is logged.
+
+    An observer is any object with some of these methods:
+
+    - `on_before(pipeline)`: before the run, once for all its attempts.
+    - `on_after(pipeline, load_info, error)`: after it; one of the two is None.
+    - `on_retry(pipeline, attempt, error)`: an attempt failed, and there will be another one.
+    - `before_extract(pipeline)`, `before_normalize`, `before_load`.
+    - `after_extract(pipeline, step)`, `after_normalize`, `after_load`: `step` is dlt's
+      `PipelineStepTrace`, with `step_info` and, where it failed, `step_exception`.
+    - `on_schema_change(pipeline, changes)`: a load added columns, which `changes` has by table.
+    """
+
+    def __init__(self, pipeline: dlt.Pipeline, observers: Iterable[object]) -> None:
+        """Collect the observers, and the pipeline's progress collector if it is one.
+
+        Raises:
+            TypeError: An object has none of the methods.
+        """
+        self._pipeline = pipeline
+        self._observers = list(observers)
+        for observer in self._observers:
+            if not _is_observer(observer):
+                kind = type(observer).__name__
+                raise TypeError(f"observers: {kind} has none of {', '.join(METHODS)}")
+        collector = pipeline.collector
+        if _is_observer(collector) and not any(o is collector for o in self._observers):
+            self._observers.append(collector)
+
+    def __bool__(self) -> bool:
+        return bool(self._observers)
+
+    def tell(self, method: str, *arguments: Any) -> None:
+        """Call a method of all observers that have it, with the pipeline and `arguments`."""
+        for observer in self._observers:
+            function = getattr(observer, method, None)
+            if function is None:
+                continue
+            try:
+                function(self._pipeline, *arguments)
+            except Exception:
+                kind = type(observer).__name__
+                logger.warning(
+                    f"{method} of observer {kind} failed; pipeline "
+                    f"{self._pipeline.pipeline_name} goes on",
+                    exc_info=True,
+                )
+
+    def on_step(self, step: str, trace: PipelineStepTrace | None) -> None:
+        """Tell of the start (without a trace) or the end of a step."""
+        if step not in _STEPS:
+            return
+        if trace is None:
+            self.tell(f"before_{step}")
+            return
+        self.tell(f"after_{step}", trace)
+        if step == "load" and trace.step_exception is None:
+            changes = schema_changes(trace.step_info)  # type: ignore[arg-type]
+            if changes:
+                self.tell("on_schema_change", changes)
+
+
+def _is_observer(value: object) -> bool:
+    return any(callable(getattr(value, method, None)) for method in METHODS)

@@ -1,0 +1,171 @@
+"""Finishes the packages that an earlier run of a pipeline left pending: each row once.
+
+dlt loads a job again that it has not marked as done, though the destination may have committed it:
+the process was killed, or the connection lost, between the two. What such a job may have written is
+removed first. `docs/explanation/what-survives-a-crash.md` says what holds where.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import PackageDestination, PackageJob, PendingPackage
+
+if TYPE_CHECKING:
+    import dlt
+
+logger = logging.getLogger(__name__)
+
+
+def finish_pending(pipeline: dlt.Pipeline) -> None:
+    """Normalize and load what an earlier run left pending.
+
+    Raises:
+        PipelineStepFailed: As `dlt.Pipeline.normalize` and `dlt.Pipeline.load` do.
+    """
+    # never with `run()`: it wipes extracted data when the dataset does not exist yet, and it
+    # stops after the pending data
+    if not pipeline.has_pending_data:
+        return
+    pipeline.activate()
+    dlt_internals.discard_normalized_extracts(pipeline)
+    if pipeline.list_extracted_load_packages():
+        pipeline.normalize()
+    if pipeline.list_normalized_load_packages():
+        settle_pending(pipeline)
+        pipeline.load()
+
+
+def settle_pending(pipeline: dlt.Pipeline) -> None:
+    """Remove from the destination what `dlt.Pipeline.load` would load a second time.
+
+    It may itself be interrupted: until dlt has loaded a job, the next call does the same again.
+
+    Raises:
+        PipelineStepFailed: The destination does not answer.
+    """
+    for package in dlt_internals.pending_packages(pipeline):
+        package.complete_again()
+        if package.is_begun:
+            try:
+                _settle(pipeline, package)
+            except Exception as error:
+                raise PipelineStepFailed(pipeline, "load", package.load_id, error) from error
+
+
+def _settle(pipeline: dlt.Pipeline, package: PendingPackage) -> None:
+    unfinished = [job for job in package.jobs() if not job.marked]
+    doubtful = [job for job in unfinished if job.doubtful]
+    if unfinished and not doubtful and not _has_stale_followups(package):
+        return
+    if pipeline.staging is not None:
+        _tell(package, doubtful, "staged in files")
+        return
+    with dlt_internals.destination_of_package(pipeline, package) as destination:
+        if destination.is_sql:
+            _settle_followups(package, destination)
+            _settle_rows(package, destination)
+            if not unfinished:
+                # it may be entered already
+                destination.remove_entry()
+        elif destination.is_files:
+            _settle_files(package, destination)
+        else:
+            _tell(package, doubtful, "at a destination where nothing can be removed")
+
+
+def _settle_files(package: PendingPackage, destination: PackageDestination) -> None:
+    for job in package.jobs():
+        if job.doubtful and destination.has_files_named_by_id(job.table):
+            destination.remove_file(job)
+        elif job.doubtful:
+            _tell(package, [job], "in files without the id of the job")
+
+
+def _settle_rows(package: PendingPackage, destination: PackageDestination) -> None:
+    for table in dict.fromkeys(job.table for job in package.jobs()):
+        jobs = [job for job in package.jobs() if job.table == table and not job.is_followup]
+        doubtful = [job for job in jobs if job.doubtful]
+        if doubtful:
+            _settle_table(package, destination, jobs, doubtful)
+
+
+def _settle_table(
+    package: PendingPackage,
+    destination: PackageDestination,
+    jobs: list[PackageJob],
+    doubtful: list[PackageJob],
+) -> None:
+    """Remove the rows of the doubtful jobs of one table; those of the marked ones stay, or return.
+
+    The id of the load tells the package's rows from others, the id of a row even those of one job
+    from another's. A nested table has the second alone, and frames may have none.
+    """
+    table = doubtful[0].table
+    row_id, load_id = (destination.column(table, name) for name in ("_dlt_id", "_dlt_load_id"))
+    marked = [job for job in jobs if job.marked]
+    # the rows of a model get other ids each time
+    told_apart = row_id is not None and all(job.file_format != "model" for job in doubtful)
+    if row_id is not None and told_apart and (marked or load_id is None):
+        for job in doubtful:
+            destination.remove_rows_of(job, row_id, load_id)
+    elif load_id is not None or destination.holds_nothing_else(table):
+        # before the rows go: a process that is killed in between finds the jobs doubtful
+        for job in marked:
+            package.put_back(job)
+        destination.remove_load(table, load_id)
+    else:
+        _tell(package, doubtful, "without `_dlt_load_id`")
+
+
+def _settle_followups(package: PendingPackage, destination: PackageDestination) -> None:
+    """Have a table's staged rows moved to it once: a second time may lose or double them."""
+    for root, jobs in _chains(package).items():
+        followups = [job for job in jobs if job.is_followup]
+        if any(job.doubtful for job in followups) and destination.is_swapped(root):
+            # the staged rows may be in the table already, and the staging table is empty then
+            for job in jobs:
+                if job.marked and not job.is_followup:
+                    package.put_back(job)
+    for job in _stale_followups(package):
+        package.discard(job)
+
+
+def _has_stale_followups(package: PendingPackage) -> bool:
+    return bool(_stale_followups(package))
+
+
+def _stale_followups(package: PendingPackage) -> list[PackageJob]:
+    """Return the follow-up jobs that dlt makes again when it marks the last job of their tables."""
+    return [
+        followup
+        for jobs in _chains(package).values()
+        if any(not job.is_followup and job.folder != "completed_jobs" for job in jobs)
+        for followup in jobs
+        if followup.is_followup and not followup.marked
+    ]
+
+
+def _chains(package: PendingPackage) -> dict[str, list[PackageJob]]:
+    """Return the jobs of each root table together with those of its nested tables."""
+    chains: dict[str, list[PackageJob]] = {}
+    for job in package.jobs():
+        root = job.table
+        while parent := package.schema.tables[root].get("parent"):
+            root = parent
+        chains.setdefault(root, []).append(job)
+    return chains
+
+
+def _tell(package: PendingPackage, jobs: list[PackageJob], where: str) -> None:
+    for job in jobs:
+        logger.warning(
+            "Load package %s: a job of table `%s` was interrupted %s. Its rows may be there twice.",
+            package.load_id,
+            job.table,
+            where,
+        )

@@ -1,0 +1,125 @@
+"""When a failed run is tried again, and after how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from dlthub_project.errors import known_names
+from dlthub_project.runner.terminal import is_terminal
+from dlthub_project.sandbox import active_sandbox
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState, Retrying
+
+Step = Literal["sync", "extract", "normalize", "load"]
+
+STEPS: tuple[Step, ...] = ("sync", "extract", "normalize", "load")
+DEFAULT_STEPS: tuple[Step, ...] = ("sync", "load")
+
+_POLICIES = ("none", "fixed", "backoff")
+_DEFAULTS: dict[str, float] = {"max_attempts": 5, "multiplier": 2, "min": 1, "max": 10}
+
+OnRetry = Callable[[int, BaseException], None]
+"""Is told the number of the attempt that failed, and why."""
+
+
+def checked_steps(steps: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the steps that may be retried: those given, or `DEFAULT_STEPS`.
+
+    Raises:
+        ValueError: One of them is no step.
+        TypeError: They are a text.
+    """
+    if isinstance(steps, str):
+        raise TypeError(f"retry_pipeline_steps is a list of steps, not the text '{steps}'")
+    for step in steps or ():
+        if step not in STEPS:
+            raise ValueError(f"retry_pipeline_steps: no step `{step}`. {known_names(step, STEPS)}")
+    return DEFAULT_STEPS if steps is None else tuple(steps)
+
+
+def retrying(
+    policy: Mapping[str, Any] | Retrying | None, steps: Sequence[str], on_retry: OnRetry
+) -> Retrying | None:
+    """Return what calls a function until it succeeds or is not to be tried again; None for once.
+
+    The last error is raised as it is. In a sandbox nothing is waited for: what a policy waits is
+    counted as if it had passed.
+
+    Args:
+        policy: The mapping of `retry_policy` in `dlt.yml`, or a `tenacity.Retrying`, whose own
+            condition holds beside ours.
+        steps: The steps that may be retried.
+        on_retry: Called before every further attempt, and before the wait for it.
+
+    Raises:
+        ValueError: The mapping has an unknown type or key, or a value out of range.
+        TypeError: The policy is neither, such as one for coroutines.
+    """
+    if policy is None:
+        return None
+    import tenacity
+
+    made = _from_mapping(policy) if isinstance(policy, Mapping) else policy
+    if made is None:
+        return None
+    if not isinstance(made, tenacity.Retrying):
+        kind = type(made).__name__
+        raise TypeError(f"retry_policy is a mapping or a tenacity.Retrying, not {kind}")
+    own_before_sleep, is_sandboxed = made.before_sleep, active_sandbox() is not None
+
+    def may_retry(error: BaseException) -> bool:
+        return isinstance(error, PipelineStepFailed) and error.step in steps
+
+    def before_sleep(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        assert error is not None  # a result is never retried
+        on_retry(state.attempt_number, error)
+        if own_before_sleep is not None:
+            own_before_sleep(state)
+        if is_sandboxed and state.next_action is not None:
+            state.start_time -= state.next_action.sleep
+
+    ours = tenacity.retry_if_exception(lambda e: may_retry(e) and not is_terminal(e))
+    changes: dict[str, Any] = {"sleep": _no_wait} if is_sandboxed else {}
+    return made.copy(
+        retry=tenacity.retry_all(ours, made.retry),
+        before_sleep=before_sleep,
+        reraise=True,
+        **changes,
+    )
+
+
+def _from_mapping(policy: Mapping[str, Any]) -> Retrying | None:
+    import tenacity
+
+    kind = policy.get("type")
+    if kind not in _POLICIES:
+        raise ValueError(f"retry_policy.type is `{kind}`. {known_names(str(kind), _POLICIES)}")
+    for key in policy:
+        if key != "type" and key not in _DEFAULTS:
+            known = known_names(key, ("type", *_DEFAULTS))
+            raise ValueError(f"retry_policy has no `{key}`. {known}")
+    values = {**_DEFAULTS, **{k: v for k, v in policy.items() if k != "type" and v is not None}}
+    for key, value in values.items():
+        lowest = 1 if key == "max_attempts" else 0
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or value < lowest:
+            raise ValueError(f"retry_policy.{key} is a number from {lowest} up, not {value!r}")
+    if kind == "none":
+        return None
+    low, high = values["min"], values["max"]
+    fixed = kind == "fixed"
+    return tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(int(values["max_attempts"])),
+        wait=tenacity.wait_fixed(low)
+        if fixed
+        else tenacity.wait_exponential(multiplier=values["multiplier"], min=low, max=high),
+    )
+
+
+def _no_wait(_seconds: float) -> None:
+    """Stand for `time.sleep` in a sandbox."""

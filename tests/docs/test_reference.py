@@ -1,0 +1,99 @@
+"""The reference pages: their sessions print what they show, and no public name is missing."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from pages import File, Reader, read_page, session_of
+
+from dlthub_project import EntityFactory, PackagedProject, Project, ProjectRunContext, current
+from dlthub_project.entities import DatasetLocation, Datasets, ProjectSourceFactory
+from dlthub_project.runner import PipelineManager, PipelineRunner
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = sorted((DOCS / "reference").glob("*.md"))
+
+DESCRIBED = {
+    "context.md": (current, Project, ProjectRunContext, PackagedProject),
+    "entities.md": (EntityFactory, ProjectSourceFactory, Datasets, DatasetLocation),
+    "runner.md": (PipelineManager, PipelineRunner),
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_session_of_a_page_prints_what_is_shown(page: Path, reader: Reader) -> None:
+    for step in read_page(page):
+        if isinstance(step, File):
+            step.write(reader.folder)
+    session = reader.temporary / page.name
+    session.write_text(session_of(page), encoding="utf-8")
+    options = ("-o", "ELLIPSIS", "-o", "IGNORE_EXCEPTION_DETAIL")
+    done = subprocess.run(
+        [sys.executable, "-m", "doctest", *options, str(session)],
+        cwd=reader.folder,
+        env={**reader.environment, "RUNTIME__DLTHUB_TELEMETRY": "false"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout
+    assert not list(reader.home.iterdir())
+
+
+def public_names(described: type | ModuleType) -> Iterator[str]:
+    """Yield what users may call or read of a class of ours, or of a module."""
+    if isinstance(described, ModuleType):
+        yield from described.__all__
+        return
+    for cls in described.__mro__:
+        if cls.__module__.startswith("dlthub_project"):
+            yield from (n for n in (*vars(cls), *inspect.get_annotations(cls)) if n[0] != "_")
+
+
+@pytest.mark.parametrize("page", DESCRIBED)
+def test_every_block_of_a_page_is_run(page: str) -> None:
+    text = (DOCS / "reference" / page).read_text(encoding="utf-8")
+    files = [step for step in read_page(DOCS / "reference" / page) if isinstance(step, File)]
+
+    assert text.count("\n```pycon\n") + len(files) == text.count("\n```") // 2
+
+
+@pytest.mark.parametrize("page", DESCRIBED)
+def test_every_heading_has_a_session(page: str) -> None:
+    text = (DOCS / "reference" / page).read_text(encoding="utf-8")
+    described = [part for part in text.split("\n## ") if part.startswith("`")]
+
+    assert [part.splitlines()[0] for part in described if "```pycon" not in part] == []
+
+
+@pytest.mark.parametrize("page", DESCRIBED)
+def test_index_lists_the_page_and_its_links_lead_to_files(page: str) -> None:
+    index = (DOCS / "README.md").read_text(encoding="utf-8")
+    text = (DOCS / "reference" / page).read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+
+    assert f"(reference/{page})" in index
+    assert [link for link in links if not (DOCS / "reference" / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", DESCRIBED)
+def test_every_public_name_is_on_its_page(page: str) -> None:
+    text = (DOCS / "reference" / page).read_text(encoding="utf-8")
+    described = set(re.findall(r"`(?:\w+\.)*(\w+)[(`]", text))
+
+    missing = {
+        f"{thing.__name__}.{name}"
+        for thing in DESCRIBED[page]
+        for name in public_names(thing)
+        if name not in described
+    }
+    assert missing == set()
