@@ -38,7 +38,7 @@ format: $(READY) ## mend what ruff can mend
 	$(BIN)/ruff format
 
 installs: $(READY) ## build the wheel and try it in fresh virtual environments (slow)
-	$(BIN)/python -m pytest -m installs $(ARGS)
+	$(BIN)/python -m pytest -m "installs and not slow" $(ARGS)
 
 build: $(READY) ## build sdist and wheel into dist/
 	$(BIN)/python -m build

@@ -49,6 +49,7 @@ def test_code_of_the_readme_runs_in_an_empty_environment(wheels: Path, tmp_path:
     assert not list(tmp_path.rglob("_data"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("editable", [False, True], ids=["wheel", "editable"])
 def test_dlt_hub_works_once_installed_and_nothing_is_left_once_uninstalled(
     wheels: Path, tmp_path: Path, editable: bool
@@ -85,6 +86,7 @@ package-dir = {dlthub = "code"}
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("editable", [False, True], ids=["normally", "editable"])
 def test_a_package_called_dlthub_wins_and_our_hooks_stay_silent(
     wheels: Path, tmp_path: Path, editable: bool
@@ -122,6 +124,7 @@ except ProjectRunContextNotAvailable as error:
     assert header in run(python, "-m", "pytest", cwd=shop)
 
 
+@pytest.mark.slow
 def test_all_of_dlt_hub_works_in_the_installed_wheel(wheels: Path, tmp_path: Path) -> None:
     python = new_environment(tmp_path / "venv", str(next(wheels.glob("*.whl"))))
     shop = tmp_path / "shop"
@@ -159,6 +162,7 @@ print(ensure_project(profile="tests").profile, project.config().name)
     assert run(python, "-c", code, cwd=shop) == "[(1,)]\ntests shop\n"
 
 
+@pytest.mark.slow
 def test_runtime_works_without_pytest(wheels: Path, tmp_path: Path) -> None:
     python = new_environment(tmp_path / "venv", str(next(wheels.glob("*.whl"))))
     run(python, "-m", "pip", "uninstall", "--yes", "--quiet", "pytest")

@@ -139,7 +139,7 @@ def digests_below(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("folder", ["plain", "mit Umlaut ä"])
+@pytest.mark.parametrize("folder", [pytest.param("plain", marks=pytest.mark.slow), "mit Umlaut ä"])
 def test_a_copy_writes_nowhere_else(
     shop: Path, run_tests: RunTests, pytester: pytest.Pytester, folder: str
 ) -> None:

@@ -303,6 +303,7 @@ def test_pipeline_of_a_project(
     assert schemas_in(own_url) == ["information_schema", "public"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_postgres")
 def test_marked_with_types_of_destinations(run_tests: RunTests) -> None:
     result = run_tests(
@@ -324,6 +325,7 @@ def test_it(dlt_loaded, n, request):
     result.stdout.fnmatch_lines(["2 templates built (* s), 4 copies made"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_postgres")
 def test_loads_into_several_kinds_of_destination(run_tests: RunTests) -> None:
     result = run_tests(
@@ -353,6 +355,7 @@ def test_it(dlt_loaded, n):
     result.assert_outcomes(passed=2)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_url")
 def test_place_that_code_gives_is_left_for_the_copy(
     run_tests: RunTests, pytester: pytest.Pytester, own_url: str, query: Query
@@ -380,6 +383,7 @@ def test_it(dlt_loaded, n):
     assert schemas_in(own_url) == ["information_schema", "public"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_postgres")
 @pytest.mark.parametrize("arguments", [("-n0",), ("-n2",), ("-n2", "-x")], ids=" ".join)
 def test_databases_are_gone_after_failing_tests(
@@ -424,6 +428,7 @@ def test_it(dlt_dataset, n):
     result.stdout.fnmatch_lines(["dlt_load(broken): the build failed, as test_it.py::test_it*"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_postgres")
 def test_error_when_code_keeps_a_connection_to_what_it_has_loaded(run_tests: RunTests) -> None:
     result = run_tests(
@@ -458,6 +463,7 @@ def test_b(dlt_dataset):
     result.stdout.fnmatch_lines(["dlt_load(leaving): the build failed, as test_it.py::test_*"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_postgres")
 def test_worker_that_dies_while_it_builds_leaves_no_database(
     run_tests: RunTests, builds: Callable[[], int]
@@ -512,6 +518,7 @@ def test_error_when_the_driver_is_missing(
     result.stdout.fnmatch_lines(["dlt_load: to copy a PostgreSQL, psycopg2 is needed*pip install*"])
 
 
+@pytest.mark.slow
 def test_nothing_is_kept_with_reuse(
     in_postgres: Path,
     run_tests: RunTests,
@@ -555,6 +562,7 @@ def test_it(dlt_loaded, request, tmp_path_factory):
     result.assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_template_that_somebody_has_dropped_is_built_again(
     in_postgres: Path, run_tests: RunTests, builds: Callable[[], int], own_url: str
 ) -> None:
@@ -581,6 +589,7 @@ def test_it(dlt_loaded, n):
     assert builds() == 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_postgres")
 def test_what_a_killed_session_has_left_is_dropped_after_a_day(
     run_tests: RunTests, own_url: str, query: Query

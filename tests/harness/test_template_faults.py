@@ -150,6 +150,7 @@ def test_it(dlt_dataset, n):
     assert not any("BuildFailed" in line for line in result.outlines)
 
 
+@pytest.mark.slow
 def test_an_interrupted_build_leaves_nothing(run_tests: RunTests, cache: Path) -> None:
     code = (
         COUNTING
@@ -288,6 +289,7 @@ def test_a_damaged_template_is_built_again(
     assert len(templates_in(cache)) == 1
 
 
+@pytest.mark.slow
 def test_times_of_files_do_not_matter(
     run_tests: RunTests, cache: Path, builds: Callable[[], int]
 ) -> None:
@@ -301,6 +303,7 @@ def test_times_of_files_do_not_matter(
     assert builds() == 1
 
 
+@pytest.mark.slow
 def test_a_template_that_another_session_deletes_is_built_again(
     run_tests: RunTests, cache: Path, builds: Callable[[], int]
 ) -> None:
@@ -327,6 +330,7 @@ def test_again(dlt_loaded):
     assert builds() == 2
 
 
+@pytest.mark.slow
 def test_two_sessions_at_once_build_once(
     pytester: pytest.Pytester, cache: Path, builds: Callable[[], int]
 ) -> None:
@@ -343,6 +347,7 @@ def test_two_sessions_at_once_build_once(
     assert builds() == 1
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_link_is_rewritten_too(
     run_tests: RunTests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

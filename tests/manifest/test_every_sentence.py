@@ -37,7 +37,7 @@ A pipeline loads one source or a list, and takes any argument of dlt.pipeline().
     test_a_pipeline_takes_every_argument_of_dlt_pipeline
 run_config, caches and transformations have their shape.
     test_a_mistake_in_a_run_config_cache_or_transformation_is_an_error
-    test_a_run_config_is_refused_when_the_pipeline_is_run_and_not_before
+    test_a_declared_pipeline_is_retried_as_it_says_with_its_source_made_again
 A profile extends a name or a list, merged first, left to right.
     test_a_profile_is_laid_over_the_one_that_it_extends
     test_of_several_extended_profiles_the_right_one_wins

@@ -138,6 +138,13 @@ def test_each_row_is_there_once_where_some_files_of_a_table_were_loaded(kill: Ki
     assert_each_row_once(found)
 
 
+def test_a_kill_while_the_trace_is_stored_loses_no_row_and_no_trace(kill: Kill) -> None:
+    report = kill(killed.TRACE_POINT, TRACES="1")
+
+    assert_each_row_once(report)
+    assert report["traces"] == [1] * killed.BATCHES
+
+
 @pytest.mark.postgres
 @pytest.mark.parametrize("point", ["before any job is marked", "after a follow-up is made"])
 def test_each_row_is_there_once_after_a_kill_on_postgresql(kill: Kill, point: str) -> None:

@@ -166,6 +166,13 @@ POINTS: dict[str, Callable[[], None]] = {
     "after the load is entered": lambda: before(LoadStorage, "complete_load_package"),
     "after the package is complete": lambda: after(PackageStorage, "complete_loading_package"),
 }
+# with `TRACES`
+TRACE_POINT = "while the trace is stored"
+ALL_POINTS = {**POINTS, TRACE_POINT: lambda: before(dlt.Pipeline, "load", is_of_traces)}
+
+
+def is_of_traces(pipeline: dlt.Pipeline, *_: Any) -> bool:
+    return pipeline.pipeline_name.startswith("_trace_")
 
 
 def destination() -> Any:
@@ -208,7 +215,7 @@ def main() -> None:
     global armed
     names = os.environ["NAMES"].split(",")
     if point := os.environ.get("KILL"):
-        POINTS[point]()
+        ALL_POINTS[point]()
     pipeline = dlt.pipeline(
         "shop",
         pipelines_dir=os.path.join(os.getcwd(), "pipelines"),
@@ -227,13 +234,18 @@ def main() -> None:
         if pipeline.default_schema_name:
             # a table that is replaced shows it only until the next batch
             report["resumed"] = found(pipeline, names)
-    run = pipeline.run if plain else runner(pipeline).run
+    traces = bool(os.environ.get("TRACES"))
+    run = pipeline.run if plain else runner(pipeline, store_trace_info=traces).run
     for _ in range(BATCHES + 2):
         run(shop(names))
         armed = True
         if last_batch(pipeline, names) == BATCHES - 1:
             break
-    json.dump({**report, "finished": found(pipeline, names)}, sys.stdout)
+    report["finished"] = found(pipeline, names)
+    if traces:
+        dataset = dlt.dataset(destination(), "_trace_shop_dataset")
+        report["traces"] = [row[0] for row in dataset["shop_trace"].select("attempt").fetchall()]
+    json.dump(report, sys.stdout)
 
 
 def last_batch(pipeline: dlt.Pipeline, names: list[str]) -> int:
