@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +30,17 @@ TEMPLATES = pytest.StashKey["Templates"]()
 
 # a template that is damaged time and again is told
 _MOST_DAMAGED = 2
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What one test asks for, and where it is to have it."""
+
+    test: str
+    loads: Mapping[str, Load]
+    sandbox: Sandbox
+    databases: Databases
+    uses: TemplateUses
 
 
 class Templates:
@@ -67,24 +78,19 @@ class Templates:
         uses = item.stash[USES] = TemplateUses()
         key = self._inputs.key(list(loads.values()), sandbox)
         with Databases.of(loads.values(), key, sandbox, item.config) as databases:
-            template = self._copied(item, loads, sandbox, uses, databases)
+            request = _Request(item.nodeid, loads, sandbox, databases, uses)
+            template = self._copied(request)
             with LoadedRuns.of(loads, template) as runs:
                 yield runs
 
-    def _copied(
-        self,
-        item: pytest.Item,
-        loads: Mapping[str, Load],
-        sandbox: Sandbox,
-        uses: TemplateUses,
-        databases: Databases,
-    ) -> Template:
+    def _copied(self, request: _Request) -> Template:
+        uses = request.uses
         for is_last in (*[False] * _MOST_DAMAGED, True):
-            store, template = self._found_or_built(item, loads, sandbox, uses, databases)
+            store, template = self._found_or_built(request)
             try:
-                with full_disk_told(Path(sandbox.folder)):
-                    databases.copy_from(template.folder)
-                    template.copy_to(sandbox.folder)
+                with full_disk_told(Path(request.sandbox.folder)):
+                    request.databases.copy_from(template.folder)
+                    template.copy_to(request.sandbox.folder)
             except Damaged as error:
                 store.discard(template, error)
                 if is_last:
@@ -102,17 +108,10 @@ class Templates:
         template.note_use()
         return template
 
-    def _found_or_built(
-        self,
-        item: pytest.Item,
-        loads: Mapping[str, Load],
-        sandbox: Sandbox,
-        uses: TemplateUses,
-        databases: Databases,
-    ) -> tuple[TemplateStore, Template]:
-        key = databases.key
+    def _found_or_built(self, request: _Request) -> tuple[TemplateStore, Template]:
+        key = request.databases.key
         # a database goes with the session: what is in the cache would be without it
-        stores = self._stores[-1:] if databases else self._stores
+        stores = self._stores[-1:] if request.databases else self._stores
         for store in stores:
             if found := store.find(key):
                 return store, found
@@ -124,8 +123,8 @@ class Templates:
             )
         store = writable[0]
         if store is not stores[0]:
-            uses.notes.append(f"not kept: {stores[0].root} cannot be written to")
-        build = _Build(item.nodeid, loads, sandbox, self._inputs, self._session, databases)
+            request.uses.notes.append(f"not kept: {stores[0].root} cannot be written to")
+        build = _Build(request, self._inputs, self._session)
         try:
             with full_disk_told(store.root):
                 template, is_new = store.build(key, build)
@@ -135,7 +134,7 @@ class Templates:
             failure = error.__cause__
         else:
             if is_new:
-                uses.built.append(template.seconds)
+                request.uses.built.append(template.seconds)
             return store, template
         # not while the other is handled, of which the user is not to read
         assert failure is not None
@@ -145,21 +144,10 @@ class Templates:
 class _Build:
     """Runs loads in a sandbox of their own, and makes a template of it."""
 
-    def __init__(
-        self,
-        test: str,
-        loads: Mapping[str, Load],
-        sandbox: Sandbox,
-        inputs: Inputs,
-        session: str,
-        databases: Databases,
-    ) -> None:
-        self._test = test
-        self._loads = loads
-        self._sandbox = sandbox
+    def __init__(self, request: _Request, inputs: Inputs, session: str) -> None:
+        self._request = request
         self._inputs = inputs
         self._session = session
-        self._databases = databases
 
     def __call__(self, folder: Path) -> None:
         """Write the template into `folder`.
@@ -168,26 +156,27 @@ class _Build:
             BuildFailed: It fails.
         """
         started = time.perf_counter()
-        own = replace(self._sandbox, folder=str(Template.sandbox_folder(folder)))
+        request = self._request
+        own = replace(request.sandbox, folder=str(Template.sandbox_folder(folder)))
         recorded = Recorded()
         try:
             with (
                 full_disk_told(folder.parent.parent),
                 interrupts_kept(),
-                self._databases.made_for(folder, own) as sandbox,
+                request.databases.made_for(folder, own) as sandbox,
                 unobserved(),
             ):
-                Overrides(own).update(Overrides(self._sandbox))
+                Overrides(own).update(Overrides(request.sandbox))
                 with isolated(sandbox):
                     with self._inputs.recorded() as recorded:
-                        runs = {name: _run(load, sandbox) for name, load in self._loads.items()}
+                        runs = {name: _run(load, sandbox) for name, load in request.loads.items()}
                     _close_databases(runs)
                     seconds = time.perf_counter() - started
                     Template.write(folder, self._session, seconds, recorded.conditions, runs)
         except (Exception, RemoteDestinationBlocked, pytest.fail.Exception) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            names = ", ".join(self._loads)
-            message = f"{MARK}({names}): the build failed, as {self._test} tells: {reason}"
+            names = ", ".join(request.loads)
+            message = f"{MARK}({names}): the build failed, as {request.test} tells: {reason}"
             raise BuildFailed(recorded.conditions, message) from error
 
 

@@ -15,6 +15,18 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted((DOCS / "how-to").glob("*.md"))
 OF_ERRORS = DOCS / "how-to" / "read-manifest-errors.md"
 OF_POSTGRES = DOCS / "how-to" / "postgres-in-tests.md"
+# of several sessions each, ten seconds and more
+LONG = {
+    "first-test-of-plain-dlt",
+    "guard-the-network",
+    "load-once",
+    "retry-and-trace-runs",
+    "secrets-in-ci",
+    "test-a-rest-api-offline",
+    "test-an-incremental-resource",
+    "test-merge-and-scd2",
+    "test-schema-contracts",
+}
 POSTGRES = "postgresql://postgres@127.0.0.1:5432/test"
 
 
@@ -35,7 +47,12 @@ def postgres() -> Iterator[psycopg2.extensions.cursor]:
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if page != OF_POSTGRES], ids=lambda page: page.stem
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.slow] if page.stem in LONG else [], id=page.stem)
+        for page in PAGES
+        if page != OF_POSTGRES
+    ],
 )
 def test_code_of_a_page_runs_and_prints_what_is_shown(page: Path, reader: Reader) -> None:
     reader.follow(page)

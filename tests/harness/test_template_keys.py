@@ -172,6 +172,7 @@ def test_method(dlt_loaded):
 """
 
 
+@pytest.mark.slow
 def test_a_source_in_a_test_module_counts_and_the_tests_there_do_not(
     pytester: pytest.Pytester, built: Callable[..., int]
 ) -> None:
