@@ -260,8 +260,10 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, 
     both = dict(below)
     for key, value in above.items():
         under = both.get(key)
-        is_section = isinstance(value, Mapping) and isinstance(under, Mapping)
-        both[key] = _laid_over(under, value) if is_section else value  # type: ignore[arg-type]
+        if isinstance(value, Mapping) and isinstance(under, Mapping):
+            both[key] = _laid_over(under, value)
+        else:
+            both[key] = value
     return both
 
 

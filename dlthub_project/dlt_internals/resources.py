@@ -113,7 +113,7 @@ def replace_extraction(resource: DltResource, extract: Callable[[], Iterator[Any
     default = None if cursor.default is inspect.Parameter.empty else cursor.default
     parameter = cursor.replace(kind=inspect.Parameter.KEYWORD_ONLY, default=default)
     extract_from_cursor.__signature__ = inspect.Signature([parameter])  # type: ignore[attr-defined]
-    pipe.replace_gen(extract_from_cursor)  # type: ignore[arg-type]
+    pipe.replace_gen(extract_from_cursor)  # type: ignore[arg-type]  # as above
     resource._args_bound = False
     resource._inject_config()
     if cursor.name in explicit:
@@ -159,6 +159,7 @@ def placeholders(value_of: Callable[[str, Any], Any]) -> Iterator[None]:
         return accessor.get(field) is not None
 
     read_secret, knows_secret = _SecretsAccessor.__getitem__, _SecretsAccessor.__contains__
+    # put back when the block ends
     resolve._resolve_config_fields = resolve_fields  # type: ignore[assignment]
     _SecretsAccessor.__getitem__ = secret  # type: ignore[assignment, method-assign]
     _SecretsAccessor.__contains__ = has_secret  # type: ignore[assignment, method-assign]
