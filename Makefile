@@ -7,7 +7,7 @@ READY := .venv/.ready
 
 export RUNTIME__DLTHUB_TELEMETRY := false
 
-.PHONY: help example test lint format ruff installs build constraints clean
+.PHONY: help example test lint format ruff installs bench build constraints clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -39,6 +39,9 @@ format: $(READY) ## mend what ruff can mend
 
 installs: $(READY) ## build the wheel and try it in fresh virtual environments (slow)
 	$(BIN)/python -m pytest -m "installs and not slow" $(ARGS)
+
+bench: $(READY) ## measure speed against plain dlt: one table (some ten minutes, on a quiet machine)
+	$(BIN)/python benchmarks/table.py
 
 build: $(READY) ## build sdist and wheel into dist/
 	$(BIN)/python -m build

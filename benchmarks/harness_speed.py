@@ -13,21 +13,19 @@ the source was run.
 
 from __future__ import annotations
 
-import argparse
 import os
-import platform
 import random
 import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
+
+from measuring import Figure, main, speed_up
 
 _HERE = Path(__file__).parent
 
@@ -39,12 +37,6 @@ class Times:
     wall: float
     processor: float
     runs: int = 0
-
-    @classmethod
-    def of_one_more(cls, few: Times, many: Times, tests: int) -> Times:
-        """Return what each of `tests` more tests took."""
-        wall, processor = many.wall - few.wall, many.processor - few.processor
-        return cls(wall / tests, processor / tests)
 
 
 class Suite:
@@ -116,64 +108,32 @@ def measure(rounds: int, few: int, many: int, small_runs: int) -> dict[str, list
     return timed
 
 
-def lines(timed: dict[str, list[Times]], few: int, many: int, small_runs: int) -> Iterator[str]:
-    """Yield what is printed: the machine, the table, the runs of the source."""
+def figures(rounds: int, few: int, many: int, small_runs: int) -> Iterator[Figure]:
+    """Measure; and see how often the source ran."""
+    timed = measure(rounds, few, many, small_runs)
 
-    def one_more(way: str) -> list[Times]:
-        pairs = zip(timed[f"few{way}"], timed[f"many{way}"], strict=True)
-        return [Times.of_one_more(f, m, many - few) for f, m in pairs]
+    def of(clock: str, way: str) -> list[float]:
+        return [getattr(times, clock) for times in timed[way]]
 
-    versions = ", ".join(f"{name} {version(name)}" for name in ("dlt", "duckdb", "pytest"))
-    yield (
-        f"{platform.system()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"{versions}; median (least to most) of {len(timed['many'])} rounds\n"
+    def one_more(clock: str, way: str) -> list[float]:
+        pairs = zip(of(clock, f"few{way}"), of(clock, f"many{way}"), strict=True)
+        return [(more - less) / (many - few) for less, more in pairs]
+
+    tests = f"{many} tests on loaded data"
+    for clock in ("wall", "processor"):
+        by_hand = of(clock, "many by hand")
+        more = one_more(clock, ""), one_more(clock, " by hand")
+        yield speed_up(f"one more test on loaded data, {clock} time", *more, 10)
+        yield speed_up(f"{tests}, {clock} time", of(clock, "many"), by_hand, 8)
+        again = of(clock, "many again")
+        yield speed_up(f"{tests}, with `--dlt-reuse`, {clock} time", again, by_hand, None)
+    workers = of("wall", "two workers"), of("wall", "one process")
+    yield speed_up(f"{small_runs} tests that each run a pipeline, `-n 2`, wall time", *workers, 1.6)
+    runs = [float(times.runs) for times in timed["many again"]]
+    yield Figure(
+        f"runs of the source, {tests}, with `--dlt-reuse`", max(runs), min(runs), max(runs), "", 0
     )
-    yield "| | by hand | with the plugin | wall time | processor time | reach |"
-    yield "|---|---|---|---|---|---|"
-    by_hand = timed["many by hand"]
-    yield _row("one more test on loaded data", one_more(" by hand"), one_more(""), "10 x", "ms")
-    yield _row(f"{many} such tests", by_hand, timed["many"], "8 x")
-    yield _row("the same, second session with `--dlt-reuse`", by_hand, timed["many again"], "")
-    yield "\n| | `-n 0` | `-n 2` | wall time | processor time | reach |"
-    yield "|---|---|---|---|---|---|"
-    label = f"{small_runs} tests that each run a small pipeline"
-    yield _row(label, timed["one process"], timed["two workers"], "1.6 x")
-    yield "\nRuns of the source in one session:\n"
-    labels = {
-        "many by hand": f"{many} tests by hand",
-        "many": f"{many} tests with the plugin",
-        "many again": "the same, second session with `--dlt-reuse` (reach: 0)",
-    }
-    for way, label in labels.items():
-        yield f"- {label}: {', '.join(map(str, sorted({t.runs for t in timed[way]})))}"
-
-
-def _row(label: str, slow: list[Times], fast: list[Times], reach: str, unit: str = "s") -> str:
-    def spread(times: list[Times]) -> str:
-        values = sorted(1000 * t.wall if unit == "ms" else t.wall for t in times)
-        shown = (statistics.median(values), values[0], values[-1])
-        return "{} {unit} ({} to {})".format(*(f"{v:.3g}" for v in shown), unit=unit)
-
-    def ratio(clock: str) -> str:
-        of_slow, of_fast = ([getattr(t, clock) for t in times] for times in (slow, fast))
-        return f"{statistics.median(of_slow) / statistics.median(of_fast):.1f} x"
-
-    cells = (label, spread(slow), spread(fast), ratio("wall"), ratio("processor"), reach)
-    return f"| {' | '.join(cells)} |"
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description="Whole pytest processes, by hand and with us.")
-    parser.add_argument("rounds", nargs="?", type=int, default=5)
-    parser.add_argument("--few", type=int, default=20, help="tests at the slope's lower end")
-    parser.add_argument("--many", type=int, default=200, help="tests at its upper end")
-    parser.add_argument("--small-runs", type=int, default=40, help="tests that run a pipeline")
-    given = parser.parse_args()
-    sizes = (given.few, given.many, given.small_runs)
-    for line in lines(measure(given.rounds, *sizes), *sizes):
-        print(line)
 
 
 if __name__ == "__main__":
-    main()
+    main(figures, rounds=5, few=20, many=200, small_runs=40)

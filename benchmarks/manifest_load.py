@@ -2,21 +2,18 @@
 
 1,000 pipelines, 1,000 sources and 20 profiles, each of which extends the one before: read with
 positions, merged, validated, and its entities listed; against `yaml.load` with `CSafeLoader`.
-Interleaved, each way first in every other round; prints the medians and their ratio.
 
     python benchmarks/manifest_load.py [ROUNDS]
 """
 
 from __future__ import annotations
 
-import statistics
-import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
+from measuring import Figure, in_turn, main, ratio
 
 from dlthub_project.manifest import Manifest
 
@@ -80,29 +77,16 @@ def loaded(path: Path) -> None:
     assert len(opened.section("sources")) == len(opened.section("pipelines"))
 
 
-def compare(rounds: int) -> None:
-    """Measure both ways in turn and print."""
-    ways: dict[str, Callable[[Path], None]] = {"parsed alone": parsed, "loaded": loaded}
-    timed: dict[str, list[float]] = {way: [] for way in ways}
+def figures(rounds: int) -> Iterator[Figure]:
+    """Measure both ways in turn."""
     with tempfile.TemporaryDirectory() as name:
         path = Path(name, "dlt.yml")
         path.write_text(manifest(), encoding="utf-8")
-        print(f"a manifest of {path.stat().st_size / 1_000:,.0f} KB")
-        # the first round does not count: it imports
-        for number in range(rounds + 1):
-            for way in sorted(ways, reverse=number % 2 == 0):
-                before = time.process_time()
-                ways[way](path)
-                timed[way].append(time.process_time() - before)
-    for way, values in timed.items():
-        low, median, high = statistics.quantiles(values[1:], n=4)
-        print(
-            f"{way}: median {1000 * median:.0f} ms processor time "
-            f"(quartiles {1000 * low:.0f} to {1000 * high:.0f})"
-        )
-    load, parse = (statistics.median(timed[way][1:]) for way in ("loaded", "parsed alone"))
-    print(f"loaded: {load / parse:.2f} x parsed alone; reach {_REACH} x")
+        size = path.stat().st_size
+        timed = in_turn({"plain": lambda: parsed(path), "ours": lambda: loaded(path)}, rounds)
+    what = f"loading a manifest of {size / 1_000:,.0f} KB, against parsing it, processor time"
+    yield ratio(what, timed["processor", "ours"], timed["processor", "plain"], _REACH)
 
 
 if __name__ == "__main__":
-    compare(int(sys.argv[1]) if len(sys.argv) > 1 else 15)
+    main(figures, rounds=15)

@@ -1,7 +1,7 @@
 """What the plugin adds to a pytest session without a dlt project.
 
 Runs `pytest` on one empty test in an empty folder, with the plugin and without it
-(`-p no:dlthub`), interleaved, and prints the medians and their difference.
+(`-p no:dlthub`), interleaved.
 
     python benchmarks/plugin_overhead.py [ROUNDS]
 """
@@ -9,11 +9,13 @@ Runs `pytest` on one empty test in an empty folder, with the plugin and without 
 from __future__ import annotations
 
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from measuring import Figure, added, main
 
 
 def seconds(folder: Path, *arguments: str) -> float:
@@ -28,8 +30,8 @@ def seconds(folder: Path, *arguments: str) -> float:
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
-def main(rounds: int) -> None:
-    """Measure and print."""
+def figures(rounds: int) -> Iterator[Figure]:
+    """Measure."""
     timed: dict[str, list[float]] = {"without": [], "with": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -38,18 +40,9 @@ def main(rounds: int) -> None:
         for _ in range(rounds):
             timed["without"].append(seconds(folder, "-p", "no:dlthub"))
             timed["with"].append(seconds(folder))
-    for label, values in timed.items():
-        quartiles = statistics.quantiles(values, n=4)
-        print(
-            f"{label:>7} the plugin: median {1000 * statistics.median(values):.1f} ms "
-            f"(quartiles {1000 * quartiles[0]:.1f} to {1000 * quartiles[2]:.1f})"
-        )
-    paired = [w - wo for w, wo in zip(timed["with"], timed["without"], strict=True)]
-    low, median, high = (1000 * value for value in statistics.quantiles(paired, n=4))
-    least = 1000 * (min(timed["with"]) - min(timed["without"]))
-    print(f"it adds {median:.1f} ms (quartiles {low:.1f} to {high:.1f}; reach: 10 ms)")
-    print(f"the fastest sessions differ by {least:.1f} ms")
+    what = "the plugin in a pytest session without a project, processor time"
+    yield added(what, timed["with"], timed["without"], 10)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+    main(figures, rounds=20)

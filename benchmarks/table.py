@@ -1,0 +1,55 @@
+"""Runs every benchmark beside this file, and prints one table of what they measured.
+
+Each runs in a process of its own, one after another: together some ten minutes.
+
+    python benchmarks/table.py [NAME ...]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from measuring import Figure, machine, table
+
+_HERE = Path(__file__).parent
+_NOT_BENCHMARKS = ("conftest", "crm", "measuring", "table")
+
+
+def figures_of(script: Path) -> list[Figure]:
+    """Return what one benchmark measures; end all if it fails."""
+    # byte code is at hand, as it is for users
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(
+        [sys.executable, str(script), "--json"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        sys.exit(f"{script.name} failed")
+    return [Figure(**json.loads(line)) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def main(names: list[str]) -> None:
+    """Measure and print."""
+    scripts = [p for p in sorted(_HERE.glob("*.py")) if p.stem not in _NOT_BENCHMARKS]
+    if unknown := set(names) - {script.stem for script in scripts}:
+        known = ", ".join(script.stem for script in scripts)
+        sys.exit(f"There is no benchmark {', '.join(sorted(unknown))}. Known: {known}.")
+    measured = []
+    for script in scripts:
+        if not names or script.stem in names:
+            print(script.stem, file=sys.stderr)
+            measured += figures_of(script)
+    print(f"{machine()}\n\n{table(measured)}")
+    missed = sum(figure.is_reached is False for figure in measured)
+    print(f"\n{missed} of {len(measured)} figures missed their reach.")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
