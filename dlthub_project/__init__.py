@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dlthub_project.context import Project as Project
     from dlthub_project.context import ProjectRunContext as ProjectRunContext
     from dlthub_project.context import ensure_project as ensure_project
+    from dlthub_project.context import kept_context as kept_context
     from dlthub_project.context import switch_profile as switch_profile
     from dlthub_project.context import switched_profile as switched_profile
     from dlthub_project.entities import EntityFactory as EntityFactory
@@ -43,6 +44,7 @@ _HOME_OF = {
     "Project": "context",
     "ProjectRunContext": "context",
     "ensure_project": "context",
+    "kept_context": "context",
     "switch_profile": "context",
     "switched_profile": "context",
     "EntityFactory": "entities",

@@ -3,76 +3,129 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from dlthub_project import current
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from dlthub_project.catalog import Catalog
     from dlthub_project.context import Project, ProjectRunContext
     from dlthub_project.entities import EntityFactory
     from dlthub_project.runner import PipelineManager
 
 _ACCESS_PROFILE = "access"
+_TEST_PROFILE = "tests"
 
 
-class PackagedProject:
+class _Accessors(NamedTuple):
+    # a tuple of six types: unpacked in an `__init__.py`, each name has its own
+    access_profile: Callable[[], str]
+    context: Callable[[], ProjectRunContext]
+    config: Callable[[], Project]
+    entities: Callable[[], EntityFactory]
+    runner: Callable[[], PipelineManager]
+    catalog: Callable[[], Catalog]
+
+
+class PackagedProject(_Accessors):
     """The accessors of a packaged project.
 
     In the `__init__.py` beside its `dlt.yml`::
 
         from dlthub_project import PackagedProject
         access_profile, context, config, entities, runner, catalog = PackagedProject(__file__)
+
+    Each but `access_profile` activates the project as `activate_package` does, and raises as
+    `ensure_project`.
+
+    Attributes:
+        access_profile: Returns the profile that the package is used with.
+        context: Returns the run context of the project.
+        config: Returns the project.
+        entities: Returns the factory of the project's entities.
+        runner: Returns the runner of the project's pipelines.
+        catalog: Returns the catalog of the project's datasets.
     """
 
-    def __init__(self, init_file: str) -> None:
+    _root: Path
+
+    def __new__(cls, init_file: str) -> Self:
         """Make the accessors of the project beside `init_file`."""
-        self._run_dir = os.path.dirname(os.path.abspath(init_file))
+        root = Path(os.path.abspath(init_file)).parent
 
-    def access_profile(self) -> str:
-        """Return the profile that the package is used with."""
-        return _ACCESS_PROFILE
+        def context() -> ProjectRunContext:
+            return activate_package(root)
 
-    def context(self) -> ProjectRunContext:
-        """Return the run context of the package's project, and make it the active one.
+        def config() -> Project:
+            return context().project
 
-        A profile that this project was switched to stays.
-        """
-        from dlthub_project import dlt_internals
-        from dlthub_project.context import ProjectRunContext, ensure_project
+        def entities() -> EntityFactory:
+            context()
+            return current.entities()
 
-        active = dlt_internals.active_run_context()
-        if isinstance(active, ProjectRunContext) and active.run_dir == self._run_dir:
-            return active
-        return ensure_project(self._run_dir, self.access_profile())
+        def runner() -> PipelineManager:
+            context()
+            return current.runner()
 
-    def config(self) -> Project:
-        """Return the project."""
-        return self.context().project
+        def catalog() -> Catalog:
+            context()
+            return current.catalog()
 
-    def entities(self) -> EntityFactory:
-        """Return the factory of the project's entities."""
-        self.context()
-        return current.entities()
+        accessors = (lambda: _ACCESS_PROFILE, context, config, entities, runner, catalog)
+        self = super().__new__(cls, *accessors)
+        self._root = root
+        return self
 
-    def runner(self) -> PipelineManager:
-        """Return the runner of the project's pipelines."""
-        self.context()
-        return current.runner()
+    def __repr__(self) -> str:
+        return f"<PackagedProject {self._root}>"
 
-    def catalog(self) -> Catalog:
-        """Return the catalog of the project's datasets."""
-        self.context()
-        return current.catalog()
 
-    def __iter__(self):  # type: ignore[no-untyped-def]  # unpacked into names of different types
-        return iter(
-            (
-                self.access_profile,
-                self.context,
-                self.config,
-                self.entities,
-                self.runner,
-                self.catalog,
-            )
-        )
+def activate_package(root: Path) -> ProjectRunContext:
+    """Make the project of a package the active one, and return its run context.
+
+    While it is active already, the profile that it was switched to stays. In its own folder the
+    profile is the one that is active there, and in a sandbox that of the tests; elsewhere it is
+    `access`, whatever the environment says: that speaks of the caller's project.
+
+    Args:
+        root: The folder of the package and of its `dlt.yml`.
+
+    Raises:
+        ProjectError: As `ensure_project`.
+    """
+    from dlthub_project import dlt_internals
+    from dlthub_project.context import ProjectRunContext, ensure_project, find_project_dir
+    from dlthub_project.sandbox import active_sandbox
+
+    # not `active_run_context`: it would make dlt look for a context where the caller is
+    earlier = dlt_internals.save_run_context()
+    active = earlier.context if earlier else None
+    if isinstance(active, ProjectRunContext) and _is_same(Path(active.run_dir), root):
+        return active
+    sandbox = active_sandbox()
+    if sandbox is not None:
+        return _activate_for_tests(root, is_project_tested=sandbox.project is not None)
+    here = find_project_dir()
+    is_own_folder = here is not None and _is_same(here, root)
+    return ensure_project(str(root), None if is_own_folder else _ACCESS_PROFILE)
+
+
+def _activate_for_tests(root: Path, *, is_project_tested: bool) -> ProjectRunContext:
+    from dlthub_project.context import PROFILE_VARIABLE, ensure_project
+    from dlthub_project.errors import ProfileNotFound
+
+    # without a project under test, the variable is whatever the shell has
+    profile = os.environ.get(PROFILE_VARIABLE) if is_project_tested else None
+    try:
+        return ensure_project(str(root), profile or _TEST_PROFILE)
+    except ProfileNotFound:
+        return ensure_project(str(root), _TEST_PROFILE)
+
+
+def _is_same(folder: Path, other: Path) -> bool:
+    # an environment, or a folder on its path, may be a symbolic link
+    return os.path.realpath(folder) == os.path.realpath(other)

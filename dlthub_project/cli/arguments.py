@@ -5,20 +5,33 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from pathlib import Path
 
 import dlt
 
-from dlthub_project.context import ProjectRunContext, ensure_project
+from dlthub_project.context import (
+    ProjectRunContext,
+    ensure_project,
+    find_package,
+    installed_packages,
+)
+from dlthub_project.errors import ProjectRunContextNotAvailable, known_names
 from dlthub_project.hub import finder
+from dlthub_project.manifest import FILE_NAME
+from dlthub_project.packaging import activate_package
 
 
 def add_project_arguments(parser: argparse.ArgumentParser) -> None:
     """Add `--project` and `--profile`."""
     parser.add_argument(
-        "--project", metavar="DIR", help="Folder of the dlt.yml; by default found as dlt does."
+        "--project",
+        metavar="DIR_OR_PACKAGE",
+        help="Folder of the dlt.yml, or an installed package; by default found as dlt does.",
     )
     parser.add_argument(
-        "--profile", metavar="NAME", help="Profile; by default as pinned or declared."
+        "--profile",
+        metavar="NAME",
+        help="Profile; by default as pinned or declared, and `access` of a package.",
     )
 
 
@@ -30,7 +43,16 @@ def activate(args: argparse.Namespace) -> ProjectRunContext:
         # `reload` does not serve: what the first try left raises in the second
         del sys.modules["dlt.hub"]
         importlib.import_module("dlt.hub")
-    return ensure_project(args.project, args.profile)
+    if args.project is None or (Path(args.project) / FILE_NAME).is_file():
+        return ensure_project(args.project, args.profile)
+    package = find_package(args.project)
+    if package is None:
+        raise ProjectRunContextNotAvailable(
+            f"No dltHub Project: there is no {FILE_NAME} in {Path(args.project).absolute()}, and "
+            f"no installed package of that name. {known_names(args.project, installed_packages())}",
+            "Name the folder of a dlt.yml, or a package with an entry point in `dlt_package`.",
+        )
+    return ensure_project(str(package), args.profile) if args.profile else activate_package(package)
 
 
 def at_least_one(text: str) -> int:

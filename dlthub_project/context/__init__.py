@@ -3,6 +3,7 @@
 from dlthub_project.context.activation import (
     active_context,
     ensure_project,
+    kept_context,
     switch_profile,
     switched_profile,
 )
@@ -15,18 +16,24 @@ from dlthub_project.context.look_ups import (
 )
 from dlthub_project.context.masking import MASK, is_secret_name, masked_urls
 from dlthub_project.context.opening import open_project
+from dlthub_project.context.packages import find_package, installed_packages
+from dlthub_project.context.profiles import PROFILE_VARIABLE
 from dlthub_project.context.project import Project
 from dlthub_project.context.providers import unset_variables_missing
 from dlthub_project.context.run_context import ProjectRunContext
 
 __all__ = [
     "MASK",
+    "PROFILE_VARIABLE",
     "Project",
     "ProjectRunContext",
     "active_context",
     "ensure_project",
+    "find_package",
     "find_project_dir",
+    "installed_packages",
     "is_secret_name",
+    "kept_context",
     "masked_urls",
     "open_project",
     "pipeline_argument",

@@ -76,13 +76,20 @@ def switch_profile(name: str) -> ProjectRunContext:
 
 
 @contextmanager
-def switched_profile(name: str) -> Iterator[ProjectRunContext]:
-    """Activate another profile for a while; the earlier context comes back in any case."""
+def kept_context() -> Iterator[None]:
+    """Run a block that may activate other projects; the earlier context comes back in any case."""
     earlier = dlt_internals.save_run_context()
     try:
-        yield switch_profile(name)
+        yield
     finally:
         dlt_internals.restore_run_context(earlier)
+
+
+@contextmanager
+def switched_profile(name: str) -> Iterator[ProjectRunContext]:
+    """Activate another profile for a while; the earlier context comes back in any case."""
+    with kept_context():
+        yield switch_profile(name)
 
 
 def _activate(run_dir: str | None, profile: str | None) -> ProjectRunContext:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dlthub_project.context.profiles import available_profiles, choose_profile
 from dlthub_project.context.project import Project
+from dlthub_project.context.user_folders import folders_of_user
 from dlthub_project.manifest import FILE_NAME, Manifest, read_document
 
 
@@ -20,7 +21,8 @@ def open_project(
         folder: The folder that holds `dlt.yml`.
         profile: The profile; None for the one that is active by environment, pin or default.
         folders: `data_dir` and `local_dir` to use instead of the declared ones; None for those
-            that `DLT_DATA_DIR` and `DLT_LOCAL_DIR` name, if any.
+            that `DLT_DATA_DIR` and `DLT_LOCAL_DIR` name, if any. Those of a package that cannot
+            be written to are the user's own: see `folders_of_user`.
 
     Raises:
         ManifestError: The manifest is not valid under the profile.
@@ -36,4 +38,8 @@ def open_project(
         if os.environ.get(variable)
     }
     known = available_profiles(document, settings_dir)
-    return Project(Manifest(document, chosen, folders or in_environment), known)
+    given = folders or in_environment
+    manifest = Manifest(document, chosen, given)
+    if moved := folders_of_user(folder, manifest.settings, given):
+        manifest = Manifest(document, chosen, {**given, **moved})
+    return Project(manifest, known)

@@ -18,6 +18,7 @@ from dlthub_project.context.environment import EnvironmentBesideManifest
 from dlthub_project.context.profiles import available_profiles, configured_profiles
 from dlthub_project.context.project import Project
 from dlthub_project.context.providers import ManifestProvider, ProvidersWithLowest
+from dlthub_project.errors import ProjectError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -153,8 +154,16 @@ class ProjectRunContext(ProfilesRunContext):
         return os.path.join(self.settings_dir, setting_path)
 
     def plug(self) -> None:
-        os.makedirs(self.data_dir, exist_ok=True)
-        os.makedirs(self.local_dir, exist_ok=True)
+        try:
+            os.makedirs(self.data_dir, exist_ok=True)
+            os.makedirs(self.local_dir, exist_ok=True)
+        except OSError as error:
+            raise ProjectError(
+                f"A data folder of project {self.name!r} cannot be made: "
+                f"{error.filename}: {error.strerror}.",
+                "Name another one: the environment variable DLT_DATA_DIR or DLT_LOCAL_DIR, or "
+                "`data_dir` or `local_dir` below `project:` in its dlt.yml.",
+            ) from error
         project_dir = self._project.project_dir
         _forget_code_of_other_projects(project_dir)
         if project_dir not in sys.path:

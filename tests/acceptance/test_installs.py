@@ -1,15 +1,19 @@
-"""The built wheel in virtual environments of its own: the README's code, and `dlt.hub`."""
+"""The built wheel in virtual environments of its own: README, packaged projects, `dlt.hub`."""
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
 import venv
+from dataclasses import dataclass
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
-from pages import run_page_in_new_environment
+from pages import run_page, run_page_in_new_environment
+from read_only import read_only
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,8 +28,39 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(*command: str, cwd: Path | None = None) -> str:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "COVERAGE", "COV_"))}
+@dataclass(frozen=True)
+class Readme:
+    """What has come of following the README.
+
+    Attributes:
+        folder: Where it was followed, with the virtual environment in `.venv`.
+        printed: What each of its commands printed.
+    """
+
+    folder: Path
+    printed: list[str]
+
+    @property
+    def python(self) -> str:
+        """The environment's Python."""
+        return str(self.folder / ".venv" / "bin" / "python")
+
+
+@pytest.fixture(scope="module")
+def readme(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Readme:
+    """The README followed in an empty environment."""
+    folder = tmp_path_factory.mktemp("readme")
+    return Readme(folder, run_page_in_new_environment(ROOT / "README.md", folder, wheels))
+
+
+def environment() -> dict[str, str]:
+    """Return the environment variables but those of the test run."""
+    ours = ("PYTEST", "COVERAGE", "COV_", "XDG_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
+def run(*command: str, cwd: Path | None = None, **variables: str) -> str:
+    kept = {**environment(), **variables}
     done = subprocess.run(command, cwd=cwd, env=kept, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -35,18 +70,78 @@ def new_environment(folder: Path, *pip_arguments: str) -> str:
     """Make a virtual environment, install into it, and return its Python."""
     venv.create(folder, with_pip=True)
     python = str(folder / "bin" / "python")
-    constraints = str(ROOT / "constraints.txt")
-    run(python, "-m", "pip", "install", "--quiet", "-c", constraints, *pip_arguments)
+    install(python, *pip_arguments)
     return python
 
 
-def test_code_of_the_readme_runs_in_an_empty_environment(wheels: Path, tmp_path: Path) -> None:
-    printed = run_page_in_new_environment(ROOT / "README.md", tmp_path, wheels)
+def install(python: str, *pip_arguments: str) -> None:
+    """Install into the environment of `python`, in the tested versions."""
+    constraints = str(ROOT / "constraints.txt")
+    run(python, "-m", "pip", "install", "--quiet", "-c", constraints, *pip_arguments)
 
-    assert "2 passed" in printed[1]
-    assert "profile tests (default)" in printed[1]
-    assert "1 passed" in printed[2]
-    assert not list(tmp_path.rglob("_data"))
+
+def test_code_of_the_readme_runs_in_an_empty_environment(readme: Readme) -> None:
+    assert "2 passed" in readme.printed[1]
+    assert "profile tests (default)" in readme.printed[1]
+    assert "1 passed" in readme.printed[2]
+    assert not [path for path in readme.folder.rglob("_data") if ".venv" not in path.parts]
+
+
+def test_code_of_the_page_on_packages_runs_and_its_wheel_has_no_secrets(
+    readme: Readme, tmp_path: Path
+) -> None:
+    programs = str(Path(readme.python).parent)
+    variables = {**environment(), "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    run_page(ROOT / "docs" / "how-to" / "share-a-project-as-a-package.md", tmp_path, variables)
+
+    with ZipFile(next(tmp_path.glob("dist/*.whl"))) as wheel:
+        assert not [name for name in wheel.namelist() if "secrets" in name]
+    # it is the installed one that was used
+    assert not (tmp_path / "rates_mart" / "_data").exists()
+
+
+def test_the_example_installed_from_its_wheel_works_elsewhere_though_it_is_read_only(
+    readme: Readme, tmp_path: Path
+) -> None:
+    example = str(ROOT / "example_project")
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), example)
+    install(readme.python, str(next(tmp_path.glob("*.whl"))))
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    package = next(readme.folder.glob(".venv/lib/python*/site-packages/nyc_flights_project"))
+    code = """
+import nyc_flights_project as nyc
+from nyc_flights_project.reports import delays
+
+nyc.runner().run_pipeline("load_reference")
+nyc.runner().run_pipeline("load_flights", resources=["flights"])
+dataset = nyc.catalog().dataset("nyc")
+dataset.save(delays.delays_by_carrier(dataset), table_name="delays_by_carrier")
+print(nyc.context().profile, *nyc.catalog(), *nyc.entities().list_pipelines())
+print(sorted(dataset.row_counts().fetchall()))
+print(nyc.config().data_dir)
+"""
+
+    with read_only(package) as words:
+        printed = run(*words, readme.python, "-c", code, cwd=elsewhere, HOME=str(home))
+        again = run(
+            *words, readme.python, "-m", "dlt", "project", "info", "--project", package.name,
+            cwd=elsewhere, HOME=str(home),
+        )  # fmt: skip
+
+    names, counts, data_dir = printed.splitlines()
+    assert names == "access nyc load_flights load_reference"
+    assert ast.literal_eval(counts) == [
+        ("airlines", 16),
+        ("airports", 1_458),
+        ("delays_by_carrier", 16),
+        ("flights", 336_776),
+        ("planes", 3_322),
+    ]
+    assert Path(data_dir).is_relative_to(home)
+    assert f"data folder     {data_dir}" in again.splitlines()
+    assert not list(elsewhere.iterdir())
 
 
 @pytest.mark.slow

@@ -169,7 +169,7 @@ def test_a_data_folder_that_cannot_be_made_leaves_the_earlier_profile_in_force(
     write_project("profiles: {prod: {project: {data_dir: a_file/data}}}\n", {"a_file": ""})
     before = ensure_project()
 
-    with pytest.raises(NotADirectoryError):
+    with pytest.raises(ProjectError, match=r"a_file/data: Not a directory\.\nName another one"):
         switch_profile("prod")
 
     assert current.context() is before

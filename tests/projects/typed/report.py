@@ -29,6 +29,7 @@ from dlthub_project import (
     WritableDataset,
     current,
     ensure_project,
+    kept_context,
     switch_profile,
     switched_profile,
     transformation,
@@ -142,15 +143,17 @@ def mistake(pipeline: str) -> str:
 
 
 package = PackagedProject(__file__)
+access_profile, context, config, entities, runner, catalog = package
 
 
 def of_package() -> list[str]:
-    packaged: Project = package.config()
-    assert package.access_profile() == "access"
-    assert packaged.current_profile == package.context().profile
-    assert list(package.catalog()) == packaged_names(package.entities())
-    assert package.runner().entities.list_sources() == list(packaged.sources)
-    return packaged.profiles
+    with kept_context():
+        packaged: Project = config()
+        assert access_profile() == "access"
+        assert packaged.current_profile == context().profile
+        assert list(catalog()) == packaged_names(entities())
+        assert runner().entities.list_sources() == list(package.config().sources)
+        return packaged.profiles
 
 
 def packaged_names(entities: EntityFactory) -> list[str]:
