@@ -52,6 +52,10 @@ class DatasetNotLoaded(ProjectError):
     """A dataset does not exist at its destination yet."""
 
 
+class DatasetInUse(ProjectError):
+    """A dataset cannot be written to while somebody else writes to it, or has its database."""
+
+
 class SourceUsedUp(ProjectError):
     """Step `extract` is to be tried again, and the data can be read only once."""
 

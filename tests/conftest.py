@@ -40,6 +40,8 @@ def unused_dlt(
     for name in _OURS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+    # locks and journals of saves
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
     path = list(sys.path)
     suspended = dlt_internals.suspend_contexts()

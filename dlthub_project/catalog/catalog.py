@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache, partial
 
 from dlthub_project.catalog.dataset import WritableDataset
+from dlthub_project.catalog.locations import UNKNOWN, location_of
 from dlthub_project.catalog.opening import open_dataset
 from dlthub_project.entities import DatasetLocation, EntityFactory
 from dlthub_project.errors import EntityNotFound, ProjectError
@@ -18,7 +20,8 @@ class Catalog(Mapping[str, WritableDataset]):
     """A mapping of the project's datasets by name, each on its default destination.
 
     Declared datasets and, where undefined entities are allowed, those that pipelines name.
-    Listing and printing connect to no destination.
+    Listing connects to no destination, and neither does printing, which shows where each is:
+    `dataset@destination[location]`, without passwords.
     """
 
     def __init__(self, entities: EntityFactory) -> None:
@@ -51,17 +54,35 @@ class Catalog(Mapping[str, WritableDataset]):
     def __contains__(self, name: object) -> bool:
         return name in self._entities.list_datasets()
 
+    def __eq__(self, other: object) -> bool:
+        # as mappings are compared, all datasets would be opened
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self]
+        own = super().__dir__()
+        return [*own, *(name for name in self if name.isidentifier() and name not in own)]
 
     def _ipython_key_completions_(self) -> list[str]:
         return list(self)
 
     def __repr__(self) -> str:
-        located = self._entities.datasets.locate_all()
+        try:
+            located = self._entities.datasets.locate_all()
+        except ProjectError as error:
+            return f"<Catalog: {error.reason}>"
         if not located:
             return "<Catalog: no datasets>"
-        return "\n".join(f"{name}@{_destination_of(where)}" for name, where in located.items())
+        location = lru_cache(partial(location_of, self._entities))
+        return "\n".join(
+            f"{name}@{where.destination_name}[{location(where.destination_name)}]"
+            if isinstance(where, DatasetLocation)
+            # opening it says what is wrong; the others are still worth to be seen
+            else f"{name}@{UNKNOWN}"
+            for name, where in located.items()
+        )
 
     def _known(self, name: str) -> WritableDataset:
         try:
@@ -70,8 +91,3 @@ class Catalog(Mapping[str, WritableDataset]):
             if name in self:
                 raise
             raise _NoSuchDataset(error.reason, error.instruction) from None
-
-
-def _destination_of(where: DatasetLocation | ProjectError) -> str:
-    # opening it says what is wrong; the others are still worth to be seen
-    return where.destination_name if isinstance(where, DatasetLocation) else "?"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import io
 from collections.abc import (
     AsyncIterator,
     Callable,
@@ -11,24 +12,32 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
+from pathlib import PurePath
 from typing import Any
 
 import dlt
-import pyarrow
 from dlt.extract import DltResource, DltSource
 from dlt.extract.reference import SourceFactory
 
+from dlthub_project.catalog.frames import arrow_pages, fitted, is_frame
+from dlthub_project.catalog.relations import relation_pages
 from dlthub_project.errors import ProjectError
 
-_CHUNK_ROWS = 100_000
+_ACCEPTED = (
+    "Give a pandas or polars frame, Arrow data, a dict, a list or iterator of dicts, frames or "
+    "tables, a generator function without arguments, a dlt resource or source, or a relation, "
+    'such as dataset.table("my_table").'
+)
 
 
 def named_data(data: Any, table_name: str | None) -> tuple[str, Any]:
     """Return the name of the table that `data` are for, and the data as dlt loads them.
 
     Raises:
-        ProjectError: Neither `table_name` nor the data name a table.
+        ProjectError: The data are of a kind that cannot be loaded, or neither `table_name` nor they
+            name a table.
     """
+    _check(data)
     if isinstance(data, SourceFactory):
         data = data()
     name = table_name or _own_name(data)
@@ -37,7 +46,39 @@ def named_data(data: Any, table_name: str | None) -> tuple[str, Any]:
             f"save() needs the name of a table: data of type {type(data).__name__} name none.",
             'Give it: dataset.save(data, table_name="my_table").',
         )
-    return name, _loadable(data)
+    return name, _loadable(data, name)
+
+
+def _check(data: Any) -> None:
+    """Raise where `data` are no data, or a mistake rather than one row: a path, a file, a class."""
+    kind = type(data).__name__
+    if isinstance(data, type):
+        raise ProjectError(f"save() takes no class, such as {data.__name__}.", _ACCEPTED)
+    if isinstance(data, SourceFactory | DltResource | DltSource | dlt.Relation) or is_frame(data):
+        return
+    is_no_rows = isinstance(data, str | bytes | bytearray | PurePath | io.IOBase | dlt.Dataset)
+    # its items are no values of Python
+    is_no_rows = is_no_rows or type(data).__module__.startswith("numpy")
+    if isinstance(data, Mapping) and any(map(is_frame, data.values())):
+        raise ProjectError("save() takes a dict as one row, and this one holds frames.", _ACCEPTED)
+    if is_no_rows or not (callable(data) or _is_async(data) or isinstance(data, Iterable)):
+        raise ProjectError(f"save() takes no data of type {kind}.", _ACCEPTED)
+    if callable(data):
+        _check_arguments(data)
+
+
+def _check_arguments(function: Callable[..., Any]) -> None:
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        name = getattr(function, "__name__", type(function).__name__)
+        raise ProjectError(
+            f"save() calls {name} without arguments, and that is a {error}.",
+            "Give it those: dataset.save(functools.partial(function, argument), ...).",
+        ) from None
+    except ValueError:
+        # a builtin, which does not tell
+        return
 
 
 def _own_name(data: Any) -> str | None:
@@ -50,37 +91,37 @@ def _own_name(data: Any) -> str | None:
     return None
 
 
-def _loadable(data: Any) -> Any:
-    if isinstance(data, Mapping):
+def _loadable(data: Any, name: str) -> Any:
+    if isinstance(data, Mapping) and not is_frame(data):
         return [data]
-    if isinstance(data, DltResource | DltSource) or _is_page(data) or _is_async(data):
+    if isinstance(data, DltResource | DltSource) or _is_rows(data) or _is_async(data):
         return data
     if callable(data):
-        return _yields_pages(data)
-    return _pages(data)
+        return _yields_pages(data, name)
+    return fitted(_pages(data), name)
 
 
-def _yields_pages(function: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
+def _yields_pages(function: Callable[..., Any], name: str) -> Callable[..., Iterator[Any]]:
     @functools.wraps(function)
     def pages(*args: Any, **kwargs: Any) -> Iterator[Any]:
-        yield from _pages(function(*args, **kwargs))
+        yield from fitted(_pages(function(*args, **kwargs)), name)
 
     return pages
 
 
 def _pages(data: Any, *, within: bool = False) -> Iterator[Any]:
-    """Yield `data` in pieces that dlt loads: rows, lists of rows, frames and Arrow tables.
+    """Yield `data` in pieces that dlt loads: rows, lists of rows and Arrow tables.
 
     Args:
         data: Anything, or one item of it.
         within: It is an item: a row may be iterable, such as a named tuple or a pydantic model.
     """
     if isinstance(data, dlt.Relation):
-        yield from data.iter_arrow(chunk_size=_CHUNK_ROWS)
-    elif _is_page(data) or isinstance(data, str | bytes):
+        yield from relation_pages(data)
+    elif is_frame(data):
+        yield from arrow_pages(data)
+    elif isinstance(data, Mapping | str | bytes) or _is_rows(data):
         yield data
-    elif hasattr(data, "__arrow_c_stream__"):
-        yield from pyarrow.RecordBatchReader.from_stream(data)
     elif isinstance(data, list | Iterator) or (isinstance(data, Iterable) and not within):
         for item in data:
             yield from _pages(item, within=True)
@@ -93,9 +134,5 @@ def _is_async(data: Any) -> bool:
     return inspect.isasyncgenfunction(data) or isinstance(data, AsyncIterator)
 
 
-def _is_page(data: Any) -> bool:
-    if isinstance(data, list):
-        return not data or isinstance(data[0], Mapping)
-    # dlt knows frames and tables by these classes; all others are asked for Arrow batches
-    module = type(data).__module__.partition(".")[0]
-    return isinstance(data, Mapping) or module in ("pandas", "pyarrow")
+def _is_rows(data: Any) -> bool:
+    return isinstance(data, list) and (not data or isinstance(data[0], Mapping))

@@ -39,12 +39,14 @@ def open_dataset(entities: EntityFactory, where: DatasetLocation) -> WritableDat
     # connecting to a DuckDB file that does not exist would create it
     database = dlt_internals.local_database(client)
     if database is None or os.path.exists(database):
+        dlt_internals.connect_patiently(client)
         with client:
-            if client.is_storage_initialized():
-                schemas = stored_schemas(client)
+            schemas = stored_schemas(client)
     if not schemas:
         raise _not_loaded(entities, where)
-    return WritableDataset(destination, where, schemas, dlt.current.run_context().data_dir)
+    dataset = WritableDataset(destination, where, schemas, dlt.current.run_context().data_dir)
+    dlt_internals.read_through(dataset, client)
+    return dataset
 
 
 def _not_loaded(entities: EntityFactory, where: DatasetLocation) -> DatasetNotLoaded:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from dlt.common.destination.client import WithStateSync
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.schema import Schema
 
 from dlthub_project import dlt_internals
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
 def stored_schemas(client: JobClientBase) -> list[Schema]:
     """Return the schemas of a dataset as stored at its destination, the oldest first.
 
+    None where there is no dataset, or nothing that dlt has loaded.
     `dlt.dataset` alone reads only the schema that was stored last. A schema that two pipelines
     evolve side by side is stored in versions that do not know each other's tables and columns:
     here it has those of both, as far as they exist.
     """
     assert isinstance(client, WithStateSync)  # others are not opened
-    versions = dlt_internals.stored_versions(client)
+    versions = _versions(client)
     schemas: dict[str, Schema] = {}
     for name in dict.fromkeys(name for name, _ in versions):
         # without a name, which dlt's own type forgets, it is the one stored last
@@ -37,6 +39,19 @@ def stored_schemas(client: JobClientBase) -> list[Schema]:
             _add_stray_columns(client, schema, strays)
             schemas[name or schema.name] = schema
     return list(schemas.values())
+
+
+def _versions(client: Any) -> list[tuple[str, str]]:
+    """Return name and hash of every stored schema version; of most datasets in one query."""
+    try:
+        return dlt_internals.stored_versions(client)
+    except DestinationUndefinedEntity:
+        return []
+    except Exception:
+        # not every destination tells in this way that a dataset does not exist
+        if client.is_storage_initialized():
+            raise
+        return []
 
 
 def _add_stray_columns(client: Any, schema: Schema, strays: list[str]) -> None:

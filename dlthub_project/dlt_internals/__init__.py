@@ -7,7 +7,19 @@ from dlt._workspace._workspace_context import WorkspaceRunContext
 from dlt.common.configuration.providers.doc import BaseDocProvider as DocumentProvider
 from dlt.common.runtime.run_context import context_uri, global_dir
 
+from dlthub_project.dlt_internals.arrow import narrower_arrow_type
+from dlthub_project.dlt_internals.atomic import AtomicPipeline, undoable
+from dlthub_project.dlt_internals.caches import (
+    FileTables,
+    empty_arrow_table,
+    file_tables,
+    in_catalog,
+    is_of_dataset,
+    mark_restored,
+)
+from dlthub_project.dlt_internals.chunks import leave_on_server
 from dlthub_project.dlt_internals.collectors import looked_up_values, watched_steps
+from dlthub_project.dlt_internals.conflicts import connect_patiently, is_conflict
 from dlthub_project.dlt_internals.contexts import (
     PlainRunContext,
     SuspendedContexts,
@@ -27,11 +39,16 @@ from dlthub_project.dlt_internals.contexts import (
 from dlthub_project.dlt_internals.datasets import (
     HeldDataset,
     checkpoint,
+    file_format_there,
     local_database,
+    make_dataset,
     open_dataset,
     open_destination,
+    read_through,
     replace_schemas,
+    restore_dataset,
     stored_versions,
+    without_connections,
 )
 from dlthub_project.dlt_internals.destinations import (
     capabilities_take_configuration,
@@ -43,6 +60,7 @@ from dlthub_project.dlt_internals.destinations import (
     providers,
     sqlite_path,
 )
+from dlthub_project.dlt_internals.journals import settle as settle_journal
 from dlthub_project.dlt_internals.look_ups import (
     CONFIGURATION_SECTIONS,
     STEP_SECTIONS,
@@ -61,6 +79,7 @@ from dlthub_project.dlt_internals.packages import (
     pending_packages,
 )
 from dlthub_project.dlt_internals.pipelines import (
+    as_stored,
     database_held_open,
     make_again,
     preferred_loader_file_format,
@@ -68,6 +87,15 @@ from dlthub_project.dlt_internals.pipelines import (
     set_default,
     skip_restore_from_new_database,
     use_local_dir,
+)
+from dlthub_project.dlt_internals.places import physical_place, thread_of_work
+from dlthub_project.dlt_internals.relations import (
+    extracting_pipeline,
+    extracting_resource,
+    gives_row_ids,
+    has_outer_join,
+    inserts_from,
+    reads_table,
 )
 from dlthub_project.dlt_internals.removal import PackageDestination, destination_of_package
 from dlthub_project.dlt_internals.resources import (
@@ -90,7 +118,9 @@ from dlthub_project.dlt_internals.sources import (
 __all__ = [
     "CONFIGURATION_SECTIONS",
     "STEP_SECTIONS",
+    "AtomicPipeline",
     "DocumentProvider",
+    "FileTables",
     "HeldDataset",
     "PackageDestination",
     "PackageJob",
@@ -100,12 +130,14 @@ __all__ = [
     "WorkspaceRunContext",
     "active_pipeline_name",
     "active_run_context",
+    "as_stored",
     "capabilities_take_configuration",
     "cast_value",
     "checkpoint",
     "configured_bucket",
     "configured_database",
     "configured_value",
+    "connect_patiently",
     "context_uri",
     "copy_extractables",
     "database_held_open",
@@ -114,47 +146,70 @@ __all__ = [
     "destination_of_package",
     "discard_normalized_extracts",
     "duckdb_path",
+    "empty_arrow_table",
     "explicit_arguments",
+    "extracting_pipeline",
+    "extracting_resource",
+    "file_format_there",
+    "file_tables",
     "find_workspace",
     "forget_references",
+    "gives_row_ids",
     "global_dir",
+    "has_outer_join",
     "has_parent",
     "has_schema_file",
     "hints_of",
+    "in_catalog",
     "initialize_runtime",
+    "inserts_from",
+    "is_conflict",
     "is_custom_destination",
     "is_custom_reference",
+    "is_of_dataset",
     "is_setting_up_context",
+    "leave_on_server",
     "local_database",
     "look_up_sections",
     "looked_up_values",
     "make_again",
+    "make_dataset",
+    "mark_restored",
     "may_be_mapping",
+    "narrower_arrow_type",
     "no_active_pipeline",
     "note_look_up",
     "open_dataset",
     "open_destination",
     "pending_packages",
+    "physical_place",
     "placeholders",
     "plug_new_run_context",
     "preferred_loader_file_format",
     "providers",
+    "read_through",
+    "reads_table",
     "replace_extraction",
     "replace_schemas",
     "requested_dataset_name",
     "resources_of",
+    "restore_dataset",
     "restore_run_context",
     "resume_contexts",
     "save_run_context",
     "set_default",
+    "settle_journal",
     "skip_restore_from_new_database",
     "source_function",
     "sqlite_path",
     "steps_of",
     "stored_versions",
     "suspend_contexts",
+    "thread_of_work",
     "toml_providers",
+    "undoable",
     "use_local_dir",
     "was_looked_up_as_secret",
     "watched_steps",
+    "without_connections",
 ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import dlt
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.schema import Schema
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.destinations.sql_client import SqlClientBase, WithSchemas
@@ -13,6 +15,8 @@ from dlt.destinations.sql_client import SqlClientBase, WithSchemas
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
     from dlt.common.destination.reference import AnyDestination
+
+_CLIENT = "_destination_client"
 
 
 def open_destination(
@@ -26,6 +30,16 @@ def open_destination(
         destination=destination,
         destination_dataset_name=dataset_name,
     )[0]
+
+
+def make_dataset(destination: AnyDestination, dataset_name: str, schema_name: str) -> None:
+    """Make an empty dataset with an empty schema, as a load without tables would."""
+    client = open_destination(destination, dataset_name, schema_name)
+    # dlt takes only schemas that are stored somewhere
+    client.schema._bump_version()
+    with client:
+        client.initialize_storage()
+        client.update_stored_schema()
 
 
 def open_dataset(destination: AnyDestination, dataset_name: str, naming: str) -> JobClientBase:
@@ -54,11 +68,14 @@ def stored_versions(client: JobClientBase) -> list[tuple[str, str]]:
     """Return name and hash of every stored schema version, the oldest first.
 
     Where there is no SQL to ask with, the name is empty: it stands for the one stored last.
+
+    Raises:
+        DestinationUndefinedEntity: There is none; some destinations raise others.
     """
     from dlt.destinations.sql_client import WithSqlClient
 
     if not isinstance(client, WithSqlClient) or not isinstance(client, SqlJobClientBase):
-        return [("", "")]
+        return [("", "")] if client.is_storage_initialized() else []
     normalize = client.schema.naming.normalize_identifier
     sql = client.sql_client
     name, hash_, time = (
@@ -70,13 +87,75 @@ def stored_versions(client: JobClientBase) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in rows or ()]
 
 
+def file_format_there(pipeline: dlt.Pipeline, schema: Schema, table: str) -> str | None:
+    """Return the format of the files that a table has, where its destination keeps files.
+
+    dlt reads a table whose files are of one format. None where there is none yet.
+    """
+    from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
+
+    client = pipeline._get_destination_clients(schema)[0]
+    if not isinstance(client, FilesystemClient) or table not in schema.tables:
+        return None
+    if client.prepare_load_table(table).get("table_format"):
+        return None
+    try:
+        files = client.list_table_files(table)
+    except DestinationUndefinedEntity:
+        return None
+    found = {PurePath(file.removesuffix(".gz")).suffix[1:] for file in files}
+    return min(found & {"jsonl", "parquet", "csv"}, default=None)
+
+
 def replace_schemas(dataset: dlt.Dataset, schemas: Sequence[Schema]) -> None:
-    """Give a dataset other schemas, in place; a connection that it holds stays open."""
-    opened = dataset._opened_sql_client
+    """Give a dataset other schemas, in place; its client, and a connection that it holds, stay."""
+    opened, client = dataset._opened_sql_client, vars(dataset).get(_CLIENT)
     dlt.Dataset.__init__(dataset, dataset._destination, dataset.dataset_name, schema=list(schemas))
     dataset._opened_sql_client = opened
     if isinstance(opened, WithSchemas):
         opened.set_schemas(dataset.schemas)
+        _forget_views(opened)
+    # others have made views of the files that were there
+    if isinstance(client, SqlJobClientBase):
+        read_through(dataset, client)
+
+
+def _forget_views(opened: Any) -> None:
+    for (view,) in opened.native_connection.execute("SHOW TABLES").fetchall():
+        opened.native_connection.execute(f"DROP VIEW IF EXISTS {opened.escape_column_name(view)}")
+
+
+def read_through(dataset: dlt.Dataset, client: JobClientBase) -> None:
+    """Have a dataset read through a client that has read its schemas already.
+
+    dlt makes another one, and looks the whole configuration of the destination up again: a quarter
+    of the time of opening a dataset and reading one small table. So it does still where the schema
+    has another naming convention than the client, and dlt 1.27 for every dataset.
+    """
+    schema, used = dataset.schema, client.schema
+    if _CLIENT in vars(dataset) and schema.naming.name() == used.naming.name():
+        # as `Destination.client` does with the schema that it is given
+        schema.naming.max_length = used.naming.max_length
+        client.schema = schema
+        setattr(dataset, _CLIENT, client)
+
+
+def without_connections(dataset: dlt.Dataset) -> dict[str, Any]:
+    """Return the attributes of a dataset for a copy of it, which connects itself.
+
+    For pickling, too: dlt's clients cannot be pickled, and its schemas lose their naming.
+    """
+    clients = {"_sql_client", "_opened_sql_client", _CLIENT} & vars(dataset).keys()
+    schemas = [schema.to_dict() for schema in dataset.schemas]
+    anew = {"_schema_arg": schemas, "_schemas": {}, "_resolved": False}
+    return {**vars(dataset), **dict.fromkeys(clients), **anew}
+
+
+def restore_dataset(dataset: dlt.Dataset, attributes: dict[str, Any]) -> None:
+    """Give a copy the attributes that `without_connections` has returned."""
+    schemas: list[Any] = attributes["_schema_arg"]
+    made = [Schema.from_dict(schema, validate_schema=False) for schema in schemas]
+    vars(dataset).update({**attributes, "_schema_arg": made})
 
 
 class HeldDataset(dlt.Dataset):

@@ -12,6 +12,7 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import (
     PluggableRunContext,
 )
+from dlt.common.schema import Schema
 
 if TYPE_CHECKING:
     from dlt.common.destination.reference import AnyDestination
@@ -64,6 +65,11 @@ def make_again(
 def requested_dataset_name(pipeline: dlt.Pipeline) -> str:
     """Return the name that a pipeline's dataset was given, without the suffix of `dev_mode`."""
     return pipeline.dataset_name.removesuffix(pipeline._pipeline_instance_id)
+
+
+def as_stored(schema: Schema) -> Schema:
+    """Return a copy of a schema as it is when it is read from a destination."""
+    return Schema.from_dict(schema.to_dict(), validate_schema=False)  # type: ignore[arg-type]
 
 
 def set_default(key: str, value: Any, pipeline_name: str, *sections: str) -> None:

@@ -24,6 +24,8 @@ from dlthub_project.errors import EntityNotFound, ManifestError, known_names
 if TYPE_CHECKING:
     from dlt.common.destination.reference import AnyDestination
 
+    from dlthub_project.transformations import Cache, Transformation
+
 _SOURCE_KEYS = ("type", "with_args")
 # what a pipeline loads, and how the runner runs it
 _NOT_OF_DLT_PIPELINE = ("source", "run_config")
@@ -178,6 +180,32 @@ class EntityFactory:
         filled = self.project.manifest.fill(declared, ("pipelines", name, "source"))
         sources = [filled] if isinstance(filled, str) else filled
         return [self.get_source(source, asked_by=f"pipeline `{name}`") for source in sources]
+
+    def get_cache(self, name: str) -> Cache:
+        """Return cache `name`; nothing is connected to or made.
+
+        Raises:
+            EntityNotFound: It is not declared.
+            ManifestError: It uses an environment variable that is not set.
+            ProjectError: Another project or profile was activated since.
+        """
+        from dlthub_project.transformations import Cache
+
+        check_is_active(self.project)
+        return Cache(self, name)
+
+    def get_transformation(self, name: str) -> Transformation:
+        """Return transformation `name`; no code of the project is imported.
+
+        Raises:
+            EntityNotFound: It is not declared, or its cache is not.
+            ManifestError: It uses an environment variable that is not set.
+            ProjectError: It names no cache, or another project or profile was activated since.
+        """
+        from dlthub_project.transformations import Transformation
+
+        check_is_active(self.project)
+        return Transformation(self, name)
 
     def _check_with_args(self, source: str, arguments: Iterable[str], known: list[str]) -> None:
         problems = [

@@ -8,6 +8,7 @@ from typing import Any
 
 from dlthub_project.manifest import profiles
 from dlthub_project.manifest.document import Document, Mistake
+from dlthub_project.manifest.references import mistakes_between_entries
 from dlthub_project.manifest.settings import Settings, read_settings
 from dlthub_project.manifest.validation import validate
 
@@ -43,6 +44,8 @@ def check(document: Document, profile: str, folders: Mapping[str, str]) -> Check
     layers, mistakes = profiles.layers(document, profile)
     merged = profiles.merged_for(document, layers)
     mistakes += validate({**merged, "profiles": document.data.get("profiles")})
+    if not any(mistake.path[0] in ("caches", "transformations") for mistake in mistakes):
+        mistakes += mistakes_between_entries(merged)
     settings = None
     if not any(mistake.path[0] == "project" for mistake in mistakes):
         section = merged.get("project") or {}

@@ -109,12 +109,17 @@ class CacheInputEntry(_Closed):
 
     dataset: str = Field(description="the name of a dataset")
     tables: dict[str, str] | None = None
+    incremental: Flag | None = None
 
 
-class CacheOutputEntry(CacheInputEntry):
+class CacheOutputEntry(_Closed):
     """A dataset that a cache is written to, and its tables: their names in the cache to there."""
 
+    dataset: str = Field(description="the name of a dataset")
+    tables: dict[str, str] | None = None
     write_disposition: Literal["append", "replace", "merge"] | None = None
+    primary_key: str | list[str] | None = None
+    merge_key: str | list[str] | None = None
 
 
 class CacheEntry(_Closed):

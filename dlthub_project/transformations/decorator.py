@@ -12,14 +12,15 @@ from typing import Any
 
 import dlt
 
-_CHUNK_ROWS = 100_000
+from dlthub_project.catalog import relation_pages
 
 
 def transformation(func: Callable[..., Any] | None = None, /, **resource_arguments: Any) -> Any:
     """Make a dlt resource of a function that takes at least one `dlt.Dataset`.
 
-    A relation that the function returns or yields is read as Arrow tables, in chunks of
-    100,000 rows; all else is loaded as a resource's data are.
+    A relation that the function returns or yields is loaded with the hints of its columns. It
+    stays SQL where it lives at the destination that is loaded to, and is read as Arrow tables in
+    chunks of 100,000 rows otherwise. All else is loaded as a resource's data are.
 
     Args:
         func: The function; left out when the decorator is called with arguments.
@@ -36,10 +37,7 @@ def transformation(func: Callable[..., Any] | None = None, /, **resource_argumen
     def extract(*args: Any, **kwargs: Any) -> Iterator[Any]:
         returned = func(*args, **kwargs)
         for item in returned if inspect.isgenerator(returned) else (returned,):
-            if isinstance(item, dlt.Relation):
-                yield from item.iter_arrow(chunk_size=_CHUNK_ROWS)
-            else:
-                yield item
+            yield from relation_pages(item)
 
     return dlt.resource(extract, **{"name": func.__name__, **resource_arguments})
 
@@ -50,15 +48,16 @@ def _check_takes_dataset(func: Callable[..., Any]) -> None:
         # those that only type checkers can read stay text
         hints = typing.get_type_hints(func)
         annotations = [hint for name, hint in hints.items() if name != "return"]
-    if not any(_is_dataset(annotation) for annotation in annotations):
+    if not any(is_dataset(annotation) for annotation in annotations):
         raise TypeError(
             f"@transformation: no argument of {func.__qualname__} is annotated as a dlt.Dataset"
         )
 
 
-def _is_dataset(annotation: Any) -> bool:
+def is_dataset(annotation: Any) -> bool:
+    """Tell whether an annotation of an argument, a text included, says that it is a dataset."""
     if isinstance(annotation, str):
         return re.search(r"\b(Writable)?Dataset\b", annotation) is not None
     if members := typing.get_args(annotation):
-        return any(_is_dataset(member) for member in members)
+        return any(is_dataset(member) for member in members)
     return isinstance(annotation, type) and issubclass(annotation, dlt.Dataset)

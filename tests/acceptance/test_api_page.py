@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dlt
 import pytest
@@ -20,8 +21,15 @@ destinations:
   duckdb: {}
 datasets:
   my_pipeline_dataset: {destination: [duckdb]}
+  my_reports: {destination: [duckdb]}
 pipelines:
   my_pipeline: {source: my_source, destination: duckdb}
+caches:
+  my_cache:
+    inputs: [{dataset: my_pipeline_dataset}]
+    outputs: [{dataset: my_reports, tables: {counts: counts}}]
+transformations:
+  stressed_transformation: {engine: sql, cache: my_cache}
 """
 
 SOURCE = """
@@ -37,7 +45,9 @@ def rows():
 @pytest.fixture
 def project(write_project: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> Path:
     """A project with the names that the page uses, its pipeline run once."""
-    root = write_project(MANIFEST, {"sources/mine.py": SOURCE})
+    query = "SELECT count(*) AS n FROM items"
+    files = {"sources/mine.py": SOURCE, "transformations/stressed_transformation/counts.sql": query}
+    root = write_project(MANIFEST, files)
     dlt.hub.current.project.runner().run_pipeline("my_pipeline")
     capsys.readouterr()
     return root
@@ -80,19 +90,21 @@ def test_settings(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert profile == "dev"
     assert folder == str(project)
     assert "'my_pipeline': {'source': 'my_source', 'destination': 'duckdb'}" in config
-    assert datasets == "{'my_pipeline_dataset': {'destination': ['duckdb']}}"
+    assert datasets == (
+        "{'my_pipeline_dataset': {'destination': ['duckdb']}, "
+        "'my_reports': {'destination': ['duckdb']}}"
+    )
 
 
 def test_entities(project: Path) -> None:
-    snippet = snippet_with("get_transformation")
-    # transformations are not made from the manifest yet
-    lines = [line for line in snippet.splitlines() if "get_transformation" not in line]
-
-    names = run("\n".join(lines))
+    names: dict[str, Any] = run(snippet_with("get_transformation"))
 
     assert isinstance(names["pipeline"], dlt.Pipeline)
     assert names["pipeline"].pipeline_name == "my_pipeline"
-    assert getattr(names["destination"], "destination_name") == "duckdb"  # noqa: B009
+    assert names["destination"].destination_name == "duckdb"
+    assert names["transformation"].run().rows == {"my_reports": {"counts": 1}}
+    dataset = dlt.hub.current.project.catalog().dataset("my_reports")
+    assert dataset["counts"].select("n").fetchall() == [(2500,)]
 
 
 def test_runner(project: Path) -> None:
@@ -150,7 +162,7 @@ def test_packaged_project(
 
     package = run(snippet_with("my_dlt_package"))["my_dlt_package"]
 
-    assert list(package.catalog()) == ["my_pipeline_dataset"]  # type: ignore[attr-defined]
+    assert list(package.catalog()) == ["my_pipeline_dataset", "my_reports"]  # type: ignore[attr-defined]
     assert package.context().profile == "access"  # type: ignore[attr-defined]
     assert package.config().project_dir == str(root)  # type: ignore[attr-defined]
     package.runner().run_pipeline("my_pipeline")  # type: ignore[attr-defined]

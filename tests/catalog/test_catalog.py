@@ -86,12 +86,14 @@ def test_printing_the_catalog_connects_to_nothing_and_shows_no_secret(
 ) -> None:
     root = write_project(MANY)
 
+    warehouse = root / "_data" / "dev" / "local" / "warehouse.duckdb"
+
     assert repr(current.catalog()).splitlines() == [
-        "shop_data@warehouse",
-        "far_data@far_away",
-        "load_more_dataset@warehouse",
+        f"shop_data@warehouse[{warehouse}]",
+        "far_data@far_away[db.invalid/shop]",
+        f"load_more_dataset@warehouse[{warehouse}]",
     ]
-    assert not list((root / "_data" / "dev" / "local").iterdir())
+    assert not list(warehouse.parent.iterdir())
 
 
 def test_a_catalog_without_datasets_says_so(write_project: WriteProject) -> None:
@@ -104,7 +106,7 @@ def test_printing_the_catalog_shows_also_what_cannot_be_located(
     write_project: WriteProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PLACE_OF_TEST", raising=False)
-    write_project(
+    root = write_project(
         """
         datasets:
           somewhere: {}
@@ -116,7 +118,7 @@ def test_printing_the_catalog_shows_also_what_cannot_be_located(
     assert repr(current.catalog()).splitlines() == [
         "somewhere@?",
         "variable@?",
-        "shop_data@duckdb",
+        f"shop_data@duckdb[{root / '_data' / 'dev' / 'local' / 'duckdb.duckdb'}]",
     ]
 
 

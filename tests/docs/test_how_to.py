@@ -15,6 +15,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted((DOCS / "how-to").glob("*.md"))
 OF_ERRORS = DOCS / "how-to" / "read-manifest-errors.md"
 OF_POSTGRES = DOCS / "how-to" / "postgres-in-tests.md"
+# installs: acceptance/test_installs.py follows it
+OF_PACKAGES = DOCS / "how-to" / "share-a-project-as-a-package.md"
 # of several sessions each, ten seconds and more
 LONG = {
     "first-test-of-plain-dlt",
@@ -51,7 +53,7 @@ def postgres() -> Iterator[psycopg2.extensions.cursor]:
     [
         pytest.param(page, marks=[pytest.mark.slow] if page.stem in LONG else [], id=page.stem)
         for page in PAGES
-        if page != OF_POSTGRES
+        if page not in (OF_POSTGRES, OF_PACKAGES)
     ],
 )
 def test_code_of_a_page_runs_and_prints_what_is_shown(page: Path, reader: Reader) -> None:

@@ -13,17 +13,35 @@ from types import ModuleType
 import pytest
 from pages import File, Reader, read_page, session_of
 
-from dlthub_project import EntityFactory, PackagedProject, Project, ProjectRunContext, current
+from dlthub_project import (
+    Catalog,
+    EntityFactory,
+    PackagedProject,
+    Project,
+    ProjectRunContext,
+    WritableDataset,
+    current,
+)
 from dlthub_project.entities import DatasetLocation, Datasets, ProjectSourceFactory
 from dlthub_project.runner import PipelineManager, PipelineRunner
+from dlthub_project.transformations import (
+    Cache,
+    CacheInfo,
+    Flushed,
+    Transformation,
+    TransformationInfo,
+)
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted((DOCS / "reference").glob("*.md"))
 
 DESCRIBED = {
-    "context.md": (current, Project, ProjectRunContext, PackagedProject),
+    "catalog.md": (Catalog, WritableDataset),
+    "context.md": (current, Project, ProjectRunContext),
     "entities.md": (EntityFactory, ProjectSourceFactory, Datasets, DatasetLocation),
+    "packages.md": (PackagedProject,),
     "runner.md": (PipelineManager, PipelineRunner),
+    "transformations.md": (Transformation, Cache, Flushed, TransformationInfo, CacheInfo),
 }
 
 

@@ -239,7 +239,7 @@ def test_a_pipeline_takes_every_argument_of_dlt_pipeline() -> None:
         (
             "caches: {a: {inputs: [{dataset: b, table: {}}]}}\n",
             (
-                "1:36: caches.a.inputs.0.table: unknown key. Known: dataset, tables. "
+                "1:36: caches.a.inputs.0.table: unknown key. Known: dataset, incremental, tables. "
                 "Did you mean `tables`?"
             ),
         ),

@@ -1,8 +1,8 @@
 """Reads the code of a Markdown page, and runs it.
 
-Blocks that begin with a line `# path/name.ext` are files. In blocks marked ```console each line
-after `$ ` is a command, and the lines below it are what the reader finds in its output. Blocks
-marked ```pycon are one session of Python: `session_of`.
+Blocks that begin with a line `# path/name.ext` (`-- path/name.sql`) are files. In blocks marked
+```console each line after `$ ` is a command, and the lines below it are what the reader finds in
+its output. Blocks marked ```pycon are one session of Python: `session_of`.
 
 `python tests/support/pages.py README.md FOLDER [FIND_LINKS]` writes and runs all of them in FOLDER,
 in the order of the page, with a new virtual environment in front of PATH. FIND_LINKS is a folder
@@ -24,7 +24,7 @@ from itertools import dropwhile, takewhile
 from pathlib import Path
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
-_FILE = re.compile(r"# ([\w./-]*\.\w+)\n")
+_FILE = re.compile(r"(?:#|--) ([\w./-]*\.\w+)\n")
 _COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", flags=re.MULTILINE)
 _ASSIGNMENT = re.compile(r"[A-Z_]+=")
 _DURATION = re.compile(r" in \d+(\.\d+)?s.*")
@@ -146,6 +146,8 @@ class Reader:
             "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(self.home),
             "TMPDIR": str(self.temporary),
+            # where saves keep their locks
+            "XDG_STATE_HOME": str(self.temporary / "state"),
         }
 
     def follow(self, page: Path) -> None:

@@ -1,0 +1,157 @@
+"""Where a destination is, as the configuration says: for people to read, without secrets.
+
+Values are looked up one by one and nothing is resolved as dlt would: that may ask a metadata
+service for credentials, connect, or import a driver.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from dlthub_project import dlt_internals
+from dlthub_project.context import MASK
+from dlthub_project.entities import EntityFactory
+from dlthub_project.errors import ManifestError
+
+UNKNOWN = "?"
+MISSING = "credentials are missing"
+
+# dlt has no defaults for the credentials of these
+_SERVERS = frozenset(
+    (
+        "clickhouse",
+        "databricks",
+        "dremio",
+        "fabric",
+        "mssql",
+        "postgres",
+        "redshift",
+        "snowflake",
+        "sqlalchemy",
+        "synapse",
+    )
+)
+# what names a place, the best first; no other value is ever shown
+_PLACES = (
+    "bucket_url",
+    "lance_uri",
+    "qd_location",
+    "qd_path",
+    "query_result_bucket",
+    "project_id",
+)
+_HOSTS = ("host", "server_hostname", "url", "uri", "location", "path")
+_DATABASES = ("database", "catalog", "project_id")
+_AMBIGUOUS = re.compile(r"[?#;]")
+
+
+def location_of(entities: EntityFactory, destination_name: str) -> str:
+    """Return where a destination is: a path, the URL of a bucket, or host and database.
+
+    Connects to nothing, imports no code of the project and raises nothing: what cannot be told is
+    a question mark or the reason.
+    """
+    try:
+        kind = _value("destination_type", str, (("destination", destination_name),))
+        return _location(entities, destination_name, str(kind or destination_name))
+    except ManifestError as error:
+        return error.problems[0].message.partition(";")[0]
+    except Exception:
+        # of a provider, or of a value that nobody expects: opening the dataset says what is wrong
+        return UNKNOWN
+
+
+def _location(entities: EntityFactory, name: str, reference: str) -> str:
+    kind = reference.removeprefix("dlt.destinations.")
+    if "." in kind:
+        # a function of the project
+        return kind
+    sections = (("destination", name), ("destination",), ())
+    local_dir = entities.project.local_dir
+    credentials = _value("credentials", Any, sections)
+    if kind == "duckdb":
+        return _duckdb_file(credentials, sections, name, local_dir)
+    sqlite = dlt_internals.sqlite_path(credentials) if kind == "sqlalchemy" else None
+    if sqlite is not None:
+        return os.path.join(local_dir, sqlite) if sqlite else UNKNOWN
+    for key in _PLACES:
+        if place := _value(key, str, sections[:1]):
+            return _shown_place(str(place), local_dir)
+    host, database = _server(credentials, sections)
+    if host or database:
+        return "/".join(filter(None, (host, database)))
+    return MISSING if credentials is None and kind in _SERVERS else UNKNOWN
+
+
+def _value(key: str, hint: Any, sections: Iterable[tuple[str, ...]]) -> Any:
+    found = (dlt_internals.configured_value(key, hint, *path) for path in sections)
+    return next((value for value in found if value is not None), None)
+
+
+def _duckdb_file(
+    credentials: Any, sections: tuple[tuple[str, ...], ...], name: str, local_dir: str
+) -> str:
+    database = _of_credentials("database", sections)
+    if database is None and credentials is not None:
+        database = dlt_internals.duckdb_path(credentials)
+        if database is None:
+            return shown_url(str(credentials))
+    if database and str(database).startswith(":"):
+        return str(database)
+    return os.path.join(local_dir, str(database or f"{name}.duckdb"))
+
+
+def _server(credentials: Any, sections: tuple[tuple[str, ...], ...]) -> tuple[str, str]:
+    written: Mapping[str, Any] = {}
+    if isinstance(credentials, Mapping):
+        written = credentials
+    elif isinstance(credentials, str) and "://" in credentials:
+        host, _, database = shown_url(credentials).partition("://")[2].partition("/")
+        written = {"host": host, "database": database}
+    elif isinstance(credentials, str) and credentials.lstrip().startswith("{"):
+        written = json.loads(credentials)
+
+    def first(keys: Iterable[str]) -> str:
+        found = (_of_credentials(key, sections) or written.get(key) for key in keys)
+        return next((_shown(str(value)) for value in found if isinstance(value, str | int)), "")
+
+    host, database, port = first(_HOSTS), first(_DATABASES), first(("port",))
+    return (f"{host}:{port}" if host and port else host), database
+
+
+def _of_credentials(key: str, sections: tuple[tuple[str, ...], ...]) -> Any:
+    return _value(key, Any, ((*path, "credentials") for path in sections))
+
+
+def _shown_place(place: str, local_dir: str) -> str:
+    return shown_url(place) if "://" in place else os.path.join(local_dir, place)
+
+
+def shown_url(url: str) -> str:
+    """Return a URL, or a path, without password and arguments.
+
+    A password that is not quoted may have any character of a URL's own: where it is not clear what
+    is the host, neither is shown.
+    """
+    scheme, separator, rest = url.rpartition("://") if url.count("://") == 1 else ("", "", url)
+    if not separator:
+        return url.partition("?")[0] if "@" not in url and "://" not in url else MASK
+    user, at, place = rest.rpartition("@")
+    if _AMBIGUOUS.search(user):
+        return f"{scheme}://{MASK}"
+    shown = urlsplit(f"{scheme}://{place}")
+    shown_place = f"{shown.netloc}{shown.path}".partition(";")[0]
+    if not at:
+        return f"{scheme}://{shown_place}"
+    # the container of an Azure URL stands where a user may stand
+    container = user if ":" not in user and "/" not in user else MASK
+    return f"{scheme}://{container}@{shown_place}"
+
+
+def _shown(value: str) -> str:
+    return shown_url(value) if "://" in value else value.rpartition("@")[2].partition("?")[0]

@@ -1,0 +1,31 @@
+"""A dataset that is read: what `dlt.Dataset` leaves to be wished for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dlt
+
+from dlthub_project import dlt_internals
+
+
+class ReadableDataset(dlt.Dataset):
+    """A `dlt.Dataset` that reads PostgreSQL in chunks, and that is pickled and copied at any time.
+
+    Connections are open for one query, or in a `with` block: a DuckDB file that is held open can be
+    written by no other process.
+    """
+
+    @property
+    def sql_client(self) -> Any:
+        """The client that answers; chunks that are not fetched yet stay on the server."""
+        client = super().sql_client
+        dlt_internals.connect_patiently(client)
+        dlt_internals.leave_on_server(client)
+        return client
+
+    def __getstate__(self) -> dict[str, Any]:
+        return dlt_internals.without_connections(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        dlt_internals.restore_dataset(self, state)

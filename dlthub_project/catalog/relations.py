@@ -1,0 +1,141 @@
+"""A relation as data to load: a query where no row needs to travel, else Arrow tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import dlt
+import pyarrow
+from dlt.common.schema.utils import dlt_load_id_column
+from dlt.extract.exceptions import DataItemRequiredForDynamicTableHints
+from dlt.extract.items import DataItemWithMeta, TableNameMeta
+
+from dlthub_project import dlt_internals
+
+if TYPE_CHECKING:
+    from dlt.common.schema.typing import TTableSchema
+
+_CHUNK_ROWS = 100_000
+
+
+def relation_pages(item: Any) -> Iterator[Any]:
+    """Yield an item of a resource as dlt loads it: relations with the hints of their columns.
+
+    Where the pipeline that extracts loads to the destination that a relation lives at, it stays a
+    query, and the destination runs `INSERT ... SELECT`; one that reads the table which it replaces
+    excepted. Otherwise, it is read as Arrow tables of 100,000 rows. Either way, the rows have the
+    `_dlt_load_id` of the load that writes them, and ids of their own where the pipeline is
+    configured to give them (`add_dlt_id`).
+
+    Args:
+        item: Anything; all but relations, marked (`dlt.mark`) or not, is yielded as it is.
+    """
+    relation = item.data if isinstance(item, DataItemWithMeta) else item
+    if not isinstance(relation, dlt.Relation):
+        yield item
+        return
+    pipeline = dlt_internals.extracting_pipeline()
+    if pipeline is None:
+        yield from relation.iter_arrow(chunk_size=_CHUNK_ROWS)
+        return
+    relation = _without_given_ids(relation)
+    mark = item.meta if isinstance(item, DataItemWithMeta) else None
+    table = _table_of(mark)
+    if table is None:
+        # dlt names tables by rows, not by Arrow tables
+        for page in relation.iter_arrow(chunk_size=_CHUNK_ROWS):
+            yield _marked(page.to_pylist(), mark)
+        return
+    if mark is None or isinstance(mark, TableNameMeta):
+        mark = _hints(relation, table, mark)
+    if _stays_query(relation, pipeline, table):
+        yield _marked(relation, mark)
+        return
+    is_empty = True
+    required = _required(relation)
+    for page in relation.iter_arrow(chunk_size=_CHUNK_ROWS):
+        yield _marked(_with_load_id(_nullable(page, required)), mark)
+        is_empty = False
+    if is_empty:
+        # the table is made all the same
+        yield _marked(dlt.mark.materialize_table_schema(), mark)
+
+
+def _table_of(mark: Any) -> TTableSchema | None:
+    """Return the table that the resource that extracts declares; None if it depends on the rows."""
+    try:
+        return dlt_internals.extracting_resource().compute_table_schema(meta=mark)
+    except DataItemRequiredForDynamicTableHints:
+        return None
+
+
+def _without_given_ids(relation: dlt.Relation) -> dlt.Relation:
+    """Return a relation without the ids of its rows, where the rows that are loaded get new ones.
+
+    dlt keeps those of a query, twice then in a table that is saved to itself, and fails on those of
+    Arrow tables.
+    """
+    if not dlt_internals.gives_row_ids():
+        return relation
+    row_id = dlt.current.source_schema().naming.normalize_identifier("_dlt_id")
+    columns = relation.columns
+    return relation.select(*(c for c in columns if c != row_id)) if row_id in columns else relation
+
+
+def _marked(data: Any, mark: Any) -> Any:
+    return data if mark is None else DataItemWithMeta(mark, data)
+
+
+def _with_load_id(page: pyarrow.Table) -> pyarrow.Table:
+    """Return `page` with the id of the load, as dlt gives it to the rows of a query."""
+    load_id = dlt.current.load_package_state()["load_id"]
+    naming = dlt.current.source_schema().naming
+    name = naming.normalize_identifier("_dlt_load_id")
+    column = pyarrow.repeat(load_id, page.num_rows)
+    field = pyarrow.field(name, column.type, nullable=False)
+    at = page.schema.get_field_index(name)
+    return page.append_column(field, column) if at < 0 else page.set_column(at, field, column)
+
+
+def _required(relation: dlt.Relation) -> list[str]:
+    """Return the columns of a relation that are never null; an outer join makes all of them so."""
+    if dlt_internals.has_outer_join(relation):
+        return []
+    columns = relation.columns_schema
+    return [name for name, column in columns.items() if column.get("nullable") is False]
+
+
+def _nullable(page: pyarrow.Table, required: list[str]) -> pyarrow.Table:
+    """Return `page` with fields that say the same as the hints: dlt warns where they differ."""
+    fields = [field.with_nullable(field.name not in required) for field in page.schema]
+    return page.cast(pyarrow.schema(fields))
+
+
+def _hints(relation: dlt.Relation, table: TTableSchema, mark: TableNameMeta | None) -> Any:
+    """Return the mark that gives the columns of `relation` to its table; declared hints win."""
+    declared = table["columns"]
+    required = _required(relation)
+    found = {
+        name: {**column, "nullable": name not in required}
+        for name, column in relation.columns_schema.items()
+    }
+    found["_dlt_load_id"] = {**dlt_load_id_column()}
+    columns: Any = {
+        column: {**found.get(column, {}), **declared.get(column, {})}
+        for column in (*found, *declared)
+    }
+    name = mark.table_name if mark else None
+    hints = dlt.mark.make_hints(table_name=name, columns=columns)
+    return dlt.mark.with_hints([], hints, create_table_variant=mark is not None).meta
+
+
+def _stays_query(relation: dlt.Relation, pipeline: dlt.Pipeline, table: TTableSchema) -> bool:
+    if not dlt_internals.inserts_from(pipeline, relation):
+        return False
+    if not all(column.get("data_type") for column in relation.columns_schema.values()):
+        # only the rows tell
+        return False
+    name = dlt.current.source_schema().naming.normalize_table_identifier(table["name"] or "")
+    replaces = table.get("write_disposition") == "replace"
+    return not (replaces and dlt_internals.reads_table(relation, pipeline, name))

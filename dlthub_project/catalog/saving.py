@@ -1,0 +1,167 @@
+"""One save: an ad-hoc pipeline that changes a dataset as a whole, or leaves it as it was."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import dlt
+from dlt.common.schema import Schema
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from dlthub_project import dlt_internals
+from dlthub_project.catalog.locks import Place, place_of, turn_to_save
+from dlthub_project.catalog.schemas import stored_schemas
+from dlthub_project.errors import DatasetInUse, ProjectError
+from dlthub_project.runner import PipelineRunner
+
+if TYPE_CHECKING:
+    from dlt.common.destination.client import JobClientBase
+    from dlt.common.pipeline import LoadInfo
+
+# where a dataset is and which schema it has is no matter of a save
+_NOT_OF_A_SAVE = ("destination", "staging", "dataset_name", "credentials", "schema")
+
+# of saves that this process is in
+_folders: set[str] = set()
+
+
+def refuse_other_places(run_arguments: dict[str, Any]) -> None:
+    """Refuse arguments of a run by which it would write elsewhere.
+
+    Raises:
+        ProjectError: There is one.
+    """
+    for name in _NOT_OF_A_SAVE:
+        if name in run_arguments:
+            raise ProjectError(
+                f"save() writes to the dataset that it is called on, and takes no `{name}`.",
+                "Open the other dataset: catalog.dataset(name, destination).save(...), or run a "
+                "pipeline.",
+            )
+
+
+class Save:
+    """The way to write to one dataset.
+
+    Attributes:
+        schemas: The schemas of the dataset as they are now, the default one first.
+    """
+
+    def __init__(self, pipeline: dlt.Pipeline, schemas: Sequence[Schema]) -> None:
+        self._pipeline = pipeline
+        self.schemas = list(schemas)
+
+    def run(self, table: str, rows: Any, **run_arguments: Any) -> LoadInfo:
+        """Load `rows` by the schema that has `table`; for a new table, by the default one.
+
+        Raises:
+            DatasetInUse: Somebody else writes to the dataset at the same time.
+            PipelineStepFailed: As `dlt.Pipeline.run` does.
+        """
+        having = (schema for schema in self.schemas if table in schema.tables)
+        schema = next(having, self.schemas[0]).clone()
+        run_arguments.setdefault(
+            "loader_file_format", dlt_internals.file_format_there(self._pipeline, schema, table)
+        )
+        with dlt_internals.no_active_pipeline():
+            info = PipelineRunner(self._pipeline).run(rows, schema=schema, **run_arguments)
+        if info and info.loads_ids:
+            # what this very load has stored
+            saved = dlt_internals.as_stored(self._pipeline.schemas[schema.name])
+            self.schemas = [saved if s.name == saved.name else s for s in self.schemas]
+        return info
+
+
+@contextmanager
+def saving(dataset: dlt.Dataset, pipeline_name: str, data_dir: str) -> Iterator[Save]:
+    """Give a block its turn to save to a dataset; saves to one place come one after another.
+
+    What is left of saves that were killed is cleaned up first.
+
+    Args:
+        dataset: The dataset.
+        pipeline_name: The name of the ad-hoc pipeline.
+        data_dir: An existing folder for its working folder, which is gone after the block.
+
+    Raises:
+        DatasetInUse: Somebody else writes to the dataset at the same time.
+        PipelineStepFailed: The destination does not answer (step `sync`), or what the block raises.
+    """
+    client, dataset_name = dataset.destination_client, dataset.dataset_name
+    place = place_of(client, dataset_name)
+    with turn_to_save(place) as is_within:
+        if not is_within:
+            _clean_up(place, client, data_dir)
+        with _working_folder(place, pipeline_name, data_dir) as folder:
+            journal = place.folder / f"journal_{uuid4().hex}"
+            with dlt_internals.no_active_pipeline():
+                pipeline = dlt.pipeline(
+                    pipeline_name=pipeline_name,
+                    pipelines_dir=folder,
+                    destination=dlt_internals.undoable(dataset._destination, journal),
+                    dataset_name=dataset_name,
+                    _impl_cls=dlt_internals.AtomicPipeline,
+                )
+            with _conflicts_told(dataset_name):
+                yield Save(pipeline, _schemas_now(pipeline))
+
+
+def _schemas_now(pipeline: dlt.Pipeline) -> list[Schema]:
+    # another save may have changed them since the dataset was opened
+    try:
+        with pipeline.destination_client() as client:
+            return stored_schemas(client)
+    except Exception as error:
+        raise PipelineStepFailed(pipeline, "sync", "", error) from error
+
+
+@contextmanager
+def _conflicts_told(dataset_name: str) -> Iterator[None]:
+    try:
+        yield
+    except PipelineStepFailed as error:
+        if not dlt_internals.is_conflict(error):
+            raise
+        raise DatasetInUse(
+            f"Dataset `{dataset_name}` is written to, or its database is opened, by somebody else "
+            f"at the same time (step {error.step}: {error.exception}). Nothing was saved.",
+            "Try again when they have finished.",
+        ) from error
+
+
+@contextmanager
+def _working_folder(place: Place, pipeline_name: str, data_dir: str) -> Iterator[str]:
+    # of its own, and gone with the save: the next one must not load what this one leaves
+    folder = tempfile.mkdtemp(prefix=f"{pipeline_name}-", suffix=_mark(place), dir=data_dir)
+    _folders.add(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _folders.discard(folder)
+
+
+def _mark(place: Place) -> str:
+    """Return how the working folders of saves to `place` end that were begun on this machine."""
+    return f"-{sha256((place.key + socket.gethostname()).encode()).hexdigest()[:12]}"
+
+
+def _clean_up(place: Place, client: JobClientBase, data_dir: str) -> None:
+    """Undo, or finish, what processes have begun that were killed, and delete their folders.
+
+    It is this one's turn: whatever it finds is of the dead.
+    """
+    for journal in sorted(place.folder.glob("journal_*")):
+        dlt_internals.settle_journal(journal, client)
+    for name in os.listdir(data_dir):
+        folder = os.path.join(data_dir, name)
+        if name.endswith(_mark(place)) and folder not in _folders:
+            shutil.rmtree(folder, ignore_errors=True)

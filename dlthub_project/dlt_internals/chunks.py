@@ -1,0 +1,98 @@
+"""Reading in chunks from a server that sends all of its answer at once."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from dlt.destinations.sql_client import DBApiCursorImpl, SqlClientBase
+
+if TYPE_CHECKING:
+    from dlt.common.schema.typing import TTableSchemaColumns
+
+
+def leave_on_server(client: SqlClientBase[Any]) -> None:
+    """Have a client of PostgreSQL leave on the server what is read in chunks.
+
+    psycopg2 alone receives all rows before it gives the first one. Clients of other destinations
+    are left as they are.
+    """
+    names = [cls.__name__ for cls in type(client).__mro__]
+    is_postgres = "Psycopg2SqlClient" in names and "RedshiftSqlClient" not in names
+    if is_postgres and "execute_query" not in vars(client):
+        execute: Any = partial(_execute_late, client, client.execute_query)
+        setattr(client, "execute_query", execute)  # noqa: B010  # of this object alone
+
+
+@contextmanager
+def _execute_late(
+    client: Any, execute: Any, query: Any, *args: Any, **kwargs: Any
+) -> Iterator[Any]:
+    """Do what `execute` does as soon as it is known how the rows are fetched."""
+    with ExitStack() as stack:
+
+        def at_once() -> Any:
+            return stack.enter_context(execute(query, *args, **kwargs)).native_cursor
+
+        def in_chunks() -> Any:
+            return stack.enter_context(_on_server(client, query, args or kwargs or None))
+
+        cursor = _LateCursor(at_once, in_chunks if _is_select(query) else at_once)
+        yield cursor
+        # whoever fetches nothing wants what the query does
+        _ = cursor.native_cursor
+
+
+@contextmanager
+def _on_server(client: Any, query: str, arguments: Any) -> Iterator[Any]:
+    try:
+        # held: no transaction is open, and no lock is kept, while somebody works on a chunk
+        named = client.native_connection.cursor(f"dlt_{uuid.uuid4().hex}", withhold=True)
+        named.execute(query, arguments)
+        with closing(named):
+            yield named
+    except Exception as error:
+        if not client.is_dbapi_exception(error):
+            raise
+        raise client._make_database_exception(error) from error
+
+
+class _LateCursor(DBApiCursorImpl):
+    """A cursor that asks when it is known whether the rows are fetched in chunks."""
+
+    def __init__(self, at_once: Callable[[], Any], in_chunks: Callable[[], Any]) -> None:
+        self._at_once = at_once
+        self._in_chunks = in_chunks
+        self._native: Any = None
+        self._columns: TTableSchemaColumns | None = None
+
+    @property
+    def native_cursor(self) -> Any:  # type: ignore[override]  # dlt sets it when it makes a cursor
+        if self._native is None:
+            self._native = self._at_once()
+        return self._native
+
+    @property
+    def columns_schema(self) -> Any:
+        if self._columns is None:
+            # known when the first rows are there
+            self._set_default_schema_columns()
+        return self._columns
+
+    @columns_schema.setter
+    def columns_schema(self, columns: TTableSchemaColumns) -> None:
+        self._columns = columns
+
+    def iter_fetch(self, chunk_size: int) -> Generator[list[tuple[Any, ...]], Any, Any]:
+        if self._native is None:
+            self._native = self._in_chunks()
+        yield from super().iter_fetch(chunk_size)
+
+
+def _is_select(query: Any) -> bool:
+    return isinstance(query, str) and query.lstrip(" \n\t(")[:6].upper().startswith(
+        ("SELECT", "WITH ", "WITH\n")
+    )

@@ -1,0 +1,326 @@
+"""A cache: a DuckDB database between the datasets that a transformation reads and writes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from dlthub_project.catalog import Catalog
+from dlthub_project.errors import DatasetNotLoaded, ProjectError
+from dlthub_project.transformations.database import CacheTables, dataset_of, opened, quoted
+from dlthub_project.transformations.declaration import (
+    CacheInput,
+    OutputTable,
+    declared_cache,
+    place_of,
+)
+from dlthub_project.transformations.inputs import Bringing, InputDataset
+from dlthub_project.transformations.outputs import Made, OutputDataset, schema_name
+from dlthub_project.transformations.plan import Offer, Plan, make_offers
+from dlthub_project.transformations.report import CacheInfo, Flushed
+
+if TYPE_CHECKING:
+    import dlt
+
+    from dlthub_project.entities import EntityFactory
+    from dlthub_project.transformations.engines import Engine
+
+
+class Cache:
+    """One cache of a project; its steps may be taken in different processes.
+
+    Attributes:
+        name: Its name.
+        path: The DuckDB file.
+    """
+
+    def __init__(self, entities: EntityFactory, name: str) -> None:
+        """Read what the manifest says; nothing is connected to or made.
+
+        Raises:
+            EntityNotFound: The cache is not declared.
+            ManifestError: It uses an environment variable that is not set.
+        """
+        self.name = name
+        self._entities = entities
+        self._declared = declared_cache(entities.project, name)
+        # a hyphen: DuckDB confuses a database and a schema of one name
+        file = f"{schema_name(name)}-database.duckdb"
+        self.path = Path(entities.project.data_dir, "caches", file)
+        self._plan_path = self.path.with_suffix(".json")
+        self._lock = FileLock(str(self.path.with_suffix(".lock")))
+        self._blocks = 0
+        # while the cache is locked, nobody else writes to its outputs
+        self._opened: dict[str, OutputDataset] = {}
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from using the cache, in a block; blocks may be nested."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock:
+            self._blocks += 1
+            try:
+                yield
+            finally:
+                self._blocks -= 1
+                if not self._blocks:
+                    self._opened.clear()
+
+    @property
+    def inputs(self) -> Sequence[CacheInput]:
+        """What it reads, as declared."""
+        return self._declared.inputs
+
+    def outputs(self, made: Iterable[str] = ()) -> list[OutputTable]:
+        """Return the tables that are written; where an output names none, all of `made`."""
+        return self._declared.outputs(made)
+
+    def verify_inputs(self) -> None:
+        """Make sure that all inputs can be read.
+
+        Raises:
+            DatasetNotLoaded: Datasets or tables are missing; it names the pipelines that would
+                load them.
+            ProjectError: There is no input, or two have tables of one name.
+        """
+        self._inputs()
+
+    def populate(self, outputs: Sequence[OutputTable] | None = None) -> None:
+        """Fill the cache anew with what the tables to be written have not seen yet.
+
+        Args:
+            outputs: The tables to be written; None for all that the manifest names.
+
+        Raises:
+            DatasetNotLoaded: Datasets or tables of the inputs are missing.
+            PipelineStepFailed: The destination of an output does not answer.
+            ProjectError: The inputs cannot be used together, or their loads cannot be told apart.
+        """
+        with self.locked():
+            inputs = self._inputs()
+            wanted = self.outputs() if outputs is None else outputs
+            if not wanted:
+                raise ProjectError(
+                    f"{self._place()}: cache `{self.name}` has no output.",
+                    "Name a dataset below `outputs`, and its tables.",
+                )
+            processed = {
+                output: loads
+                for dataset in self._output_datasets(wanted)
+                for output, loads in dataset.processed(
+                    output for output in wanted if output.dataset == dataset.dataset
+                ).items()
+            }
+            listed = [source.load_ids() for source in inputs]
+            offers = make_offers([i.declared for i in inputs], wanted, listed, processed)
+            self._remove()
+            self._fill(inputs, offers).write(self._plan_path)
+
+    def is_populated_with(self, outputs: Sequence[OutputTable]) -> bool:
+        """Tell whether the cache offers anything for any of these tables."""
+        return any(output in offer.outputs for offer in self._plan().offers for output in outputs)
+
+    def transform(self, engine: Engine) -> None:
+        """Make the tables of an engine in the cache, from each of its offers.
+
+        Raises:
+            ProjectError: The cache is not populated, or its inputs cannot be read any more.
+        """
+        with self.locked(), ExitStack() as stack:
+            plan = self._plan()
+            if not plan.offers:
+                return
+            connection = stack.enter_context(opened(self.path, plan.attached))
+            self._reach_files(plan, connection, stack)
+            for offer in plan.offers:
+                self._check_made(engine, offer)
+                tables = CacheTables(self.path, plan.attached, connection, offer)
+                for table in engine.table_names():
+                    tables.forget(table)
+                engine.make_tables(tables)
+            plan.write(self._plan_path)
+
+    def flush(self, outputs: Sequence[OutputTable] | None = None, **options: Any) -> Flushed:
+        """Write the tables that were made to their datasets.
+
+        What was written before, by a flush that was killed too, is not written again.
+
+        Args:
+            outputs: The tables to write; None for all that are made.
+            **options: `observers`, `retry_policy` and `retry_pipeline_steps` of `runner`.
+
+        Raises:
+            PipelineStepFailed: As `dlt.Pipeline.run` does.
+            ProjectError: The cache is not populated, or was before others have written.
+        """
+        flushed = Flushed()
+        with self.locked():
+            plan = self._plan()
+            due = [
+                (offer, output)
+                for offer in plan.offers
+                for output in offer.outputs
+                if outputs is None or output in outputs
+            ]
+            for dataset in self._output_datasets([output for _, output in due]):
+                mine = [(o, output) for o, output in due if output.dataset == dataset.dataset]
+                tables = list(self._made(dataset, mine))
+                if tables:
+                    info, rows = dataset.write(tables, **options)
+                    flushed.add(dataset.dataset, info, rows)
+        return flushed
+
+    def dataset(self) -> dlt.Dataset:
+        """Return the cache as it is, as a dataset of dlt: what the first of its offers holds.
+
+        Raises:
+            ProjectError: It is not populated.
+        """
+        plan = self._plan()
+        if not plan.offers:
+            raise ProjectError(f"Cache `{self.name}` holds nothing: no load is new.")
+        return dataset_of(self.path, plan.offers[0])
+
+    def drop(self) -> None:
+        """Remove the database; what the outputs remember stays."""
+        with self.locked():
+            self._remove()
+
+    def made_tables(self) -> list[str]:
+        """Return the tables that the cache holds, those of the inputs included."""
+        plan = Plan.read(self._plan_path)
+        offers = plan.offers if plan else ()
+        return list(dict.fromkeys(table for offer in offers for table in offer.tables))
+
+    def info(self) -> CacheInfo:
+        """Return what the manifest says of the cache, and what it holds; connects to nothing."""
+        return CacheInfo(
+            name=self.name,
+            path=str(self.path),
+            inputs=[str(source) for source in self._declared.inputs],
+            outputs=self._declared.output_lines(),
+            holds=self.made_tables(),
+        )
+
+    def __repr__(self) -> str:
+        return f"<Cache {self.name}: {self.path}>"
+
+    def _inputs(self) -> list[InputDataset]:
+        if not self._declared.inputs:
+            raise ProjectError(
+                f"{self._place()}: cache `{self.name}` has no input.",
+                "Name a dataset below `inputs`.",
+            )
+        opened_or_not = [self._open(declared) for declared in self._declared.inputs]
+        found = [source for source in opened_or_not if isinstance(source, InputDataset)]
+        missing = [error for error in opened_or_not if isinstance(error, DatasetNotLoaded)]
+        if missing:
+            raise DatasetNotLoaded(
+                "\n".join(f"{self._place()}: {error.reason}" for error in missing),
+                "\n".join(dict.fromkeys(error.instruction for error in missing)),
+            )
+        self._check_names(found)
+        return found
+
+    def _open(self, declared: CacheInput) -> InputDataset | DatasetNotLoaded:
+        try:
+            dataset = Catalog(self._entities).dataset(declared.dataset)
+            return InputDataset(declared, dataset, schema_name(self.name))
+        except DatasetNotLoaded as error:
+            return error
+
+    def _check_names(self, inputs: Sequence[InputDataset]) -> None:
+        owners: dict[str, str] = {}
+        for source in inputs:
+            for name, in_cache in source.tables.items():
+                owner = f"{source.declared.dataset}.{name}"
+                if other := owners.get(in_cache.lower()):
+                    raise ProjectError(
+                        f"{self._place()}: {other} and {owner} are both to be table `{in_cache}` "
+                        f"of cache `{self.name}`.",
+                        "Give one of them another name below `tables` of its input: "
+                        f"`tables: {{{name}: {source.declared.dataset}_{in_cache}}}`.",
+                    )
+                owners[in_cache.lower()] = owner
+
+    def _output_datasets(self, outputs: Iterable[OutputTable]) -> list[OutputDataset]:
+        names = dict.fromkeys(output.dataset for output in outputs)
+        for name in names:
+            if name not in self._opened:
+                self._opened[name] = OutputDataset(self._entities, self.name, name)
+        return [self._opened[name] for name in names]
+
+    def _fill(self, inputs: Sequence[InputDataset], offers: Sequence[Offer]) -> Plan:
+        if not offers:
+            return Plan()
+        with ExitStack() as stack:
+            connection = stack.enter_context(opened(self.path, {}))
+            bringing = Bringing(connection, stack)
+            for offer in offers:
+                connection.execute(f"CREATE SCHEMA {quoted(offer.schema)}")
+                for source, loads in zip(inputs, offer.loads, strict=True):
+                    for table, name in source.tables.items():
+                        rows = source.rows(table, loads)
+                        bringing.bring(source, table, rows, offer.schema, name)
+                        offer.inputs.append(name)
+                        offer.tables[name] = source.described(table)
+            return Plan(offers, bringing.attached, bringing.viewed)
+
+    def _reach_files(self, plan: Plan, connection: Any, stack: ExitStack) -> None:
+        """Have DuckDB know how to read the files of remote datasets: it forgets."""
+        bringing = Bringing(connection, stack)
+        for declared in self._declared.inputs:
+            if declared.dataset in plan.viewed:
+                source = self._open(declared)
+                if isinstance(source, DatasetNotLoaded):
+                    raise source
+                bringing.scanner(source)
+
+    def _check_made(self, engine: Engine, offer: Offer) -> None:
+        inputs = {name.lower() for name in offer.inputs}
+        for table in engine.table_names():
+            if table.lower() in inputs:
+                raise ProjectError(
+                    f"Table `{table}` of cache `{self.name}` is an input, and is to be made.",
+                    "Give the input another name: below its `tables`.",
+                )
+
+    def _made(
+        self, dataset: OutputDataset, due: Sequence[tuple[Offer, OutputTable]]
+    ) -> Iterator[Made]:
+        """Yield the tables that are still to be written to a dataset."""
+        processed = dataset.processed(output for _, output in due)
+        for offer, output in due:
+            done = processed[output]
+            if all(set(ids) <= set(done.get(name, ())) for name, ids in offer.seen.items()):
+                continue
+            for ids, source in zip(offer.loads, self._declared.inputs, strict=True):
+                if ids and set(ids) & set(done.get(source.dataset, ())):
+                    raise ProjectError(
+                        f"Table `{output.dataset}.{output.name}` has seen loads since cache "
+                        f"`{self.name}` was populated with them.",
+                        "Populate it again.",
+                    )
+            made = dataset_of(self.path, offer)
+            rows = made.table(output.made) if output.made in offer.tables else None
+            yield Made(output, rows, offer.seen)
+
+    def _plan(self) -> Plan:
+        plan = Plan.read(self._plan_path)
+        if plan is None:
+            raise ProjectError(f"Cache `{self.name}` is not populated.", "Call populate() first.")
+        return plan
+
+    def _remove(self) -> None:
+        for path in (self._plan_path, self.path, Path(f"{self.path}.wal")):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(path)
+
+    def _place(self) -> str:
+        return place_of(self._entities.project, "caches", self.name)

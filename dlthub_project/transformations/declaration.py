@@ -1,0 +1,151 @@
+"""What the manifest says of a cache: the datasets that it reads and is written to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dlthub_project.errors import EntityNotFound, known_names
+
+if TYPE_CHECKING:
+    from dlthub_project.context import Project
+
+
+@dataclass(frozen=True)
+class CacheInput:
+    """A dataset that a cache reads.
+
+    Attributes:
+        dataset: Its name.
+        tables: The names of its tables to those in the cache; None for all of its data tables.
+        is_incremental: Whether tables that are added to are offered its new loads only.
+    """
+
+    dataset: str
+    tables: Mapping[str, str] | None
+    is_incremental: bool
+
+    def __str__(self) -> str:
+        tables = (f"{there} -> {here}" for there, here in (self.tables or {}).items())
+        loads = "new loads" if self.is_incremental else "all loads"
+        return f"{self.dataset}: {', '.join(tables) or 'all tables'} ({loads})"
+
+
+@dataclass(frozen=True)
+class OutputTable:
+    """A table of the cache that is written to a dataset.
+
+    Attributes:
+        made: Its name in the cache.
+        dataset: The dataset.
+        name: Its name there.
+        write_disposition: `append`, `replace` or `merge`.
+        primary_key: The columns of its primary key.
+        merge_key: The columns of its merge key.
+    """
+
+    made: str
+    dataset: str
+    name: str
+    write_disposition: str
+    primary_key: tuple[str, ...] = ()
+    merge_key: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.made} -> {self.dataset}.{self.name} ({self.write_disposition})"
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """An entry of `caches`.
+
+    Attributes:
+        inputs: What the cache reads.
+    """
+
+    inputs: tuple[CacheInput, ...]
+    _outputs: tuple[Mapping[str, Any], ...]
+
+    def outputs(self, made: Iterable[str]) -> list[OutputTable]:
+        """Return the tables that are written; of an output without `tables`, all of `made`."""
+        return [
+            OutputTable(
+                made=name,
+                dataset=entry["dataset"],
+                name=there,
+                write_disposition=entry.get("write_disposition") or "append",
+                primary_key=_columns(entry.get("primary_key")),
+                merge_key=_columns(entry.get("merge_key")),
+            )
+            for entry in self._outputs
+            for name, there in (entry.get("tables") or {name: name for name in made}).items()
+        ]
+
+    def output_lines(self) -> list[str]:
+        """Return one line for each table that is written, for people to read."""
+        named = [str(output) for output in self.outputs(())]
+        return named + [
+            f"{entry['dataset']}: all tables that are made"
+            for entry in self._outputs
+            if not entry.get("tables")
+        ]
+
+
+def declared_cache(project: Project, name: str) -> Declaration:
+    """Return what the manifest says of cache `name`.
+
+    Raises:
+        EntityNotFound: It is not declared.
+        ManifestError: It uses an environment variable that is not set.
+    """
+    entry = _declared(project, "caches", name, "inputs: [{dataset: <a dataset>}]")
+    return Declaration(
+        tuple(
+            CacheInput(
+                dataset=each["dataset"],
+                tables=each.get("tables") or None,
+                is_incremental=_is_true(each.get("incremental")),
+            )
+            for each in entry.get("inputs") or ()
+        ),
+        tuple(entry.get("outputs") or ()),
+    )
+
+
+def declared_transformation(project: Project, name: str) -> Mapping[str, Any]:
+    """Return the entry of transformation `name`.
+
+    Raises:
+        EntityNotFound: It is not declared.
+        ManifestError: It uses an environment variable that is not set.
+    """
+    return _declared(project, "transformations", name, "engine: sql\n      cache: <a cache>")
+
+
+def place_of(project: Project, section: str, name: str) -> str:
+    """Return where an entry stands, for errors."""
+    problem = project.manifest.problem((section, name), "")
+    return f"{problem.location}: {problem.path}"
+
+
+def _declared(project: Project, section: str, name: str, example: str) -> Mapping[str, Any]:
+    manifest = project.manifest
+    entry = manifest.entry(section, name)
+    if entry is None:
+        raise EntityNotFound(
+            f"There is no {section.removesuffix('s')} `{name}` in {manifest.document.path}. "
+            f"{known_names(name, manifest.names(section))}",
+            f"Declare it:\n  {section}:\n    {name}:\n      {example}",
+        )
+    filled: Mapping[str, Any] = manifest.fill(entry, (section, name))
+    return filled
+
+
+def _columns(key: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (key,) if isinstance(key, str) else tuple(key or ())
+
+
+def _is_true(value: bool | str | None) -> bool:
+    # a variable is text
+    return value is None or str(value).lower() not in ("false", "0", "no")

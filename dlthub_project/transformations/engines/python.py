@@ -1,0 +1,118 @@
+"""Engine `python`: functions with `@transformation` in a module of the project."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import typing
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import dlt
+from dlt.extract import DltResource
+
+from dlthub_project import dlt_internals
+from dlthub_project.errors import EntityReferenceError, ProjectError
+from dlthub_project.transformations.decorator import is_dataset
+
+if TYPE_CHECKING:
+    from dlthub_project.transformations.database import CacheTables
+
+
+class PythonEngine:
+    """Runs the functions of `transformations/<name>.py`, in their order there."""
+
+    def __init__(self, name: str, project_dir: str, place: str) -> None:
+        """Import the module.
+
+        Raises:
+            EntityReferenceError: There is none.
+            ProjectError: It has no such function, or two for one table.
+        """
+        file = f"{project_dir}/transformations/{name}.py"
+        reference = f"transformations.{name}"
+        try:
+            module = importlib.import_module(reference)
+        except ModuleNotFoundError as error:
+            if error.name not in ("transformations", reference):
+                raise
+            raise EntityReferenceError(
+                f"{place}: there is no {file}.",
+                "Write functions with @dlt.hub.transformation into it, each of which takes the "
+                "cache's dlt.Dataset and yields relations, Arrow tables or frames.",
+            ) from None
+        self._functions: dict[str, DltResource] = {}
+        for value in dict.fromkeys(v for v in vars(module).values() if _is_transformation(v)):
+            table = value.table_name
+            if not isinstance(table, str):
+                raise ProjectError(
+                    f"{file}: the rows of `{value.name}` name its table.",
+                    "Give it a table name that is a text.",
+                )
+            if table in self._functions:
+                raise ProjectError(
+                    f"{file}: `{self._functions[table].name}` and `{value.name}` both make table "
+                    f"`{table}`.",
+                    "Give one of them another name.",
+                )
+            self._functions[table] = value
+        if not self._functions:
+            raise ProjectError(
+                f"{place}: {file} has no function with @dlt.hub.transformation.",
+                "Decorate those that make a table.",
+            )
+
+    def table_names(self) -> list[str]:
+        return list(self._functions)
+
+    def make_tables(self, cache: CacheTables) -> None:
+        for table, function in self._functions.items():
+            for item in _items_of(function, cache.dataset):
+                cache.add(table, item)
+
+
+def _is_transformation(value: Any) -> bool:
+    if not isinstance(value, DltResource):
+        return False
+    function = dlt_internals.steps_of(value)[0]
+    return callable(function) and bool(_dataset_parameters(inspect.unwrap(function)))
+
+
+def _items_of(resource: DltResource, dataset: dlt.Dataset) -> Iterator[Any]:
+    """Yield what a transformation yields: relations as they are, so that they stay queries."""
+    steps = dlt_internals.steps_of(resource)
+    function = inspect.unwrap(steps[0])
+    arguments = dict.fromkeys(_dataset_parameters(function), dataset)
+    with dlt_internals.no_active_pipeline():
+        if len(steps) > 1:
+            # maps and filters take rows
+            yield from resource(**arguments)
+            return
+        held = dlt.resource(_holding(function), name=resource.name, section=resource.section)
+        for items in held(**arguments):
+            yield from items
+
+
+def _holding(function: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
+    @functools.wraps(function)
+    def held(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        returned = function(*args, **kwargs)
+        for item in returned if inspect.isgenerator(returned) else (returned,):
+            yield _Held((item,))
+
+    return held
+
+
+class _Held(tuple[Any]):
+    """An item that dlt hands on as it is."""
+
+
+def _dataset_parameters(function: Callable[..., Any]) -> list[str]:
+    annotations = {n: p.annotation for n, p in inspect.signature(function).parameters.items()}
+    with suppress(NameError, TypeError):
+        # those that only type checkers can read stay text
+        hints = typing.get_type_hints(function)
+        annotations = {name: hint for name, hint in hints.items() if name != "return"}
+    return [name for name, annotation in annotations.items() if is_dataset(annotation)]

@@ -1,0 +1,211 @@
+"""The inputs of a cache: which tables and loads they have, and how these come into its database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import dlt
+import duckdb
+from sqlglot import exp
+
+from dlthub_project import dlt_internals
+from dlthub_project.errors import DatasetNotLoaded, ProjectError, known_names
+from dlthub_project.transformations.database import attach, described, quoted
+from dlthub_project.transformations.declaration import CacheInput
+
+if TYPE_CHECKING:
+    from dlt.common.schema import Schema
+    from dlt.common.schema.typing import TTableSchema
+
+# what is copied at once
+_CHUNK_ROWS = 10_000
+# DuckDB would keep 80 % of the machine's memory full of what it has written already
+_MEMORY = "128MB"
+
+
+class InputDataset:
+    """One input of a cache, at its destination.
+
+    Attributes:
+        declared: What the manifest says of it.
+        dataset: The dataset.
+        tables: The names of its tables to those in the cache.
+    """
+
+    def __init__(self, declared: CacheInput, dataset: dlt.Dataset, own_schema: str) -> None:
+        """Look which tables there are.
+
+        Args:
+            declared: What the manifest says of it.
+            dataset: The dataset.
+            own_schema: The schema of the cache's outputs: what is written by the cache itself is
+                no input, unless it is named.
+
+        Raises:
+            DatasetNotLoaded: Tables that the manifest names are not there.
+        """
+        self.declared = declared
+        self.dataset = dataset
+        self._schema_of: dict[str, Schema] = {}
+        for schema in dataset.schemas:
+            if schema.name != own_schema or declared.tables:
+                for name in schema.data_table_names(seen_data_only=True):
+                    self._schema_of.setdefault(name, schema)
+        self.tables = dict(declared.tables or {name: name for name in self._schema_of})
+        missing = [name for name in self.tables if name not in self._schema_of]
+        if missing:
+            listed = ", ".join(f"`{name}`" for name in missing)
+            raise DatasetNotLoaded(
+                f"Dataset `{declared.dataset}` has no table {listed} with data.",
+                known_names(missing[0], self._schema_of),
+            )
+
+    def load_ids(self) -> list[str]:
+        """Return the completed loads of the schemas that the tables are of, the oldest first."""
+        schemas = {self._schema_of[table].name for table in self.tables}
+        normalize = self.dataset.schema.naming.normalize_identifier
+        columns = [normalize(name) for name in ("load_id", "schema_name", "status")]
+        loads = self.dataset.loads_table().select(*columns).fetchall()
+        return sorted(str(row[0]) for row in loads if row[2] == 0 and row[1] in schemas)
+
+    def rows(self, table: str, loads: Sequence[str] | None) -> dlt.Relation:
+        """Return the rows of a table that some loads have brought; those of all for None.
+
+        Raises:
+            ProjectError: The rows do not say which load has brought them.
+        """
+        if loads is None:
+            return self.dataset.table(table)
+        schema = self._schema_of[table]
+        return self.dataset(self._of_loads(schema, table, loads, list(self.columns(table))))
+
+    def columns(self, table: str) -> Mapping[str, Any]:
+        """Return the columns of a table, as dlt describes them."""
+        return self.dataset.table(table).columns_schema
+
+    def described(self, table: str) -> TTableSchema:
+        """Return a table as the cache has it."""
+        source = self._schema_of[table].tables[table]
+        columns = {n: dict(c) for n, c in source["columns"].items() if n in self.columns(table)}
+        made = described(self.tables[table], columns)  # type: ignore[arg-type]  # as copied
+        parent = source.get("parent")
+        if parent in self.tables:
+            made["parent"] = self.tables[parent]
+        if "description" in source:
+            made["description"] = source["description"]
+        return made
+
+    def _of_loads(
+        self, schema: Schema, table: str, loads: Sequence[str], columns: Sequence[str]
+    ) -> exp.Select:
+        """Return the query of rows of some loads; those of nested tables go with their parents'."""
+        tables = schema.tables
+        normalize = schema.naming.normalize_identifier
+        load_id, row_id, parent_id = map(normalize, ("_dlt_load_id", "_dlt_id", "_dlt_parent_id"))
+        query = exp.select(*(exp.column(name, quoted=True) for name in columns)).from_(
+            exp.Table(this=exp.to_identifier(table, quoted=True))
+        )
+        parent = tables[table].get("parent")
+        if parent:
+            above = self._of_loads(schema, parent, loads, [row_id])
+            return query.where(exp.column(parent_id, quoted=True).isin(query=above))
+        if load_id not in tables[table]["columns"]:
+            raise ProjectError(
+                f"The rows of `{self.declared.dataset}.{table}` do not say which load has brought "
+                "them, so that new ones cannot be told: they were loaded as frames or Arrow.",
+                "Load them with `normalize.parquet_normalizer.add_dlt_load_id` set to true, or "
+                "write `incremental: false` at this input, or `write_disposition: replace` at the "
+                "outputs.",
+            )
+        ids = [exp.Literal.string(load) for load in loads]
+        # one that there cannot be, where no load is new: IN takes no empty list
+        return query.where(
+            exp.column(load_id, quoted=True).isin(*(ids or [exp.Literal.string("")]))
+        )
+
+
+class Bringing:
+    """Brings tables of inputs into the database of a cache.
+
+    Those of a DuckDB file as views of the attached file, those of files as views of them, others
+    as copies.
+
+    Attributes:
+        attached: The DuckDB files that are attached, by alias.
+        viewed: The datasets of files.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, stack: ExitStack) -> None:
+        """Make it.
+
+        Args:
+            connection: A connection to the database.
+            stack: What closes other connections.
+        """
+        self._connection = connection
+        self._stack = stack
+        self._scanners: dict[str, dlt_internals.FileTables] = {}
+        self._aliases: dict[str, str | None] = {}
+        self.attached: dict[str, str] = {}
+
+    @property
+    def viewed(self) -> list[str]:
+        """The datasets of files that views read."""
+        return list(self._scanners)
+
+    def bring(
+        self, source: InputDataset, table: str, rows: dlt.Relation, schema: str, name: str
+    ) -> None:
+        """Have `rows` of `table` as table `name` of `schema`."""
+        target = quoted(schema, name)
+        alias = self._alias(source)
+        if alias is not None:
+            query = dlt_internals.in_catalog(rows, alias)
+            self._connection.execute(f"CREATE VIEW {target} AS {query}")
+            return
+        scanner = self.scanner(source)
+        if scanner is not None:
+            query = scanner.query(rows)
+            self._connection.execute(f"CREATE VIEW {target} AS {query}")
+            return
+        self._copy(source, table, rows, target)
+
+    def scanner(self, source: InputDataset) -> dlt_internals.FileTables | None:
+        """Return what makes views of the files of a dataset; None for one that is not in files."""
+        name = source.declared.dataset
+        if name not in self._scanners:
+            found = dlt_internals.file_tables(source.dataset, self._connection)
+            if found is None:
+                return None
+            self._scanners[name] = self._stack.enter_context(found)
+        return self._scanners[name]
+
+    def _alias(self, source: InputDataset) -> str | None:
+        """Return the alias of the DuckDB file of a dataset; None where none can be attached."""
+        file = dlt_internals.local_database(source.dataset.destination_client)
+        if file is None:
+            return None
+        if file not in self._aliases:
+            alias = f"input_{len(self.attached) + 1}"
+            try:
+                attach(self._connection, alias, file)
+                self._aliases[file] = alias
+                self.attached[alias] = file
+            except duckdb.BinderException:
+                # this process has it open, and DuckDB opens a file once: read through that
+                self._aliases[file] = None
+        return self._aliases[file]
+
+    def _copy(self, source: InputDataset, table: str, rows: dlt.Relation, target: str) -> None:
+        empty = dlt_internals.empty_arrow_table(source.dataset, source.columns(table))
+        self._connection.register("_copied_rows", empty)
+        self._connection.execute(f"CREATE TABLE {target} AS SELECT * FROM _copied_rows")
+        self._connection.unregister("_copied_rows")
+        self._connection.execute(f"SET memory_limit = '{_MEMORY}'")
+        for page in rows.iter_arrow(chunk_size=_CHUNK_ROWS):
+            self._connection.register("_copied_rows", page)
+            self._connection.execute(f"INSERT INTO {target} BY NAME SELECT * FROM _copied_rows")
+            self._connection.unregister("_copied_rows")
+        self._connection.execute("RESET memory_limit")

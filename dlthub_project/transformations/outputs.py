@@ -1,0 +1,151 @@
+"""Writes tables of a cache to a dataset, and remembers there which loads they were made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dlt
+
+from dlthub_project import dlt_internals
+from dlthub_project.catalog import relation_pages
+from dlthub_project.runner import PipelineRunner, finish_pending, row_counts
+from dlthub_project.transformations.declaration import OutputTable
+from dlthub_project.transformations.plan import Loads
+
+if TYPE_CHECKING:
+    from dlt.common.pipeline import LoadInfo
+    from dlt.extract import DltResource, DltSource
+
+    from dlthub_project.entities import EntityFactory
+
+
+@dataclass(frozen=True)
+class Made:
+    """A table of the cache that is to be written.
+
+    Attributes:
+        output: Where to, and how.
+        rows: Its rows; None when there are none, and no table.
+        seen: The loads that it has seen when it is written.
+    """
+
+    output: OutputTable
+    rows: dlt.Relation | None
+    seen: Loads
+
+
+def schema_name(cache: str) -> str:
+    """Return the name of the schema that the outputs of a cache have in their datasets."""
+    from dlt.common.schema.utils import normalize_schema_name
+
+    return normalize_schema_name(f"{cache}_cache")
+
+
+class OutputDataset:
+    """A dataset that a cache is written to, through a pipeline of its own.
+
+    Attributes:
+        dataset: Its name.
+        pipeline: The pipeline.
+    """
+
+    def __init__(self, entities: EntityFactory, cache: str, dataset: str) -> None:
+        """Make the pipeline.
+
+        Raises:
+            EntityNotFound: The project does not know the dataset, or its destination.
+        """
+        self.dataset = dataset
+        self._name = schema_name(cache)
+        asked_by = f"cache `{cache}`"
+        where = entities.datasets.locate(dataset, asked_by=asked_by)
+        self._contract = where.contract
+        self._is_restored = False
+        destination = entities.get_destination(where.destination_name, asked_by=asked_by)
+        name = f"{self._name}__{dataset}"
+        with dlt_internals.no_active_pipeline():
+            self.pipeline: dlt.Pipeline = dlt.pipeline(
+                pipeline_name=name, destination=destination, dataset_name=where.dataset_name
+            )
+        dlt_internals.use_local_dir(self.pipeline, entities.project.local_dir)
+
+    def processed(self, outputs: Iterable[OutputTable]) -> dict[OutputTable, Loads]:
+        """Return the loads that tables have seen, as the destination knows.
+
+        What a run that was killed left behind is loaded first, and what this machine has lost is
+        restored: the answer is that of all that was written.
+
+        Raises:
+            PipelineStepFailed: The destination does not answer.
+        """
+        if not self._is_restored:
+            with dlt_internals.no_active_pipeline():
+                finish_pending(self.pipeline)
+                self.pipeline.activate()
+                self.pipeline.sync_destination()
+            dlt_internals.mark_restored(self.pipeline)
+            self._is_restored = True
+        stored = self.pipeline.state.get("sources", {}).get(self._name, {}).get("loads", {})
+        return {output: stored.get(output.name, {}) for output in outputs}
+
+    def write(self, tables: Iterable[Made], **options: Any) -> tuple[LoadInfo, dict[str, int]]:
+        """Write tables and what they have seen, in one load package.
+
+        Args:
+            tables: The tables.
+            **options: Further arguments of `PipelineRunner`.
+
+        Returns:
+            What was loaded, and the rows of each table.
+
+        Raises:
+            PipelineStepFailed: As `dlt.Pipeline.run` does.
+        """
+        arguments: dict[str, Any] = {}
+        if self._contract is not None:
+            arguments["schema_contract"] = self._contract
+        with dlt_internals.no_active_pipeline():
+            info = PipelineRunner(self.pipeline, **options).run(
+                self._source(list(tables)), **arguments
+            )
+        return info, row_counts(self.pipeline)
+
+    def _source(self, tables: list[Made]) -> DltSource:
+        seen = {made.output.name: made.seen for made in tables}
+
+        @dlt.resource(name=f"{self._name}_loads")
+        def loads() -> Iterator[Any]:
+            # with the rows, in one load package: neither is there without the other
+            dlt.current.source_state().setdefault("loads", {}).update(_stored(seen))
+            yield from ()
+
+        @dlt.source(name=self._name)
+        def cache() -> Any:
+            return [*(_resource(made) for made in tables if made.rows is not None), loads]
+
+        return cache()
+
+
+def _stored(seen: Mapping[str, Loads]) -> dict[str, dict[str, list[str]]]:
+    return {table: {d: list(ids) for d, ids in loads.items()} for table, loads in seen.items()}
+
+
+def _resource(made: Made) -> DltResource:
+    output = made.output
+    rows = made.rows
+    assert rows is not None
+
+    def pages() -> Iterator[Any]:
+        yield from relation_pages(rows)
+
+    resource: DltResource = dlt.resource(
+        pages,
+        name=output.name,
+        write_disposition=output.write_disposition,  # type: ignore[call-overload]  # checked before
+        # dlt tells keys that are empty from those that are not given
+        primary_key=list(output.primary_key) or None,
+        merge_key=list(output.merge_key) or None,
+    )
+    return resource

@@ -1,0 +1,130 @@
+"""What a cache was populated with, and for which tables: kept beside it, for the next step."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dlt
+
+from dlthub_project.transformations.declaration import CacheInput, OutputTable
+
+if TYPE_CHECKING:
+    from dlt.common.schema.typing import TTableSchema
+
+Loads = Mapping[str, Sequence[str]]
+"""Load ids by dataset."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One choice of loads, and what is made of it.
+
+    Attributes:
+        schema: The schema of the cache database that holds it.
+        loads: The loads that are offered, of each input; None for an input that is offered whole.
+        seen: All loads that the inputs had when they were offered, by dataset.
+        outputs: The tables that are written when the transformation has made them.
+        inputs: The tables of the inputs, by their names in the cache.
+        tables: These, and those that were made of them, as dlt describes them.
+    """
+
+    schema: str
+    loads: Sequence[Sequence[str] | None]
+    seen: Loads
+    outputs: Sequence[OutputTable]
+    inputs: list[str] = field(default_factory=list)
+    tables: dict[str, TTableSchema] = field(default_factory=dict)
+
+    def dlt_schema(self) -> dlt.Schema:
+        """Return the tables as a schema of dlt, with the names that they have here."""
+        schema = dlt.Schema(self.schema, normalizers={"names": "direct", "json": {}})
+        for table in self.tables.values():
+            schema.update_table(json.loads(json.dumps(table)), normalize_identifiers=False)
+        return schema
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All offers of a cache; none when no table has anything to do.
+
+    Attributes:
+        offers: What is offered.
+        attached: The DuckDB files that views of the cache read, by the alias they are attached by.
+        viewed: The datasets of files that views of the cache read.
+    """
+
+    offers: Sequence[Offer] = ()
+    attached: Mapping[str, str] = field(default_factory=dict)
+    viewed: Sequence[str] = ()
+
+    def write(self, path: Path) -> None:
+        """Store the plan, whole or not at all."""
+        written = path.with_suffix(".new")
+        written.write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")
+        os.replace(written, path)
+
+    @classmethod
+    def read(cls, path: Path) -> Plan | None:
+        """Return the stored plan; None where there is none."""
+        if not path.exists():
+            return None
+        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        offers = [Offer(**{**o, "outputs": _outputs(o["outputs"])}) for o in stored["offers"]]
+        return cls(offers, stored["attached"], stored["viewed"])
+
+
+def make_offers(
+    inputs: Sequence[CacheInput],
+    outputs: Sequence[OutputTable],
+    listed: Sequence[Sequence[str]],
+    processed: Mapping[OutputTable, Loads],
+) -> list[Offer]:
+    """Return what is offered for which tables; tables of the same loads share an offer.
+
+    A table that is replaced is offered all loads when there is one that it has not seen. One that
+    is added to is offered the loads that it has not seen, and inputs that are not incremental
+    whole; those alone are no reason to make it again.
+
+    Args:
+        inputs: What the cache reads.
+        outputs: The tables to be written.
+        listed: The loads of each input.
+        processed: The loads that each table has seen.
+    """
+    seen: dict[str, list[str]] = {}
+    for source, ids in zip(inputs, listed, strict=True):
+        seen[source.dataset] = sorted({*seen.get(source.dataset, ()), *ids})
+    all_are_whole = not any(source.is_incremental for source in inputs)
+    found: dict[str, tuple[list[Sequence[str] | None], list[OutputTable]]] = {}
+    for output in outputs:
+        done = {dataset: set(ids) for dataset, ids in processed.get(output, {}).items()}
+        new = [
+            [load for load in ids if load not in done.get(source.dataset, ())]
+            for source, ids in zip(inputs, listed, strict=True)
+        ]
+        replaces = output.write_disposition == "replace"
+        is_due = any(
+            ids and (source.is_incremental or replaces or all_are_whole)
+            for source, ids in zip(inputs, new, strict=True)
+        )
+        if is_due:
+            loads: list[Sequence[str] | None] = [
+                ids if source.is_incremental and not replaces else None
+                for source, ids in zip(inputs, new, strict=True)
+            ]
+            found.setdefault(json.dumps(loads), (loads, []))[1].append(output)
+    return [
+        Offer(f"cache_{number}" if number > 1 else "cache", loads, seen, of_loads)
+        for number, (loads, of_loads) in enumerate(found.values(), start=1)
+    ]
+
+
+def _outputs(stored: Sequence[Mapping[str, Any]]) -> list[OutputTable]:
+    keys = ("primary_key", "merge_key")
+    return [OutputTable(**{**each, **{key: tuple(each[key]) for key in keys}}) for each in stored]

@@ -1,0 +1,184 @@
+"""The types of saved data: kept, or an error, and no value is lost in silence."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
+from one_item import with_one_item
+
+from dlthub_project import WritableDataset, current
+
+NOON = dt.datetime(2024, 1, 1, 12)  # noqa: DTZ001  # to be naive is the point
+
+
+@pytest.fixture
+def dataset(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> WritableDataset:
+    return with_one_item(tmp_path_factory.getbasetemp())
+
+
+def saved(table: str) -> dict[str, list[Any]]:
+    """Return the columns of a table as they are at the destination, without dlt's own."""
+    found = current.catalog().shop_data.table(table).arrow()
+    return {
+        name: values for name, values in found.to_pydict().items() if not name.startswith("_dlt")
+    }
+
+
+def test_values_of_every_type_come_back_as_they_were(dataset: WritableDataset) -> None:
+    values: dict[str, tuple[Any, pa.DataType]] = {
+        "price": (Decimal("1.234567890123"), pa.decimal128(38, 12)),
+        "day": (dt.date(2024, 1, 1), pa.date32()),
+        "hour": (dt.time(1, 2, 3, 4), pa.time64("us")),
+        "photo": (b"\x00\xff", pa.binary()),
+        "small": (7, pa.int8()),
+        "counted": (2**62, pa.uint64()),
+        "share": (0.1, pa.float64()),
+        "paid": (True, pa.bool_()),
+        "kind": ("new", pa.dictionary(pa.int32(), pa.string())),
+        "view": ("seen", pa.string_view()),
+        "encoded": ("x", pa.string()),
+    }
+    table = pa.table({name: pa.array([value], kind) for name, (value, kind) in values.items()})
+    dataset.save(table, table_name="everything")
+
+    assert saved("everything") == {name: [value] for name, (value, _) in values.items()}
+
+
+def test_timestamps_are_instants_and_stay_naive_where_a_column_says_so(
+    dataset: WritableDataset,
+) -> None:
+    table = pa.table(
+        {
+            "naive": pa.array([NOON], pa.timestamp("us")),
+            "berlin": pa.array([NOON], pa.timestamp("us", "Europe/Berlin")),
+            "local": pa.array([NOON], pa.timestamp("us")),
+        }
+    )
+    dataset.save(table, table_name="times", columns={"local": {"timezone": False}})
+    utc = NOON.replace(tzinfo=dt.timezone.utc)
+
+    assert saved("times") == {"naive": [utc], "berlin": [utc], "local": [NOON]}
+
+
+def test_nested_values_are_json(dataset: WritableDataset) -> None:
+    dataset.save(
+        pa.table({"tags": [["a", "b"]], "place": [{"city": "Rome", "at": [1, 2]}]}), "nested"
+    )
+
+    assert saved("nested") == {"tags": ['["a","b"]'], "place": ['{"city":"Rome","at":[1,2]}']}
+
+
+def test_polars_types_that_dlt_does_not_know_are_those_of_plain_columns(
+    dataset: WritableDataset,
+) -> None:
+    frame = pl.DataFrame(
+        {"name": ["Ada"], "kind": ["new"], "level": ["low"], "photo": [b"x"]},
+        schema={
+            "name": pl.String,
+            "kind": pl.Categorical,
+            "level": pl.Enum(["low"]),
+            "photo": pl.Binary,
+        },
+    )
+    dataset.save(frame, table_name="people")
+
+    assert saved("people") == {"name": ["Ada"], "kind": ["new"], "level": ["low"], "photo": [b"x"]}
+
+
+def test_identifiers_and_encoded_runs_are_plain_columns(dataset: WritableDataset) -> None:
+    table = pa.table(
+        {
+            "id": pa.array([UUID(int=5).bytes, None], pa.uuid()),
+            "kind": pa.RunEndEncodedArray.from_arrays([2], ["new"]),
+        }
+    )
+    dataset.save(table, table_name="marked")
+
+    assert saved("marked") == {"id": [str(UUID(int=5)), None], "kind": ["new", "new"]}
+
+
+def test_a_column_of_nulls_waits_for_its_first_value(dataset: WritableDataset) -> None:
+    dataset.save(pd.DataFrame({"id": [1], "note": [None]}), table_name="notes")
+    assert "note" not in dataset.table("notes").columns
+    dataset.save(pd.DataFrame({"id": [2], "note": ["seen"]}), table_name="notes")
+
+    assert saved("notes") == {"id": [1, 2], "note": [None, "seen"]}
+
+
+def test_chunks_need_not_have_the_same_columns_in_the_same_order(dataset: WritableDataset) -> None:
+    def chunks() -> Iterator[pd.DataFrame]:
+        yield pd.DataFrame({"id": [1], "name": ["Ada"]})
+        yield pd.DataFrame({"age": [85], "id": [2]})
+        yield pd.DataFrame({"name": ["Alan"], "id": [3]})
+
+    dataset.save(chunks, table_name="people")
+    found = current.catalog().shop_data.people.select("id", "name", "age").fetchall()
+
+    assert sorted(found) == [(1, "Ada", None), (2, None, 85), (3, "Alan", None)]
+
+
+def test_chunks_are_cast_to_the_types_of_the_first_where_nothing_is_lost(
+    dataset: WritableDataset,
+) -> None:
+    def chunks() -> Iterator[pd.DataFrame]:
+        yield pd.DataFrame({"n": [1]})
+        # pandas makes floats of integers with a gap
+        yield pd.DataFrame({"n": [2, None]})
+        yield pd.DataFrame({"n": pd.Series([3], dtype="int8")})
+
+    dataset.save(chunks, table_name="numbers")
+
+    assert saved("numbers") == {"n": [1, 2, None, 3]}
+
+
+@pytest.mark.parametrize(
+    "later",
+    [pd.DataFrame({"n": [1.5]}), pa.table({"n": pa.array([Decimal("1.5")])})],
+    ids=["float", "decimal"],
+)
+@pytest.mark.parametrize("apart", [True, False], ids=["two saves", "two chunks"])
+def test_a_value_that_would_be_rounded_is_an_error_and_nothing_is_written(
+    dataset: WritableDataset, later: Any, apart: bool
+) -> None:
+    first = pd.DataFrame({"n": [1]})
+    if apart:
+        dataset.save(first, table_name="numbers")
+
+    with pytest.raises(PipelineStepFailed, match=r"numbers\.n holds int64, and these data are"):
+        dataset.save([later] if apart else [first, later], table_name="numbers")
+    if apart:
+        assert saved("numbers") == {"n": [1]}
+    else:
+        assert "numbers" not in current.catalog().shop_data.tables
+
+
+def test_a_chunk_that_does_not_fit_the_first_is_an_error_of_the_column(
+    dataset: WritableDataset,
+) -> None:
+    with pytest.raises(PipelineStepFailed, match=r"numbers\.n holds int64, and these data are"):
+        dataset.save([pd.DataFrame({"n": [1]}), pd.DataFrame({"n": ["x"]})], table_name="numbers")
+
+
+@pytest.mark.parametrize("frame_first", [True, False])
+def test_nested_dicts_and_frames_share_a_table(dataset: WritableDataset, frame_first: bool) -> None:
+    frame = pa.table({"id": [1], "place": [{"city": "Rome"}], "tags": [[{"name": "a"}]]})
+    dicts = [{"id": 2, "place": {"city": "Oslo"}, "tags": [{"name": "b"}]}]
+    for data in (frame, dicts) if frame_first else (dicts, frame):
+        dataset.save(data, table_name="shops")
+    found = saved("shops")
+
+    assert sorted(found["id"]) == [1, 2]
+    # what dicts made tables and columns of stays so; a frame's values are JSON beside them
+    assert '{"city":"Rome"}' in found["place"]
+    assert ("shops__tags" in current.catalog().shop_data.tables) is not frame_first
+    assert ("place__city" in found) is not frame_first

@@ -1,0 +1,220 @@
+"""A transformation makes its tables of the loads that they have not seen."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+
+from dlthub_project import current
+from dlthub_project.errors import ProjectError
+
+WriteShop = Callable[..., Any]
+
+
+def test_a_run_adds_what_new_loads_bring_and_without_any_writes_nothing(
+    write_shop: WriteShop,
+) -> None:
+    shop = write_shop()
+    shop.load(1, 2, 4)
+
+    first = shop.report.run()
+    second = shop.report.run()
+    assert (first.rows, second.rows, second.is_empty) == ({"reports": {"totals": 2}}, {}, True)
+    assert shop.rows("totals", "city", "orders", "price") == [("Oslo", 1, 10), ("Rome", 2, 60)]
+    assert shop.loads() == 1
+
+    shop.load(6)
+    assert shop.report.run().rows == {"reports": {"totals": 1}}
+    assert shop.rows("totals", "city", "orders") == [("Oslo", 1), ("Rome", 1), ("Rome", 2)]
+    assert shop.loads() == 2
+
+
+def test_rows_of_nested_tables_are_new_with_those_that_they_belong_to(
+    write_shop: WriteShop,
+) -> None:
+    shop = write_shop(
+        {
+            "transformations/report/skus.sql": "SELECT sku FROM orders__lines",
+            "transformations/report/parts.sql": "SELECT count(*) AS n FROM orders__lines__parts",
+        },
+        outputs="[{dataset: reports}]",
+    )
+    for ids in ((1,), (2, 3)):
+        shop.load(*ids)
+        shop.report.run()
+
+    assert shop.rows("skus", "sku") == [(f"{i}/{n}",) for i in (1, 2, 3) for n in (1, 2)]
+    assert shop.rows("parts", "n") == [(2,), (4,)]
+
+
+def test_what_was_seen_survives_the_loss_of_the_working_folder_and_the_cache(
+    write_shop: WriteShop,
+) -> None:
+    shop = write_shop()
+    shop.load(1)
+    shop.report.run()
+    for folder in ("pipelines", "caches"):
+        shutil.rmtree(Path(current.config().data_dir, folder))
+
+    assert shop.report.run().is_empty
+
+    shop.load(3)
+    shop.report.run()
+    assert shop.rows("totals", "city", "price") == [("Oslo", 10), ("Oslo", 30)]
+
+
+def test_a_replaced_table_is_made_of_all_loads_beside_one_that_is_added_to(
+    write_shop: WriteShop,
+) -> None:
+    shop = write_shop(
+        {
+            "transformations/report/totals.sql": "SELECT count(*) AS orders FROM orders",
+            "transformations/report/latest.sql": "SELECT * FROM totals",
+        },
+        outputs="[{dataset: reports, tables: {latest: latest}},"
+        "{dataset: reports, tables: {totals: all}, write_disposition: replace}]",
+    )
+    for ids in ((1,), (2, 3)):
+        shop.load(*ids)
+        shop.report.run()
+
+    assert shop.rows("latest", "orders") == [(1,), (2,)]
+    assert shop.rows("all", "orders") == [(3,)]
+    assert shop.loads() == 2
+
+
+def test_a_replaced_table_of_which_nothing_is_left_is_emptied(write_shop: WriteShop) -> None:
+    shop = write_shop(
+        {
+            "transformations/report/few.sql": "SELECT id FROM orders "
+            "WHERE (SELECT count(*) = 1 FROM orders)"
+        },
+        outputs="[{dataset: reports, write_disposition: replace}]",
+    )
+    shop.load(1)
+    shop.report.run()
+    assert shop.rows("few", "id") == [(1,)]
+    shop.load(2)
+    shop.report.run()
+
+    assert shop.rows("few", "id") == []
+
+
+def test_merged_tables_replace_the_rows_of_a_key(write_shop: WriteShop) -> None:
+    shop = write_shop(
+        {
+            "transformations/report/cities.sql": "SELECT city, max(id) AS latest FROM orders "
+            "GROUP BY 1"
+        },
+        outputs="[{dataset: reports, write_disposition: merge, primary_key: city}]",
+    )
+    for ids in ((1, 2), (4,)):
+        shop.load(*ids)
+        shop.report.run()
+
+    assert shop.rows("cities", "city", "latest") == [("Oslo", 1), ("Rome", 4)]
+
+
+def test_an_input_that_is_not_incremental_is_offered_whole_and_is_no_reason_to_run(
+    write_shop: WriteShop,
+) -> None:
+    shop = write_shop(
+        {
+            "transformations/report/named.sql": "SELECT o.id, c.name FROM orders o "
+            "JOIN cities c ON c.city = o.city",
+        },
+        inputs="[{dataset: shop_data, tables: {orders: orders}},"
+        "{dataset: places, tables: {cities: cities}, incremental: false}]",
+        outputs="[{dataset: reports}]",
+        pipelines="load_places: {destination: store, dataset_name: places}",
+    )
+    places = dlt.resource([{"city": "Rome", "name": "Roma"}], name="cities")
+    current.runner().run_pipeline("load_places", data=places)
+    shop.load(2)
+    shop.report.run()
+
+    current.runner().run_pipeline(
+        "load_places", data=dlt.resource([{"city": "Oslo", "name": "Oslo"}], name="cities")
+    )
+    assert shop.report.run().is_empty
+
+    shop.load(1, 4)
+    shop.report.run()
+    assert shop.rows("named", "id", "name") == [(1, "Oslo"), (2, "Roma"), (4, "Roma")]
+
+
+def test_loads_that_cannot_be_told_apart_are_an_error_that_says_what_to_do(
+    write_shop: WriteShop,
+) -> None:
+    import pyarrow as pa
+
+    shop = write_shop()
+    rows = pa.table({"id": [1], "city": ["Rome"], "price": [1]})
+    current.runner().run_pipeline("load_orders", data=dlt.resource(rows, name="orders"))
+
+    with pytest.raises(ProjectError, match=r"shop_data.orders` do not say which load") as caught:
+        shop.report.run()
+    assert "add_dlt_load_id" in caught.value.instruction
+    assert "incremental: false" in caught.value.instruction
+
+
+def test_a_table_that_is_written_later_sees_all_loads(write_shop: WriteShop) -> None:
+    shop = write_shop(
+        {
+            "transformations/report/totals.sql": "SELECT count(*) AS orders FROM orders",
+            "transformations/report/more.sql": "SELECT id FROM orders",
+        }
+    )
+    shop.load(1)
+    shop.report.run()
+    manifest = shop.folder / "dlt.yml"
+    manifest.write_text(
+        manifest.read_text().replace("{totals: totals}", "{totals: totals, more: more}")
+    )
+    current.context().reload()
+    current.context().switch_profile("dev")
+    shop.load(2)
+    shop.report.run()
+
+    assert shop.rows("totals", "orders") == [(1,), (1,)]
+    assert shop.rows("more", "id") == [(1,), (2,)]
+
+
+def test_outputs_in_the_dataset_of_the_inputs_are_no_inputs(write_shop: WriteShop) -> None:
+    shop = write_shop(outputs="[{dataset: shop_data, tables: {totals: totals}}]")
+    shop.load(1)
+
+    shop.report.run()
+    assert shop.report.run().is_empty
+    assert shop.rows("totals", "city", dataset="shop_data") == [("Oslo",)]
+
+
+def test_steps_taken_one_by_one_write_each_row_once(write_shop: WriteShop) -> None:
+    shop = write_shop()
+    shop.load(1)
+    shop.report.populate()
+    shop.report.transform()
+    shop.report.transform()
+    shop.report.verify_outputs()
+    assert shop.report.flush().rows == {"reports": {"totals": 1}}
+    assert shop.report.flush().is_empty
+
+    shop.load(3)
+    shop.report.populate()
+    shop.report.populate()
+    shop.report.transform()
+    shop.report.flush()
+    assert shop.rows("totals", "price") == [(10,), (30,)]
+
+
+def test_a_step_before_populate_is_an_error(write_shop: WriteShop) -> None:
+    shop = write_shop()
+
+    for step in (shop.report.transform, shop.report.flush):
+        with pytest.raises(ProjectError, match=r"not populated\.\nCall populate\(\) first"):
+            step()

@@ -1,0 +1,322 @@
+"""Relations of a transformation: SQL at the destination they live on, Arrow elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+
+from dlthub_project import transformation
+
+MakePipeline = Callable[..., dlt.Pipeline]
+ITEMS = [{"id": i, "price": 10 * i, "shop": "a" if i < 3 else "b"} for i in (1, 2, 3)]
+
+
+@pytest.fixture
+def make_pipeline(tmp_path: Path) -> MakePipeline:
+    """Return a pipeline by name, into the DuckDB file `database`."""
+
+    def make(name: str, database: str = "shop", dataset_name: str = "") -> dlt.Pipeline:
+        made: dlt.Pipeline = dlt.pipeline(
+            name,
+            pipelines_dir=str(tmp_path / "pipelines"),
+            destination=dlt.destinations.duckdb(str(tmp_path / f"{database}.duckdb")),
+            dataset_name=dataset_name or name,
+        )
+        return made
+
+    return make
+
+
+@pytest.fixture
+def shop(make_pipeline: MakePipeline) -> dlt.Dataset:
+    """A dataset on DuckDB with a table of items."""
+    loading = make_pipeline("orders")
+    columns: Any = {
+        "id": {"x-annotation-pii": True, "nullable": False, "description": "of the item"}
+    }
+    loading.run(ITEMS, table_name="items", columns=columns)
+    return loading.dataset()
+
+
+@transformation
+def dear(data: dlt.Dataset, least: int = 20) -> Any:
+    return data.table("items").where("price", "gte", least).select("id", "price")
+
+
+@transformation(write_disposition="replace", name="items")
+def kept(data: dlt.Dataset) -> Any:
+    return data.table("items").where("price", "gte", 20)
+
+
+def formats_of(pipeline: dlt.Pipeline) -> set[str]:
+    """Return the file formats in which the last run loaded data."""
+    info: Any = pipeline.last_trace.last_load_info
+    return {
+        job.job_file_info.file_format
+        for package in info.load_packages
+        for job in package.jobs["completed_jobs"]
+        if not job.job_file_info.table_name.startswith("_dlt")
+    }
+
+
+def ids(dataset: dlt.Dataset, table: str) -> list[int]:
+    return sorted(row[0] for row in dataset.table(table).select("id").fetchall())
+
+
+def test_a_relation_on_the_same_database_stays_a_query(
+    make_pipeline: MakePipeline, shop: dlt.Dataset
+) -> None:
+    reports = make_pipeline("reports")
+    reports.run(dear(shop))
+
+    assert formats_of(reports) == {"model"}
+    assert ids(reports.dataset(), "dear") == [2, 3]
+
+
+def test_a_relation_on_another_database_is_read_as_arrow(
+    make_pipeline: MakePipeline, shop: dlt.Dataset
+) -> None:
+    reports = make_pipeline("reports", database="reports_file")
+    reports.run(dear(shop))
+
+    assert formats_of(reports) == {"parquet"}
+    assert ids(reports.dataset(), "dear") == [2, 3]
+
+
+def test_a_relation_of_files_is_read_as_arrow(tmp_path: Path) -> None:
+    lake = dlt.destinations.filesystem(str(tmp_path / "lake"))
+    loading = dlt.pipeline("orders", destination=lake, dataset_name="orders")
+    loading.run(ITEMS, table_name="items")
+    reports = dlt.pipeline("reports", destination=lake, dataset_name="reports")
+    reports.run(dear(loading.dataset()))
+
+    assert formats_of(reports) == {"parquet"}
+    assert ids(reports.dataset(), "dear") == [2, 3]
+
+
+@pytest.mark.postgres
+def test_a_relation_on_postgres_stays_a_query(postgres_url: str, tmp_path: Path) -> None:
+    place = dlt.destinations.postgres(postgres_url)
+    name = f"t{abs(hash(tmp_path))}"
+    loading = dlt.pipeline("orders", destination=place, dataset_name=f"{name}_orders")
+    reports = dlt.pipeline("reports", destination=place, dataset_name=f"{name}_reports")
+    try:
+        loading.run(ITEMS, table_name="items")
+        reports.run(dear(loading.dataset()))
+
+        assert formats_of(reports) == {"model"}
+        assert ids(reports.dataset(), "dear") == [2, 3]
+    finally:
+        for pipeline in (loading, reports):
+            with pipeline.destination_client() as client:
+                client.drop_storage()
+
+
+@pytest.mark.parametrize("database", ["shop", "other"])
+def test_the_hints_of_columns_are_forwarded(
+    make_pipeline: MakePipeline, shop: dlt.Dataset, database: str
+) -> None:
+    reports = make_pipeline("reports", database=database)
+    reports.run(dear(shop))
+    column: Any = reports.dataset().schema.tables["dear"]["columns"]["id"]
+
+    assert column["x-annotation-pii"] is True
+    assert (column["nullable"], column["data_type"]) == (False, "bigint")
+
+
+@pytest.mark.parametrize("database", ["shop", "other"])
+def test_columns_that_the_transformation_declares_win(
+    make_pipeline: MakePipeline, shop: dlt.Dataset, database: str
+) -> None:
+    @transformation(columns={"price": {"data_type": "double"}}, primary_key="id")
+    def prices(data: dlt.Dataset) -> Any:
+        return data.table("items").select("id", "price")
+
+    reports = make_pipeline("reports", database=database)
+    reports.run(prices(shop))
+    columns = reports.dataset().schema.tables["prices"]["columns"]
+
+    assert columns["price"]["data_type"] == "double"
+    assert columns["id"]["primary_key"] is True
+    assert reports.dataset().table("prices").select("price").fetchall()[0] == (10.0,)
+
+
+@pytest.mark.parametrize("write_disposition", ["append", "replace", "merge"])
+@pytest.mark.parametrize("database", ["shop", "other"])
+def test_each_write_disposition_holds(
+    make_pipeline: MakePipeline, shop: dlt.Dataset, database: str, write_disposition: Any
+) -> None:
+    reports = make_pipeline("reports", database=database)
+    for least in (10, 20):
+        reports.run(dear(shop, least), write_disposition=write_disposition, primary_key="id")
+
+    expected = {"append": [1, 2, 2, 3, 3], "replace": [2, 3], "merge": [1, 2, 3]}
+    assert ids(reports.dataset(), "dear") == expected[write_disposition]
+
+
+def test_a_table_is_replaced_by_a_query_on_itself(
+    make_pipeline: MakePipeline, shop: dlt.Dataset
+) -> None:
+    make_pipeline("orders").run(kept(shop))
+
+    assert ids(shop, "items") == [2, 3]
+
+
+def test_a_table_grows_by_a_query_on_itself(make_pipeline: MakePipeline, shop: dlt.Dataset) -> None:
+    loading = make_pipeline("orders")
+    loading.run(kept(shop), write_disposition="append")
+
+    assert formats_of(loading) == {"model"}
+    assert ids(shop, "items") == [1, 2, 2, 3, 3]
+
+
+def test_a_column_whose_type_only_the_rows_tell_is_read_as_arrow(
+    make_pipeline: MakePipeline, shop: dlt.Dataset
+) -> None:
+    @transformation
+    def places(data: dlt.Dataset) -> Any:
+        return data("SELECT id, now() AS seen FROM items")
+
+    reports = make_pipeline("reports")
+    reports.run(places(shop))
+
+    assert formats_of(reports) == {"parquet"}
+    assert ids(reports.dataset(), "places") == [1, 2, 3]
+
+
+@pytest.mark.parametrize("database", ["shop", "other"])
+def test_aggregates_keep_their_values(
+    make_pipeline: MakePipeline, shop: dlt.Dataset, database: str
+) -> None:
+    @transformation
+    def totals(data: dlt.Dataset) -> Any:
+        return data(
+            "SELECT shop, count(*) AS items, sum(price) AS total, avg(price) AS mean "
+            "FROM items GROUP BY shop"
+        )
+
+    reports = make_pipeline("reports", database=database)
+    reports.run(totals(shop))
+
+    rows = reports.dataset().table("totals").select("shop", "items", "total", "mean").fetchall()
+    assert sorted(rows) == [("a", 2, 30, 15.0), ("b", 1, 30, 30.0)]
+
+
+@pytest.mark.parametrize("database", ["shop", "other"])
+def test_a_relation_without_rows_makes_its_table(
+    make_pipeline: MakePipeline, shop: dlt.Dataset, database: str
+) -> None:
+    reports = make_pipeline("reports", database=database)
+    reports.run(dear(shop, 1000))
+
+    assert reports.dataset().table("dear").select("id", "price").fetchall() == []
+
+
+def test_several_relations_of_several_datasets_are_loaded_together(
+    make_pipeline: MakePipeline, shop: dlt.Dataset
+) -> None:
+    staff = make_pipeline("staff", database="people")
+    staff.run([{"id": 7}, {"id": 8}], table_name="items")
+
+    @transformation
+    def everything(here: dlt.Dataset, there: dlt.Dataset) -> Iterator[Any]:
+        yield here.table("items").select("id")
+        yield there.table("items").select("id")
+        yield here.table("items").where("id", "eq", 1).select("id")
+
+    reports = make_pipeline("reports")
+    reports.run(everything(shop, staff.dataset()))
+
+    assert formats_of(reports) == {"model", "parquet"}
+    assert ids(reports.dataset(), "everything") == [1, 1, 2, 3, 7, 8]
+
+
+@pytest.mark.parametrize("database", ["shop", "other"])
+def test_relations_are_sent_to_tables_by_name(
+    make_pipeline: MakePipeline, shop: dlt.Dataset, database: str
+) -> None:
+    @transformation
+    def by_shop(data: dlt.Dataset) -> Iterator[Any]:
+        for name in ("a", "b"):
+            rows = data.table("items").where("shop", "eq", name).select("id")
+            yield dlt.mark.with_table_name(rows, f"shop_{name}")
+
+    reports = make_pipeline("reports", database=database)
+    reports.run(by_shop(shop))
+
+    assert ids(reports.dataset(), "shop_a") == [1, 2]
+    assert ids(reports.dataset(), "shop_b") == [3]
+    assert reports.dataset().schema.data_table_names() == ["shop_a", "shop_b"]
+
+
+def test_a_table_named_by_its_rows_is_loaded_row_by_row(
+    make_pipeline: MakePipeline, shop: dlt.Dataset
+) -> None:
+    @transformation(table_name=lambda row: f"shop_{row['shop']}")
+    def anything(data: dlt.Dataset) -> Any:
+        return data.table("items").select("id", "shop")
+
+    reports = make_pipeline("reports")
+    reports.run(anything(shop))
+
+    assert ids(reports.dataset(), "shop_a") == [1, 2]
+    assert ids(reports.dataset(), "shop_b") == [3]
+
+
+def test_transformations_and_resources_share_a_source(
+    make_pipeline: MakePipeline, shop: dlt.Dataset
+) -> None:
+    @dlt.source
+    def reports() -> Any:
+        return dear(shop), dlt.resource([{"id": 5}], name="others"), kept(shop).with_name("kept")
+
+    loading = make_pipeline("reports")
+    loading.run(reports())
+
+    assert ids(loading.dataset(), "dear") == [2, 3]
+    assert ids(loading.dataset(), "others") == [5]
+    assert ids(loading.dataset(), "kept") == [2, 3]
+
+
+def test_the_rows_are_there_when_a_transformation_is_only_iterated(
+    make_pipeline: MakePipeline, shop: dlt.Dataset
+) -> None:
+    make_pipeline("reports")  # active, and loads nothing
+
+    assert [row["id"] for page in dear(shop) for row in page.to_pylist()] == [2, 3]
+    assert [page.num_rows for page in dear(shop).add_map(lambda page: page)] == [2]
+
+
+def test_a_parallelized_transformation_is_loaded(
+    make_pipeline: MakePipeline, shop: dlt.Dataset
+) -> None:
+    @transformation(parallelized=True)
+    def slow(data: dlt.Dataset) -> Iterator[Any]:
+        yield data.table("items").select("id")
+
+    reports = make_pipeline("reports")
+    reports.run(slow(shop))
+
+    assert ids(reports.dataset(), "slow") == [1, 2, 3]
+
+
+@pytest.mark.parametrize("database", ["shop", "other"])
+def test_an_outer_join_may_have_nulls_in_columns_that_have_none_in_their_table(
+    make_pipeline: MakePipeline, shop: dlt.Dataset, database: str
+) -> None:
+    @transformation
+    def pairs(data: dlt.Dataset) -> Any:
+        return data(
+            "SELECT a.id AS id, b.id AS other "
+            "FROM items AS a LEFT JOIN items AS b ON b.id = a.id + 1"
+        )
+
+    reports = make_pipeline("reports", database=database)
+    reports.run(pairs(shop))
+
+    rows = reports.dataset().table("pairs").select("id", "other").fetchall()
+    assert sorted(rows, key=str) == [(1, 2), (2, 3), (3, None)]
