@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from pytest_dlthub.project import DltRun as DltRun
     from pytest_dlthub.run import DltRuns as DltRuns
     from pytest_dlthub.run import PipelineRun as PipelineRun
+    from pytest_dlthub.transformation import ProjectTransformation as ProjectTransformation
+    from pytest_dlthub.transformation import TransformationRun as TransformationRun
 
 _HOME_OF = {
     "DltProject": "pytest_dlthub.project",
     "DltRun": "pytest_dlthub.project",
     "DltRuns": "pytest_dlthub.run",
     "PipelineRun": "pytest_dlthub.run",
+    "ProjectTransformation": "pytest_dlthub.transformation",
     "RemoteDestinationBlocked": "dlthub_project.errors",
+    "TransformationRun": "pytest_dlthub.transformation",
     "table_rows": "pytest_dlthub.assertions",
 }
 

@@ -162,7 +162,7 @@ def _not_given(name: str) -> Callable[[], Iterator[Any]]:
 
 def _extraction(name: str, value: Any) -> Callable[[], Iterator[Any]]:
     """Return a generator function of what a resource is to yield, each time from the start."""
-    items = _items(name, value)
+    items = given_items(name, value)
 
     def extract() -> Iterator[Any]:
         # copied: what the source's maps change is not the test's; Arrow tables cannot be changed
@@ -172,7 +172,16 @@ def _extraction(name: str, value: Any) -> Callable[[], Iterator[Any]]:
     return extract
 
 
-def _items(name: str, value: Any) -> list[Any]:
+def given_items(name: str, value: Any) -> list[Any]:
+    """Return what a value of `given` consists of: rows, pages of rows, frames or Arrow tables.
+
+    Args:
+        name: Its name, for errors.
+        value: A list of such, one frame or Arrow table, or the path of a file.
+
+    Raises:
+        ProjectError: It is something else, or the file cannot be read.
+    """
     if isinstance(value, str | Path):
         value = _read(name, Path(value))
     if hasattr(value, "__arrow_c_stream__") or hasattr(value, "to_arrow"):

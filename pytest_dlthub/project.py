@@ -18,6 +18,7 @@ from dlthub_project.sandbox import Sandbox, active_sandbox, choose_file_format_f
 from pytest_dlthub.check import check_profile
 from pytest_dlthub.given import Given, give, located, placeholders
 from pytest_dlthub.run import PipelineRun
+from pytest_dlthub.transformation import ProjectTransformation
 
 if TYPE_CHECKING:
     from dlt.common.destination.reference import AnyDestination
@@ -136,6 +137,14 @@ class DltProject:
         """Return the factory of a source; call it for the source."""
         with self._entered():
             return current.entities().get_source(name)
+
+    def transformation(self, name: str) -> ProjectTransformation:
+        """Return a transformation, to run it on rows of the test: `.run(given={...})`.
+
+        Raises:
+            EntityNotFound: It is not declared, or its cache is not.
+        """
+        return ProjectTransformation(name, self._folder, self._entered)
 
     @contextmanager
     def profile(self, name: str) -> Iterator[ProjectRunContext]:

@@ -166,6 +166,15 @@ def test_databases_without_a_file_and_other_destinations_have_no_path(tmp_path: 
     assert dlt_internals.local_database(client) is None
 
 
+def test_made_dataset_is_there_and_has_no_table(shop: Path) -> None:
+    destination = dlt.destinations.duckdb(str(shop / "made.duckdb"))
+    dlt_internals.make_dataset(destination, "data", "mine")
+
+    with dlt_internals.open_destination(destination, "data", "data") as client:
+        assert [name for name, _ in dlt_internals.stored_versions(client)] == ["mine"]
+        assert list(client.get_storage_tables(["rows"])) == [("rows", {})]
+
+
 def test_stored_versions_are_listed_from_the_oldest(shop: Path) -> None:
     pipeline = dlt.pipeline("mine", destination="duckdb", dataset_name="data")
     pipeline.run([{"a": 1}], table_name="rows")

@@ -35,10 +35,12 @@ class Readme:
     Attributes:
         folder: Where it was followed, with the virtual environment in `.venv`.
         printed: What each of its commands printed.
+        wheels: The folder of the wheel that was installed.
     """
 
     folder: Path
     printed: list[str]
+    wheels: Path
 
     @property
     def python(self) -> str:
@@ -50,7 +52,8 @@ class Readme:
 def readme(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Readme:
     """The README followed in an empty environment."""
     folder = tmp_path_factory.mktemp("readme")
-    return Readme(folder, run_page_in_new_environment(ROOT / "README.md", folder, wheels))
+    printed = run_page_in_new_environment(ROOT / "README.md", folder, wheels)
+    return Readme(folder, printed, wheels)
 
 
 def environment() -> dict[str, str]:
@@ -120,6 +123,8 @@ dataset = nyc.catalog().dataset("nyc")
 dataset.save(delays.delays_by_carrier(dataset), table_name="delays_by_carrier")
 print(nyc.context().profile, *nyc.catalog(), *nyc.entities().list_pipelines())
 print(sorted(dataset.row_counts().fetchall()))
+for name in ("hourly_delays", "hourly_delays_arrow"):
+    print(*nyc.entities().get_transformation(name).info().tables)
 print(nyc.config().data_dir)
 """
 
@@ -130,8 +135,9 @@ print(nyc.config().data_dir)
             cwd=elsewhere, HOME=str(home),
         )  # fmt: skip
 
-    names, counts, data_dir = printed.splitlines()
-    assert names == "access nyc load_flights load_reference"
+    names, counts, queries, functions, data_dir = printed.splitlines()
+    assert (queries, functions) == ("flights_in_weather hourly_delays", "hourly_delays_arrow")
+    assert names == "access nyc nyc_delays load_flights load_reference"
     assert ast.literal_eval(counts) == [
         ("airlines", 16),
         ("airports", 1_458),
@@ -142,6 +148,90 @@ print(nyc.config().data_dir)
     assert Path(data_dir).is_relative_to(home)
     assert f"data folder     {data_dir}" in again.splitlines()
     assert not list(elsewhere.iterdir())
+
+
+DBT_PROJECT = {
+    "dlt.yml": """
+destinations:
+  warehouse: {type: duckdb}
+datasets:
+  shop: {destination: [warehouse]}
+  reports: {destination: [warehouse]}
+caches:
+  orders_cache:
+    inputs: [{dataset: shop, tables: {orders: orders}}]
+    outputs: [{dataset: reports, tables: {totals: totals}}]
+transformations:
+  report: {engine: dbt, cache: orders_cache}
+""",
+    "transformations/report/dbt_project.yml": "name: shop_reports\nversion: '1.0'\nprofile: any\n",
+    "transformations/report/models/properties.yml": """
+sources:
+  - name: cache
+    tables: [{name: orders}]
+models:
+  - name: sums
+    columns:
+      - name: price
+        data_tests: [not_null]
+""",
+    "transformations/report/models/placed.sql": "SELECT * FROM {{ source('cache', 'orders') }}",
+    "transformations/report/models/sums.sql": """
+{{ config(materialized='incremental', alias='totals') }}
+SELECT city, sum(price)::bigint AS price FROM {{ ref('placed') }} GROUP BY city
+{% if is_incremental() %} HAVING false {% endif %}
+""",
+    "test_report.py": """
+import pytest
+from dlthub_project.errors import ProjectError
+
+def test_rows_in_rows_out_and_day_2_sees_new_rows_only(dlt_project):
+    orders = [{"city": "Rome", "price": 1}, {"city": "Rome", "price": 2}]
+    first = dlt_project.transformation("report").run(given={"orders": orders})
+    assert first.rows("totals") == [{"city": "Rome", "price": 3}]
+
+    second = first.next(given={"orders": [{"city": "Rome", "price": 4}]})
+    assert sorted(row["price"] for row in second.rows("totals")) == [3, 4]
+    assert second.next().row_counts == {}
+
+def test_what_dbt_tests_is_not_written_when_it_fails(dlt_project):
+    orders = [{"city": "Oslo", "price": None}, {"city": "Rome", "price": 1}]
+    with pytest.raises(ProjectError, match="test `not_null_sums_price` .*: Got 1 result"):
+        dlt_project.transformation("report").run(given={"orders": orders})
+    with pytest.raises(ProjectError):
+        dlt_project.dataset("reports")
+""",
+}
+
+
+def test_models_of_dbt_are_built_with_the_extra(readme: Readme, tmp_path: Path) -> None:
+    project = tmp_path / "shop"
+    for name, text in DBT_PROJECT.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text)
+    files = sorted(project.rglob("*"))
+    wheel = next(readme.wheels.glob("*.whl"))
+    run(
+        readme.python, "-m", "pip", "install", "--quiet", f"{wheel}[dbt]",
+        "-c", str(constraints_with_dbt(tmp_path)),
+    )  # fmt: skip
+
+    printed = run(readme.python, "-m", "pytest", "-p", "no:cacheprovider", cwd=project)
+
+    assert "2 passed" in printed
+    left = {path for path in project.rglob("*") if "__pycache__" not in path.parts}
+    assert sorted(left) == files
+
+
+def constraints_with_dbt(folder: Path) -> Path:
+    """Write the tested versions with those for dbt in place of the ones that it cannot have."""
+    with_dbt = (Path(__file__).parent / "dbt-constraints.txt").read_text(encoding="utf-8")
+    replaced = {line.partition("==")[0] for line in with_dbt.splitlines()}
+    ours = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    kept = [line for line in ours if line.partition("==")[0] not in replaced]
+    path = folder / "constraints.txt"
+    path.write_text("\n".join((with_dbt, *kept)), encoding="utf-8")
+    return path
 
 
 @pytest.mark.slow

@@ -50,7 +50,8 @@ import dlt
 @dlt.hub.transformation
 def totals(shop: dlt.Dataset):
     placed = shop["orders"].df().merge(shop["cities"].df(), on="city")
-    yield placed.groupby("name", as_index=False).agg(orders=("price", "count"), price=("price", "sum"))
+    totals = placed.groupby("name", as_index=False)
+    yield totals.agg(orders=("price", "count"), price=("price", "sum"))
 """
 ORDERS = [{"city": "r", "price": 1}, {"city": "r", "price": 2}]
 CITIES = [{"city": "r", "name": "Rome"}]

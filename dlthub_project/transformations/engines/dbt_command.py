@@ -65,7 +65,8 @@ def find_dbt(place: str) -> list[str]:
     spec = importlib.util.find_spec("dbt")
     for folder in (spec and spec.submodule_search_locations) or ():
         if Path(folder, "cli", "main.py").is_file():
-            return [sys.executable, "-m", "dbt.cli.main"]
+            # as its program does; `-m dbt.cli.main` warns that it is imported already
+            return [sys.executable, "-c", "from dbt.cli.main import cli; cli()"]
     program = shutil.which("dbt")
     if program is None:
         raise ProjectError(

@@ -1,0 +1,218 @@
+"""Runs a transformation of a project for a test, on rows that the test gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlthub_project import current
+from dlthub_project.errors import DatasetNotLoaded, EntityNotFound, ProjectError, known_names
+from pytest_dlthub.assertions import table_rows
+from pytest_dlthub.given import Given, located, placeholders
+from pytest_dlthub.given_tables import load_tables
+
+if TYPE_CHECKING:
+    import dlt
+
+    from dlthub_project.catalog import Catalog, WritableDataset
+    from dlthub_project.transformations import Flushed, Transformation
+
+Entered = Callable[[], AbstractContextManager[Any]]
+
+
+class ProjectTransformation:
+    """A transformation of the project under test.
+
+    Attributes:
+        name: Its name.
+    """
+
+    def __init__(self, name: str, folder: Path, entered: Entered) -> None:
+        """Make it; `DltProject.transformation` gives one.
+
+        Args:
+            name: Its name.
+            folder: The folder of the test, which files that it names are relative to.
+            entered: Enters the sandbox that it runs in.
+
+        Raises:
+            EntityNotFound: It is not declared, or its cache is not.
+        """
+        self.name = name
+        self._folder = folder
+        self._entered = entered
+        with entered():
+            current.entities().get_transformation(name)
+
+    def run(self, *, given: Given | None = None, **run_arguments: Any) -> TransformationRun:
+        """Populate the cache, transform, and write the outputs into temporary databases.
+
+        Args:
+            given: Rows of the cache's inputs: by table, or by `dataset.table`, rows, a frame, an
+                Arrow table, or the path of a file beside the test. They are added, as a new load,
+                to what the test has loaded there; no pipeline has to be run.
+            **run_arguments: Arguments of `Transformation.run`: `observers` and the like.
+
+        Raises:
+            DatasetNotLoaded: Tables of the inputs are neither given nor loaded in this test.
+            EntityNotFound: Something is given that is no input.
+            PipelineStepFailed: As `dlt.Pipeline.run` does.
+            ProjectError: What is given is ambiguous or no rows, or the project's code fails.
+        """
+        with self._entered(), nullcontext() if given is None else placeholders():
+            # anew: another run may have changed what it remembers
+            transformation = current.entities().get_transformation(self.name)
+            if given is not None:
+                load_tables(current.entities(), transformation.cache, located(given, self._folder))
+            flushed = transformation.run(**run_arguments)
+            return TransformationRun(self, transformation, flushed, self._entered)
+
+    def __repr__(self) -> str:
+        return f"<ProjectTransformation {self.name}>"
+
+
+class TransformationRun:
+    """One finished run of a transformation, and the datasets that it writes.
+
+    Counts are those of this run; datasets, rows and tables are as they are when they are asked for,
+    after later runs too.
+
+    Attributes:
+        flushed: What `Transformation.run` returned: dlt's load info and the rows by dataset.
+        row_counts: Rows that this run wrote by output table (by `dataset.table` where two datasets
+            have one of that name); a table without rows is absent.
+    """
+
+    def __init__(
+        self,
+        harness: ProjectTransformation,
+        transformation: Transformation,
+        flushed: Flushed,
+        entered: Entered,
+    ) -> None:
+        """Make the run; `ProjectTransformation.run` gives one."""
+        self._harness = harness
+        self._transformation = transformation
+        self._entered = entered
+        made = transformation.info().tables
+        outputs = [o for o in transformation.cache.outputs(made) if o.made in made]
+        self._places = _by_name((output.dataset, output.name) for output in outputs)
+        self.flushed = flushed
+        self.row_counts: dict[str, int] = {
+            name: flushed.rows[dataset][table]
+            for name, (dataset, table) in self._places.items()
+            if flushed.rows.get(dataset, {}).get(table)
+        }
+
+    @property
+    def datasets(self) -> Mapping[str, WritableDataset]:
+        """The datasets that it writes, by name; those that there are already."""
+        with self._entered():
+            opened = {name: _opened(current.catalog(), name) for name in self._dataset_names()}
+            return {name: dataset for name, dataset in opened.items() if dataset is not None}
+
+    @property
+    def dataset(self) -> WritableDataset:
+        """The dataset that it writes.
+
+        Raises:
+            DatasetNotLoaded: Nothing was written yet.
+            ProjectError: There are several.
+        """
+        names = self._dataset_names()
+        if len(names) > 1:
+            raise ProjectError(
+                f"Transformation `{self._harness.name}` writes several datasets.",
+                f"Ask for one of them: `datasets[...]` with {known_names('', names)}",
+            )
+        with self._entered():
+            return current.catalog().dataset(names[0])
+
+    @property
+    def cache(self) -> dlt.Dataset:
+        """The tables that it has made in the cache, those that are no outputs included.
+
+        Raises:
+            ProjectError: The last run had nothing to do.
+        """
+        return self._transformation.cache.dataset()
+
+    @property
+    def tables(self) -> list[str]:
+        """The output tables that there are, as `rows` takes them."""
+        datasets = self.datasets
+        return [
+            name
+            for name, (dataset, table) in self._places.items()
+            if dataset in datasets and table in datasets[dataset].tables
+        ]
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """Return all rows of an output table, without dlt's own columns.
+
+        Args:
+            table: Its name; `dataset.table` where two datasets have one of that name.
+
+        Raises:
+            EntityNotFound: The transformation writes no such table.
+            ProjectError: Nothing has been written to it.
+        """
+        if table not in self._places:
+            known = [f"{dataset}.{name}" for dataset, name in self._places.values()]
+            if table not in known:
+                raise EntityNotFound(
+                    f"Transformation `{self._harness.name}` writes no table `{table}`. "
+                    f"{known_names(table, self._places)}"
+                )
+            dataset, name = list(self._places.values())[known.index(table)]
+        else:
+            dataset, name = self._places[table]
+        found = self.datasets.get(dataset)
+        if found is None or name not in found.tables:
+            raise ProjectError(
+                f"Nothing was written to `{dataset}.{name}`.",
+                f"Transformation `{self._harness.name}` had nothing to do, or made no such table.",
+            )
+        return table_rows(found.table(name))
+
+    def next(self, *, given: Given | None = None, **run_arguments: Any) -> TransformationRun:
+        """Run the transformation again on the state that it has now: "day 2".
+
+        Args:
+            given: Rows that have come since, as `ProjectTransformation.run` takes them; None for
+                none.
+            **run_arguments: Arguments of `Transformation.run`.
+
+        Returns:
+            That run alone: its row counts. The datasets are the same.
+
+        Raises:
+            PipelineStepFailed: As `dlt.Pipeline.run` does.
+            ProjectError: See `ProjectTransformation.run`.
+        """
+        return self._harness.run(given=given, **run_arguments)
+
+    def _dataset_names(self) -> list[str]:
+        return list(dict.fromkeys(dataset for dataset, _ in self._places.values()))
+
+    def __repr__(self) -> str:
+        return f"<TransformationRun {self._harness.name}: {self.row_counts}>"
+
+
+def _opened(catalog: Catalog, name: str) -> WritableDataset | None:
+    try:
+        return catalog.dataset(name)
+    except DatasetNotLoaded:
+        return None
+
+
+def _by_name(places: Iterable[tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    """Return datasets and tables by the name of the table; by both where that is ambiguous."""
+    distinct = list(dict.fromkeys(places))
+    names = [table for _, table in distinct]
+    return {
+        table if names.count(table) == 1 else f"{dataset}.{table}": (dataset, table)
+        for dataset, table in distinct
+    }
