@@ -40,8 +40,8 @@ def unused_dlt(
     for name in _OURS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
-    # locks and journals of saves
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    # locks and journals of saves; not in the working directory, which tests look into
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path.with_name(f"{tmp_path.name}-state")))
     monkeypatch.chdir(tmp_path)
     path = list(sys.path)
     suspended = dlt_internals.suspend_contexts()
