@@ -12,7 +12,8 @@ _WIDTH = 100
 # dlt knows which values are secrets only of those that its types describe; where nobody has asked
 # for a value yet, its name decides
 _SECRET_NAME = re.compile(
-    r"passw|pwd|secret|token|credential|(api|access|private|account|storage|signing|license)_?key"
+    r"passw|pass_?(phrase|code|key)|(^|_)pass$|pwd|secret|token|credential|jwt|salt$"
+    r"|(api|access|private|account|storage|signing|license|encryption|client|ssh)_?key"
     r"|^key$|^auth$|_auth$|authorization|bearer|cookie|dsn|conn(ection)?_?str|^pat$|_pat$|^sas|signature",
     re.IGNORECASE,
 )
@@ -24,7 +25,8 @@ _URL_ARGUMENT = re.compile(r"((?:^|[?&;\s])(?P<name>[^=&;\s]+)=)[^&;\s]+")
 
 def is_secret_name(path: Iterable[str]) -> bool:
     """Tell whether one of the names of a path is one that secrets usually have."""
-    return any(_SECRET_NAME.search(name) for name in path)
+    # headers of a request, such as X-Api-Key, have hyphens
+    return any(_SECRET_NAME.search(name.replace("-", "_")) for name in path)
 
 
 def is_variable(value: Any) -> bool:

@@ -36,8 +36,12 @@ _LONG = 1_000
 _MOST_LINES_ABOVE = 200
 
 
-def is_secret_name(name: str) -> bool:
-    """Tell whether what is called `name` is probably a credential."""
+def may_name_secret(name: str) -> bool:
+    """Tell whether what is called `name`, or a line that has it, may be a credential.
+
+    An excerpt is a line without its meaning: `author` is masked here. Where a value is known by its
+    name alone, `context.is_secret_name` decides.
+    """
     return _SECRET_NAME.search(name) is not None
 
 
@@ -54,7 +58,7 @@ def excerpt(lines: Sequence[str], row: int, column: int) -> str:
     window = slice(start, start + _WIDTH)
     if len(line) > _LONG:
         near = line[:_LONG] + " " + line[max(0, start - _LONG) : start + _WIDTH]
-        delicate = is_secret_name(near) or _SECRET_VALUE.search(near)
+        delicate = may_name_secret(near) or _SECRET_VALUE.search(near)
         shown = _stars(line[window]) if delicate else line[window]
     else:
         shown = _without_secrets(lines, row)[window]
@@ -68,12 +72,12 @@ def _without_secrets(lines: Sequence[str], row: int) -> str:
     line = lines[row]
     for name, value in _keys_above(lines, row):
         in_flow = value.startswith(("{", "["))
-        if is_secret_name(name) and value and not in_flow and not value.startswith(("&", "#")):
+        if may_name_secret(name) and value and not in_flow and not value.startswith(("&", "#")):
             # a text that goes on over several lines
             return _stars(line)
-        if is_secret_name(name) or (in_flow and is_secret_name(value)):
+        if may_name_secret(name) or (in_flow and may_name_secret(value)):
             return _mask_values(line)
-    if is_secret_name(line) or _SECRET_VALUE.search(line):
+    if may_name_secret(line) or _SECRET_VALUE.search(line):
         return _mask_values(line)
     return line
 

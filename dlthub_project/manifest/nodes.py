@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from dlthub_project.manifest.document import EntryPath, Mistake, Place
-from dlthub_project.manifest.excerpt import is_secret_name
+from dlthub_project.manifest.excerpt import may_name_secret
 from dlthub_project.manifest.scalars import MERGE_TAG, TEXT_TAG, read_scalar, surprise
 from dlthub_project.manifest.variables import PROJECT_SETTINGS, SETTINGS
 
@@ -179,7 +179,7 @@ class Walk:
             self._mistake(path, node, str(error), place_of(node))
             return node.value
         if not is_key and (read_as := surprise(node, value)):
-            if any(is_secret_name(str(part)) for part in path):
+            if any(may_name_secret(str(part)) for part in path):
                 message = "quote this value; YAML does not read it as text"
             else:
                 text = node.value
@@ -220,7 +220,7 @@ def _as_variable(node: yaml.MappingNode, path: EntryPath) -> str | None:
 def _quote_message(variable: str, path: EntryPath) -> str:
     name, colon, _default = variable.partition(":")
     # a default is a value, and may be a secret
-    if colon and any(is_secret_name(str(part)) for part in path):
+    if colon and any(may_name_secret(str(part)) for part in path):
         variable = f"{name}:…}}"
     return f'quote this value: "{_bounded(variable)}"; YAML reads it as a mapping'
 

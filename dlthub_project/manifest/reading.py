@@ -11,7 +11,7 @@ import yaml
 
 from dlthub_project.errors import ManifestError
 from dlthub_project.manifest.document import Document, Mistake, Place
-from dlthub_project.manifest.excerpt import is_secret_name
+from dlthub_project.manifest.excerpt import may_name_secret
 from dlthub_project.manifest.nodes import Loader, NotAManifest, Walk
 from dlthub_project.manifest.variables import SETTINGS
 
@@ -136,7 +136,7 @@ def unquoted_variable(line: str) -> str | None:
         return None
     found = match["value"] or match["variable"]
     name, colon, _default = found.partition(":")
-    if (colon and is_secret_name(line)) or len(found) > 80:
+    if (colon and may_name_secret(line)) or len(found) > 80:
         # a default is a value, and may be a secret
         return f"{name[:79]}:…"
     return found

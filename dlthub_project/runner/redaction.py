@@ -120,8 +120,7 @@ def _is_secret(key: str, value: Any, is_hinted: bool = False) -> bool:
         # the place of a file, or of a database that asks for no password
         is_place = "/" in value or "\\" in value
         return not is_place or "@" in value or "=" in value
-    # the headers of a request, such as X-Api-Key, too
-    return is_hinted or is_secret_name([key.replace("-", "_")])
+    return is_hinted or is_secret_name([key])
 
 
 def _of_json(text: str) -> Any:
@@ -152,7 +151,7 @@ def _as_word(secret: str) -> str:
 
 
 def _mask_named(match: re.Match[str]) -> str:
-    if not is_secret_name([match["name"].replace("-", "_")]):
+    if not is_secret_name([match["name"]]):
         return match[0]
     value = match["value"]
     quotation = value[0] if value[0] in "\"'" else ""

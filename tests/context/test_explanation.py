@@ -185,6 +185,32 @@ def test_secrets_in_other_shapes_are_never_shown(
     assert "host=db password=*** port=1" in str(project.explain("sources.a.odbc"))
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("passphrase", "db_pass", "passcode", "jwt", "salt"),
+        *("encryption_key", "client_key", "ssh-key", "X-Api-Key", "connection-string"),
+    ],
+)
+def test_a_value_with_a_name_that_secrets_have_is_not_shown(
+    write_project: WriteProject, name: str
+) -> None:
+    write_project(f"sources: {{a: {{type: x, {name}: hunter2, headers: {{{name}: hunter2}}}}}}\n")
+    shown = str(current.project().explain("sources.a"))
+
+    assert "hunter2" not in shown
+    assert shown.count("***") == 2
+
+
+@pytest.mark.parametrize("name", ["author", "passengers", "pass_through", "keys", "salted"])
+def test_a_name_that_only_begins_like_that_of_a_secret_is_none(
+    write_project: WriteProject, name: str
+) -> None:
+    write_project(f"sources: {{a: {{type: x, {name}: Ada}}}}\n")
+
+    assert "Ada" in str(current.project().explain("sources.a"))
+
+
 def test_what_dlt_has_looked_up_as_a_secret_is_not_shown(write_project: WriteProject) -> None:
     write_project("sources: {github: {type: x, pat1: hunter2}}\n")
     assert dlt.secrets["sources.github.pat1"] == "hunter2"

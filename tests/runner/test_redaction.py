@@ -39,6 +39,8 @@ def test_a_known_secret_is_masked_however_it_is_spelt(secret: str, text: str, sh
     [
         ("{'token': 'two words', 'path': '/v1'}", "{'token': '***', 'path': '/v1'}"),
         ('{"api_key": "abc"}', '{"api_key": "***"}'),
+        ("{'X-Api-Key': 'abc'}", "{'X-Api-Key': '***'}"),
+        ("passphrase=abc jwt=def", "passphrase=*** jwt=***"),
         ("password=abc host=db", "password=*** host=db"),
         ("Authorization: Bearer abc.def-ghi", "Authorization: *** ***"),
         ("sent Basic YWRhOmFkYQ==", "sent Basic ***"),
