@@ -276,7 +276,7 @@ def test_listing_imports_no_code_of_the_project_and_makes_no_folder(
     assert entities.list_caches() == ["hot"]
     assert entities.list_transformations() == ["report"]
     assert entities.datasets.locate_all()["load_orders_dataset"].destination_name == "warehouse"
-    assert repr(current.catalog()) == "load_orders_dataset@warehouse"
+    assert repr(current.catalog()) == "load_orders_dataset@warehouse[sinks.collect]"
     assert repr(current.project()).endswith("1 pipelines>")
     assert not (root / "_data" / "dev" / "pipelines").exists()
     assert not {"sources.shop", "destinations.sinks"} & set(sys.modules)
