@@ -13,7 +13,7 @@ from dlt.common.configuration.providers import EnvironProvider
 from dlt.common.configuration.providers.provider import ConfigProvider
 
 from dlthub_project import dlt_internals
-from dlthub_project.context.providers import ManifestProvider
+from dlthub_project.context.providers import ManifestProvider, configuration_path
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,18 @@ def source_mapping(source: str, key: str, hint: Any) -> Any:
 def pipeline_argument(pipeline: str, key: str, hint: Any) -> Any:
     """Return the configured value of an argument of `dlt.pipeline`, as dlt finds it, or None.
 
+    Args:
+        pipeline: The pipeline.
+        key: The argument, as the manifest calls it: dlt looks `destination` up as
+            `destination_type`.
+        hint: The type of the value.
+
     Raises:
         ManifestError: It uses environment variables that are not set.
         ConfigValueCannotBeCoercedException: It cannot be cast to `hint`.
     """
-    return value_of(pipeline_look_up(pipeline, key), hint)
+    *_, known_to_dlt = configuration_path(("pipelines", pipeline, key))
+    return value_of(pipeline_look_up(pipeline, known_to_dlt), hint)
 
 
 def run_config_value(pipeline: str, path: Sequence[str], hint: Any) -> Any:
@@ -114,7 +121,7 @@ def destination_look_up(destination: str, *below: str) -> LookUp:
 
 
 def pipeline_look_up(pipeline: str, key: str) -> LookUp:
-    """Return the look-up of an argument of `dlt.pipeline`."""
+    """Return the look-up of an argument of `dlt.pipeline`, whose `key` is dlt's."""
     sections = dlt_internals.look_up_sections(("pipelines", pipeline))
     return LookUp(key, tuple(sections), pipeline)
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from dlthub_project.transformations import Cache, Transformation
 
 _SOURCE_KEYS = ("type", "with_args")
-# what a pipeline loads, and how the runner runs it
-_NOT_OF_DLT_PIPELINE = ("source", "run_config")
+# what a pipeline loads and how the runner runs it; where it loads to, `Datasets` tells
+_NO_PLAIN_ARGUMENTS = ("source", "run_config", "destination", "dataset_name")
 
 
 class EntityFactory:
@@ -155,7 +155,7 @@ class EntityFactory:
         arguments = {
             key: pipeline_value(self.project, name, key)
             for key in declared_pipeline(self.project, name)
-            if key not in _NOT_OF_DLT_PIPELINE
+            if key not in _NO_PLAIN_ARGUMENTS
         }
         where = self.datasets.locate_pipeline(
             name, destination=destination, dataset_name=dataset_name

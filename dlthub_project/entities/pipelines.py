@@ -12,9 +12,6 @@ from dlthub_project.errors import EntityNotFound, ProjectError, known_names
 if TYPE_CHECKING:
     from dlthub_project.context import Project
 
-# what the manifest calls otherwise than dlt's configuration of a pipeline
-_NAME_IN_CONFIGURATION = {"destination": "destination_type", "staging": "staging_type"}
-
 
 def declared_pipeline(project: Project, name: str) -> Mapping[str, Any]:
     """Return the entry of pipeline `name`, variables as written.
@@ -42,7 +39,7 @@ def pipeline_value(project: Project, pipeline: str, key: str) -> Any:
     """
     check_is_active(project)
     hint = bool if key == "dev_mode" else str
-    return pipeline_argument(pipeline, _NAME_IN_CONFIGURATION.get(key, key), hint)
+    return pipeline_argument(pipeline, key, hint)
 
 
 def check_is_active(project: Project) -> None:
