@@ -160,13 +160,6 @@ def test_unknown_names_are_told_with_those_that_there_are(write_shop: WriteShop)
         entities.get_cache("order_cache")
 
 
-def test_dbt_is_refused_with_what_to_do(write_shop: WriteShop) -> None:
-    shop = write_shop(engine="dbt")
-
-    with pytest.raises(ProjectError, match="engine `dbt` is not available yet"):
-        shop.report.info()
-
-
 MISTAKES = {
     "transformations: {a: {cache: event}}\ncaches: {events: {}}": (
         r"dlt.yml:1:\d+: transformations.a.cache: `event` is no cache. Known: events. "
