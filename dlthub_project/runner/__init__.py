@@ -1,6 +1,6 @@
 """Runs pipelines: one made in code, or one that the manifest declares."""
 
-from dlthub_project.runner.manager import PipelineManager
+from dlthub_project.runner.declared import PipelineManager
 from dlthub_project.runner.observers import Observers
 from dlthub_project.runner.outcome import row_counts, schema_changes
 from dlthub_project.runner.resume import finish_pending
