@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from dlthub_project.sandbox.loading import choose_file_format_freely
     from dlthub_project.sandbox.locality import is_local, short_type
     from dlthub_project.sandbox.overrides import Overrides
-    from dlthub_project.sandbox.pipelines import observe_runs, unobserved
     from dlthub_project.sandbox.recorder import sent_to
+    from dlthub_project.sandbox.runs import observe_runs, unobserved
 
 __all__ = [
     "ENVIRONMENT_VARIABLE",
@@ -44,10 +44,10 @@ _HOME_OF = {
     "choose_file_format_freely": "loading",
     "is_allowed": "guard",
     "is_local": "locality",
-    "observe_runs": "pipelines",
+    "observe_runs": "runs",
     "sent_to": "recorder",
     "short_type": "locality",
-    "unobserved": "pipelines",
+    "unobserved": "runs",
 }
 
 

@@ -24,6 +24,7 @@ from dlthub_project.sandbox import (
     pipelines,
     remote_data,
     replacement,
+    runs,
 )
 from dlthub_project.sandbox.settings import Sandbox, active_sandbox
 
@@ -197,7 +198,7 @@ def _observe_run(
     __tracebackhide__ = True
     # first, or another sandbox's database would be opened
     pipelines.bring_into(pipeline, sandbox)
-    with _prepared(sandbox, pipeline), pipelines.observed(pipeline) as done:
+    with _prepared(sandbox, pipeline), runs.observed(pipeline) as done:
         info = original(pipeline, *args, **kwargs)
         done(info)
     return info

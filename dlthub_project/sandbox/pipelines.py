@@ -1,11 +1,9 @@
-"""Pipelines in a sandbox: those made at import are reset for each test, and all runs are seen."""
+"""Pipelines of an earlier sandbox, or of none: made anew in the one that uses them."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import weakref
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import dlt
@@ -65,8 +63,6 @@ _DATASET_NAME = "_dlthub_dataset_name"
 
 # by the folder of the sandbox, while it lasts
 _made: dict[str, weakref.WeakSet[dlt.Pipeline]] = {}
-_observers: list[Callable[[dlt.Pipeline, Any], None]] = []
-_running: list[dlt.Pipeline] = []
 
 
 def keep_files_in(sandbox: Sandbox, arguments: dict[str, Any]) -> None:
@@ -122,44 +118,3 @@ def leave_behind(folder: str) -> None:
     """Have the pipelines of a sandbox that ends reset, should code still have and use them."""
     for pipeline in _made.pop(folder, ()):
         setattr(pipeline, _IS_RESET, True)
-
-
-@contextlib.contextmanager
-def observe_runs(observer: Callable[[dlt.Pipeline, Any], None]) -> Iterator[None]:
-    """Call `observer` with pipeline and load info after every run in this process.
-
-    The load info is None when there was nothing to load.
-    """
-    _observers.append(observer)
-    try:
-        yield
-    finally:
-        _observers.remove(observer)
-
-
-@contextlib.contextmanager
-def unobserved() -> Iterator[None]:
-    """Keep the runs of a block from all observers."""
-    observers = list(_observers)
-    _observers.clear()
-    try:
-        yield
-    finally:
-        _observers[:0] = observers
-
-
-@contextlib.contextmanager
-def observed(pipeline: dlt.Pipeline) -> Iterator[Callable[[Any], None]]:
-    """Tell the observers of a run that succeeds; `load` within `run` is a part of it."""
-    is_part = pipeline in _running
-    _running.append(pipeline)
-
-    def done(info: Any) -> None:
-        if not is_part:
-            for observer in _observers:
-                observer(pipeline, info)
-
-    try:
-        yield done
-    finally:
-        _running.remove(pipeline)
