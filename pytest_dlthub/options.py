@@ -1,8 +1,61 @@
-"""The plugin's options and ini names, whenever they are asked for."""
+"""The plugin's options and ini names: which there are, and what they say at any time."""
 
 from __future__ import annotations
 
 import pytest
+
+
+def register(parser: pytest.Parser) -> None:
+    """Declare all options and ini names."""
+    group = parser.getgroup("dlt", "dlt projects and pipelines")
+    group.addoption(
+        "--dlt-project",
+        metavar="DIR",
+        help="Folder of the dlt.yml to test; by default the nearest at or above the tests.",
+    )
+    group.addoption(
+        "--dlt-profile",
+        metavar="NAME",
+        help="Test profile of the project; by default `tests`.",
+    )
+    group.addoption(
+        "--dlt-reuse",
+        action="store_true",
+        help="Keep what `dlt_load` marks have loaded for later sessions, in your cache folder.",
+    )
+    parser.addini("dlt_project", "Folder of the dlt.yml to test, relative to this file.")
+    parser.addini("dlt_profile", "Test profile of the project; by default `tests`.")
+    parser.addini("dlt_tests_project_path", "Alias of dlt_project.")
+    parser.addini("dlt_tests_project_profile", "Alias of dlt_profile.")
+    parser.addini(
+        "dlt_test_profiles",
+        "Profiles that tests may run on.",
+        type="args",
+        default=["tests", "test", "ci"],
+    )
+    parser.addini(
+        "dlt_keep",
+        "Whose data are kept after a test: `failed`, `all` or `none`.",
+        default="failed",
+    )
+    parser.addini(
+        "dlt_allow_remote",
+        "Names of the remote destinations that tests may reach.",
+        type="args",
+        default=[],
+    )
+    parser.addini(
+        "dlt_loader_file_format",
+        "Format in which rows are loaded into temporary destinations and by `dlt_run`: "
+        "`insert_values`, `jsonl` or `parquet`; by default what is fastest.",
+        default="",
+    )
+    parser.addini(
+        "dlt_isolation",
+        "Have every test in a sandbox, also without a project or workspace.",
+        type="bool",
+        default=False,
+    )
 
 
 def option(config: pytest.Config, name: str) -> str | None:

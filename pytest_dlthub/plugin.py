@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dlthub import report, summary
+from pytest_dlthub import options, report, summary
 from pytest_dlthub.activation import SESSION, Session
 from pytest_dlthub.fixtures import (
     _dlt_destination_type,
@@ -55,55 +55,7 @@ _MARKERS = (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Register the plugin's options and ini names."""
-    group = parser.getgroup("dlt", "dlt projects and pipelines")
-    group.addoption(
-        "--dlt-project",
-        metavar="DIR",
-        help="Folder of the dlt.yml to test; by default the nearest at or above the tests.",
-    )
-    group.addoption(
-        "--dlt-profile",
-        metavar="NAME",
-        help="Test profile of the project; by default `tests`.",
-    )
-    group.addoption(
-        "--dlt-reuse",
-        action="store_true",
-        help="Keep what `dlt_load` marks have loaded for later sessions, in your cache folder.",
-    )
-    parser.addini("dlt_project", "Folder of the dlt.yml to test, relative to this file.")
-    parser.addini("dlt_profile", "Test profile of the project; by default `tests`.")
-    parser.addini("dlt_tests_project_path", "Alias of dlt_project.")
-    parser.addini("dlt_tests_project_profile", "Alias of dlt_profile.")
-    parser.addini(
-        "dlt_test_profiles",
-        "Profiles that tests may run on.",
-        type="args",
-        default=["tests", "test", "ci"],
-    )
-    parser.addini(
-        "dlt_keep",
-        "Whose data are kept after a test: `failed`, `all` or `none`.",
-        default="failed",
-    )
-    parser.addini(
-        "dlt_allow_remote",
-        "Names of the remote destinations that tests may reach.",
-        type="args",
-        default=[],
-    )
-    parser.addini(
-        "dlt_loader_file_format",
-        "Format in which rows are loaded into temporary destinations and by `dlt_run`: "
-        "`insert_values`, `jsonl` or `parquet`; by default what is fastest.",
-        default="",
-    )
-    parser.addini(
-        "dlt_isolation",
-        "Have every test in a sandbox, also without a project or workspace.",
-        type="bool",
-        default=False,
-    )
+    options.register(parser)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -200,9 +152,9 @@ def pytest_runtest_makereport(
 def _runs_tests(session: pytest.Session) -> bool:
     """Tell whether this is a session, and not a worker's part of one, that does not only tell."""
     telling = ("collectonly", "showfixtures", "show_fixtures_per_test")
-    options = session.config.option
+    asked = session.config.option
     is_worker = hasattr(session.config, "workerinput")
-    return not is_worker and not any(getattr(options, name, None) for name in telling)
+    return not is_worker and not any(getattr(asked, name, None) for name in telling)
 
 
 def _start(config: pytest.Config) -> None:
