@@ -12,14 +12,10 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from dlthub_project.catalog import Catalog
+from dlthub_project.entities import place_of
 from dlthub_project.errors import DatasetNotLoaded, ProjectError
 from dlthub_project.transformations.database import CacheTables, dataset_of, opened, quoted
-from dlthub_project.transformations.declaration import (
-    CacheInput,
-    OutputTable,
-    declared_cache,
-    place_of,
-)
+from dlthub_project.transformations.declaration import CacheInput, OutputTable, declared_cache
 from dlthub_project.transformations.inputs import Bringing, InputDataset
 from dlthub_project.transformations.outputs import Made, OutputDataset, schema_name
 from dlthub_project.transformations.plan import Offer, Plan, make_offers

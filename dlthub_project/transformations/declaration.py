@@ -123,12 +123,6 @@ def declared_transformation(project: Project, name: str) -> Mapping[str, Any]:
     return _declared(project, "transformations", name, "engine: sql\n      cache: <a cache>")
 
 
-def place_of(project: Project, section: str, name: str) -> str:
-    """Return where an entry stands, for errors."""
-    problem = project.manifest.problem((section, name), "")
-    return f"{problem.location}: {problem.path}"
-
-
 def _declared(project: Project, section: str, name: str, example: str) -> Mapping[str, Any]:
     manifest = project.manifest
     entry = manifest.entry(section, name)

@@ -6,13 +6,10 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from dlthub_project.entities import place_of
 from dlthub_project.errors import ProjectError, known_names
 from dlthub_project.transformations.cache import Cache
-from dlthub_project.transformations.declaration import (
-    OutputTable,
-    declared_transformation,
-    place_of,
-)
+from dlthub_project.transformations.declaration import OutputTable, declared_transformation
 from dlthub_project.transformations.engines import Engine, find_engine
 from dlthub_project.transformations.report import Flushed, TransformationInfo
 
