@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,21 @@ def test_only_dlt_internals_imports_what_dlt_does_not_document(path: Path) -> No
     imported = imported_at_run_time(ast.parse(path.read_text(encoding="utf-8")))
 
     assert [name for name in imported if name.startswith(NON_PUBLIC)] == []
+
+
+def test_what_is_silenced_says_why() -> None:
+    with_reason = re.compile(r"(type: ignore\[[^]]*\]|noqa: \w+)\s+# \w")
+    without = []
+    for path in MODULES:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines):
+            if "# type: ignore" in line or "# noqa" in line:
+                # behind it, or in a comment above
+                above = any(re.match(r"\s*# \w", earlier) for earlier in lines[number - 4 : number])
+                if not (with_reason.search(line) or above):
+                    without.append(f"{path}:{number + 1}")
+
+    assert without == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

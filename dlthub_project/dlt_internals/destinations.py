@@ -52,6 +52,7 @@ def capabilities_take_configuration(destination: AnyDestination) -> bool:
     """
     from dlt.common.destination import Destination
 
+    # a class method has a function
     of_class: Any = type(destination).adjust_capabilities
     if of_class.__func__ is not Destination.adjust_capabilities.__func__:  # type: ignore[attr-defined]
         return True

@@ -47,7 +47,7 @@ class Journal:
     def join(self, client: JobClientBase) -> None:
         """Have what a client does to files noted, whenever the journal is begun."""
         files: Any = client.fs_client  # type: ignore[attr-defined]  # of filesystem destinations
-        client.fs_client = self._noting(files)  # type: ignore[attr-defined]
+        client.fs_client = self._noting(files)  # type: ignore[attr-defined]  # as above
 
     @contextmanager
     def begun(self, client: JobClientBase) -> Iterator[None]:
@@ -148,7 +148,7 @@ def settle(folder: Path, client: JobClientBase) -> None:
         folder: That of the journal.
         client: A client of the destination.
     """
-    files: Any = client.fs_client  # type: ignore[attr-defined]
+    files: Any = client.fs_client  # type: ignore[attr-defined]  # of filesystem destinations
     files.invalidate_cache()
     entries = list(_entries(folder))
     if any(what == "kept" for what, *_ in entries):

@@ -69,7 +69,7 @@ def requested_dataset_name(pipeline: dlt.Pipeline) -> str:
 
 def as_stored(schema: Schema) -> Schema:
     """Return a copy of a schema as it is when it is read from a destination."""
-    return Schema.from_dict(schema.to_dict(), validate_schema=False)  # type: ignore[arg-type]
+    return Schema.from_dict(schema.to_dict(), validate_schema=False)  # type: ignore[arg-type]  # a typed dict
 
 
 def set_default(key: str, value: Any, pipeline_name: str, *sections: str) -> None:

@@ -27,6 +27,7 @@ def physical_place(client: JobClientBase, dataset_name: str) -> str:
         # one writer has all of it
         return os.path.realpath(of_file)
     if bucket := getattr(client.config, "bucket_url", None):
+        # what filesystem destinations have
         local = getattr(client, "is_local_filesystem", False)
         where = os.path.realpath(str(client.bucket_path)) if local else str(bucket)  # type: ignore[attr-defined]
     elif host := getattr(credentials, "host", None):

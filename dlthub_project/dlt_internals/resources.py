@@ -112,7 +112,7 @@ def replace_extraction(resource: DltResource, extract: Callable[[], Iterator[Any
     # dlt binds the incremental to the parameter that it finds in the signature
     default = None if cursor.default is inspect.Parameter.empty else cursor.default
     parameter = cursor.replace(kind=inspect.Parameter.KEYWORD_ONLY, default=default)
-    extract_from_cursor.__signature__ = inspect.Signature([parameter])  # type: ignore[attr-defined]
+    extract_from_cursor.__signature__ = inspect.Signature([parameter])  # type: ignore[attr-defined]  # for dlt
     pipe.replace_gen(extract_from_cursor)  # type: ignore[arg-type]  # as above
     resource._args_bound = False
     resource._inject_config()
@@ -167,6 +167,7 @@ def placeholders(value_of: Callable[[str, Any], Any]) -> Iterator[None]:
         yield
     finally:
         resolve._resolve_config_fields = original
+        # dlt's own again
         _SecretsAccessor.__getitem__ = read_secret  # type: ignore[method-assign]
         _SecretsAccessor.__contains__ = knows_secret  # type: ignore[method-assign]
 

@@ -70,7 +70,7 @@ class SharedTransaction:
         Raises:
             DatabaseTerminalException: The block went on after a statement had failed.
         """
-        owner: Any = client.sql_client  # type: ignore[attr-defined]
+        owner: Any = client.sql_client  # type: ignore[attr-defined]  # as above
         owner.open_connection()
         try:
             self._owner, self._error = owner, None

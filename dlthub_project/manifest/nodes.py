@@ -34,7 +34,7 @@ class NotAManifest(Exception):
 
 
 # libyaml's loader keeps positions too, and is four times faster than the one in Python
-class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # either base
     """A safe loader that stops at a document which is too large or too deep."""
 
     def __init__(self, text: str) -> None:

@@ -10,6 +10,7 @@ from dlthub_project import dlt_internals
 
 if TYPE_CHECKING:
     import dlt
+    from dlt.common.destination import TDestinationReferenceArg
 
 
 def drop_working_folder(pipeline: dlt.Pipeline) -> None:
@@ -29,7 +30,9 @@ def drop_working_folder(pipeline: dlt.Pipeline) -> None:
     dlt_internals.use_local_dir(pipeline, local_dir)
 
 
-def restore(pipeline: dlt.Pipeline, destination: object, dataset_name: str | None) -> None:
+def restore(
+    pipeline: dlt.Pipeline, destination: TDestinationReferenceArg, dataset_name: str | None
+) -> None:
     """Restore state and schemas where the pipeline is configured not to do so in its run.
 
     Raises:
@@ -38,4 +41,4 @@ def restore(pipeline: dlt.Pipeline, destination: object, dataset_name: str | Non
     if pipeline.config.restore_from_destination or pipeline.dev_mode:
         return
     pipeline.activate()
-    pipeline.sync_destination(destination, None, dataset_name)  # type: ignore[arg-type]
+    pipeline.sync_destination(destination, None, dataset_name)  # type: ignore[arg-type]  # or None

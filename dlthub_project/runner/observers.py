@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from dlt.common import logger
+from dlt.common.pipeline import LoadInfo
 
 from dlthub_project.runner.outcome import schema_changes
 
@@ -77,7 +78,8 @@ class Observers:
             return
         self.tell(f"after_{step}", trace)
         if step == "load" and trace.step_exception is None:
-            changes = schema_changes(trace.step_info)  # type: ignore[arg-type]
+            info = trace.step_info
+            changes = schema_changes(info) if isinstance(info, LoadInfo) else {}
             if changes:
                 self.tell("on_schema_change", changes)
 

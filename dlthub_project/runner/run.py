@@ -124,8 +124,7 @@ class PipelineRunner:
         if isinstance(named, str):
             make = partial(_pipeline_beside, self.pipeline, named)
         elif isinstance(named, dlt.Pipeline):
-            given = named
-            make = lambda: given  # noqa: E731
+            make = partial(_itself, named)
         elif callable(named):
             make = named
         return TraceStore(self.pipeline, make)
@@ -167,6 +166,10 @@ def runner(
         retry_pipeline_steps,
         observers,
     )
+
+
+def _itself(pipeline: dlt.Pipeline) -> dlt.Pipeline:
+    return pipeline
 
 
 def _pipeline_beside(pipeline: dlt.Pipeline, name: str) -> dlt.Pipeline:

@@ -90,7 +90,7 @@ class TraceStore:
             steps=[],
             started_at=steps[0].started_at,
             finished_at=datetime.now(timezone.utc),
-            # only where values come from, not what they are
+            # only where values come from, not what they are; plain, as all of the row is to be
             resolved_config_values=[v.asdict() for v in trace.resolved_config_values or ()],  # type: ignore[misc]
         )
         # as in dlt's own, `run` says nothing that its steps do not say, but where it failed

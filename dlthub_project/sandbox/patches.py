@@ -123,6 +123,7 @@ def _wrap_reference() -> None:
         return replacement.in_sandbox(found, sandbox)
 
     functools.update_wrapper(from_reference, original)
+    # as the other methods, put in the place of dlt's
     Destination.from_reference = classmethod(from_reference)  # type: ignore[assignment,method-assign]
 
 

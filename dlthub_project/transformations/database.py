@@ -17,12 +17,13 @@ from dlthub_project import dlt_internals
 from dlthub_project.errors import ProjectError
 
 if TYPE_CHECKING:
+    from dlt.common.data_types import TDataType
     from dlt.common.schema.typing import TTableSchema, TTableSchemaColumns
 
     from dlthub_project.transformations.plan import Offer
 
 # of a type of DuckDB that Arrow has not
-_DATA_TYPES = {"JSON": "json"}
+_DATA_TYPES: dict[str, TDataType] = {"JSON": "json"}
 
 
 def quoted(*names: str) -> str:
@@ -131,6 +132,7 @@ class CacheTables:
         for name, column in columns.items():
             known = {**self._known(table, name), **(hints or {}).get(name, {})}
             kept = {k: v for k, v in known.items() if k.startswith("x-") or k == "description"}
+            # also hints that dlt's type does not list
             columns[name] = {**kept, **column}  # type: ignore[typeddict-item]
         self._tables[table] = described(table, columns)
         dlt_internals.replace_schemas(self.dataset, [self._offer.dlt_schema()])
@@ -181,7 +183,7 @@ def _columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> TTableSche
     columns = py_arrow_to_table_schema_columns(relation.to_arrow_table().schema)
     for name, type_ in zip(relation.columns, relation.types, strict=True):
         if str(type_) in _DATA_TYPES:
-            columns[name]["data_type"] = _DATA_TYPES[str(type_)]  # type: ignore[typeddict-item]
+            columns[name]["data_type"] = _DATA_TYPES[str(type_)]
     for column in columns.values():
         # a query does not say more
         column["nullable"] = True

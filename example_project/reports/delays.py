@@ -40,6 +40,7 @@ def _sums(chunk: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     """Saves the report in the dataset that it reads, and prints it."""
+    # dlt has no type for what is plugged in
     dataset = dlt.hub.current.project.catalog().dataset("nyc")  # type: ignore[attr-defined]
     report = delays_by_carrier(dataset)
     dataset.save(report, table_name="delays_by_carrier", write_disposition="replace")
