@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dlthub_project.errors import Problem
 from dlthub_project.manifest import Manifest, declared_profiles, read_document
 
 WriteProject = Callable[..., Path]
@@ -254,3 +255,17 @@ def test_a_chain_of_very_many_profiles_is_an_error(mistakes_of: MistakesOf) -> N
     (found,) = mistakes_of(f"profiles:\n{chain}  p200: {{}}\n", "p0")
 
     assert found.endswith("profiles extend each other over more than 100 steps")
+
+
+@pytest.mark.parametrize("in_the_file", [("prod", "staging"), ("staging", "prod")])
+def test_a_mistake_is_told_where_the_profile_that_wins_has_it(
+    problems_of: Callable[..., tuple[Problem, ...]], in_the_file: tuple[str, str]
+) -> None:
+    profiles = {
+        "prod": "  prod: {extends: staging, pipelines: {load: {destination: 1}}}\n",
+        "staging": "  staging: {pipelines: {load: {destination: 2}}}\n",
+    }
+    text = "profiles:\n" + "".join(profiles[name] for name in in_the_file)
+
+    (problem,) = problems_of(text, "prod")
+    assert problem.path == "profiles.prod.pipelines.load.destination"
