@@ -46,6 +46,15 @@ class Outage:
             come_back(self.database)
 
 
+class Retries:
+    """Counts the attempts after the first."""
+
+    number = 0
+
+    def on_retry(self, pipeline: dlt.Pipeline, attempt: int, error: BaseException) -> None:
+        self.number += 1
+
+
 def test_nothing_is_retried_by_default(pipeline: dlt.Pipeline) -> None:
     source = Failing(1)
 
@@ -248,6 +257,29 @@ def test_what_an_earlier_attempt_has_loaded_is_in_the_load_info_too(pipeline: dl
     assert joined(None, second) is second
 
 
+def test_a_package_that_an_earlier_attempt_has_loaded_is_in_what_the_run_returns(
+    tmp_path: Path, no_wait: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOAD__RAISE_ON_MAX_RETRIES", "1")
+    given: list[str] = []
+
+    @dlt.destination(batch_size=0, name="shop_api")
+    def shop_api(path: str, table: Any) -> None:
+        given.append(table["name"])
+        if given.count("second") == 1:
+            raise DestinationTransientException("the shop is closed")
+
+    sources = [
+        dlt.source(lambda name=name: dlt.resource([{"id": 1}], name=name), name=name)()
+        for name in ("first", "second")
+    ]
+    pipeline = dlt.pipeline("numbers", pipelines_dir=str(tmp_path), destination=shop_api)
+    info = runner(pipeline, retry_policy=no_wait).run(sources)
+
+    assert given == ["first", "second", "second"]
+    assert [package.schema_name for package in info.load_packages] == ["first", "second"]
+
+
 @pytest.mark.parametrize("step", ["sync", "load"])
 def test_the_steps_that_are_retried_are_those_asked_for(
     pipeline: dlt.Pipeline, tmp_path: Path, no_wait: dict[str, Any], step: str
@@ -358,13 +390,16 @@ def test_a_breach_of_a_contract_is_not_retried(
         calls += 1
         yield {"id": 1, "note": "new"} if extra else {"id": 1}
 
-    run = runner(pipeline, retry_policy=no_wait, retry_pipeline_steps=ALL_STEPS).run
+    retries = Retries()
+    run = runner(
+        pipeline, retry_policy=no_wait, retry_pipeline_steps=ALL_STEPS, observers=[retries]
+    ).run
     run(items(False))
     with pytest.raises(PipelineStepFailed) as caught:
         run(items(True))
 
     assert any(isinstance(e, DataValidationError) for e in chain(caught.value))
-    assert calls == 2
+    assert (calls, retries.number) == (2, 0)
 
 
 def test_missing_configuration_is_not_retried(
