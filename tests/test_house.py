@@ -6,8 +6,15 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
+
+from dlthub_project import context, sandbox
+from dlthub_project.manifest import FILE_NAME, models
+from dlthub_project.runner import config, retry
+from pytest_dlthub import activation, profiles, roots
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(
@@ -15,6 +22,7 @@ MODULES = sorted(
     for package in ("dlthub_project", "pytest_dlthub")
     for path in (ROOT / package).rglob("*.py")
 )
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 INTERNALS = ROOT / "dlthub_project" / "dlt_internals"
 
 # what dlt does not document for others to build on
@@ -68,3 +76,57 @@ def test_what_is_silenced_says_why() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_has_at_most_400_lines(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def test_the_map_in_contributing_names_every_module() -> None:
+    rooms: dict[str, str] = {}
+    package = room = ""
+    for line in CONTRIBUTING.split("```")[1].splitlines():
+        indent = len(line) - len(line.lstrip())
+        if indent == 0:
+            package, room = line.partition(" ")[0], ""
+        elif indent == 4:
+            room = package + line.split()[0]
+        rooms[room] = rooms.get(room, "") + line
+    # those of which the map says what all of them are
+    rooms["dlthub_project/dlt_internals/"] = rooms["dlthub_project/hub/"] = ""
+    missing = []
+    for path in MODULES:
+        package, room, *_ = path.relative_to(ROOT).parts
+        room = (
+            f"{package}/{room}/" if len(path.relative_to(ROOT).parts) > 2 else f"{package}/{room}"
+        )
+        is_named = re.search(rf"\b{path.stem}\b", rooms.get(room, "")) or not rooms.get(room, "-")
+        if path.stem != "__init__" and not is_named:
+            missing.append(str(path.relative_to(ROOT)))
+
+    assert missing == []
+
+
+def test_the_table_in_contributing_names_files_that_are_there() -> None:
+    _, table = CONTRIBUTING.split("## Where to change what")
+    named = {match for match in re.findall(r"`([a-z_/]+(?:\.py|/))`", table) if "/" in match}
+    packages = (ROOT, ROOT / "dlthub_project", ROOT / "pytest_dlthub")
+
+    assert [n for n in sorted(named) if not any((p / n).exists() for p in packages)] == []
+
+
+def test_names_that_two_rooms_have_are_the_same() -> None:
+    policy, run_config = models.RetryPolicyEntry, models.RunConfigEntry
+    assert set(retry._POLICIES) == {*literals(policy, "type")}
+    assert {*retry._DEFAULTS, "type"} == {*policy.model_fields}
+    assert set(config._NUMBERS) == {*retry._DEFAULTS}
+    assert set(retry.STEPS) == {*literals(run_config, "retry_pipeline_steps")}
+    # the plugin imports nothing of the runtime, and says again what that reads
+    assert activation.SANDBOX_VARIABLE == sandbox.ENVIRONMENT_VARIABLE
+    assert profiles.PROFILE_VARIABLE == context.PROFILE_VARIABLE
+    assert roots.MANIFEST == FILE_NAME
+
+
+def literals(model: type[BaseModel], field: str) -> Iterator[str]:
+    """Yield the words that a field of a model may have."""
+    left = [model.model_fields[field].annotation]
+    while left:
+        found = left.pop()
+        left += [part for part in get_args(found) if not isinstance(part, str)]
+        yield from (part for part in get_args(found) if isinstance(part, str))
