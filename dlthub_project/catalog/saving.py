@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 # where a dataset is and which schema it has is no matter of a save
 _NOT_OF_A_SAVE = ("destination", "staging", "dataset_name", "credentials", "schema")
 
-# of saves that this process is in
-_folders: set[str] = set()
-
 
 def refuse_other_places(run_arguments: dict[str, Any]) -> None:
     """Refuse arguments of a run by which it would write elsewhere.
@@ -141,12 +138,10 @@ def _conflicts_told(dataset_name: str) -> Iterator[None]:
 def _working_folder(place: Place, pipeline_name: str, data_dir: str) -> Iterator[str]:
     # of its own, and gone with the save: the next one must not load what this one leaves
     folder = tempfile.mkdtemp(prefix=f"{pipeline_name}-", suffix=_mark(place), dir=data_dir)
-    _folders.add(folder)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        _folders.discard(folder)
 
 
 def _mark(place: Place) -> str:
@@ -162,6 +157,5 @@ def _clean_up(place: Place, client: JobClientBase, data_dir: str) -> None:
     for journal in sorted(place.folder.glob("journal_*")):
         dlt_internals.settle_journal(journal, client)
     for name in os.listdir(data_dir):
-        folder = os.path.join(data_dir, name)
-        if name.endswith(_mark(place)) and folder not in _folders:
-            shutil.rmtree(folder, ignore_errors=True)
+        if name.endswith(_mark(place)):
+            shutil.rmtree(os.path.join(data_dir, name), ignore_errors=True)
