@@ -113,7 +113,7 @@ class Cache:
                     output for output in wanted if output.dataset == dataset.dataset
                 ).items()
             }
-            listed = [source.load_ids() for source in inputs]
+            listed = list(_loads_of(inputs))
             offers = make_offers([i.declared for i in inputs], wanted, listed, processed)
             self._remove()
             self._fill(inputs, offers).write(self._plan_path)
@@ -320,3 +320,16 @@ class Cache:
 
     def _place(self) -> str:
         return place_of(self._entities.project, "caches", self.name)
+
+
+def _loads_of(inputs: Iterable[InputDataset]) -> Iterator[list[str]]:
+    """Yield the loads of each input; those of one dataset are looked at once.
+
+    A load that ended between two looks would be seen by all inputs and offered by some.
+    """
+    completed: dict[str, list[tuple[str, str]]] = {}
+    for source in inputs:
+        dataset = source.declared.dataset
+        if dataset not in completed:
+            completed[dataset] = source.completed_loads()
+        yield source.load_ids(completed[dataset])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -62,13 +62,21 @@ class InputDataset:
                 known_names(missing[0], self._schema_of),
             )
 
-    def load_ids(self) -> list[str]:
-        """Return the completed loads of the schemas that the tables are of, the oldest first."""
-        schemas = {self._schema_of[table].name for table in self.tables}
+    def completed_loads(self) -> list[tuple[str, str]]:
+        """Return the loads of the dataset that are completed, with the schema of each."""
         normalize = self.dataset.schema.naming.normalize_identifier
         columns = [normalize(name) for name in ("load_id", "schema_name", "status")]
         loads = self.dataset.loads_table().select(*columns).fetchall()
-        return sorted(str(row[0]) for row in loads if row[2] == 0 and row[1] in schemas)
+        return [(str(row[0]), str(row[1])) for row in loads if row[2] == 0]
+
+    def load_ids(self, completed: Iterable[tuple[str, str]]) -> list[str]:
+        """Return the loads of the schemas that the tables are of, the oldest first.
+
+        Args:
+            completed: What `completed_loads` has told.
+        """
+        schemas = {self._schema_of[table].name for table in self.tables}
+        return sorted(load for load, schema in completed if schema in schemas)
 
     def rows(self, table: str, loads: Sequence[str] | None) -> dlt.Relation:
         """Return the rows of a table that some loads have brought; those of all for None.

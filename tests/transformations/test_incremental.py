@@ -12,6 +12,7 @@ import pytest
 
 from dlthub_project import current
 from dlthub_project.errors import ProjectError
+from dlthub_project.transformations.inputs import InputDataset
 
 WriteShop = Callable[..., Any]
 
@@ -32,6 +33,29 @@ def test_a_run_adds_what_new_loads_bring_and_without_any_writes_nothing(
     assert shop.report.run().rows == {"reports": {"totals": 1}}
     assert shop.rows("totals", "city", "orders") == [("Oslo", 1), ("Rome", 1), ("Rome", 2)]
     assert shop.loads() == 2
+
+
+def test_a_load_that_ends_while_inputs_are_looked_at_is_not_lost(
+    write_shop: WriteShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = write_shop(
+        inputs="[{dataset: shop_data, tables: {orders: orders}}, "
+        "{dataset: shop_data, tables: {orders__lines: lines}}]"
+    )
+    shop.load(1)
+    look = InputDataset.completed_loads
+
+    def look_and_load(source: InputDataset) -> Any:
+        found = look(source)
+        monkeypatch.setattr(InputDataset, "completed_loads", look)
+        shop.load(2)
+        return found
+
+    monkeypatch.setattr(InputDataset, "completed_loads", look_and_load)
+    shop.report.run()
+    shop.report.run()
+
+    assert shop.rows("totals", "city", "orders") == [("Oslo", 1), ("Rome", 1)]
 
 
 def test_rows_of_nested_tables_are_new_with_those_that_they_belong_to(
