@@ -58,6 +58,33 @@ def test_a_load_that_ends_while_inputs_are_looked_at_is_not_lost(
     assert shop.rows("totals", "city", "orders") == [("Oslo", 1), ("Rome", 1)]
 
 
+def test_inputs_of_one_dataset_have_the_loads_of_their_own_pipelines(
+    write_shop: WriteShop,
+) -> None:
+    shop = write_shop(
+        inputs="[{dataset: shop_data, tables: {orders: orders}}, "
+        "{dataset: shop_data, tables: {visits: visits}}]",
+        pipelines="load_visits: {destination: warehouse, dataset_name: shop_data}",
+    )
+    shop.load(1)
+    shop.load(3, table="visits", pipeline="load_visits")
+    shop.report.run()
+    shop.load(5, table="visits", pipeline="load_visits")
+    shop.report.run()
+
+    assert shop.rows("totals", "city", "orders") == [("Oslo", 1)]
+
+
+@pytest.mark.parametrize("value", ["false", "False", "no", "0"])
+def test_whether_an_input_is_incremental_may_be_a_variable(
+    write_shop: WriteShop, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("INCREMENTAL_OF_TEST", value)
+    write_shop(inputs="[{dataset: shop_data, incremental: '{env.INCREMENTAL_OF_TEST}'}]")
+
+    assert "(all loads)" in str(current.entities().get_cache("orders_cache").info())
+
+
 def test_rows_of_nested_tables_are_new_with_those_that_they_belong_to(
     write_shop: WriteShop,
 ) -> None:
