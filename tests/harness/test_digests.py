@@ -113,6 +113,7 @@ PAIRS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "parameters and variables": lambda: (lambda a, b=1: a, lambda a, *, b=1: a),
     "what is in try": lambda: (in_try, with_both_in_try),
     "defaults": lambda: (lambda a=1: a, lambda a=2: a),
+    "defaults of keywords": lambda: (lambda *, a=1: a, lambda *, a=2: a),
     "closures": lambda: (returns([1]), returns([2])),
     "partials": lambda: (functools.partial(rows, 1), functools.partial(rows, n=1)),
     "decorators' arguments": lambda: (times(2)(rows), times(3)(rows)),

@@ -129,6 +129,7 @@ def test_each_thing_that_a_project_is_loaded_from_makes_a_new_template(
         "a variable read at run time": variable("SHOP_AT_RUN_TIME", "1"),
         "a variable read at import": variable("SHOP_AT_IMPORT", "1"),
         "a new conftest": lambda: (root / "conftest.py").write_text("FAKE = 1"),
+        "an installed distribution": lambda: (beside / "prices-1.0.dist-info").mkdir(),
     }
     assert built() == 1
 
@@ -136,6 +137,7 @@ def test_each_thing_that_a_project_is_loaded_from_makes_a_new_template(
     for name, change in changes.items():
         change()
         found[name] = built()
+    found["the format of rows"] = built("-o", "dlt_loader_file_format=insert_values")
     found["the version of dlt"] = built("-p", "other_dlt")
 
     none = [name for name, count in found.items() if not count]
