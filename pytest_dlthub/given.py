@@ -48,7 +48,16 @@ def placeholders() -> Iterator[None]:
 
 
 def located(given: Given, folder: Path) -> dict[str, Any]:
-    """Return `given` with the names of files as paths, relative to `folder`."""
+    """Return `given` with the names of files as paths, relative to `folder`.
+
+    Raises:
+        ProjectError: It is no mapping.
+    """
+    if not isinstance(given, Mapping):
+        raise ProjectError(
+            f"given: a {type(given).__name__} does not say which resource it is for.",
+            'Name it: given={"my_resource": [{...}]}.',
+        )
     return {
         name: Path(folder, value) if isinstance(value, str | Path) else value
         for name, value in given.items()

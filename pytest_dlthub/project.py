@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -258,7 +259,9 @@ def split_arguments(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
         elif name in _RUN_ARGUMENTS:
             of_run[name] = value
         else:
-            raise TypeError(f"dlt_run: neither dlt.pipeline nor its run() takes `{name}`")
+            known = _OWN_ARGUMENTS | _PIPELINE_ARGUMENTS | _RUN_ARGUMENTS
+            close = "".join(f"; did you mean `{c}`?" for c in get_close_matches(name, known, 1))
+            raise TypeError(f"dlt_run: neither dlt.pipeline nor its run() takes `{name}`{close}")
     return of_pipeline, of_run
 
 

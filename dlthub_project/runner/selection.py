@@ -53,7 +53,10 @@ def select_resources(
 
     Raises:
         EntityNotFound: There is no such resource.
+        TypeError: A name alone is given.
     """
+    if isinstance(names, str):
+        raise TypeError(f'resources: a list of names is expected, as ["{names}"]')
     known = {name for item in data for name in _names(item)}
     for name in names:
         if name not in known:

@@ -97,7 +97,7 @@ def test_plain_rows_and_sources_run_without_a_project(
             assert run.rows("rows") == [{"id": 1}]
 
         def test_unknown_argument(dlt_run):
-            with pytest.raises(TypeError, match="neither dlt.pipeline nor its run.* `tabel_name`"):
+            with pytest.raises(TypeError, match="did you mean `table_name`"):
                 dlt_run([{"id": 1}], tabel_name="rows")
         """,
         "-W",

@@ -85,6 +85,12 @@ def test_an_unknown_resource_is_an_error_with_the_known_ones_and_loads_nothing(
     assert not (shop / "_data" / "dev" / "local" / "warehouse.duckdb").exists()
 
 
+@pytest.mark.usefixtures("shop")
+def test_a_name_alone_is_no_list_of_resources() -> None:
+    with pytest.raises(TypeError, match=r'resources: a list of names .* \["items"\]'):
+        current.runner().run_pipeline("load_orders", resources="items")
+
+
 TWO_SOURCES = """
     sources:
       orders: {type: shop.orders}
