@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dlthub import options, report, summary
+from pytest_dlthub import options, report, summary, tracebacks
 from pytest_dlthub.activation import SESSION, Session
 from pytest_dlthub.fixtures import (
     _dlt_destination_type,
@@ -139,12 +139,14 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Shape the report of a failed test, and remember it for the fixture that deletes its data."""
-    report.hide_frames_with_passwords(call)
-    outcome = yield
+    # a test that asks for nothing of ours is reported as without the plugin
+    is_full = item.config.option.fulltrace or report.FOLDER not in item.stash
+    with tracebacks.shortened(call, full=is_full):
+        outcome = yield
     if outcome.failed:
         item.stash[report.FAILED] = True
         report.release_connections(item)
-        report.tell_of_destinations(item, outcome)
+        report.tell_of_test(item, call.excinfo and call.excinfo.value, outcome)
     summary.carry(item, outcome)
     return outcome
 

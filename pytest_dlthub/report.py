@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import pytest
 
-from pytest_dlthub.activation import Session
+from pytest_dlthub.activation import SESSION, Session
+from pytest_dlthub.missing import how_to_give
 
 FAILED = pytest.StashKey[bool]()
 FOLDER = pytest.StashKey[Path]()
@@ -41,33 +39,18 @@ def release_connections(item: pytest.Item) -> None:
         item.stash[HELD].release()
 
 
-def tell_of_destinations(item: pytest.Item, outcome: pytest.TestReport) -> None:
-    """Say in the report of a failed test what its destinations were, and where its data are."""
+def tell_of_test(
+    item: pytest.Item, error: BaseException | None, outcome: pytest.TestReport
+) -> None:
+    """Say in the report of a failed test what it lacks, what its destinations were and its data."""
     folder = item.stash.get(FOLDER, None)
     if folder is None:
         return
     from dlthub_project.sandbox import changed_destinations
 
-    lines = changed_destinations(str(folder))
+    lines = how_to_give(error, item.config.stash[SESSION]) if error is not None else []
+    lines += changed_destinations(str(folder))
     if folder.exists() and item.config.getini("dlt_keep") != "none":
         lines.append(f"the data of this test are kept in {folder}")
     if lines:
         outcome.sections.append(("dlt", "\n".join(lines)))
-
-
-def hide_frames_with_passwords(call: pytest.CallInfo[None]) -> None:
-    """Leave the user's frames of a blocked destination: pytest shows the arguments of the last.
-
-    In dlt's frames, and in ours, that is the destination with its credentials.
-    """
-    error = call.excinfo
-    if error is None or error.type.__name__ != "RemoteDestinationBlocked":
-        return
-    modules = (sys.modules.get(name) for name in ("dlt", "dlthub_project", "pytest_dlthub"))
-    folders = [Path(module.__file__).parent for module in modules if module and module.__file__]
-    kept: TracebackType | None = None
-    for frame, line in reversed(list(traceback.walk_tb(error.tb))):
-        if not any(folder in Path(frame.f_code.co_filename).parents for folder in folders):
-            kept = TracebackType(kept, frame, frame.f_lasti, line)
-    if kept is not None:
-        call.excinfo = pytest.ExceptionInfo.from_exception(error.value.with_traceback(kept))

@@ -78,3 +78,84 @@ def test_a_merge_that_tests_cannot_do_is_one_clear_error(run_tests: RunTests, sh
             "E   *Say in the fixture dlt_destinations *",
         ]
     )
+
+
+PLAIN = """
+    import dlt
+    import pytest
+
+    @dlt.resource
+    def users(api_key: str = dlt.secrets.value):
+        yield {"id": 1}
+
+    @dlt.resource
+    def broken():
+        yield {"id": 1}["name"]
+
+    def load():
+        dlt.pipeline("users", destination="snowflake").run(broken())
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "has_dlts"), [((), False), (("--full-trace",), True)], ids=["short", "full"]
+)
+def test_a_traceback_is_of_the_users_code_alone_unless_all_of_it_is_asked_for(
+    run_tests: RunTests, options: tuple[str, ...], has_dlts: bool
+) -> None:
+    result = run_tests(
+        f"""{PLAIN}
+    def test_lacks_a_secret(dlt_run):
+        dlt_run(users())
+
+    def test_is_broken(dlt_runs):
+        load()
+
+    @pytest.mark.dlt_load
+    def test_names_nothing(dlt_loaded):
+        pass
+
+    def test_asks_for_no_sandbox():
+        dlt.current.resource_state()
+        """,
+        *options,
+    )
+
+    result.assert_outcomes(failed=3, errors=1)
+    printed = str(result.stdout)
+    places = [line for line in result.outlines if ".py:" in line]
+    of_dlt = [line for line in places if "/dlt/" in line or "pytest_dlthub/" in line]
+    # without our fixtures the report is as without the plugin
+    assert any("/dlt/" in line for line in of_dlt)
+    assert (len(of_dlt) > 5) is has_dlts
+    # the resource, called by dlt, called by the user
+    assert 'yield {"id": 1}["name"]' in printed
+    assert ".run(broken())" in printed
+    assert "UsageError: dlt_load: 0 pipelines and None" in printed
+    assert (printed.count("Missing 1 field(s)") == 1) is not has_dlts
+    result.stdout.re_match_lines(
+        [r"sources\..*api_key is missing.*dlt_config\[.*; for all: \.dlt/secrets\.toml; .*given="]
+    )
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_debugger_has_the_whole_traceback(pytester: pytest.Pytester, run_tests: RunTests) -> None:
+    pytester.makeconftest(
+        """
+        import traceback
+
+        def pytest_exception_interact(call):
+            files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(call.excinfo.tb)]
+            print("\\nFRAMES OF OURS", sum("pytest_dlthub" in file for file in files))
+        """
+    )
+
+    result = run_tests(
+        """
+        def test_fails(dlt_project):
+            dlt_project.run("load_ordrs")
+        """,
+        "-s",
+    )
+
+    result.stdout.fnmatch_lines(["*FRAMES OF OURS ?", "*There is no pipeline `load_ordrs`*"])

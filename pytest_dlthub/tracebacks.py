@@ -1,0 +1,160 @@
+"""Shows the frames of the user's code in the traceback of a failed test, not those of dlt.
+
+A pipeline that fails has some twenty frames of dlt above the line that matters, of which pytest
+prints the code: 200 lines. The arguments that it prints with them are credentials at times.
+"""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+
+import pytest
+
+_DLT = ("dlt", "dlthub_project", "pytest_dlthub")
+# what dlt and we call only to be called back
+_BETWEEN = ("pluggy", "tenacity")
+_PYTEST = ("_pytest", "pluggy", "pytest")
+
+
+@contextmanager
+def shortened(call: pytest.CallInfo[None], *, full: bool) -> Iterator[None]:
+    """Leave the frames of dlt, and ours, out of the traceback of a failed test.
+
+    The whole of it is back afterwards, for debuggers. That of a blocked destination is left as
+    short as it is: pytest shows the arguments of the last frame, which is the destination with its
+    credentials.
+
+    Args:
+        call: What failed, if anything did.
+        full: Whether whole tracebacks are asked for.
+    """
+    original = call.excinfo
+    if original is None or isinstance(original.value, pytest.skip.Exception):
+        yield
+        return
+    is_blocked = original.type.__name__ == "RemoteDestinationBlocked"
+    if full and not is_blocked:
+        yield
+        return
+    error = original.value
+    before = [_State.of(link) for link in _chain(error)]
+    for link in before:
+        link.shorten()
+    if error.__traceback__ is not None:
+        call.excinfo = pytest.ExceptionInfo.from_exception(error)
+    elif _is_told(error):
+        # it has happened before any code of the user: in a fixture of ours
+        text = f"{type(error).__module__}.{type(error).__qualname__}: {error}"
+        told = pytest.fail.Exception(text, pytrace=False).with_traceback(original.tb)
+        call.excinfo = pytest.ExceptionInfo.from_exception(told)
+    else:
+        error.__traceback__ = original.tb
+    try:
+        yield
+    finally:
+        if not is_blocked:
+            for link in before:
+                link.restore()
+            call.excinfo = original
+
+
+@dataclass(frozen=True)
+class _State:
+    """An exception as it was raised."""
+
+    error: BaseException
+    frames: TracebackType | None
+    cause: BaseException | None
+    hides_context: bool
+
+    @classmethod
+    def of(cls, error: BaseException) -> _State:
+        return cls(error, error.__traceback__, error.__cause__, error.__suppress_context__)
+
+    def shorten(self) -> None:
+        self.error.__traceback__ = _users_frames(self.frames)
+        earlier = shown = _earlier(self.error)
+        while shown is not None and self._repeats(shown):
+            shown = _earlier(shown)
+        if shown is not earlier:
+            self.error.__cause__ = shown
+
+    def _repeats(self, earlier: BaseException) -> bool:
+        """Tell whether an error says nothing new: dlt's have the text of those before them."""
+        is_within = str(earlier).strip() in str(self.error)
+        return is_within and _users_frames(earlier.__traceback__) is None
+
+    def restore(self) -> None:
+        self.error.__traceback__ = self.frames
+        self.error.__cause__ = self.cause
+        self.error.__suppress_context__ = self.hides_context
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it was raised from, or while they were handled."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = _earlier(link)
+
+
+def _earlier(error: BaseException) -> BaseException | None:
+    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _is_told(error: BaseException) -> bool:
+    """Tell whether an error says itself what the user is to do."""
+    is_known = type(error).__module__.partition(".")[0] in _DLT
+    return is_known or isinstance(error, pytest.UsageError)
+
+
+def _users_frames(frames: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without the frames of dlt and what it calls; None if no other is left."""
+    kept = []
+    is_within_dlt = is_users = False
+    for frame, line in traceback.walk_tb(frames):
+        path = Path(frame.f_code.co_filename)
+        if _is_in(path, _DLT):
+            is_within_dlt = True
+        elif not is_within_dlt or not (_is_in(path, _BETWEEN) or _is_of_python(path)):
+            is_within_dlt = False
+            is_users = is_users or not (_is_in(path, _PYTEST) or _is_of_python(path))
+            kept.append((frame, line))
+    if not is_users:
+        return None
+    shown: TracebackType | None = None
+    for frame, line in reversed(kept):
+        shown = TracebackType(shown, frame, frame.f_lasti, line)
+    return shown
+
+
+def _is_in(path: Path, packages: tuple[str, ...]) -> bool:
+    return any(folder in path.parents for name in packages for folder in _folder(name))
+
+
+def _folder(package: str) -> Iterator[Path]:
+    module = sys.modules.get(package)
+    if module is not None and module.__file__:
+        yield Path(module.__file__).parent
+
+
+def _is_of_python(path: Path) -> bool:
+    """Tell whether a file is of the standard library, or none at all, as `<frozen runpy>`."""
+    if str(path).startswith("<"):
+        return True
+    return "site-packages" not in path.parts and _standard_library() in path.parents
+
+
+@cache
+def _standard_library() -> Path:
+    return Path(sysconfig.get_path("stdlib"))
