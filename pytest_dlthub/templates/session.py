@@ -75,6 +75,7 @@ class Templates:
             Exception: Whatever the build raises.
         """
         loads = self._marks.loads_of(item)
+        _check_profile(item.config.stash[SESSION].profile)
         uses = item.stash[USES] = TemplateUses()
         key = self._inputs.key(list(loads.values()), sandbox)
         with Databases.of(loads.values(), key, sandbox, item.config) as databases:
@@ -178,6 +179,21 @@ class _Build:
             names = ", ".join(request.loads)
             message = f"{MARK}({names}): the build failed, as {request.test} tells: {reason}"
             raise BuildFailed(recorded.conditions, message) from error
+
+
+def _check_profile(tested: str) -> None:
+    """Make sure that no other profile is active for a while: the build is on that of the session.
+
+    Raises:
+        UsageError: One is.
+    """
+    active = getattr(dlt_internals.active_run_context(), "profile", tested)
+    if active != tested:
+        raise pytest.UsageError(
+            f"{MARK}: data are loaded once on profile `{tested}`, and `{active}` is active here. "
+            "Ask for dlt_loaded before dlt_project.profile(...), run the pipeline within it with "
+            f"dlt_project.run(...), or test on it: pytest --dlt-profile {active}."
+        )
 
 
 def _run(load: Load, sandbox: Sandbox) -> PipelineRun:

@@ -431,3 +431,30 @@ def test_it(dlt_loaded, dlt_dataset, n):
     )
 
     result.assert_outcomes(passed=2)
+
+
+@pytest.mark.usefixtures("shop")
+def test_data_are_not_loaded_once_while_another_profile_is_active(run_tests: RunTests) -> None:
+    result = run_tests(
+        """
+        import pytest
+
+        pytestmark = pytest.mark.dlt_load("load_orders")
+
+        @pytest.fixture
+        def on_ci(dlt_project):
+            with dlt_project.profile("ci"):
+                yield
+
+        def test_before(on_ci, dlt_loaded):
+            pass
+
+        def test_after(dlt_loaded, on_ci):
+            assert dlt_loaded.row_counts["items"] == 3
+        """,
+    )
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        ["*UsageError: dlt_load: * on profile `tests`, and `ci` is active*--dlt-profile ci."]
+    )
