@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dlthub import options, report, summary, tracebacks
+from pytest_dlthub import masking, options, report, summary, tracebacks
 from pytest_dlthub.activation import SESSION, Session
 from pytest_dlthub.fixtures import (
     _dlt_destination_type,
@@ -147,6 +147,7 @@ def pytest_runtest_makereport(
         item.stash[report.FAILED] = True
         report.release_connections(item)
         report.tell_of_test(item, call.excinfo and call.excinfo.value, outcome)
+    masking.mask_secrets(item, outcome)
     summary.carry(item, outcome)
     return outcome
 

@@ -613,3 +613,17 @@ def test_a_file_is_removed_by_the_id_of_its_job(tmp_path: Path) -> None:
         destination.remove_file(job)
 
     assert pipeline.dataset()["items"].select("id").fetchall() == [(1,)]
+
+
+def test_configured_documents_are_those_of_the_active_context(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".dlt").mkdir()
+    (tmp_path / ".dlt" / "secrets.toml").write_text("[sources]\ntoken = 'of the file'")
+    monkeypatch.chdir(tmp_path)
+    assert list(dlt_internals.configured_documents()) == []
+
+    assert dlt.secrets["sources.token"] == "of the file"
+
+    found = dict(dlt_internals.configured_documents())
+    assert found["secrets.toml"] == {"sources": {"token": "of the file"}}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, time
 from decimal import Decimal
 from typing import Any
 
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.exceptions import LookupTrace
+from dlt.common.configuration.providers.doc import BaseDocProvider
 from dlt.common.configuration.resolve import _build_section_lookup_paths
 from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.configuration.specs.base_configuration import (
@@ -18,6 +19,7 @@ from dlt.common.configuration.specs.base_configuration import (
     is_valid_hint,
 )
 from dlt.common.configuration.specs.config_section_context import ConfigSectionContext
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.configuration.utils import deserialize_value, get_resolved_traces, log_traces
 from dlt.common.pipeline import PipelineContext
 
@@ -63,6 +65,14 @@ def cast_value(key: str, value: Any, hint: Any) -> Any:
     if value is None or not is_valid_hint(hint):
         return value
     return deserialize_value(key, value, extract_inner_hint(hint, preserve_literal=True))
+
+
+def configured_documents() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield what the active context has configured, by provider; the environment is none."""
+    if PluggableRunContext in Container():
+        for provider in Container()[PluggableRunContext].providers.providers:
+            if isinstance(provider, BaseDocProvider):
+                yield provider.name, provider._config_doc
 
 
 def note_look_up(key: str, hint: Any, value: Any, provider: str, sections: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from dlthub_project.runner.declared import PipelineManager
 from dlthub_project.runner.observers import Observers
 from dlthub_project.runner.outcome import row_counts, schema_changes
+from dlthub_project.runner.redaction import Redactor
 from dlthub_project.runner.resume import finish_pending
 from dlthub_project.runner.run import PipelineRunner, runner
 from dlthub_project.runner.selection import extractables, narrowed
@@ -11,6 +12,7 @@ __all__ = [
     "Observers",
     "PipelineManager",
     "PipelineRunner",
+    "Redactor",
     "extractables",
     "finish_pending",
     "narrowed",

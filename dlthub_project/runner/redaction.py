@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _IDENTIFIERS = frozenset(
     ("pipeline_name", "transaction_id", "span_id", "step", "load_id", "started_at", "finished_at")
 )
+# of shells, and no passwords
+_FOLDERS = frozenset(("PWD", "OLDPWD"))
 # shorter ones are masked only as whole words
 _LONG = 6
 _LINE = 12
@@ -50,12 +52,35 @@ class Redactor:
 
     def learn_surroundings(self, pipeline: dlt.Pipeline) -> None:
         """Remember the secrets of the environment, and those that code gave to destinations."""
-        for name, value in os.environ.items():
-            if is_secret_name([name]):
-                self.learn(value, is_secret=True)
+        for _, value in _secret_variables():
+            self.learn(value, is_secret=True)
         for destination in (pipeline.destination, pipeline.staging):
             if destination is not None:
                 self.learn(destination.config_params, is_secret=False)
+
+    def learn_configuration(self) -> None:
+        """Remember the secrets that dlt would find now, of six characters or more.
+
+        Secret is what has a name that secrets have, and all that sources have in a `secrets.toml`
+        outside of credentials. Hosts and users are none: what tells of them is to be understood.
+        """
+        for name, value in _secret_variables():
+            self._learn_long(name.rpartition("__")[2].lower(), value, is_secret=True)
+        for provider, document in dlt_internals.configured_documents():
+            for section, value in document.items():
+                is_secret = "secrets" in provider and section == "sources"
+                self._learn_document(section, value, is_secret=is_secret)
+
+    def _learn_document(self, key: str, value: Any, *, is_secret: bool) -> None:
+        if not isinstance(value, Mapping):
+            self._learn_long(key, value, is_secret=is_secret or is_secret_name([key]))
+            return
+        for name, item in value.items():
+            self._learn_document(str(name), item, is_secret=is_secret and key != "credentials")
+
+    def _learn_long(self, key: str, value: Any, *, is_secret: bool) -> None:
+        if isinstance(value, str) and len(value) >= _LONG:
+            self.learn(value, is_secret=is_secret and _is_secret(key, value, is_secret))
 
     def learn(self, value: Any, *, is_secret: bool) -> None:
         """Remember the secrets in a value: all of it, or those that their names tell."""
@@ -82,9 +107,12 @@ class Redactor:
             return [self.redacted(item) for item in value]
         return self._masked(str(value))
 
+    def masked(self, text: str) -> str:
+        """Return a text without the secrets that are known."""
+        return text if self._known is None else self._known.sub(MASK, text)
+
     def _masked(self, text: str) -> str:
-        if self._known is not None:
-            text = self._known.sub(MASK, text)
+        text = self.masked(text)
         text = _SCHEME.sub(rf"\g<scheme> {MASK}", masked_urls(text))
         return _NAMED.sub(_mask_named, text)
 
@@ -94,6 +122,13 @@ class Redactor:
         ordered = sorted(self._secrets, key=len, reverse=True)
         found = [_as_word(secret) for secret in ordered]
         return re.compile("|".join(found)) if found else None
+
+
+def _secret_variables() -> Iterator[tuple[str, str]]:
+    """Yield the environment variables with names that secrets have."""
+    for name, value in os.environ.items():
+        if name not in _FOLDERS and is_secret_name([name]):
+            yield name, value
 
 
 def _secrets_in(value: Any, is_secret: bool) -> Iterator[str]:

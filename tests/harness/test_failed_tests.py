@@ -159,3 +159,60 @@ def test_a_debugger_has_the_whole_traceback(pytester: pytest.Pytester, run_tests
     )
 
     result.stdout.fnmatch_lines(["*FRAMES OF OURS ?", "*There is no pipeline `load_ordrs`*"])
+
+
+@pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["alone", "xdist"])
+def test_a_failed_test_tells_no_secrets(
+    run_tests: RunTests,
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: list[str],
+) -> None:
+    monkeypatch.setenv("SOURCES__PASSWORD", "of-the-environment")
+    (pytester.path / ".dlt").mkdir()
+    (pytester.path / ".dlt" / "secrets.toml").write_text(
+        """
+        [sources]
+        plain = "of-the-toml"
+        [sources.database.credentials]
+        host = "db.invalid"
+        password = "of-the-database"
+        """
+    )
+    result = run_tests(
+        """
+        import dlt
+
+        SETTING = "-".join(("of", "the", "test"))
+
+        @dlt.resource
+        def leaky(
+            plain: str = dlt.secrets.value,
+            password: str = dlt.secrets.value,
+            token: str = dlt.secrets.value,
+        ):
+            found = dlt.secrets["sources.database.credentials.password"]
+            print("printed", plain, password, token, found)
+            raise ValueError(f"db.invalid: {plain} {password} {token} {found}")
+            yield
+
+        def test_leaks(dlt_run, dlt_config):
+            dlt_config["sources.token"] = SETTING
+            dlt_run(leaky())
+        """,
+        "--showlocals",
+        "--junitxml=report.xml",
+        "-ojunit_logging=all",
+        *workers,
+    )
+
+    result.assert_outcomes(failed=1)
+    written = (pytester.path / "report.xml").read_text()
+    for text in (str(result.stdout), written):
+        assert "printed *** *** *** ***" in text
+        assert "ValueError: db.invalid: *** *** *** ***" in text
+        assert [
+            secret
+            for secret in ("toml", "environment", "test", "database")
+            if f"of-the-{secret}" in text
+        ] == []

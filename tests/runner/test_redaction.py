@@ -114,3 +114,13 @@ def test_what_is_kept_is_of_plain_types() -> None:
         "pipeline_name": "orders-secret",
         "raw": "b'x'",
     }
+
+
+def test_the_working_directory_is_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PWD", "/home/ada/shop")
+    monkeypatch.setenv("SHOP_PASSWORD", "tea-and-mugs")
+    redactor = Redactor()
+
+    redactor.learn_configuration()
+
+    assert redactor.masked("/home/ada/shop: tea-and-mugs") == "/home/ada/shop: ***"
