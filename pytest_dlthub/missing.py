@@ -7,6 +7,11 @@ from collections.abc import Iterator
 
 from pytest_dlthub.activation import Session
 
+_WITHOUT_SECRETS = (
+    "Rows in place of the source's own need no secrets: dlt_project.run(..., given={...}), or "
+    "dlt_run(my_source, given={...}), where the source is not called."
+)
+
 
 def how_to_give(error: BaseException, session: Session) -> list[str]:
     """Return a line for each setting that was missing; dlt's own text lists where it has looked.
@@ -30,14 +35,10 @@ def how_to_give(error: BaseException, session: Session) -> list[str]:
 
 def _line(path: tuple[str, ...], file: str) -> str:
     dotted = ".".join(path)
-    for_rows = (
-        "; rows in place of the source's own, given={...}, need no secrets"
-        if path[0] == "sources"
-        else ""
-    )
+    for_rows = " " + _WITHOUT_SECRETS if path[0] == "sources" else ""
     return (
         f"{dotted} is missing. For one test: the fixture dlt_config, "
-        f'dlt_config["{dotted}"] = "..."; for all: .dlt/{file}{for_rows}.'
+        f'dlt_config["{dotted}"] = "..."; for all: .dlt/{file}.{for_rows}'
     )
 
 

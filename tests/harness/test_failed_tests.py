@@ -134,7 +134,7 @@ def test_a_traceback_is_of_the_users_code_alone_unless_all_of_it_is_asked_for(
     assert "UsageError: dlt_load: 0 pipelines and None" in printed
     assert (printed.count("Missing 1 field(s)") == 1) is not has_dlts
     result.stdout.re_match_lines(
-        [r"sources\..*api_key is missing.*dlt_config\[.*; for all: \.dlt/secrets\.toml; .*given="]
+        [r"sources\..*api_key is missing.*dlt_config\[.*; for all: \.dlt/secrets\.toml\. .*given="]
     )
 
 
