@@ -1,4 +1,4 @@
-"""The how-to pages: their code runs, and prints what they show."""
+"""The tutorial and the how-to pages: their code runs, and prints what they show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from pages import Command, File, Reader, read_page, run_page
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = sorted((DOCS / "how-to").glob("*.md"))
+PAGES = sorted((*DOCS.glob("tutorial/*.md"), *DOCS.glob("how-to/*.md")))
 OF_ERRORS = DOCS / "how-to" / "read-manifest-errors.md"
 OF_POSTGRES = DOCS / "how-to" / "postgres-in-tests.md"
 # installs: acceptance/test_installs.py follows it
@@ -100,7 +100,7 @@ def test_every_block_of_a_page_is_a_file_or_commands(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_index_lists_every_page(page: Path) -> None:
-    assert f"(how-to/{page.name})" in (DOCS / "README.md").read_text(encoding="utf-8")
+    assert f"({page.parent.name}/{page.name})" in (DOCS / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", [DOCS / "README.md", *PAGES], ids=lambda page: page.stem)
