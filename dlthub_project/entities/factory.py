@@ -89,7 +89,8 @@ class EntityFactory:
         entry = self._entry("sources", name, "type: <module>.<function>", asked_by)
         place = place_of(self.project, "sources", name, asked_by)
         if entry is None:
-            factory = find_source(name, self.project.project_dir, place)
+            declared = self.project.sources
+            factory = find_source(name, self.project.project_dir, place, declared)
             # a dotted name is where dlt looks for its values anyway: sources.<module>.<function>
             return ProjectSourceFactory(factory if "." in name else named(factory, name, {}), name)
         used = {key: entry[key] for key in _SOURCE_KEYS if entry.get(key) is not None}

@@ -14,7 +14,7 @@ from dlt.extract.reference import SourceFactory, SourceReference
 from dlthub_project import dlt_internals
 from dlthub_project.context import source_argument, source_mapping
 from dlthub_project.entities.references import list_tried
-from dlthub_project.errors import EntityReferenceError
+from dlthub_project.errors import EntityReferenceError, known_names
 
 if TYPE_CHECKING:
     from dlt.extract import DltSource
@@ -99,13 +99,16 @@ class ProjectSourceFactory(SourceFactory[Any, "DltSource"]):
         return {name: value for name, value in values.items() if value is not None}
 
 
-def find_source(reference: str, project_dir: str, place: str) -> AnySourceFactory:
+def find_source(
+    reference: str, project_dir: str, place: str, declared: Iterable[str] = ()
+) -> AnySourceFactory:
     """Return the dlt source factory that `reference` leads to.
 
     Args:
         reference: A dotted path, or a shorthand that dlt expands.
         project_dir: The root of the project's Python modules, for the error.
         place: Where the reference stands, for the error.
+        declared: The sources that it may have been meant for, for the error.
 
     Raises:
         EntityReferenceError: Nothing is found. Code that is found and raises while it is imported
@@ -115,10 +118,12 @@ def find_source(reference: str, project_dir: str, place: str) -> AnySourceFactor
         return SourceReference.find(reference, raise_exec_errors=True)
     except UnknownSourceReference as error:
         tried = list_tried(error.traces, "a @dlt.source or a @dlt.resource")
+        known = list(declared)
+        hint = f"Declared are others. {known_names(reference, known)} " if known else ""
         raise EntityReferenceError(
             f"{place}: no source is found for `{reference}`. Tried, in this order:{tried}",
-            f"Write it into {project_dir}/sources/, or give the full dotted path of a function "
-            "with @dlt.source or @dlt.resource.",
+            f"{hint}Write it into {project_dir}/sources/, or give the full dotted path of a "
+            "function with @dlt.source or @dlt.resource.",
         ) from None
 
 

@@ -30,6 +30,8 @@ _IN_PLAIN_WORDS = {
 _MOST_MESSAGES = 500
 _LONGEST_NAME = 80
 _MOST_KEYS = 100
+# from `piplines` and `source` on, and not yet `process`
+_NEAR = 0.8
 
 
 def validate(merged: Mapping[str, Any]) -> list[Mistake]:
@@ -47,7 +49,24 @@ def validate(merged: Mapping[str, Any]) -> list[Mistake]:
     return [
         Mistake(path, _message(merged, path, details) if number < _MOST_MESSAGES else "is wrong")
         for number, (path, details) in enumerate(wrong)
-    ]
+    ] + list(_misspelt_sections(merged))
+
+
+def _misspelt_sections(merged: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Yield the top-level keys that nobody would read: named and filled almost as a section.
+
+    Any other one is configuration of dlt, as is `destination`.
+    """
+    sections = [name for name in models.ManifestModel.model_fields if name != "project"]
+    for key, entries in merged.items():
+        is_known = key in models.ManifestModel.model_fields or key == "destination"
+        if is_known or not isinstance(key, str) or len(key) > _LONGEST_NAME:
+            continue
+        near = difflib.get_close_matches(key, sections, n=1, cutoff=_NEAR)
+        if near and isinstance(entries, Mapping):
+            known = {*_keys_beside((near[0], "", "")), *(sections if near[0] == "profiles" else ())}
+            if any(isinstance(entry, Mapping) and known & set(entry) for entry in entries.values()):
+                yield Mistake((key,), f"is no section. Did you mean `{near[0]}`?")
 
 
 def _details(merged: Mapping[str, Any]) -> list[ErrorDetails]:

@@ -534,3 +534,21 @@ def test_listing_sources_imports_none_of_them(write_project: WriteProject) -> No
 
     assert current.entities().list_sources() == ["orders", "others"]
     assert "sources.shop" not in sys.modules
+
+
+def test_a_misspelt_source_of_a_pipeline_is_told_beside_the_declared_ones(
+    write_project: WriteProject,
+) -> None:
+    write_project(
+        """
+        sources:
+          orders: {type: shop.orders}
+        destinations:
+          warehouse: {type: duckdb}
+        pipelines:
+          load: {source: ordrs, destination: warehouse}
+        """
+    )
+
+    with pytest.raises(EntityReferenceError, match=r"Known: orders\. Did you mean `orders`"):
+        current.runner().run_pipeline("load")

@@ -317,3 +317,35 @@ def test_listing_entities_of_a_large_manifest_imports_no_dlt(
         print("dlt" in sys.modules)
     """
     assert run_python(code, root) == "1000 1000\nFalse\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("piplines: {p: {source: s, destination: d}}", "pipelines"),
+        ("source: {s: {type: a.b}}", "sources"),
+        ("profile: {prod: {sources: {}}}", "profiles"),
+    ],
+)
+def test_a_misspelt_section_that_nobody_would_read_is_an_error(
+    written: str, meant: str, tmp_path: Path
+) -> None:
+    (tmp_path / "dlt.yml").write_text(written)
+
+    with pytest.raises(ManifestError, match=rf"dlt.yml:1:1: \w+: .*Did you mean `{meant}`\?"):
+        Manifest.open(tmp_path / "dlt.yml", "dev")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "destination: {postgres: {credentials: {host: h}}}",
+        "source: {page_size: 5}",
+        "cache: {folder: {path: x}}",
+        "processes: {p: {source: s}}",
+    ],
+)
+def test_other_top_level_keys_are_configuration(written: str, tmp_path: Path) -> None:
+    (tmp_path / "dlt.yml").write_text(written)
+
+    assert Manifest.open(tmp_path / "dlt.yml", "dev").section(written.partition(":")[0])
