@@ -19,8 +19,7 @@ from types import TracebackType
 import pytest
 
 _DLT = ("dlt", "dlthub_project", "pytest_dlthub")
-# what dlt and we call only to be called back
-_BETWEEN = ("pluggy", "tenacity")
+_INSTALLED = frozenset(("site-packages", "dist-packages"))
 _PYTEST = ("_pytest", "pluggy", "pytest")
 
 
@@ -47,7 +46,7 @@ def shortened(call: pytest.CallInfo[None], *, full: bool) -> Iterator[None]:
     error = original.value
     before = [_State.of(link) for link in _chain(error)]
     for link in before:
-        link.shorten()
+        link.shorten(is_last=link.error is error)
     if error.__traceback__ is not None:
         call.excinfo = pytest.ExceptionInfo.from_exception(error)
     elif _is_told(error):
@@ -79,8 +78,9 @@ class _State:
     def of(cls, error: BaseException) -> _State:
         return cls(error, error.__traceback__, error.__cause__, error.__suppress_context__)
 
-    def shorten(self) -> None:
-        self.error.__traceback__ = _users_frames(self.frames)
+    def shorten(self, *, is_last: bool) -> None:
+        # those of earlier ones begin where they were handled, which may be within a library
+        self.error.__traceback__ = _users_frames(self.frames, begins_in_library=not is_last)
         earlier = shown = _earlier(self.error)
         while shown is not None and self._repeats(shown):
             shown = _earlier(shown)
@@ -90,7 +90,7 @@ class _State:
     def _repeats(self, earlier: BaseException) -> bool:
         """Tell whether an error says nothing new: dlt's have the text of those before them."""
         is_within = str(earlier).strip() in str(self.error)
-        return is_within and _users_frames(earlier.__traceback__) is None
+        return is_within and _users_frames(earlier.__traceback__, begins_in_library=True) is None
 
     def restore(self) -> None:
         self.error.__traceback__ = self.frames
@@ -118,15 +118,15 @@ def _is_told(error: BaseException) -> bool:
     return is_known or isinstance(error, pytest.UsageError)
 
 
-def _users_frames(frames: TracebackType | None) -> TracebackType | None:
+def _users_frames(frames: TracebackType | None, *, begins_in_library: bool) -> TracebackType | None:
     """Return a traceback without the frames of dlt and what it calls; None if no other is left."""
     kept = []
-    is_within_dlt = is_users = False
+    is_within_dlt, is_users = begins_in_library, False
     for frame, line in traceback.walk_tb(frames):
         path = Path(frame.f_code.co_filename)
         if _is_in(path, _DLT):
             is_within_dlt = True
-        elif not is_within_dlt or not (_is_in(path, _BETWEEN) or _is_of_python(path)):
+        elif not is_within_dlt or not (_INSTALLED.intersection(path.parts) or _is_of_python(path)):
             is_within_dlt = False
             is_users = is_users or not (_is_in(path, _PYTEST) or _is_of_python(path))
             kept.append((frame, line))
@@ -152,7 +152,7 @@ def _is_of_python(path: Path) -> bool:
     """Tell whether a file is of the standard library, or none at all, as `<frozen runpy>`."""
     if str(path).startswith("<"):
         return True
-    return "site-packages" not in path.parts and _standard_library() in path.parents
+    return not _INSTALLED.intersection(path.parts) and _standard_library() in path.parents
 
 
 @cache

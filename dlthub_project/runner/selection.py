@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import isgeneratorfunction
+from types import FunctionType
 from typing import Any
 
 from dlt.extract import DltResource, DltSource
@@ -12,14 +14,15 @@ from dlthub_project.errors import EntityNotFound, known_names
 
 
 def extractables(data: Any, argument: str) -> list[DltSource | DltResource]:
-    """Return `data` as a list of sources and resources; factories are called.
+    """Return `data` as a list of sources and resources; factories and functions are called.
 
     Raises:
         TypeError: They are something else, of which `argument` cannot tell a part.
     """
     found: list[DltSource | DltResource] = []
     for item in data if isinstance(data, list | tuple) else [data]:
-        made = item() if isinstance(item, SourceFactory) else item
+        is_function = isinstance(item, SourceFactory | FunctionType)
+        made = item() if is_function and not isgeneratorfunction(item) else item
         if not isinstance(made, DltSource | DltResource):
             kind = type(made).__name__
             raise TypeError(f"{argument}= needs dlt sources or resources, not {kind}")

@@ -407,6 +407,12 @@ def test_names_with_dots(dlt_run: DltRun) -> None:
         dlt_run(dotted, given={"users": ROWS})
 
 
+def test_a_function_that_makes_the_source_serves_as_one(dlt_run: DltRun) -> None:
+    run = dlt_run(lambda: shop().with_resources("users"), given={"users": ROWS})
+
+    assert run.row_counts == {"users": 2}
+
+
 def test_rows_that_name_no_resource_are_an_error_with_how_to_name_it(dlt_run: DltRun) -> None:
     with pytest.raises(ProjectError, match=r"a list does not say which resource") as caught:
         dlt_run(shop(), given=ROWS)  # type: ignore[arg-type]

@@ -94,6 +94,10 @@ PLAIN = """
 
     def load():
         dlt.pipeline("users", destination="snowflake").run(broken())
+
+    @dlt.resource
+    def asks():
+        yield dlt.sources.helpers.requests.get("http://127.0.0.1:9").json()
 """
 
 
@@ -111,6 +115,10 @@ def test_a_traceback_is_of_the_users_code_alone_unless_all_of_it_is_asked_for(
     def test_is_broken(dlt_runs):
         load()
 
+    def test_reaches_nobody(dlt_run):
+        import dlt.sources.helpers.requests
+        dlt_run(asks())
+
     @pytest.mark.dlt_load
     def test_names_nothing(dlt_loaded):
         pass
@@ -121,7 +129,7 @@ def test_a_traceback_is_of_the_users_code_alone_unless_all_of_it_is_asked_for(
         *options,
     )
 
-    result.assert_outcomes(failed=3, errors=1)
+    result.assert_outcomes(failed=4, errors=1)
     printed = str(result.stdout)
     places = [line for line in result.outlines if ".py:" in line]
     of_dlt = [line for line in places if "/dlt/" in line or "pytest_dlthub/" in line]
