@@ -60,7 +60,9 @@ def _not_loaded(entities: EntityFactory, where: DatasetLocation) -> DatasetNotLo
         f"`{where.destination_name}` yet (profile {profile}).",
         f"Load it: {' or '.join(commands)}."
         if commands
-        else "No pipeline of this project loads it there.",
+        else "No pipeline of this project loads it there. Declare one below `pipelines:`, such as "
+        f"`load_{where.dataset_name}: {{destination: {where.destination_name}, "
+        f"dataset_name: {where.dataset_name}}}`, and run it with `data=`; `save` adds to it.",
     )
 
 

@@ -164,8 +164,10 @@ def test_a_dataset_that_no_pipeline_loads_says_so(write_project: WriteProject) -
 
     with pytest.raises(DatasetNotLoaded, match="No pipeline of this project loads it there"):
         current.catalog().dataset("shop_data", "duckdb")
-    with pytest.raises(DatasetNotLoaded, match="No pipeline of this project loads it there"):
+    with pytest.raises(DatasetNotLoaded) as caught:
         current.catalog().dataset("anything", "duckdb")
+    declared = "`load_anything: {destination: duckdb, dataset_name: anything}`"
+    assert f"such as {declared}" in str(caught.value)
 
 
 def test_a_dataset_that_nobody_knows_is_an_error_of_the_way_it_is_asked_for(
