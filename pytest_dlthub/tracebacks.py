@@ -50,10 +50,11 @@ def shortened(call: pytest.CallInfo[None], *, full: bool) -> Iterator[None]:
     if error.__traceback__ is not None:
         call.excinfo = pytest.ExceptionInfo.from_exception(error)
     elif _is_told(error):
-        # it has happened before any code of the user: in a fixture of ours
-        text = f"{type(error).__module__}.{type(error).__qualname__}: {error}"
-        told = pytest.fail.Exception(text, pytrace=False).with_traceback(original.tb)
-        call.excinfo = pytest.ExceptionInfo.from_exception(told)
+        # in a fixture of ours: of the user's code there are only sources that it has run, if any
+        called = [link for link in _chain(error) if link.__traceback__ is not None]
+        call.excinfo = pytest.ExceptionInfo.from_exception(
+            called[0] if called else _message_alone(error, original.tb)
+        )
     else:
         error.__traceback__ = original.tb
     try:
@@ -110,6 +111,11 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _earlier(error: BaseException) -> BaseException | None:
     return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _message_alone(error: BaseException, frames: TracebackType) -> BaseException:
+    text = f"{type(error).__module__}.{type(error).__qualname__}: {error}"
+    return pytest.fail.Exception(text, pytrace=False).with_traceback(frames)
 
 
 def _is_told(error: BaseException) -> bool:
