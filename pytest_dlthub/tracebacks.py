@@ -115,6 +115,8 @@ def _earlier(error: BaseException) -> BaseException | None:
 
 def _message_alone(error: BaseException, frames: TracebackType) -> BaseException:
     text = f"{type(error).__module__}.{type(error).__qualname__}: {error}"
+    # marked as pytest marks the message below a traceback
+    text = "\n".join(f"E   {line}" for line in text.splitlines())
     return pytest.fail.Exception(text, pytrace=False).with_traceback(frames)
 
 
