@@ -28,6 +28,7 @@ from pytest_dlthub.fixtures import (
     dlt_run,
     dlt_runs,
 )
+from pytest_dlthub.interrupts import is_interrupt
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -135,6 +136,26 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    """End the session on Ctrl-C while a fixture runs a pipeline."""
+    try:
+        return (yield)
+    except Exception as error:
+        _end_on_interrupt(item, error)
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """End the session on Ctrl-C while a test runs a pipeline."""
+    try:
+        return (yield)
+    except Exception as error:
+        _end_on_interrupt(item, error)
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -158,6 +179,16 @@ def _runs_tests(session: pytest.Session) -> bool:
     asked = session.config.option
     is_worker = hasattr(session.config, "workerinput")
     return not is_worker and not any(getattr(asked, name, None) for name in telling)
+
+
+def _end_on_interrupt(item: pytest.Item, error: Exception) -> None:
+    """Raise Ctrl-C again in a sandbox; elsewhere tests are as without this plugin.
+
+    Raises:
+        KeyboardInterrupt: The error goes back to it.
+    """
+    if report.FOLDER in item.stash and is_interrupt(error):
+        raise KeyboardInterrupt from error
 
 
 def _start(config: pytest.Config) -> None:

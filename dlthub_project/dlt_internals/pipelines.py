@@ -45,6 +45,7 @@ def make_again(
     config = pipeline.config.copy()
     config.runtime = config.runtime.copy()
     config.runtime.pluggable_run_context = context
+    config.runtime.intercept_signals = dlt.config.get("runtime.intercept_signals", bool)
     pipeline.__init__(  # type: ignore[misc]  # as `Pipeline.drop` does
         pipeline.pipeline_name,
         context.context.get_data_entity("pipelines"),

@@ -14,6 +14,8 @@ _SETTINGS = {
     "RUNTIME__REQUEST_MAX_ATTEMPTS": "1",
     # starts with the first look at the configuration
     "RUNTIME__DLTHUB_TELEMETRY": "false",
+    # dlt otherwise takes the first Ctrl-C for itself, and forgets it where the run succeeds
+    "RUNTIME__INTERCEPT_SIGNALS": "false",
     # extract otherwise sleeps twice for 10 ms
     "EXTRACT__FUTURES_POLL_INTERVAL": "0.0005",
     # tries to import airflow for every context

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_dlthub.interrupts import causes
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # as databases tell it, who do not give the number
 _IN_WORDS = ("no space left on device", "disk quota exceeded")
@@ -33,28 +35,9 @@ def full_disk_told(folder: Path) -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def interrupts_kept() -> Iterator[None]:
-    """Raise Ctrl-C again, of which dlt makes the failure of a step."""
-    try:
-        yield
-    except Exception as error:
-        if any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error)):
-            raise KeyboardInterrupt from error
-        raise
-
-
 def _is_full(error: BaseException) -> bool:
     return any(
         (isinstance(cause, OSError) and cause.errno in _FULL)
         or any(words in str(cause).lower() for words in _IN_WORDS)
-        for cause in _causes(error)
+        for cause in causes(error)
     )
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen: list[BaseException] = []
-    while error is not None and error not in seen:
-        yield error
-        seen.append(error)
-        error = error.__cause__ or error.__context__

@@ -14,9 +14,10 @@ from dlthub_project import dlt_internals
 from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox import Overrides, Sandbox, isolated, unobserved
 from pytest_dlthub.activation import SESSION
+from pytest_dlthub.interrupts import is_interrupt
 from pytest_dlthub.run import PipelineRun
 from pytest_dlthub.summary import USES, TemplateUses
-from pytest_dlthub.templates.failures import full_disk_told, interrupts_kept
+from pytest_dlthub.templates.failures import full_disk_told
 from pytest_dlthub.templates.folders import session_identity, template_folders
 from pytest_dlthub.templates.inputs import Inputs, Recorded
 from pytest_dlthub.templates.loaded import LoadedRuns
@@ -163,7 +164,6 @@ class _Build:
         try:
             with (
                 full_disk_told(folder.parent.parent),
-                interrupts_kept(),
                 request.databases.made_for(folder, own) as sandbox,
                 unobserved(),
             ):
@@ -175,6 +175,8 @@ class _Build:
                     seconds = time.perf_counter() - started
                     Template.write(folder, self._session, seconds, recorded.conditions, runs)
         except (Exception, RemoteDestinationBlocked, pytest.fail.Exception) as error:
+            if is_interrupt(error):
+                raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             names = ", ".join(request.loads)
             message = f"{MARK}({names}): the build failed, as {request.test} tells: {reason}"
