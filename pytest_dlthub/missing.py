@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from pytest_dlthub.activation import Session
+from pytest_dlthub.interrupts import causes
 
 _WITHOUT_SECRETS = (
     "Rows in place of the source's own need no secrets: dlt_project.run(..., given={...}), or "
@@ -24,12 +25,10 @@ def how_to_give(error: BaseException, session: Session) -> list[str]:
     if exceptions is None:
         return []
     lines: list[str] = []
-    link: BaseException | None = error
-    while link is not None:
+    for link in causes(error):
         if isinstance(link, exceptions.ConfigFieldMissingException):
             file = f"{session.profile}.secrets.toml" if session.root else "secrets.toml"
             lines = [_line(path, file) for path in _paths(link.traces, exceptions.flatten_traces)]
-        link = link.__cause__ or link.__context__
     return lines
 
 

@@ -82,10 +82,9 @@ class _State:
     def shorten(self, *, is_last: bool) -> None:
         # those of earlier ones begin where they were handled, which may be within a library
         self.error.__traceback__ = _users_frames(self.frames, begins_in_library=not is_last)
-        earlier = shown = _earlier(self.error)
-        while shown is not None and self._repeats(shown):
-            shown = _earlier(shown)
-        if shown is not earlier:
+        links = list(_chain(self.error))[1:]
+        shown = next((link for link in links if not self._repeats(link)), None)
+        if links and shown is not links[0]:
             self.error.__cause__ = shown
 
     def _repeats(self, earlier: BaseException) -> bool:

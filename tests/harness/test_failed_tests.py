@@ -224,3 +224,17 @@ def test_a_failed_test_tells_no_secrets(
             for secret in ("toml", "environment", "test", "database")
             if f"of-the-{secret}" in text
         ] == []
+
+
+def test_an_error_whose_causes_go_round_in_a_circle_is_reported(run_tests: RunTests) -> None:
+    result = run_tests(
+        """
+        def test_circle(dlt_run):
+            one, other = ValueError("one"), KeyError("other")
+            one.__cause__, other.__cause__ = other, one
+            raise one
+        """
+    )
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*ValueError: one"])
