@@ -25,9 +25,12 @@ LONG = {
     "retry-and-trace-runs",
     "secrets-in-ci",
     "test-a-rest-api-offline",
+    "test-a-transformation",
     "test-an-incremental-resource",
     "test-merge-and-scd2",
     "test-schema-contracts",
+    "transform-datasets",
+    "when-a-test-is-red",
 }
 POSTGRES = "postgresql://postgres@127.0.0.1:5432/test"
 
@@ -74,6 +77,7 @@ def test_errors_of_manifests_are_printed_exactly_as_shown(reader: Reader) -> Non
 
 
 @pytest.mark.postgres
+@pytest.mark.slow
 def test_code_of_the_postgres_page_runs_and_leaves_no_dataset(
     reader: Reader, postgres: psycopg2.extensions.cursor
 ) -> None:

@@ -45,7 +45,13 @@ DESCRIBED = {
 }
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.slow] if page.stem == "runner" else [], id=page.stem)
+        for page in PAGES
+    ],
+)
 def test_a_session_of_a_page_prints_what_is_shown(page: Path, reader: Reader) -> None:
     for step in read_page(page):
         if isinstance(step, File):

@@ -121,6 +121,7 @@ def test_a_test_that_expects_a_run_fails_when_there_was_none(run_tests: RunTests
 @pytest.mark.parametrize(
     ("keep", "kept"), [("failed", {"fails"}), ("all", {"fails", "passes"}), ("none", set())]
 )
+@pytest.mark.slow
 def test_data_are_kept_as_the_ini_option_says(
     shop: Path, run_tests: RunTests, kept_data: KeptData, keep: str, kept: set[str]
 ) -> None:

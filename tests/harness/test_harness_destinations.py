@@ -189,6 +189,7 @@ def test_settings_of_a_test_are_above_all_and_of_this_test_alone(
 
 
 @pytest.mark.parametrize("order", [["a", "b"], ["b", "a"]], ids="-".join)
+@pytest.mark.slow
 def test_data_of_a_session_fixture_are_read_by_tests_in_any_order(
     shop: Path, run_tests: RunTests, order: list[str]
 ) -> None:

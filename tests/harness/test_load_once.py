@@ -140,6 +140,7 @@ def digests_below(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("folder", [pytest.param("plain", marks=pytest.mark.slow), "mit Umlaut ä"])
+@pytest.mark.slow
 def test_a_copy_writes_nowhere_else(
     shop: Path, run_tests: RunTests, pytester: pytest.Pytester, folder: str
 ) -> None:
@@ -195,6 +196,7 @@ def test_copy(dlt_dataset, n):
     assert kept_data() == []
 
 
+@pytest.mark.slow
 def test_several_marks_are_loaded_into_one_sandbox(shop: Path, run_tests: RunTests) -> None:
     result = run_tests(
         """

@@ -154,6 +154,7 @@ def test_that_never_asks():
 
 
 @pytest.mark.usefixtures("in_postgres")
+@pytest.mark.slow
 def test_second_run_continues_on_the_copy(run_tests: RunTests) -> None:
     result = run_tests(
         COUNTING
@@ -232,6 +233,7 @@ def test_without_the_mark_nothing_is_moved(dlt_run):
 
 
 @pytest.mark.usefixtures("in_postgres")
+@pytest.mark.slow
 def test_code_by_name_pipelines_made_before_and_subprocesses_use_the_copy(
     run_tests: RunTests,
 ) -> None:
@@ -241,6 +243,7 @@ def test_code_by_name_pipelines_made_before_and_subprocesses_use_the_copy(
 
 
 @pytest.mark.parametrize("way", ["fixture", "profile"])
+@pytest.mark.slow
 def test_pipeline_of_a_project(
     shop: Path,
     pytester: pytest.Pytester,

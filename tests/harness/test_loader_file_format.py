@@ -65,6 +65,7 @@ def with_local(shop: Path) -> Path:
         pytest.param("dlt_loader_file_format = jsonl", "jsonl", "jsonl", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_rows_are_loaded_as_the_ini_option_says_and_by_default_as_is_fastest(
     with_local: Path, run_tests: RunTests, ini: str, few: str, many: str
 ) -> None:

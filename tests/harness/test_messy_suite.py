@@ -175,6 +175,7 @@ def test_nothing_is_left_and_outcomes_are_the_same(
     ],
     ids=["reversed", "shuffled", "shuffled-on-two-workers"],
 )
+@pytest.mark.slow
 def test_order_does_not_matter(
     messy: tuple[Path, ...], pytester: pytest.Pytester, reorder: str, arguments: tuple[str, ...]
 ) -> None:
@@ -194,6 +195,7 @@ def test_order_does_not_matter(
     assert snapshot(*messy) == before
 
 
+@pytest.mark.slow
 def test_the_process_is_as_before(messy: tuple[Path, ...], pytester: pytest.Pytester) -> None:
     script = pytester.path.parent / f"{pytester.path.name}-run.py"
     script.write_text(

@@ -50,6 +50,7 @@ def test_a_rerun_starts_clean_and_when_it_passes_nothing_is_kept(
 @pytest.mark.parametrize(
     ("keep", "attempts"), [("failed", ["0003"]), ("all", ["0001", "0002", "0003"]), ("none", [])]
 )
+@pytest.mark.slow
 def test_of_a_test_that_fails_again_and_again_the_last_data_are_kept(
     shop: Path, run_tests: RunTests, kept_data: KeptData, keep: str, attempts: list[str]
 ) -> None:

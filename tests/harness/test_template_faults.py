@@ -90,6 +90,7 @@ def remains_in(folder: Path) -> list[Path]:
     return [*folder.rglob("_building-*"), *folder.rglob("_failed-*")]
 
 
+@pytest.mark.slow
 def test_others_build_what_a_killed_worker_has_begun(
     run_tests: RunTests, builds: Callable[[], int], cache: Path
 ) -> None:
@@ -121,6 +122,7 @@ def test_it(dlt_loaded, n):
     assert remains_in(cache) == []
 
 
+@pytest.mark.slow
 def test_a_failing_build_is_told_once_across_workers(
     run_tests: RunTests, builds: Callable[[], int]
 ) -> None:
@@ -171,6 +173,7 @@ def users():
     run_tests(code, "--dlt-reuse").assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_when_building_is_told(
     run_tests: RunTests,
     mount: Callable[..., Path],
@@ -210,6 +213,7 @@ def test_a_disk_that_is_full_when_copying_is_told(
     assert len(templates_in(cache)) == 1
 
 
+@pytest.mark.slow
 def test_a_read_only_cache_gives_what_it_has(
     run_tests: RunTests,
     mount: Callable[..., Path],
@@ -240,6 +244,7 @@ def test_other(dlt_loaded):
     )
 
 
+@pytest.mark.slow
 def test_a_file_in_place_of_the_cache_is_told(run_tests: RunTests, cache: Path) -> None:
     cache.parent.write_text("not a folder")
 
@@ -271,6 +276,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
 }
 
 
+@pytest.mark.slow
 def test_a_damaged_template_is_built_again(
     run_tests: RunTests, cache: Path, builds: Callable[[], int]
 ) -> None:

@@ -69,6 +69,7 @@ def built(pytester: pytest.Pytester, cache: Path) -> Callable[..., int]:
 Change = Callable[[], object]
 
 
+@pytest.mark.slow
 def test_each_thing_that_a_project_is_loaded_from_makes_a_new_template(
     pytester: pytest.Pytester,
     built: Callable[..., int],

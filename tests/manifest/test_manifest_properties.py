@@ -256,6 +256,7 @@ def test_nasty_bytes_are_a_manifest_or_a_manifest_error(tmp_path: Path, name: st
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits of memory there")
+@pytest.mark.slow
 def test_nasty_bytes_take_less_than_200_mb(tmp_path: Path) -> None:
     folders = []
     for number, make in enumerate(NASTY.values()):

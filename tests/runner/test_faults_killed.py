@@ -132,12 +132,14 @@ def test_a_first_run_that_is_killed_in_normalize_loses_nothing(kill: Kill) -> No
     assert_each_row_once(kill("in normalize", FRESH="1"))
 
 
+@pytest.mark.slow
 def test_each_row_is_there_once_where_some_files_of_a_table_were_loaded(kill: Kill) -> None:
     found = kill("after three jobs", DATA_WRITER__FILE_MAX_ITEMS="1", LOAD__WORKERS="1")
 
     assert_each_row_once(found)
 
 
+@pytest.mark.slow
 def test_a_kill_while_the_trace_is_stored_loses_no_row_and_no_trace(kill: Kill) -> None:
     report = kill(killed.TRACE_POINT, TRACES="1")
 
@@ -152,6 +154,7 @@ def test_each_row_is_there_once_after_a_kill_on_postgresql(kill: Kill, point: st
 
 
 @pytest.mark.postgres
+@pytest.mark.slow
 def test_a_table_that_was_exchanged_for_its_staging_table_is_not_lost(kill: Kill) -> None:
     # dlt alone exchanges it again, for the empty one
     found = kill(

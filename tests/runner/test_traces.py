@@ -171,6 +171,7 @@ def test_a_failing_trace_pipeline_does_not_touch_the_run(
     assert "no traces here" in warnings_of.text
 
 
+@pytest.mark.slow
 def test_a_trace_that_can_be_kept_nowhere_is_lost_with_a_warning(
     pipeline: dlt.Pipeline, tmp_path: Path, warnings_of: pytest.LogCaptureFixture
 ) -> None:

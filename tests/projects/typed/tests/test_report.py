@@ -13,7 +13,9 @@ from pytest_dlthub import (
     DltRun,
     DltRuns,
     PipelineRun,
+    ProjectTransformation,
     RemoteDestinationBlocked,
+    TransformationRun,
     table_rows,
 )
 
@@ -109,3 +111,10 @@ def test_a_project_for_fixtures_of_wider_scope(dlt_project_factory: ProjectFacto
         assert project.runner.entities.list_pipelines() == list(project.config.pipelines)
         assert project.context.profile == project.config.current_profile == "tests"
         assert project.pipeline("load_orders").pipeline_name == "load_orders"
+
+
+def test_a_transformation_runs_on_rows_of_the_test(dlt_project: DltProject) -> None:
+    totals: ProjectTransformation = dlt_project.transformation("totals")
+    run: TransformationRun = totals.run(given={"items": [{"id": 1, "price": 10}]})
+
+    assert run.rows("totals") == [{"n": 1, "price": 10}]

@@ -1,0 +1,1 @@
+SELECT count(*) AS n, sum(price)::BIGINT AS price FROM items
