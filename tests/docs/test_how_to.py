@@ -29,7 +29,6 @@ LONG = {
     "test-an-incremental-resource",
     "test-merge-and-scd2",
     "test-schema-contracts",
-    "transform-datasets",
     "when-a-test-is-red",
 }
 POSTGRES = "postgresql://postgres@127.0.0.1:5432/test"
