@@ -23,8 +23,8 @@ from typing import Any
 
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 # of the pipelines that load the input, and that plain dlt copies it with
-for pipeline_name in ("LOAD", "PLAIN"):
-    os.environ[f"{pipeline_name}__NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID"] = "true"
+os.environ["LOAD__NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID"] = "true"
+os.environ["PLAIN__NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID"] = "true"
 
 import dlt
 import duckdb
