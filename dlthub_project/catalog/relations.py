@@ -47,13 +47,13 @@ def relation_pages(item: Any) -> Iterator[Any]:
         for page in relation.iter_arrow(chunk_size=_CHUNK_ROWS):
             yield _marked(page.to_pylist(), mark)
         return
+    required = _required(relation)
     if mark is None or isinstance(mark, TableNameMeta):
-        mark = _hints(relation, table, mark)
+        mark = _hints(relation, required, table, mark)
     if _stays_query(relation, pipeline, table):
         yield _marked(relation, mark)
         return
     is_empty = True
-    required = _required(relation)
     for page in relation.iter_arrow(chunk_size=_CHUNK_ROWS):
         yield _marked(_with_load_id(_nullable(page, required)), mark)
         is_empty = False
@@ -112,10 +112,11 @@ def _nullable(page: pyarrow.Table, required: list[str]) -> pyarrow.Table:
     return page.cast(pyarrow.schema(fields))
 
 
-def _hints(relation: dlt.Relation, table: TTableSchema, mark: TableNameMeta | None) -> Any:
+def _hints(
+    relation: dlt.Relation, required: list[str], table: TTableSchema, mark: TableNameMeta | None
+) -> Any:
     """Return the mark that gives the columns of `relation` to its table; declared hints win."""
     declared = table["columns"]
-    required = _required(relation)
     found = {
         name: {**column, "nullable": name not in required}
         for name, column in relation.columns_schema.items()

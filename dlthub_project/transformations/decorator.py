@@ -43,21 +43,25 @@ def transformation(func: Callable[..., Any] | None = None, /, **resource_argumen
 
 
 def _check_takes_dataset(func: Callable[..., Any]) -> None:
-    annotations = [p.annotation for p in inspect.signature(func).parameters.values()]
-    with contextlib.suppress(NameError, TypeError):
-        # those that only type checkers can read stay text
-        hints = typing.get_type_hints(func)
-        annotations = [hint for name, hint in hints.items() if name != "return"]
-    if not any(is_dataset(annotation) for annotation in annotations):
+    if not dataset_parameters(func):
         raise TypeError(
             f"@transformation: no argument of {func.__qualname__} is annotated as a dlt.Dataset"
         )
 
 
-def is_dataset(annotation: Any) -> bool:
-    """Tell whether an annotation of an argument, a text included, says that it is a dataset."""
+def dataset_parameters(func: Callable[..., Any]) -> list[str]:
+    """Return the names of the arguments that are annotated as a `dlt.Dataset`."""
+    annotations = {n: p.annotation for n, p in inspect.signature(func).parameters.items()}
+    with contextlib.suppress(NameError, TypeError):
+        # those that only type checkers can read stay text
+        hints = typing.get_type_hints(func)
+        annotations = {name: hint for name, hint in hints.items() if name != "return"}
+    return [name for name, annotation in annotations.items() if _is_dataset(annotation)]
+
+
+def _is_dataset(annotation: Any) -> bool:
     if isinstance(annotation, str):
         return re.search(r"\b(Writable)?Dataset\b", annotation) is not None
     if members := typing.get_args(annotation):
-        return any(is_dataset(member) for member in members)
+        return any(_is_dataset(member) for member in members)
     return isinstance(annotation, type) and issubclass(annotation, dlt.Dataset)

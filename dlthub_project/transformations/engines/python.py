@@ -5,9 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-import typing
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import dlt
@@ -15,7 +13,7 @@ from dlt.extract import DltResource
 
 from dlthub_project import dlt_internals
 from dlthub_project.errors import EntityReferenceError, ProjectError
-from dlthub_project.transformations.decorator import is_dataset
+from dlthub_project.transformations.decorator import dataset_parameters
 
 if TYPE_CHECKING:
     from dlthub_project.transformations.database import CacheTables
@@ -77,14 +75,14 @@ def _is_transformation(value: Any) -> bool:
     if not isinstance(value, DltResource):
         return False
     function = dlt_internals.steps_of(value)[0]
-    return callable(function) and bool(_dataset_parameters(inspect.unwrap(function)))
+    return callable(function) and bool(dataset_parameters(inspect.unwrap(function)))
 
 
 def _items_of(resource: DltResource, dataset: dlt.Dataset) -> Iterator[Any]:
     """Yield what a transformation yields: relations as they are, so that they stay queries."""
     steps = dlt_internals.steps_of(resource)
     function = inspect.unwrap(steps[0])
-    arguments = dict.fromkeys(_dataset_parameters(function), dataset)
+    arguments = dict.fromkeys(dataset_parameters(function), dataset)
     with dlt_internals.no_active_pipeline():
         if len(steps) > 1:
             # maps and filters take rows
@@ -107,12 +105,3 @@ def _holding(function: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
 
 class _Held(tuple[Any]):
     """An item that dlt hands on as it is."""
-
-
-def _dataset_parameters(function: Callable[..., Any]) -> list[str]:
-    annotations = {n: p.annotation for n, p in inspect.signature(function).parameters.items()}
-    with suppress(NameError, TypeError):
-        # those that only type checkers can read stay text
-        hints = typing.get_type_hints(function)
-        annotations = {name: hint for name, hint in hints.items() if name != "return"}
-    return [name for name, annotation in annotations.items() if is_dataset(annotation)]
