@@ -97,12 +97,12 @@ def activate_package(root: Path) -> ProjectRunContext:
     Raises:
         ProjectError: As `ensure_project`.
     """
-    from dlthub_project import dlt_internals
     from dlthub_project.context import ProjectRunContext, ensure_project, find_project_dir
+    from dlthub_project.dlt_internals import contexts
     from dlthub_project.sandbox import active_sandbox
 
     # not `active_run_context`: it would make dlt look for a context where the caller is
-    earlier = dlt_internals.save_run_context()
+    earlier = contexts.save_run_context()
     active = earlier.context if earlier else None
     if isinstance(active, ProjectRunContext) and _is_same(Path(active.run_dir), root):
         return active

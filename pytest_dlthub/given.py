@@ -12,8 +12,8 @@ from typing import Any
 
 from dlt.extract import DltResource, DltSource
 
-from dlthub_project import dlt_internals
 from dlthub_project.context import unset_variables_missing
+from dlthub_project.dlt_internals import resources as dlt_resources
 from dlthub_project.errors import EntityNotFound, ProjectError, known_names
 
 _NOT_SET = "not-set"
@@ -43,7 +43,7 @@ def placeholders() -> Iterator[None]:
 
     Values of `dlt.yml` that use environment variables which are not set are not configured.
     """
-    with unset_variables_missing(_NOT_SET), dlt_internals.placeholders(_placeholder):
+    with unset_variables_missing(_NOT_SET), dlt_resources.placeholders(_placeholder):
         yield
 
 
@@ -85,7 +85,7 @@ def give(data: Sequence[DltSource | DltResource], given: Given) -> list[DltSourc
     for name, value in given.items():
         extraction = _extraction(name, value)
         for resource in _matching(name, parts):
-            dlt_internals.replace_extraction(resource, extraction)
+            dlt_resources.replace_extraction(resource, extraction)
     narrowed = [item for part in parts for item in part.narrowed(given)]
     if not narrowed:
         raise ProjectError("given: it names no resource whose data are to be loaded.")
@@ -101,9 +101,9 @@ class _Part:
     """
 
     def __init__(self, originals: Sequence[DltSource | DltResource], source: str = "") -> None:
-        self._data = dlt_internals.copy_extractables(originals)
+        self._data = dlt_resources.copy_extractables(originals)
         self._prefix = f"{source}." if source else ""
-        self.resources = dlt_internals.resources_of(self._data)
+        self.resources = dlt_resources.resources_of(self._data)
 
     @property
     def names(self) -> list[str]:
@@ -122,8 +122,8 @@ class _Part:
         """Return what is given and what is made from it; nothing else extracts any more."""
         named = [resource for name in given for resource in self.matching(name)]
         for resource in self.resources:
-            if resource not in named and not dlt_internals.has_parent(resource):
-                dlt_internals.replace_extraction(resource, _not_given(str(resource.name)))
+            if resource not in named and not dlt_resources.has_parent(resource):
+                dlt_resources.replace_extraction(resource, _not_given(str(resource.name)))
         listed = [r for item in self._data for r in _listed(item)]
         kept = [r for r in listed if r.selected and (r in named or _feed(named, r))]
         # a resource that only feeds others is run through them; one that is asked for, in any case
@@ -139,7 +139,7 @@ def _listed(item: DltSource | DltResource) -> list[DltResource]:
 
 
 def _feed(resources: Sequence[DltResource], other: DltResource) -> bool:
-    return any(dlt_internals.descends_from(other, resource) for resource in resources)
+    return any(dlt_resources.descends_from(other, resource) for resource in resources)
 
 
 def _matching(name: str, parts: Sequence[_Part]) -> list[DltResource]:

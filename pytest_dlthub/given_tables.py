@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from dlthub_project import dlt_internals
 from dlthub_project.catalog import Catalog
+from dlthub_project.dlt_internals import datasets as dlt_datasets
 from dlthub_project.errors import DatasetNotLoaded, EntityNotFound, ProjectError, known_names
 from pytest_dlthub.given import Given, given_items
 
@@ -85,7 +85,7 @@ def _opened(entities: EntityFactory, name: str) -> WritableDataset:
         where = entities.datasets.locate(name)
         destination = entities.get_destination(where.destination_name)
         schema_name = _schema_name(entities, name)
-        dlt_internals.make_dataset(destination, where.dataset_name, schema_name)
+        dlt_datasets.make_dataset(destination, where.dataset_name, schema_name)
         return catalog.dataset(name)
 
 

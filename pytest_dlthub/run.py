@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import datasets
 from dlthub_project.runner import row_counts, schema_changes
 from dlthub_project.sandbox import observe_runs, sent_to
 from pytest_dlthub.assertions import table_rows
@@ -129,7 +129,7 @@ class PipelineRun:
     def database_path(self) -> Path | None:
         """The DuckDB file that was loaded; None for other destinations. No connection is open."""
         with self.pipeline.destination_client() as client:
-            path = dlt_internals.local_database(client)
+            path = datasets.local_database(client)
         return Path(path) if path else None
 
     @property

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import contexts
 
 pytest_plugins = ["pytester"]
 
@@ -44,14 +44,14 @@ def unused_dlt(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path.with_name(f"{tmp_path.name}-state")))
     monkeypatch.chdir(tmp_path)
     path = list(sys.path)
-    suspended = dlt_internals.suspend_contexts()
+    suspended = contexts.suspend_contexts()
     yield
-    dlt_internals.resume_contexts(suspended)
+    contexts.resume_contexts(suspended)
     sys.path[:] = path
     for package in ("sources", "destinations", "transformations"):
         for name in [n for n in sys.modules if n.partition(".")[0] == package]:
             del sys.modules[name]
-        dlt_internals.forget_references(package)
+        contexts.forget_references(package)
 
 
 @pytest.fixture

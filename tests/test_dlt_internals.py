@@ -27,12 +27,13 @@ from dlt.extract.reference import SourceReference
 from dlt.pipeline.exceptions import PipelineStepFailed
 from interrupted import committed_and_not_marked
 
-from dlthub_project import dlt_internals
 from dlthub_project.context import ProjectRunContext, ensure_project
+from dlthub_project.dlt_internals import configuration, contexts, datasets, destinations, pipelines
+from dlthub_project.runner import packages, removal
 
 
 def provider_names() -> list[str]:
-    saved = dlt_internals.save_run_context()
+    saved = contexts.save_run_context()
     assert saved is not None
     return [p.name for p in saved.providers.providers]
 
@@ -40,18 +41,18 @@ def provider_names() -> list[str]:
 def test_saved_context_comes_back_with_the_providers_added_by_hand(shop: Path) -> None:
     context = ensure_project()
     dlt.config.register_provider(Extra({"by_hand": 1}))
-    saved = dlt_internals.save_run_context()
+    saved = contexts.save_run_context()
 
-    dlt_internals.plug_new_run_context(str(shop), "tests", "ProjectRunContext")
+    contexts.plug_new_run_context(str(shop), "tests", "ProjectRunContext")
     assert "extra" not in provider_names()
 
-    dlt_internals.restore_run_context(saved)
-    assert dlt_internals.active_run_context() is context
+    contexts.restore_run_context(saved)
+    assert contexts.active_run_context() is context
     assert "extra" in provider_names()
     assert dlt.config["by_hand"] == 1
 
 
-class Extra(dlt_internals.DocumentProvider):
+class Extra(configuration.DocumentProvider):
     """A provider as users add them."""
 
     @property
@@ -67,14 +68,14 @@ def test_suspended_contexts_are_found_anew_and_put_back(shop: Path) -> None:
     context = ensure_project()
     pipeline = dlt.pipeline("mine", destination="duckdb")
 
-    suspended = dlt_internals.suspend_contexts()
+    suspended = contexts.suspend_contexts()
     assert current_pipeline() is None
-    found_anew = dlt_internals.active_run_context()
+    found_anew = contexts.active_run_context()
     assert isinstance(found_anew, ProjectRunContext)
     assert found_anew is not context
-    dlt_internals.resume_contexts(suspended)
+    contexts.resume_contexts(suspended)
 
-    assert dlt_internals.active_run_context() is context
+    assert contexts.active_run_context() is context
     assert current_pipeline() is pipeline
 
 
@@ -89,18 +90,18 @@ def test_abilities_of_an_active_pipelines_destination_are_suspended_with_it(shop
     dlt.pipeline("direct", destination=direct)
     assert normalized() == "Two Words"
 
-    suspended = dlt_internals.suspend_contexts()
+    suspended = contexts.suspend_contexts()
     assert normalized() == "two_words"
-    dlt_internals.resume_contexts(suspended)
+    contexts.resume_contexts(suspended)
 
     assert normalized() == "Two Words"
 
 
 def test_resuming_without_contexts_leaves_none(shop: Path) -> None:
-    suspended = dlt_internals.suspend_contexts()
+    suspended = contexts.suspend_contexts()
     dlt.pipeline("mine", destination="duckdb")
 
-    dlt_internals.resume_contexts(suspended)
+    contexts.resume_contexts(suspended)
 
     assert current_pipeline() is None
 
@@ -114,7 +115,7 @@ def test_toml_providers_read_the_profiles_files_first(tmp_path: Path) -> None:
     (settings / "tests.config.toml").write_text('a = "profile"\n')
     (settings / "prod.config.toml").write_text('a = "other"\n')
 
-    secrets, config = dlt_internals.toml_providers(str(settings), "tests", str(everywhere))
+    secrets, config = contexts.toml_providers(str(settings), "tests", str(everywhere))
 
     assert [config.get_value(key, str, "")[0] for key in "abc"] == ["profile", "project", "global"]
     assert isinstance(secrets, ConfigProvider)
@@ -127,7 +128,7 @@ def test_references_of_a_package_are_forgotten(shop: Path) -> None:
     assert "sources.shop.orders" in SourceReference.SOURCES
     others = {r for r in DestinationReference.DESTINATIONS if not r.startswith("sources.")}
 
-    dlt_internals.forget_references("sources")
+    contexts.forget_references("sources")
 
     assert not [r for r in SourceReference.SOURCES if r.startswith("sources.")]
     assert others == set(DestinationReference.DESTINATIONS)
@@ -144,12 +145,12 @@ def test_path_of_an_embedded_database(
     if credentials == ":pipeline:":
         pipeline = dlt.pipeline("mine", destination=destination, pipelines_dir=str(tmp_path))
         with pipeline.destination_client() as client:
-            found = dlt_internals.local_database(client)
+            found = datasets.local_database(client)
         assert found == str(tmp_path / "mine" / "db.duckdb")
         return
-    client = dlt_internals.open_destination(destination, "data", "schema")
+    client = datasets.open_destination(destination, "data", "schema")
 
-    assert dlt_internals.local_database(client) == str(tmp_path / str(path))
+    assert datasets.local_database(client) == str(tmp_path / str(path))
 
 
 def test_databases_without_a_file_and_other_destinations_have_no_path(tmp_path: Path) -> None:
@@ -157,21 +158,22 @@ def test_databases_without_a_file_and_other_destinations_have_no_path(tmp_path: 
 
     with duckdb.connect() as connection:
         in_memory = dlt.destinations.duckdb(connection, destination_name="db")
-        assert dlt_internals.local_database(
-            dlt_internals.open_destination(in_memory, "data", "schema")
-        ) in (None, "")
+        assert datasets.local_database(datasets.open_destination(in_memory, "data", "schema")) in (
+            None,
+            "",
+        )
     files = dlt.destinations.filesystem(str(tmp_path / "bucket"))
-    client = dlt_internals.open_destination(files, "data", "schema")
+    client = datasets.open_destination(files, "data", "schema")
 
-    assert dlt_internals.local_database(client) is None
+    assert datasets.local_database(client) is None
 
 
 def test_made_dataset_is_there_and_has_no_table(shop: Path) -> None:
     destination = dlt.destinations.duckdb(str(shop / "made.duckdb"))
-    dlt_internals.make_dataset(destination, "data", "mine")
+    datasets.make_dataset(destination, "data", "mine")
 
-    with dlt_internals.open_destination(destination, "data", "data") as client:
-        assert [name for name, _ in dlt_internals.stored_versions(client)] == ["mine"]
+    with datasets.open_destination(destination, "data", "data") as client:
+        assert [name for name, _ in datasets.stored_versions(client)] == ["mine"]
         assert list(client.get_storage_tables(["rows"])) == [("rows", {})]
 
 
@@ -182,15 +184,15 @@ def test_stored_versions_are_listed_from_the_oldest(shop: Path) -> None:
     pipeline.run([{"a": 1, "b": 2}], table_name="rows")
     second = pipeline.default_schema.version_hash
 
-    with dlt_internals.open_destination(pipeline.destination, "data", "data") as client:
-        assert dlt_internals.stored_versions(client) == [("mine", first), ("mine", second)]
+    with datasets.open_destination(pipeline.destination, "data", "data") as client:
+        assert datasets.stored_versions(client) == [("mine", first), ("mine", second)]
 
 
 def test_default_is_below_every_other_provider(
     shop: Path, monkeypatch: pytest.MonkeyPatch, write_project: Callable[..., Path]
 ) -> None:
     ensure_project()
-    dlt_internals.set_default("workers", 3, "mine", "load")
+    pipelines.set_default("workers", 3, "mine", "load")
     assert dlt.config["mine.load.workers"] == 3
 
     monkeypatch.setenv("MINE__LOAD__WORKERS", "7")
@@ -200,7 +202,7 @@ def test_default_is_below_every_other_provider(
 def test_no_pipeline_is_active_for_a_while(shop: Path) -> None:
     pipeline = dlt.pipeline("mine", destination="duckdb")
 
-    with dlt_internals.no_active_pipeline():
+    with contexts.no_active_pipeline():
         assert current_pipeline() is None
         dlt.pipeline("other", destination="duckdb")
 
@@ -211,11 +213,11 @@ def test_first_context_of_a_process_is_plugged_without_finding_another_one(
     shop: Path, write_project: Callable[..., Path]
 ) -> None:
     other = write_project("project: {name: other}", folder="other", enter=False)
-    assert dlt_internals.save_run_context() is None
+    assert contexts.save_run_context() is None
 
     context = ensure_project(str(other))
 
-    assert dlt_internals.active_run_context() is context
+    assert contexts.active_run_context() is context
     assert Path(context.data_dir).is_dir()
     assert "dlt.yml" in provider_names()
     assert not (shop / "_data").exists()
@@ -228,23 +230,23 @@ def test_a_process_without_context_is_without_one_again_after_a_failure(
 
     with pytest.raises(Exception, match="nowhere"):
         ensure_project()
-    assert dlt_internals.save_run_context() is None
+    assert contexts.save_run_context() is None
 
     assert ensure_project(profile="tests").profile == "tests"
-    dlt_internals.restore_run_context(None)
-    assert dlt_internals.save_run_context() is None
+    contexts.restore_run_context(None)
+    assert contexts.save_run_context() is None
 
 
 @pytest.mark.parametrize("variable", ["DESTINATION__LAKE__BUCKET_URL", "BUCKET_URL"])
 def test_bucket_is_the_one_that_dlt_would_find(
     monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    assert dlt_internals.configured_bucket("lake") is None
+    assert destinations.configured_bucket("lake") is None
 
     monkeypatch.setenv(variable, "memory://bucket")
 
-    assert dlt_internals.configured_bucket("lake") == "memory://bucket"
-    client = dlt_internals.open_destination(
+    assert destinations.configured_bucket("lake") == "memory://bucket"
+    client = datasets.open_destination(
         dlt.destinations.filesystem(destination_name="lake"), "data", "schema"
     )
     assert client.config.bucket_url == "memory://bucket"
@@ -267,17 +269,17 @@ def test_references_to_custom_destinations_are_told_from_others(
     )
     ensure_project()
 
-    assert dlt_internals.is_custom_reference("destinations.sinks.webhook")
+    assert destinations.is_custom_reference("destinations.sinks.webhook")
     for other in ("duckdb", "dlt.destinations.duckdb", "no.such.module"):
-        assert not dlt_internals.is_custom_reference(other)
+        assert not destinations.is_custom_reference(other)
 
 
 def test_a_new_context_is_set_up_twice_and_can_tell(tmp_path: Path) -> None:
     found: list[bool] = []
 
-    class Context(dlt_internals.PlainRunContext):
+    class Context(contexts.PlainRunContext):
         def initialize_runtime(self, runtime_config: RuntimeConfiguration | None = None) -> None:
-            found.append(dlt_internals.is_setting_up_context())
+            found.append(contexts.is_setting_up_context())
 
     context = Context(str(tmp_path))
     Container()[PluggableRunContext] = PluggableRunContext(context)
@@ -338,7 +340,7 @@ def test_sections_of_a_look_up_are_those_of_dlt(
     asked = asked_of_environment(monkeypatch)
     resolve_configuration(Rows(), sections=sections)
 
-    found = dlt_internals.look_up_sections(sections)
+    found = configuration.look_up_sections(sections)
 
     assert ["__".join((*found_in, "rows")).upper() for found_in in found] == asked[1:]
 
@@ -352,26 +354,26 @@ def test_sections_of_dlt_that_stay_with_a_value_and_that_are_dropped_are_told_ap
     keys = {tuple(key.lower().split("__")) for key in asked}
 
     for section in ("normalize", "load"):
-        assert section in dlt_internals.STEP_SECTIONS
+        assert section in configuration.STEP_SECTIONS
         assert {(section, "workers"), ("workers",)} <= keys
     for section, key in [("extract", "workers"), ("data_writer", "file_max_items")]:
-        assert section in dlt_internals.CONFIGURATION_SECTIONS
+        assert section in configuration.CONFIGURATION_SECTIONS
         assert (section, key) in keys
     assert ("normalize", "data_writer", "file_max_items") in keys
     assert ("file_max_items",) not in keys
 
 
 def test_active_pipeline_is_named(shop: Path) -> None:
-    assert dlt_internals.active_pipeline_name() is None
+    assert configuration.active_pipeline_name() is None
     dlt.pipeline("load", destination="duckdb")
-    assert dlt_internals.active_pipeline_name() == "load"
+    assert configuration.active_pipeline_name() == "load"
 
 
 def test_values_are_cast_as_dlt_does() -> None:
-    assert dlt_internals.cast_value("k", "5", int) == 5
-    assert dlt_internals.cast_value("k", '{"a": 1}', dict) == {"a": 1}
-    assert dlt_internals.cast_value("k", "5", Path) == "5"
-    assert dlt_internals.cast_value("k", None, int) is None
+    assert configuration.cast_value("k", "5", int) == 5
+    assert configuration.cast_value("k", '{"a": 1}', dict) == {"a": 1}
+    assert configuration.cast_value("k", "5", Path) == "5"
+    assert configuration.cast_value("k", None, int) is None
 
 
 @pytest.mark.parametrize(
@@ -389,7 +391,7 @@ def test_values_are_cast_as_dlt_does() -> None:
     ],
 )
 def test_hints_of_mappings_are_told_from_others(hint: Any, may_be: bool) -> None:
-    assert dlt_internals.may_be_mapping(hint) is may_be
+    assert configuration.may_be_mapping(hint) is may_be
 
 
 def test_secrets_that_were_looked_up_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,13 +400,13 @@ def test_secrets_that_were_looked_up_are_known(monkeypatch: pytest.MonkeyPatch) 
 
     assert dlt.config["sources.shop.plain"] == dlt.secrets["sources.shop.hidden"] == "a"
 
-    assert dlt_internals.was_looked_up_as_secret(("sources", "shop", "hidden"))
-    assert not dlt_internals.was_looked_up_as_secret(("sources", "shop", "plain"))
-    assert not dlt_internals.was_looked_up_as_secret(("sources", "other", "hidden"))
+    assert configuration.was_looked_up_as_secret(("sources", "shop", "hidden"))
+    assert not configuration.was_looked_up_as_secret(("sources", "shop", "plain"))
+    assert not configuration.was_looked_up_as_secret(("sources", "other", "hidden"))
 
 
 def test_a_look_up_without_dlt_is_in_its_log() -> None:
-    dlt_internals.note_look_up("rows", int, 5, "environment", ("sources", "shop"))
+    configuration.note_look_up("rows", int, 5, "environment", ("sources", "shop"))
 
     last = get_resolved_traces().all_traces[-1]
     assert (last.key, last.value, tuple(last.sections)) == ("rows", 5, ("sources", "shop"))
@@ -424,7 +426,7 @@ def test_a_look_up_without_dlt_is_in_its_log() -> None:
     ],
 )
 def test_defaults_of_dlt_are_known(path: str, default: Any) -> None:
-    assert dlt_internals.default_of(path.split(".")) == default
+    assert configuration.default_of(path.split(".")) == default
 
 
 def test_the_steps_of_a_run_are_told_and_the_collector_goes_on(tmp_path: Path) -> None:
@@ -438,7 +440,7 @@ def test_the_steps_of_a_run_are_told_and_the_collector_goes_on(tmp_path: Path) -
     collector = pipeline.collector
     counted: list[str] = []
     collector.update = lambda name, *_, **__: counted.append(name)  # type: ignore[method-assign]
-    with dlt_internals.watched_steps(pipeline, lambda step, end: seen.append((step, bool(end)))):
+    with pipelines.watched_steps(pipeline, lambda step, end: seen.append((step, bool(end)))):
         pipeline.run([{"id": 1}], table_name="items")
 
     steps = [(step, ended) for step in ("extract", "normalize", "load") for ended in (False, True)]
@@ -461,20 +463,20 @@ def test_what_was_looked_up_for_a_step_is_known_when_it_ends(
 
     def on_step(step: str, end: Any) -> None:
         if end:
-            at_end[step] = list(dlt_internals.looked_up_values())
+            at_end[step] = list(configuration.looked_up_values())
 
     pipeline = dlt.pipeline(
         "watched",
         pipelines_dir=str(tmp_path),
         destination=dlt.destinations.duckdb(str(tmp_path / "watched.duckdb")),
     )
-    with dlt_internals.watched_steps(pipeline, on_step):
+    with pipelines.watched_steps(pipeline, on_step):
         pipeline.run(items())
 
     variables = "Environment Variables"
     assert ("hidden", "secret value", True, variables) in at_end["extract"]
     assert ("plain", "5", False, variables) in at_end["extract"]
-    assert list(dlt_internals.looked_up_values()) == []
+    assert list(configuration.looked_up_values()) == []
 
 
 @pytest.fixture
@@ -497,7 +499,7 @@ def row_counts(pipeline: dlt.Pipeline, *tables: str) -> list[int]:
     return [len(dataset[table].fetchall()) for table in tables]
 
 
-def states(package: dlt_internals.PendingPackage) -> dict[str, str]:
+def states(package: packages.PendingPackage) -> dict[str, str]:
     return {
         job.table: "marked" if job.marked else "doubtful" if job.doubtful else "to do"
         for job in package.jobs()
@@ -505,7 +507,7 @@ def states(package: dlt_internals.PendingPackage) -> dict[str, str]:
 
 
 def test_jobs_of_a_pending_package_tell_how_far_they_came(interrupted: dlt.Pipeline) -> None:
-    (package,) = dlt_internals.pending_packages(interrupted)
+    (package,) = packages.pending_packages(interrupted)
     doubtful = {"items": "doubtful", "items__lines": "doubtful"}
     assert package.is_begun
     assert states(package) == {**doubtful, "_dlt_pipeline_state": "marked"}
@@ -534,11 +536,11 @@ def reason_to_retry() -> list[str]:
 
 def test_a_package_is_begun_when_its_tables_are_made(tmp_path: Path) -> None:
     pipeline = dlt.pipeline("new", pipelines_dir=str(tmp_path), destination="duckdb")
-    assert dlt_internals.pending_packages(pipeline) == []
+    assert packages.pending_packages(pipeline) == []
     pipeline.extract([{"id": 1}], table_name="items")
     pipeline.normalize()
 
-    (package,) = dlt_internals.pending_packages(pipeline)
+    (package,) = packages.pending_packages(pipeline)
     assert not package.is_begun
     assert set(states(package).values()) == {"to do"}
 
@@ -546,7 +548,7 @@ def test_a_package_is_begun_when_its_tables_are_made(tmp_path: Path) -> None:
 def test_a_package_that_is_marked_complete_and_was_not_moved_is_completed_again(
     interrupted: dlt.Pipeline,
 ) -> None:
-    (package,) = dlt_internals.pending_packages(interrupted)
+    (package,) = packages.pending_packages(interrupted)
     package._packages.complete_loading_package(package.load_id, "loaded")
     with pytest.raises(PipelineStepFailed):
         interrupted.load()
@@ -554,12 +556,12 @@ def test_a_package_that_is_marked_complete_and_was_not_moved_is_completed_again(
     package.complete_again()
     interrupted.load()
 
-    assert dlt_internals.pending_packages(interrupted) == []
+    assert packages.pending_packages(interrupted) == []
 
 
 def test_an_extract_that_is_normalized_already_is_deleted(tmp_path: Path) -> None:
     pipeline = dlt.pipeline("new", pipelines_dir=str(tmp_path), destination="duckdb")
-    dlt_internals.discard_normalized_extracts(pipeline)
+    packages.discard_normalized_extracts(pipeline)
     extracted = Path(pipeline.working_dir) / "normalize" / "extracted"
     pipeline.extract([{"id": 1}], table_name="items")
     (extract,) = extracted.iterdir()
@@ -569,7 +571,7 @@ def test_an_extract_that_is_normalized_already_is_deleted(tmp_path: Path) -> Non
     pipeline.extract([{"id": 2}], table_name="items")
 
     assert len(pipeline.list_extracted_load_packages()) == 2
-    dlt_internals.discard_normalized_extracts(pipeline)
+    packages.discard_normalized_extracts(pipeline)
     assert len(pipeline.list_extracted_load_packages()) == 1
     assert not extract.exists()
 
@@ -577,9 +579,9 @@ def test_an_extract_that_is_normalized_already_is_deleted(tmp_path: Path) -> Non
 def test_rows_of_a_package_are_removed_by_its_load_id_or_by_the_rows_of_a_file(
     interrupted: dlt.Pipeline,
 ) -> None:
-    (package,) = dlt_internals.pending_packages(interrupted)
+    (package,) = packages.pending_packages(interrupted)
     (lines,) = [job for job in package.jobs() if job.table == "items__lines"]
-    with dlt_internals.destination_of_package(interrupted, package) as destination:
+    with removal.destination_of_package(interrupted, package) as destination:
         assert destination.is_sql
         assert not destination.is_files
         assert destination.column("items", "_dlt_load_id") == "_dlt_load_id"
@@ -590,7 +592,7 @@ def test_rows_of_a_package_are_removed_by_its_load_id_or_by_the_rows_of_a_file(
         destination.remove_entry()
     assert row_counts(interrupted, "items", "items__lines", "_dlt_loads") == [2, 0, 0]
 
-    with dlt_internals.destination_of_package(interrupted, package) as destination:
+    with removal.destination_of_package(interrupted, package) as destination:
         destination.remove_load("items", "_dlt_load_id")
     assert row_counts(interrupted, "items", "items__lines") == [0, 0]
 
@@ -605,9 +607,9 @@ def test_a_file_is_removed_by_the_id_of_its_job(tmp_path: Path) -> None:
             pipeline.load()
     with committed_and_not_marked(pipeline):
         pipeline.load()
-    (package,) = dlt_internals.pending_packages(pipeline)
+    (package,) = packages.pending_packages(pipeline)
     (job,) = [job for job in package.jobs() if job.table == "items"]
-    with dlt_internals.destination_of_package(pipeline, package) as destination:
+    with removal.destination_of_package(pipeline, package) as destination:
         assert destination.is_files
         assert destination.has_files_named_by_id("items")
         destination.remove_file(job)
@@ -621,9 +623,9 @@ def test_configured_documents_are_those_of_the_active_context(
     (tmp_path / ".dlt").mkdir()
     (tmp_path / ".dlt" / "secrets.toml").write_text("[sources]\ntoken = 'of the file'")
     monkeypatch.chdir(tmp_path)
-    assert list(dlt_internals.configured_documents()) == []
+    assert list(configuration.configured_documents()) == []
 
     assert dlt.secrets["sources.token"] == "of the file"
 
-    found = dict(dlt_internals.configured_documents())
+    found = dict(configuration.configured_documents())
     assert found["secrets.toml"] == {"sources": {"token": "of the file"}}

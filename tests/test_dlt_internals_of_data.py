@@ -15,7 +15,10 @@ import pyarrow as pa
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project import dlt_internals
+from dlthub_project.catalog import atomic
+from dlthub_project.dlt_internals import datasets, pipelines, relations
+from dlthub_project.dlt_internals import destinations as dlt_places
+from dlthub_project.dlt_internals import server_cursors as dlt_chunks
 
 
 def on_duckdb(name: str, tmp_path: Path) -> dlt.Pipeline:
@@ -43,7 +46,7 @@ def test_the_pipeline_that_extracts_is_known_and_one_that_is_only_active_is_not(
 
     @dlt.resource
     def numbers() -> Iterator[Any]:
-        seen.append(dlt_internals.extracting_pipeline())
+        seen.append(relations.extracting_pipeline())
         yield {"id": 1}
 
     pipeline = on_duckdb("numbers", tmp_path)
@@ -51,7 +54,7 @@ def test_the_pipeline_that_extracts_is_known_and_one_that_is_only_active_is_not(
     pipeline.run(numbers())
 
     assert seen == [None, pipeline]
-    assert dlt_internals.extracting_pipeline() is None
+    assert relations.extracting_pipeline() is None
 
 
 def test_the_resource_that_extracts_is_known(tmp_path: Path) -> None:
@@ -59,7 +62,7 @@ def test_the_resource_that_extracts_is_known(tmp_path: Path) -> None:
 
     @dlt.resource(table_name="others")
     def numbers() -> Iterator[Any]:
-        seen.append(dlt_internals.extracting_resource().compute_table_schema()["name"] or "")
+        seen.append(relations.extracting_resource().compute_table_schema()["name"] or "")
         yield {"id": 1}
 
     on_duckdb("numbers", tmp_path).run(numbers())
@@ -68,10 +71,10 @@ def test_the_resource_that_extracts_is_known(tmp_path: Path) -> None:
 
 
 def test_ids_of_rows_are_given_where_they_are_configured(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not dlt_internals.gives_row_ids()
+    assert not relations.gives_row_ids()
 
     monkeypatch.setenv("NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_ID", "true")
-    assert dlt_internals.gives_row_ids()
+    assert relations.gives_row_ids()
 
 
 def test_a_destination_inserts_from_what_lives_there_alone(
@@ -82,19 +85,19 @@ def test_a_destination_inserts_from_what_lives_there_alone(
     lake.run([{"id": 1}], table_name="items")
     elsewhere = dlt.destinations.duckdb(str(tmp_path / "other.duckdb"))
 
-    assert dlt_internals.inserts_from(on_duckdb("reports", tmp_path), items)
-    assert not dlt_internals.inserts_from(dlt.pipeline("other", destination=elsewhere), items)
-    assert not dlt_internals.inserts_from(lake, lake.dataset().table("items"))
+    assert relations.inserts_from(on_duckdb("reports", tmp_path), items)
+    assert not relations.inserts_from(dlt.pipeline("other", destination=elsewhere), items)
+    assert not relations.inserts_from(lake, lake.dataset().table("items"))
 
 
 def test_the_tables_and_joins_of_a_relation_are_known(loaded: dlt.Pipeline) -> None:
     items = loaded.dataset().table("items")
     joined = loaded.dataset()("SELECT a.id FROM items AS a LEFT JOIN items AS b ON a.id = b.n")
 
-    assert dlt_internals.reads_table(items, loaded, "items")
-    assert not dlt_internals.reads_table(items, loaded, "others")
-    assert dlt_internals.has_outer_join(joined)
-    assert not dlt_internals.has_outer_join(items)
+    assert relations.reads_table(items, loaded, "items")
+    assert not relations.reads_table(items, loaded, "others")
+    assert relations.has_outer_join(joined)
+    assert not relations.has_outer_join(items)
 
 
 def test_the_format_of_a_tables_files_is_known(tmp_path: Path) -> None:
@@ -103,25 +106,25 @@ def test_the_format_of_a_tables_files_is_known(tmp_path: Path) -> None:
     lake.run([{"id": 1}], table_name="others", loader_file_format="jsonl")
     schema = lake.default_schema
 
-    assert dlt_internals.file_format_there(lake, schema, "items") == "parquet"
-    assert dlt_internals.file_format_there(lake, schema, "others") == "jsonl"
-    assert dlt_internals.file_format_there(lake, schema, "nowhere") is None
+    assert datasets.file_format_there(lake, schema, "items") == "parquet"
+    assert datasets.file_format_there(lake, schema, "others") == "jsonl"
+    assert datasets.file_format_there(lake, schema, "nowhere") is None
 
 
 def test_one_file_is_one_place_whatever_the_dataset(tmp_path: Path, loaded: dlt.Pipeline) -> None:
     with loaded.destination_client() as client:
-        places = {dlt_internals.physical_place(client, name) for name in ("one", "other")}
+        places = {dlt_places.physical_place(client, name) for name in ("one", "other")}
 
     assert places == {str((tmp_path / "shop.duckdb").resolve())}
 
 
 def test_a_thread_of_a_pool_of_dlt_works_for_the_one_that_made_it() -> None:
-    mine = dlt_internals.thread_of_work()
+    mine = pipelines.thread_of_work()
 
     with ThreadPoolExecutor(1, thread_name_prefix=f"dlt-pool-{mine}-1") as pool:
-        assert pool.submit(dlt_internals.thread_of_work).result() == mine
+        assert pool.submit(pipelines.thread_of_work).result() == mine
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(dlt_internals.thread_of_work).result() != mine
+        assert pool.submit(pipelines.thread_of_work).result() != mine
 
 
 @pytest.mark.parametrize(
@@ -136,15 +139,15 @@ def test_a_thread_of_a_pool_of_dlt_works_for_the_one_that_made_it() -> None:
 def test_a_type_that_may_lose_a_part_of_a_value_is_known(
     column: Any, kind: Any, expected: Any
 ) -> None:
-    assert dlt_internals.narrower_arrow_type(column, kind) == expected
+    assert datasets.narrower_arrow_type(column, kind) == expected
 
 
 def test_a_dataset_is_copied_without_its_connections(loaded: dlt.Pipeline) -> None:
     dataset = loaded.dataset()
     dataset.table("items").fetchall()
     made = copy.copy(loaded.dataset())
-    state = pickle.dumps(dlt_internals.without_connections(dataset))
-    dlt_internals.restore_dataset(made, pickle.loads(state))
+    state = pickle.dumps(datasets.without_connections(dataset))
+    datasets.restore_dataset(made, pickle.loads(state))
 
     assert made.table("items").select("id").fetchall() == [(1,), (2,)]
 
@@ -159,13 +162,13 @@ def test_a_failed_load_of_an_atomic_pipeline_leaves_neither_tables_nor_rows(
             ).fetchall()
 
     before = tables()
-    place = dlt_internals.undoable(loaded.destination, tmp_path / "journal")  # type: ignore[arg-type]
+    place = atomic.undoable(loaded.destination, tmp_path / "journal")  # type: ignore[arg-type]
     pipeline = dlt.pipeline(
         "saving",
         pipelines_dir=str(tmp_path / "saving"),
         destination=place,
         dataset_name="orders",
-        _impl_cls=dlt_internals.AtomicPipeline,
+        _impl_cls=atomic.AtomicPipeline,
     )
     columns: Any = {"id": {"data_type": "bigint", "precision": 8}}
     with pytest.raises(PipelineStepFailed):
@@ -180,7 +183,7 @@ def test_a_failed_load_of_an_atomic_pipeline_leaves_neither_tables_nor_rows(
 def test_a_table_of_another_database_is_reached_through_its_catalog(
     loaded: dlt.Pipeline, tmp_path: Path
 ) -> None:
-    query = dlt_internals.in_catalog(loaded.dataset().table("items").select("id"), "there")
+    query = relations.query_in(loaded.dataset().table("items").select("id"), catalog="there")
 
     with duckdb.connect() as connection:
         connection.execute(f"ATTACH '{tmp_path / 'shop.duckdb'}' AS there (READ_ONLY)")
@@ -193,7 +196,7 @@ def test_files_are_tables_of_another_database(tmp_path: Path) -> None:
     dataset = lake.dataset()
 
     with duckdb.connect(str(tmp_path / "cache.duckdb")) as connection:
-        files = dlt_internals.file_tables(dataset, connection)
+        files = datasets.file_tables(dataset, connection)
         assert files is not None
         with files:
             query = files.query(dataset.table("items").select("id"))
@@ -202,12 +205,12 @@ def test_files_are_tables_of_another_database(tmp_path: Path) -> None:
 
 def test_databases_are_no_files(loaded: dlt.Pipeline) -> None:
     with duckdb.connect() as connection:
-        assert dlt_internals.file_tables(loaded.dataset(), connection) is None
+        assert datasets.file_tables(loaded.dataset(), connection) is None
 
 
 def test_an_empty_table_has_the_types_that_the_rows_are_read_with(loaded: dlt.Pipeline) -> None:
     relation = loaded.dataset().table("items").select("id", "n")
-    empty = dlt_internals.empty_arrow_table(loaded.dataset(), relation.columns_schema)
+    empty = datasets.empty_arrow_table(loaded.dataset(), relation.columns_schema)
 
     assert empty.num_rows == 0
     assert empty.schema.types == relation.arrow().schema.types
@@ -217,11 +220,11 @@ def test_an_empty_table_has_the_types_that_the_rows_are_read_with(loaded: dlt.Pi
 def test_chunks_of_postgres_stay_on_the_server(postgres_url: str) -> None:
     from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
 
-    client: Any = dlt_internals.open_destination(
+    client: Any = datasets.open_destination(
         dlt.destinations.postgres(postgres_url), "any_dataset", "any"
     ).sql_client
     assert isinstance(client, Psycopg2SqlClient)
-    dlt_internals.leave_on_server(client)
+    dlt_chunks.leave_on_server(client)
 
     with client, client.execute_query("SELECT generate_series(1, 10)") as cursor:
         chunks = cursor.iter_fetch(4)

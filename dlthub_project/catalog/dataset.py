@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dlthub_project import dlt_internals
 from dlthub_project.catalog.data import named_data
 from dlthub_project.catalog.reading import ReadableDataset
 from dlthub_project.catalog.saving import refuse_other_places, saving
+from dlthub_project.dlt_internals import datasets, pipelines
 from dlthub_project.entities import DatasetLocation
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ class WritableDataset(ReadableDataset):
         # a table takes frames and dicts alike only when both carry dlt's own columns
         for column in ("add_dlt_load_id", "add_dlt_id"):
             for kind in ("parquet_normalizer", "model_normalizer"):
-                dlt_internals.set_default(column, True, pipeline_name, "normalize", kind)
+                pipelines.set_default(column, True, pipeline_name, "normalize", kind)
         # chunks need not have the same columns
-        dlt_internals.set_default(
+        pipelines.set_default(
             "arrow_concat_promote_options", "default", pipeline_name, "data_writer"
         )
         with saving(self, pipeline_name, self._data_dir) as save:
@@ -93,5 +93,5 @@ class WritableDataset(ReadableDataset):
                 schema_contract=schema_contract or self._where.contract,
                 **run_arguments,
             )
-            dlt_internals.replace_schemas(self, save.schemas)
+            datasets.replace_schemas(self, save.schemas)
         return info

@@ -8,7 +8,7 @@ from typing import Any
 import dlt
 import pyarrow as pa
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import datasets
 from dlthub_project.errors import ProjectError
 
 _VALUE = "value"
@@ -177,7 +177,7 @@ def _fitted(table: pa.Table, types: dict[str, pa.DataType], table_name: str) -> 
         target = types.get(field.name)
         if target is None:
             hints = columns.get(schema.naming.normalize_identifier(field.name), {})
-            target = dlt_internals.narrower_arrow_type(hints, field.type) or field.type
+            target = datasets.narrower_arrow_type(hints, field.type) or field.type
             types[field.name] = target
         if target != field.type:
             column = _cast(table.column(position), target, f"{name}.{field.name}")

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from dlthub_project import dlt_internals
 from dlthub_project.context import MASK
+from dlthub_project.dlt_internals import destinations, resources
 from dlthub_project.entities import EntityFactory
 from dlthub_project.errors import ManifestError
 
@@ -76,7 +76,7 @@ def _location(entities: EntityFactory, name: str, reference: str) -> str:
     credentials = _value("credentials", Any, sections)
     if kind == "duckdb":
         return _duckdb_file(credentials, sections, name, local_dir)
-    sqlite = dlt_internals.sqlite_path(credentials) if kind == "sqlalchemy" else None
+    sqlite = destinations.sqlite_path(credentials) if kind == "sqlalchemy" else None
     if sqlite is not None:
         return os.path.join(local_dir, sqlite) if sqlite else UNKNOWN
     for key in _PLACES:
@@ -89,7 +89,7 @@ def _location(entities: EntityFactory, name: str, reference: str) -> str:
 
 
 def _value(key: str, hint: Any, sections: Iterable[tuple[str, ...]]) -> Any:
-    found = (dlt_internals.configured_value(key, hint, *path) for path in sections)
+    found = (resources.configured_value(key, hint, *path) for path in sections)
     return next((value for value in found if value is not None), None)
 
 
@@ -98,7 +98,7 @@ def _duckdb_file(
 ) -> str:
     database = _of_credentials("database", sections)
     if database is None and credentials is not None:
-        database = dlt_internals.duckdb_path(credentials)
+        database = destinations.duckdb_path(credentials)
         if database is None:
             return shown_url(str(credentials))
     if database and str(database).startswith(":"):

@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import destinations, pipelines
 from dlthub_project.sandbox import active_sandbox
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _held: dict[tuple[int, str], FileLock] = {}
 
 def place_of(client: JobClientBase, dataset_name: str) -> Place:
     """Return the place that saves through `client` to a dataset go to."""
-    location = dlt_internals.physical_place(client, dataset_name)
+    location = destinations.physical_place(client, dataset_name)
     key = sha256(location.encode()).hexdigest()[:16]
     return Place(key, _folder() / key)
 
@@ -56,7 +56,7 @@ def turn_to_save(place: Place) -> Iterator[bool]:
         Whether the thread is saving there already: then the block is within that save, as where a
         generator saves while it is saved.
     """
-    owner = dlt_internals.thread_of_work(), place.key
+    owner = pipelines.thread_of_work(), place.key
     if owner in _held:
         yield True
         return

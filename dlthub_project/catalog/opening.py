@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import dlt
 from dlt.common.destination.client import WithStateSync
 
-from dlthub_project import dlt_internals
+from dlthub_project.catalog import conflicts
 from dlthub_project.catalog.dataset import WritableDataset
 from dlthub_project.catalog.schemas import stored_schemas
+from dlthub_project.dlt_internals import datasets
 from dlthub_project.entities import DatasetLocation, EntityFactory
 from dlthub_project.errors import DatasetNotLoaded, ProjectError
 from dlthub_project.sandbox import active_sandbox
@@ -29,7 +30,7 @@ def open_dataset(entities: EntityFactory, where: DatasetLocation) -> WritableDat
     destination = entities.get_destination(
         where.destination_name, asked_by=f"dataset `{where.dataset_name}`"
     )
-    client = dlt_internals.open_destination(destination, where.dataset_name, where.dataset_name)
+    client = datasets.open_destination(destination, where.dataset_name, where.dataset_name)
     if not isinstance(client, WithStateSync):
         raise DatasetNotLoaded(
             f"Dataset `{where.dataset_name}` cannot be opened: destination "
@@ -37,15 +38,15 @@ def open_dataset(entities: EntityFactory, where: DatasetLocation) -> WritableDat
         )
     schemas: list[Schema] = []
     # connecting to a DuckDB file that does not exist would create it
-    database = dlt_internals.local_database(client)
+    database = datasets.local_database(client)
     if database is None or os.path.exists(database):
-        dlt_internals.connect_patiently(client)
+        conflicts.connect_patiently(client)
         with client:
             schemas = stored_schemas(client)
     if not schemas:
         raise _not_loaded(entities, where)
     dataset = WritableDataset(destination, where, schemas, dlt.current.run_context().data_dir)
-    dlt_internals.read_through(dataset, client)
+    datasets.read_through(dataset, client)
     return dataset
 
 

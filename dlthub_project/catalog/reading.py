@@ -6,7 +6,8 @@ from typing import Any
 
 import dlt
 
-from dlthub_project import dlt_internals
+from dlthub_project.catalog import conflicts
+from dlthub_project.dlt_internals import datasets, server_cursors
 
 
 class ReadableDataset(dlt.Dataset):
@@ -20,12 +21,12 @@ class ReadableDataset(dlt.Dataset):
     def sql_client(self) -> Any:
         """The client that answers; chunks that are not fetched yet stay on the server."""
         client = super().sql_client
-        dlt_internals.connect_patiently(client)
-        dlt_internals.leave_on_server(client)
+        conflicts.connect_patiently(client)
+        server_cursors.leave_on_server(client)
         return client
 
     def __getstate__(self) -> dict[str, Any]:
-        return dlt_internals.without_connections(self)
+        return datasets.without_connections(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        dlt_internals.restore_dataset(self, state)
+        datasets.restore_dataset(self, state)

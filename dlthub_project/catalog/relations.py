@@ -11,7 +11,7 @@ from dlt.common.schema.utils import dlt_load_id_column
 from dlt.extract.exceptions import DataItemRequiredForDynamicTableHints
 from dlt.extract.items import DataItemWithMeta, TableNameMeta
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import relations
 
 if TYPE_CHECKING:
     from dlt.common.schema.typing import TTableSchema
@@ -35,7 +35,7 @@ def relation_pages(item: Any) -> Iterator[Any]:
     if not isinstance(relation, dlt.Relation):
         yield item
         return
-    pipeline = dlt_internals.extracting_pipeline()
+    pipeline = relations.extracting_pipeline()
     if pipeline is None:
         yield from relation.iter_arrow(chunk_size=_CHUNK_ROWS)
         return
@@ -65,7 +65,7 @@ def relation_pages(item: Any) -> Iterator[Any]:
 def _table_of(mark: Any) -> TTableSchema | None:
     """Return the table that the resource that extracts declares; None if it depends on the rows."""
     try:
-        return dlt_internals.extracting_resource().compute_table_schema(meta=mark)
+        return relations.extracting_resource().compute_table_schema(meta=mark)
     except DataItemRequiredForDynamicTableHints:
         return None
 
@@ -76,7 +76,7 @@ def _without_given_ids(relation: dlt.Relation) -> dlt.Relation:
     dlt keeps those of a query, twice then in a table that is saved to itself, and fails on those of
     Arrow tables.
     """
-    if not dlt_internals.gives_row_ids():
+    if not relations.gives_row_ids():
         return relation
     row_id = dlt.current.source_schema().naming.normalize_identifier("_dlt_id")
     columns = relation.columns
@@ -100,7 +100,7 @@ def _with_load_id(page: pyarrow.Table) -> pyarrow.Table:
 
 def _required(relation: dlt.Relation) -> list[str]:
     """Return the columns of a relation that are never null; an outer join makes all of them so."""
-    if dlt_internals.has_outer_join(relation):
+    if relations.has_outer_join(relation):
         return []
     columns = relation.columns_schema
     return [name for name, column in columns.items() if column.get("nullable") is False]
@@ -132,11 +132,11 @@ def _hints(
 
 
 def _stays_query(relation: dlt.Relation, pipeline: dlt.Pipeline, table: TTableSchema) -> bool:
-    if not dlt_internals.inserts_from(pipeline, relation):
+    if not relations.inserts_from(pipeline, relation):
         return False
     if not all(column.get("data_type") for column in relation.columns_schema.values()):
         # only the rows tell
         return False
     name = dlt.current.source_schema().naming.normalize_table_identifier(table["name"] or "")
     replaces = table.get("write_disposition") == "replace"
-    return not (replaces and dlt_internals.reads_table(relation, pipeline, name))
+    return not (replaces and relations.reads_table(relation, pipeline, name))

@@ -16,9 +16,10 @@ import dlt
 from dlt.common.schema import Schema
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project import dlt_internals
+from dlthub_project.catalog import atomic, conflicts, journals
 from dlthub_project.catalog.locks import Place, place_of, turn_to_save
 from dlthub_project.catalog.schemas import stored_schemas
+from dlthub_project.dlt_internals import contexts, datasets, pipelines
 from dlthub_project.errors import DatasetInUse, ProjectError
 from dlthub_project.runner import PipelineRunner
 
@@ -66,13 +67,13 @@ class Save:
         having = (schema for schema in self.schemas if table in schema.tables)
         schema = next(having, self.schemas[0]).clone()
         run_arguments.setdefault(
-            "loader_file_format", dlt_internals.file_format_there(self._pipeline, schema, table)
+            "loader_file_format", datasets.file_format_there(self._pipeline, schema, table)
         )
-        with dlt_internals.no_active_pipeline():
+        with contexts.no_active_pipeline():
             info = PipelineRunner(self._pipeline).run(rows, schema=schema, **run_arguments)
         if info and info.loads_ids:
             # what this very load has stored
-            saved = dlt_internals.as_stored(self._pipeline.schemas[schema.name])
+            saved = pipelines.as_stored(self._pipeline.schemas[schema.name])
             self.schemas = [saved if s.name == saved.name else s for s in self.schemas]
         return info
 
@@ -99,13 +100,13 @@ def saving(dataset: dlt.Dataset, pipeline_name: str, data_dir: str) -> Iterator[
             _clean_up(place, client, data_dir)
         with _working_folder(place, pipeline_name, data_dir) as folder:
             journal = place.folder / f"journal_{uuid4().hex}"
-            with dlt_internals.no_active_pipeline():
+            with contexts.no_active_pipeline():
                 pipeline = dlt.pipeline(
                     pipeline_name=pipeline_name,
                     pipelines_dir=folder,
-                    destination=dlt_internals.undoable(dataset._destination, journal),
+                    destination=atomic.undoable(dataset._destination, journal),
                     dataset_name=dataset_name,
-                    _impl_cls=dlt_internals.AtomicPipeline,
+                    _impl_cls=atomic.AtomicPipeline,
                 )
             with _conflicts_told(dataset_name):
                 yield Save(pipeline, _schemas_now(pipeline))
@@ -125,7 +126,7 @@ def _conflicts_told(dataset_name: str) -> Iterator[None]:
     try:
         yield
     except PipelineStepFailed as error:
-        if not dlt_internals.is_conflict(error):
+        if not conflicts.is_conflict(error):
             raise
         raise DatasetInUse(
             f"Dataset `{dataset_name}` is written to, or its database is opened, by somebody else "
@@ -155,7 +156,7 @@ def _clean_up(place: Place, client: JobClientBase, data_dir: str) -> None:
     It is this one's turn: whatever it finds is of the dead.
     """
     for journal in sorted(place.folder.glob("journal_*")):
-        dlt_internals.settle_journal(journal, client)
+        journals.settle(journal, client)
     for name in os.listdir(data_dir):
         if name.endswith(_mark(place)):
             shutil.rmtree(os.path.join(data_dir, name), ignore_errors=True)

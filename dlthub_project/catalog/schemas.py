@@ -9,7 +9,7 @@ from dlt.common.destination.client import WithStateSync
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.schema import Schema
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import datasets
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
@@ -44,7 +44,7 @@ def stored_schemas(client: JobClientBase) -> list[Schema]:
 def _versions(client: Any) -> list[tuple[str, str]]:
     """Return name and hash of every stored schema version; of most datasets in one query."""
     try:
-        return dlt_internals.stored_versions(client)
+        return datasets.stored_versions(client)
     except DestinationUndefinedEntity:
         return []
     except Exception:

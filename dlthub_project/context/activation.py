@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dlthub_project import dlt_internals
 from dlthub_project.context.discovery import find_project_dir, where_it_was_looked_for
 from dlthub_project.context.run_context import ProjectRunContext
+from dlthub_project.dlt_internals import contexts
 from dlthub_project.errors import ProjectRunContextNotAvailable
 from dlthub_project.hub.finder import is_dlthub_installed
 
@@ -24,7 +24,7 @@ def active_context() -> ProjectRunContext:
     Raises:
         ProjectRunContextNotAvailable: dlt runs outside of a project.
     """
-    context = dlt_internals.active_run_context()
+    context = contexts.active_run_context()
     if isinstance(context, ProjectRunContext):
         return context
     folder = find_project_dir()
@@ -78,11 +78,11 @@ def switch_profile(name: str) -> ProjectRunContext:
 @contextmanager
 def kept_context() -> Iterator[None]:
     """Run a block that may activate other projects; the earlier context comes back in any case."""
-    earlier = dlt_internals.save_run_context()
+    earlier = contexts.save_run_context()
     try:
         yield
     finally:
-        dlt_internals.restore_run_context(earlier)
+        contexts.restore_run_context(earlier)
 
 
 @contextmanager
@@ -93,14 +93,14 @@ def switched_profile(name: str) -> Iterator[ProjectRunContext]:
 
 
 def _activate(run_dir: str | None, profile: str | None) -> ProjectRunContext:
-    earlier = dlt_internals.save_run_context()
+    earlier = contexts.save_run_context()
     try:
-        context = dlt_internals.plug_new_run_context(
+        context = contexts.plug_new_run_context(
             run_dir, profile, required=ProjectRunContext.__name__
         )
         if not isinstance(context, ProjectRunContext):
             raise not_found(run_dir)
     except BaseException:
-        dlt_internals.restore_run_context(earlier)
+        contexts.restore_run_context(earlier)
         raise
     return context

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from dlt.common.typing import AnyType, TSecretStrValue
 
-from dlthub_project import dlt_internals
 from dlthub_project.context.layers import Layer, Layers
 from dlthub_project.context.look_ups import (
     Found,
@@ -28,13 +27,14 @@ from dlthub_project.context.providers import (
     manifest_path,
 )
 from dlthub_project.context.toml_files import value_at
+from dlthub_project.dlt_internals import configuration
 from dlthub_project.errors import ProjectError, ValueNotSet, known_names
 from dlthub_project.manifest import Settings
 
 if TYPE_CHECKING:
     from dlthub_project.context.project import Project
 
-STEPS, KEPT = dlt_internals.STEP_SECTIONS, dlt_internals.CONFIGURATION_SECTIONS
+STEPS, KEPT = configuration.STEP_SECTIONS, configuration.CONFIGURATION_SECTIONS
 _SETTINGS = tuple(s.name for s in fields(Settings) if s.name != "current_profile")
 # what a destination or a pipeline may have from elsewhere, also where the manifest does not say so
 _ALWAYS = {
@@ -112,7 +112,7 @@ class _Explainer:
     def explain(self, path: tuple[str, ...], *, secret: bool = False) -> Explanation:
         """Explain what dlt looks up at `path`; the explanation of nothing has no layers."""
         look_up = look_up_of(path)
-        secret = secret or is_secret_name(path) or dlt_internals.was_looked_up_as_secret(path)
+        secret = secret or is_secret_name(path) or configuration.was_looked_up_as_secret(path)
         hint = TSecretStrValue if secret else AnyType
         found = list(find(look_up, hint)) if look_up else []
         values = [one for one in found if not isinstance(one.value, Mapping)]
@@ -218,14 +218,14 @@ class _Explainer:
                 return None
             if path[2:] == ("dataset_name",):
                 return f"{path[1]}_dataset"
-        return dlt_internals.default_of(path)
+        return configuration.default_of(path)
 
 
 def look_up_of(path: tuple[str, ...]) -> LookUp | None:
     """Return how dlt looks up the value at `path`; None for what it does not look up."""
     section, *rest = path
     *sections, key = path
-    active = dlt_internals.active_pipeline_name()
+    active = configuration.active_pipeline_name()
     is_source_key = section == "sources" and len(path) > 2 and path[2] in _SOURCE_KEYS
     if section in _OF_MANIFEST_ALONE or is_source_key or path[2:] == ("source",):
         return None
@@ -243,7 +243,7 @@ def look_up_of(path: tuple[str, ...]) -> LookUp | None:
     keeps_last = bool(sections) and sections[-1] in KEPT
     if section in STEPS or keeps_last:
         kept = sections.pop() if keeps_last else None
-        return LookUp(key, tuple(dlt_internals.look_up_sections(sections, kept)), active)
+        return LookUp(key, tuple(configuration.look_up_sections(sections, kept)), active)
     return LookUp(key, (tuple(sections),), active)
 
 

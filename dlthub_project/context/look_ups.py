@@ -12,8 +12,8 @@ from typing import Any
 from dlt.common.configuration.providers import EnvironProvider
 from dlt.common.configuration.providers.provider import ConfigProvider
 
-from dlthub_project import dlt_internals
 from dlthub_project.context.providers import ManifestProvider, configuration_path
+from dlthub_project.dlt_internals import configuration, destinations
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def source_mapping(source: str, key: str, hint: Any) -> Any:
     Raises:
         ManifestError: It uses environment variables that are not set.
     """
-    if not dlt_internals.may_be_mapping(hint):
+    if not configuration.may_be_mapping(hint):
         return None
     found = list(find(source_look_up(source, key), hint))
     mappings = [one for one in found if isinstance(one.value, Mapping)]
@@ -122,14 +122,14 @@ def destination_look_up(destination: str, *below: str) -> LookUp:
 
 def pipeline_look_up(pipeline: str, key: str) -> LookUp:
     """Return the look-up of an argument of `dlt.pipeline`, whose `key` is dlt's."""
-    sections = dlt_internals.look_up_sections(("pipelines", pipeline))
+    sections = configuration.look_up_sections(("pipelines", pipeline))
     return LookUp(key, tuple(sections), pipeline)
 
 
 def _look_up(sections: Sequence[str], below: Sequence[str]) -> LookUp:
     *mappings, key = below
-    found = [(*s, *mappings) for s in dlt_internals.look_up_sections(sections)]
-    return LookUp(key, tuple(found), dlt_internals.active_pipeline_name())
+    found = [(*s, *mappings) for s in configuration.look_up_sections(sections)]
+    return LookUp(key, tuple(found), configuration.active_pipeline_name())
 
 
 def find(look_up: LookUp, hint: Any) -> Iterator[Found]:
@@ -147,7 +147,7 @@ def find(look_up: LookUp, hint: Any) -> Iterator[Found]:
 
     for pipeline in dict.fromkeys((look_up.pipeline, None)):
         above = (pipeline,) if pipeline else ()
-        for provider in dlt_internals.providers():
+        for provider in destinations.providers():
             # dlt asks for it at the beginning, and so providers expect it
             if provider.is_empty:
                 continue
@@ -173,22 +173,22 @@ def value_of(look_up: LookUp, hint: Any) -> Any:
         ConfigValueCannotBeCoercedException: It cannot be cast.
     """
     found = list(find(look_up, hint))
-    if not dlt_internals.may_be_mapping(hint):
+    if not configuration.may_be_mapping(hint):
         # variables below the name of a text are those of somebody else
         found = [one for one in found if not _is_of_variables(one)][:1]
     if not found:
         return None
     value = merged(found)
     sections = found[0].path[:-1]
-    dlt_internals.note_look_up(look_up.key, hint, value, found[0].provider.name, sections)
-    return dlt_internals.cast_value(look_up.key, value, hint)
+    configuration.note_look_up(look_up.key, hint, value, found[0].provider.name, sections)
+    return configuration.cast_value(look_up.key, value, hint)
 
 
 def gives_way(look_up: LookUp) -> bool:
     """Tell whether a variable without a section is set, and left out for what is declared."""
     if look_up.key.upper() not in os.environ:
         return False
-    manifest = dlt_internals.providers()[-1]
+    manifest = destinations.providers()[-1]
     paths = [(*sections, look_up.key) for sections in look_up.sections]
     return isinstance(manifest, ManifestProvider) and any(
         manifest.as_written(path) is not None for path in paths
@@ -288,6 +288,6 @@ def _spelt_as(others: Sequence[Any], variables: Any) -> Any:
         if isinstance(value, Mapping):
             value = _spelt_as([o.get(key) for o in others if isinstance(o, Mapping)], value)
         elif isinstance(example, bool | int | float):
-            value = dlt_internals.cast_value(key, value, type(example))
+            value = configuration.cast_value(key, value, type(example))
         spelt[key] = value
     return spelt

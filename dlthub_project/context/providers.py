@@ -10,7 +10,7 @@ from typing import Any
 
 from dlt.common.configuration.providers.provider import ConfigProvider
 
-from dlthub_project.dlt_internals import DocumentProvider
+from dlthub_project.dlt_internals.configuration import DocumentProvider
 from dlthub_project.manifest import Manifest
 
 # `type` names the code and `with_args` its decorator's arguments: neither is a value of the source

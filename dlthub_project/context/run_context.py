@@ -13,11 +13,11 @@ from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.specs import BaseConfiguration, RuntimeConfiguration
 from dlt.common.configuration.specs.pluggable_run_context import ProfilesRunContext
 
-from dlthub_project import dlt_internals
 from dlthub_project.context.environment import EnvironmentBesideManifest
 from dlthub_project.context.profiles import available_profiles, configured_profiles
 from dlthub_project.context.project import Project
 from dlthub_project.context.providers import ManifestProvider, ProvidersWithLowest
+from dlthub_project.dlt_internals import contexts
 from dlthub_project.errors import ProjectError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class ProjectRunContext(ProfilesRunContext):
 
     @property
     def global_dir(self) -> str:
-        return dlt_internals.global_dir()
+        return contexts.global_folder()
 
     @property
     def data_dir(self) -> str:
@@ -75,7 +75,7 @@ class ProjectRunContext(ProfilesRunContext):
 
     @property
     def uri(self) -> str:
-        return dlt_internals.context_uri(self.name, self.run_dir, self.runtime_kwargs)
+        return contexts.context_uri(self.name, self.run_dir, self.runtime_kwargs)
 
     @property
     def module(self) -> ModuleType | None:
@@ -131,15 +131,13 @@ class ProjectRunContext(ProfilesRunContext):
         return ensure_project(self._run_dir, new_profile)  # type: ignore[return-value]  # opened as this one was
 
     def initial_providers(self) -> list[ConfigProvider]:
-        secrets, config = dlt_internals.toml_providers(
-            self.settings_dir, self.profile, self.global_dir
-        )
+        secrets, config = contexts.toml_providers(self.settings_dir, self.profile, self.global_dir)
         lowest = ManifestProvider(self._project.manifest)
         environment = EnvironmentBesideManifest(self._make_environment(), lowest)
         return ProvidersWithLowest([environment, secrets, config, lowest])
 
     def initialize_runtime(self, runtime_config: RuntimeConfiguration | None = None) -> None:
-        self._runtime_config = dlt_internals.initialize_runtime(self.name, runtime_config)
+        self._runtime_config = contexts.initialize_runtime(self.name, runtime_config)
 
     def reset_config(self) -> None:
         self._runtime_config = None
@@ -194,4 +192,4 @@ def _forget_code_of_other_projects(project_dir: str) -> None:
             continue
         for name in [n for n in sys.modules if n == package or n.startswith(f"{package}.")]:
             del sys.modules[name]
-        dlt_internals.forget_references(package)
+        contexts.forget_references(package)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dlt._workspace._plugins import plug_workspace_context_impl
-from dlt._workspace._workspace_context import WorkspaceRunContext
+from dlt._workspace._workspace_context import WorkspaceRunContext as WorkspaceRunContext
 from dlt._workspace.providers import ProfileConfigTomlProvider, ProfileSecretsTomlProvider
 from dlt.common.configuration import plugins
 from dlt.common.configuration.container import Container
@@ -25,14 +25,17 @@ from dlt.common.configuration.utils import TraceLogContext
 from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.pipeline import PipelineContext
 from dlt.common.runtime import init as runtime_init
+from dlt.common.runtime import run_context as dlt_run_context
 from dlt.common.runtime.run_context import RunContext
-
-if TYPE_CHECKING:
-    pass
-
 
 PlainRunContext = RunContext
 """The run context of dlt code outside of projects and workspaces."""
+
+context_uri = dlt_run_context.context_uri
+"""Returns the URI that dlt gives a run context of a name, folder and profile."""
+
+global_folder = dlt_run_context.global_dir
+"""Returns dlt's global folder: `/var/dlt` of root, else `~/.dlt`."""
 
 
 def find_workspace(folder: Path, profile: str | None) -> WorkspaceRunContext | None:

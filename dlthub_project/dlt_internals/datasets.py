@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +10,16 @@ import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.schema import Schema
 from dlt.destinations.job_client_impl import SqlJobClientBase
-from dlt.destinations.sql_client import SqlClientBase, WithSchemas
+from dlt.destinations.sql_client import SqlClientBase, WithSchemas, WithSqlClient
+
+from dlthub_project.dlt_internals.relations import query_in
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
     from dlt.common.destination.reference import AnyDestination
+    from dlt.common.schema.typing import TColumnSchema
+    from duckdb import DuckDBPyConnection
+
 
 _CLIENT = "_destination_client"
 
@@ -191,3 +196,92 @@ def checkpoint(path: str) -> None:
 
     with duckdb.connect(path) as connection:
         connection.execute("CHECKPOINT")
+
+
+# what dlt or the destination converts without loss, or not at all
+_LEFT_ALONE = ("text", "json", "binary", "wei")
+
+
+def narrower_arrow_type(column: TColumnSchema, kind: Any) -> Any:
+    """Return the Arrow type of a dlt column that may lose a part of a value of type `kind`.
+
+    None where it cannot, and where the column has no type yet.
+    """
+    from dlt.common.destination import DestinationCapabilitiesContext
+    from dlt.common.libs.pyarrow import (
+        UnsupportedArrowTypeException,
+        get_column_type_from_py_arrow,
+        get_py_arrow_datatype,
+    )
+
+    wanted = column.get("data_type")
+    if wanted is None or wanted in _LEFT_ALONE:
+        return None
+    try:
+        found = get_column_type_from_py_arrow(kind)
+    except UnsupportedArrowTypeException:
+        # dlt says it better
+        return None
+    if found.get("data_type") in (None, "json", "text"):
+        return None
+    if found.get("data_type") == wanted and (
+        wanted != "decimal" or (found.get("scale") or 0) <= (column.get("scale") or 0)
+    ):
+        return None
+    caps = DestinationCapabilitiesContext.generic_capabilities()
+    return get_py_arrow_datatype(column, caps, "UTC")
+
+
+class FileTables:
+    """The tables of a filesystem dataset (also Delta and Iceberg) as views of a DuckDB database.
+
+    While it is entered, DuckDB has the credentials to read the files; they are stored nowhere.
+    """
+
+    def __init__(self, dataset: dlt.Dataset, connection: DuckDBPyConnection) -> None:
+        from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
+        from dlt.destinations.impl.filesystem.sql_client import FilesystemSqlClient
+
+        self._schema = f"files_of_{dataset.dataset_name}"
+        client: Any = dataset.destination_client
+        self._client = FilesystemSqlClient(
+            client, dataset_name=self._schema, cache_db=DuckDbCredentials(connection)
+        )
+        self._client.set_schemas(dataset.schemas)
+
+    def query(self, relation: dlt.Relation) -> str:
+        """Return the query of a relation of the dataset, which DuckDB runs on its views.
+
+        The views are made, and have the files that there are now.
+        """
+        import sqlglot
+
+        query = sqlglot.parse_one(relation.to_sql(), dialect="duckdb")
+        names = {table.name: table.name for table in query.find_all(sqlglot.exp.Table)}
+        self._client.create_views_for_tables(names)
+        return query_in(relation, db=self._schema)
+
+    def __enter__(self) -> FileTables:
+        self._client.open_connection()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close_connection()
+
+
+def file_tables(dataset: dlt.Dataset, connection: DuckDBPyConnection) -> FileTables | None:
+    """Return what makes views of the files of a dataset; None for one that is not in files."""
+    from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
+
+    client = dataset.destination_client
+    if not isinstance(client, FilesystemClient) or not isinstance(client, WithSqlClient):
+        return None
+    return FileTables(dataset, connection)
+
+
+def empty_arrow_table(dataset: dlt.Dataset, columns: Mapping[str, Any]) -> Any:
+    """Return an Arrow table without rows, of the types that those of `dataset` are read with."""
+    from dlt.common.libs.pyarrow import columns_to_arrow
+
+    capabilities = dataset.sql_client.capabilities
+    return columns_to_arrow(dict(columns), capabilities, "UTC").empty_table()

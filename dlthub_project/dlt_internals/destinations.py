@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,10 @@ from dlt.common.configuration.specs.pluggable_run_context import (
 )
 from dlt.common.configuration.utils import get_resolved_traces
 
+from dlthub_project.dlt_internals.datasets import local_database
+
 if TYPE_CHECKING:
+    from dlt.common.destination.client import JobClientBase
     from dlt.common.destination.reference import AnyDestination
 
 
@@ -163,3 +167,29 @@ def configured_bucket(destination_name: str) -> str | None:
 def providers() -> list[ConfigProvider]:
     """Return the configuration providers of the active run context, the highest first."""
     return list(Container()[PluggableRunContext].providers.providers)
+
+
+def physical_place(client: JobClientBase, dataset_name: str) -> str:
+    """Return a text for the place that a dataset is at, without secrets: a file, or a dataset.
+
+    Two clients of one place give the same, as far as it can be told: not where one names a server
+    by its name and the other by its address.
+    """
+    credentials: Any = getattr(client.config, "credentials", None)
+    kind = str(client.config.destination_type)
+    of_file = sqlite_path(credentials) if "sqlalchemy" in kind else local_database(client)
+    if of_file:
+        # one writer has all of it
+        return os.path.realpath(of_file)
+    if bucket := getattr(client.config, "bucket_url", None):
+        # what filesystem destinations have
+        local = getattr(client, "is_local_filesystem", False)
+        where = os.path.realpath(str(client.bucket_path)) if local else str(bucket)  # type: ignore[attr-defined]
+    elif host := getattr(credentials, "host", None):
+        where = f"{host}:{getattr(credentials, 'port', '')}/{getattr(credentials, 'database', '')}"
+    elif "duckdb" in kind:
+        # in memory
+        where = f"{os.getpid()}/{id(credentials)}"
+    else:
+        where = str(client.config.fingerprint())
+    return f"{kind} {where} {dataset_name}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import (
     PluggableRunContext,
 )
+from dlt.common.runtime.collector_base import Collector
 from dlt.common.schema import Schema
 
 if TYPE_CHECKING:
@@ -127,3 +128,67 @@ def preferred_loader_file_format(pipeline: dlt.Pipeline, file_format: str) -> It
             del caps["preferred_loader_file_format"]
         else:
             caps["preferred_loader_file_format"] = earlier
+
+
+def mark_restored(pipeline: dlt.Pipeline) -> None:
+    """Have the next run of a pipeline not restore its state: it was just done."""
+    pipeline._state_restored = True
+
+
+def thread_of_work() -> int:
+    """Return the thread whose work is done here: of dlt's pool threads, the one that made them."""
+    return Container()._effective_thread_id()
+
+
+OnStep = Callable[[str, Any], None]
+"""Is told the name of a step and, when it has ended, its trace; None when it starts."""
+
+
+class _Watching(Collector):
+    """Passes all on to another collector, and tells of the steps."""
+
+    def __init__(self, watched: Collector, on_step: OnStep) -> None:
+        self.watched = watched
+        self.on_step = on_step
+
+    def __call__(self, step: str) -> Any:
+        return self.watched(step)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "watched":
+            raise AttributeError(name)
+        return getattr(self.watched, name)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        self.watched.update(*args, **kwargs)
+
+    def _start(self, step: str) -> None:
+        self.watched._start(step)
+
+    def _stop(self) -> None:
+        self.watched._stop()
+
+    def on_start_trace(self, *args: Any) -> None:
+        self.watched.on_start_trace(*args)
+
+    def on_start_trace_step(self, trace: Any, step: Any, pipeline: Any) -> None:
+        self.on_step(step, None)
+        self.watched.on_start_trace_step(trace, step, pipeline)
+
+    def on_end_trace_step(self, trace: Any, step: Any, *args: Any) -> None:
+        self.on_step(step.step, step)
+        self.watched.on_end_trace_step(trace, step, *args)
+
+    def on_end_trace(self, *args: Any) -> None:
+        self.watched.on_end_trace(*args)
+
+
+@contextmanager
+def watched_steps(pipeline: dlt.Pipeline, on_step: OnStep) -> Iterator[None]:
+    """Call `on_step` at the start and the end of each step of `pipeline` in a block."""
+    original = pipeline.collector
+    pipeline.collector = _Watching(original, on_step)
+    try:
+        yield
+    finally:
+        pipeline.collector = original

@@ -96,3 +96,25 @@ def _is_one_place(
             return False
     # dlt 1.27
     return one.destination_type == other.destination_type and str(one) == str(other)
+
+
+def is_of_dataset(relation: dlt.Relation, dataset: dlt.Dataset) -> bool:
+    """Tell whether a relation was made of this very object."""
+    return relation._dataset is dataset
+
+
+def query_in(relation: dlt.Relation, **place: str) -> str:
+    """Return the query of a relation for a DuckDB database that has its tables elsewhere.
+
+    Args:
+        relation: A relation of a DuckDB or filesystem destination.
+        place: Where the tables are: `catalog`, the name that their database is attached by, or
+            `db`, a schema.
+    """
+    import sqlglot
+
+    query = sqlglot.parse_one(relation.to_sql(), dialect="duckdb")
+    for table in query.find_all(sqlglot.exp.Table):
+        for part, name in place.items():
+            table.set(part, sqlglot.exp.to_identifier(name, quoted=True))
+    return query.sql(dialect="duckdb")

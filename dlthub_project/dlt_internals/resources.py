@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import operator
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import dlt
 from dlt.common.configuration import resolve
 from dlt.common.configuration.accessors import _SecretsAccessor
 from dlt.common.configuration.exceptions import ConfigFieldMissingException
@@ -17,7 +20,14 @@ from dlt.common.configuration.specs.base_configuration import (
     is_secret_hint,
 )
 from dlt.extract import DltResource, DltSource
+from dlt.extract.decorators import DltSourceFactoryWrapper, _maybe_load_schema_for_callable
 from dlt.extract.incremental import IncrementalResourceWrapper
+from dlt.extract.source import _DltSingleSource
+
+from dlthub_project.dlt_internals.configuration import cast_value
+
+if TYPE_CHECKING:
+    from dlt.extract.reference import AnySourceFactory
 
 
 def steps_of(resource: DltResource) -> list[Any]:
@@ -209,3 +219,34 @@ def _with_parents(resource: DltResource) -> list[Any]:
     while pipes[-1].parent is not None:
         pipes.append(pipes[-1].parent)
     return pipes
+
+
+def configured_value(key: str, hint: Any, *sections: str) -> Any:
+    """Return a configured value as `hint` has it, or None; looked up in `sections` alone.
+
+    A type that dlt's configuration does not know leaves the value as it is written.
+
+    Raises:
+        ConfigValueCannotBeCoercedException: It cannot be cast.
+    """
+    return cast_value(key, dlt.config.get(".".join((*sections, key))), hint)
+
+
+def source_function(factory: AnySourceFactory) -> Callable[..., Any]:
+    """Return the function that is called for a source; if it is a resource, that of the resource.
+
+    dlt wraps a resource that serves as a source in a function that takes anything.
+    """
+    function: Callable[..., Any] = inspect.unwrap(factory)
+    if isinstance(factory, DltSourceFactoryWrapper) and issubclass(
+        factory._impl_cls, _DltSingleSource
+    ):
+        resource = operator.attrgetter(function.__qualname__)(sys.modules[function.__module__])
+        function = inspect.unwrap(resource._pipe.gen)
+    return function
+
+
+def has_schema_file(factory: AnySourceFactory) -> bool:
+    """Tell whether a schema lies as a file beside the code of a source, under its own name."""
+    found = _maybe_load_schema_for_callable(inspect.unwrap(factory), factory.ref.name)
+    return found is not None

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import dlt
 
-from dlthub_project import dlt_internals
 from dlthub_project.context import Project
+from dlthub_project.dlt_internals import pipelines
+from dlthub_project.dlt_internals import resources as dlt_sources
 from dlthub_project.entities.datasets import Datasets
 from dlthub_project.entities.destinations import find_destination
 from dlthub_project.entities.pipelines import check_is_active, declared_pipeline, pipeline_value
@@ -116,7 +117,7 @@ class EntityFactory:
         """
         check_is_active(self.project)
         self._entry("destinations", name, "type: duckdb", asked_by)
-        configured = dlt_internals.configured_value("destination_type", str, "destination", name)
+        configured = dlt_sources.configured_value("destination_type", str, "destination", name)
         place = place_of(self.project, "destinations", name, asked_by)
         factory = find_destination(configured or name, self.project.project_dir, place)
         return factory(destination_name=name)
@@ -166,7 +167,7 @@ class EntityFactory:
         if staging := arguments.get("staging"):
             arguments["staging"] = self.get_destination(staging, asked_by=asked_by)
         pipeline: dlt.Pipeline = dlt.pipeline(pipeline_name=name, **arguments)
-        dlt_internals.use_local_dir(pipeline, self.project.local_dir)
+        pipelines.use_local_dir(pipeline, self.project.local_dir)
         return pipeline
 
     def get_pipeline_sources(self, name: str) -> list[ProjectSourceFactory]:

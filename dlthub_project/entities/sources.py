@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from dlt.extract.exceptions import UnknownSourceReference
 from dlt.extract.reference import SourceFactory, SourceReference
 
-from dlthub_project import dlt_internals
 from dlthub_project.context import source_argument, source_mapping
+from dlthub_project.dlt_internals import resources
 from dlthub_project.entities.references import list_tried
 from dlthub_project.errors import EntityReferenceError, known_names
 
@@ -49,7 +49,7 @@ class ProjectSourceFactory(SourceFactory[Any, "DltSource"]):
             ManifestError: A value uses an environment variable that is not set.
             ConfigurationException: A value is missing, or cannot be cast to the argument's type.
         """
-        signature = inspect.signature(dlt_internals.source_function(self._factory))
+        signature = inspect.signature(resources.source_function(self._factory))
         configured = self._configured(args, kwargs)
         by_position = [n for n, p in signature.parameters.items() if p.kind is _BY_POSITION]
         found = takewhile(configured.__contains__, by_position[len(args) :])
@@ -81,7 +81,7 @@ class ProjectSourceFactory(SourceFactory[Any, "DltSource"]):
 
         It injects arguments with a default only, and takes a mapping from one layer.
         """
-        function = dlt_internals.source_function(self._factory)
+        function = resources.source_function(self._factory)
         signature = inspect.signature(function)
         types = _types_of(function)
         given = {*signature.bind_partial(*args).arguments, *kwargs}
@@ -136,7 +136,7 @@ def named(
     name.
     """
     naming = {"section": name}
-    if factory.schema is None and not dlt_internals.has_schema_file(factory):
+    if factory.schema is None and not resources.has_schema_file(factory):
         naming["name"] = name
     return factory.clone(**{**naming, **clone_arguments})
 

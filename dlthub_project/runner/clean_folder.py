@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dlt.common import logger
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import pipelines
 
 if TYPE_CHECKING:
     import dlt
@@ -27,7 +27,7 @@ def drop_working_folder(pipeline: dlt.Pipeline) -> None:
     pipeline.drop()
     # dlt forgets it
     pipeline.refresh = refresh
-    dlt_internals.use_local_dir(pipeline, local_dir)
+    pipelines.use_local_dir(pipeline, local_dir)
 
 
 def restore(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import pipelines
 from dlthub_project.entities import EntityFactory
 from dlthub_project.errors import EntityNotFound, ProjectError
 from dlthub_project.runner.config import run_config
@@ -90,9 +90,7 @@ class PipelineManager:
             config.retry_pipeline_steps,
             observers,
         )
-        contract = self.entities.datasets.contract_of(
-            dlt_internals.requested_dataset_name(pipeline)
-        )
+        contract = self.entities.datasets.contract_of(pipelines.requested_dataset_name(pipeline))
         if contract is not None:
             run_arguments.setdefault("schema_contract", contract)
         if data is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from dlt.extract import DltResource, DltSource
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import resources
 from dlthub_project.errors import SourceUsedUp
 
 MakeData = Callable[[], Any]
@@ -46,7 +46,7 @@ def repeatable(data: Any) -> MakeData:
 
 def _copied(item: Any) -> Any:
     if isinstance(item, DltSource | DltResource):
-        return dlt_internals.copy_extractables([item])[0]
+        return resources.copy_extractables([item])[0]
     return item
 
 
@@ -57,10 +57,10 @@ def _read_only_once(item: Any) -> str | None:
     if not isinstance(item, DltSource | DltResource):
         return None
     selected = item.selected_resources if isinstance(item, DltSource) else None
-    for resource in dlt_internals.resources_of([item]):
+    for resource in resources.resources_of([item]):
         if selected is not None and resource.name not in selected:
             continue
-        for step in dlt_internals.steps_of(resource):
+        for step in resources.steps_of(resource):
             if isinstance(step, Iterator | AsyncIterator):
                 return f"the {type(step).__name__} of resource `{resource.name}`"
     return None

@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from dlthub_project import dlt_internals
 from dlthub_project.context import MASK, is_secret_name, masked_urls
+from dlthub_project.dlt_internals import configuration
 
 if TYPE_CHECKING:
     import dlt
@@ -47,7 +47,7 @@ class Redactor:
         Secret is what dlt's types call so, what comes from a `secrets.toml`, and what has a name
         that secrets have, also within a mapping.
         """
-        for key, value, is_secret, provider in dlt_internals.looked_up_values():
+        for key, value, is_secret, provider in configuration.looked_up_values():
             self.learn(value, is_secret=_is_secret(key, value, is_secret or "secret" in provider))
 
     def learn_surroundings(self, pipeline: dlt.Pipeline) -> None:
@@ -66,7 +66,7 @@ class Redactor:
         """
         for name, value in _secret_variables():
             self._learn_long(name.rpartition("__")[2].lower(), value, is_secret=True)
-        for provider, document in dlt_internals.configured_documents():
+        for provider, document in configuration.configured_documents():
             for section, value in document.items():
                 is_secret = "secrets" in provider and section == "sources"
                 self._learn_document(section, value, is_secret=is_secret)

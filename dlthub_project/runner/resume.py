@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project import dlt_internals
-from dlthub_project.dlt_internals import PackageDestination, PackageJob, PendingPackage
+from dlthub_project.runner import packages, removal
+from dlthub_project.runner.packages import PackageJob, PendingPackage
+from dlthub_project.runner.removal import PackageDestination
 
 if TYPE_CHECKING:
     import dlt
@@ -32,7 +33,7 @@ def finish_pending(pipeline: dlt.Pipeline) -> None:
     if not pipeline.has_pending_data:
         return
     pipeline.activate()
-    dlt_internals.discard_normalized_extracts(pipeline)
+    packages.discard_normalized_extracts(pipeline)
     if pipeline.list_extracted_load_packages():
         pipeline.normalize()
     if pipeline.list_normalized_load_packages():
@@ -48,7 +49,7 @@ def settle_pending(pipeline: dlt.Pipeline) -> None:
     Raises:
         PipelineStepFailed: The destination does not answer.
     """
-    for package in dlt_internals.pending_packages(pipeline):
+    for package in packages.pending_packages(pipeline):
         package.complete_again()
         if package.is_begun:
             try:
@@ -65,7 +66,7 @@ def _settle(pipeline: dlt.Pipeline, package: PendingPackage) -> None:
     if pipeline.staging is not None:
         _tell(package, doubtful, "staged in files")
         return
-    with dlt_internals.destination_of_package(pipeline, package) as destination:
+    with removal.destination_of_package(pipeline, package) as destination:
         if destination.is_sql:
             _settle_followups(package, destination)
             _settle_rows(package, destination)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dlt
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import pipelines
 from dlthub_project.runner.attempts import Attempts
 from dlthub_project.runner.clean_folder import drop_working_folder, restore
 from dlthub_project.runner.observers import Observers
@@ -97,7 +97,7 @@ class PipelineRunner:
             with ExitStack() as stack:
                 stack.enter_context(kept_files(self.pipeline))
                 for listener in listeners:
-                    stack.enter_context(dlt_internals.watched_steps(self.pipeline, listener))
+                    stack.enter_context(pipelines.watched_steps(self.pipeline, listener))
                 return attempts()
 
         def traced() -> LoadInfo:

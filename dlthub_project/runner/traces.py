@@ -12,7 +12,7 @@ import dlt
 from dlt.common import logger
 from dlt.common.json import json
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import destinations
 from dlthub_project.runner.redaction import Redactor
 from dlthub_project.runner.resume import finish_pending
 from dlthub_project.sandbox import active_sandbox
@@ -116,7 +116,7 @@ class TraceStore:
         pipeline = self._pipeline
         if pipeline.destination is None:
             raise ValueError("the pipeline has no destination")
-        if dlt_internals.is_custom_destination(pipeline.destination):
+        if destinations.is_custom_destination(pipeline.destination):
             raise ValueError("a destination function takes the data of its pipeline only")
         made: dlt.Pipeline = dlt.pipeline(
             pipeline_name=f"_trace_{pipeline.pipeline_name}",

@@ -15,8 +15,9 @@ from dlt.common.configuration.providers import EnvironProvider
 from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.specs.pluggable_run_context import RunContextBase
 
-from dlthub_project import context, dlt_internals
+from dlthub_project import context
 from dlthub_project.context import Project, find_project_dir, open_project
+from dlthub_project.dlt_internals import contexts, destinations
 from dlthub_project.hub.finder import is_dlthub_installed
 from dlthub_project.manifest import FILE_NAME
 from dlthub_project.sandbox import patches
@@ -60,8 +61,8 @@ class _InSandbox(RunContextBase):
         return providers
 
     def initialize_runtime(self, runtime_config: RuntimeConfiguration | None = None) -> None:
-        providers = dlt_internals.providers()
-        if runtime_config is None and dlt_internals.is_setting_up_context():
+        providers = destinations.providers()
+        if runtime_config is None and contexts.is_setting_up_context():
             # dlt asks twice for 0.6 ms: again for providers that were added, and seldom are any
             if providers == self._asked_providers:
                 return
@@ -78,7 +79,7 @@ class _InSandbox(RunContextBase):
         return ()
 
 
-class RunContext(_InSandbox, dlt_internals.PlainRunContext):
+class RunContext(_InSandbox, contexts.PlainRunContext):
     """dlt's plain run context."""
 
     def __init__(self, run_dir: str | None, sandbox: Sandbox) -> None:
@@ -86,7 +87,7 @@ class RunContext(_InSandbox, dlt_internals.PlainRunContext):
         self._sandbox = sandbox
 
 
-class WorkspaceRunContext(_InSandbox, dlt_internals.WorkspaceRunContext):
+class WorkspaceRunContext(_InSandbox, contexts.WorkspaceRunContext):
     """The run context of a workspace."""
 
     def __init__(self, name: str, run_dir: str, profile: str, sandbox: Sandbox) -> None:
@@ -130,7 +131,7 @@ def open_sandboxed(
             return None
         folders = {"data_dir": sandbox.data_dir, "local_dir": sandbox.local_dir}
         return ProjectRunContext(str(folder), open_project(folder, profile, folders), sandbox)
-    if workspace := dlt_internals.find_workspace(folder, profile):
+    if workspace := contexts.find_workspace(folder, profile):
         return WorkspaceRunContext(workspace.name, workspace.run_dir, workspace.profile, sandbox)
     return RunContext(run_dir, sandbox)
 

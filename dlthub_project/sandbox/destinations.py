@@ -8,7 +8,7 @@ from typing import Any
 
 from dlt.common.configuration.providers.provider import ConfigProvider, get_key_name
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import destinations
 from dlthub_project.errors import ManifestError
 from dlthub_project.sandbox.settings import Sandbox, active_sandbox
 
@@ -113,7 +113,7 @@ class TemporaryDestinations(ConfigProvider):
         if destination in (*self._sandbox.allowed, *self._configured_for_tests):
             return {}
         declared_type = type_in_code or self.declared_type(destination)
-        if dlt_internals.is_custom_reference(declared_type):
+        if destinations.is_custom_reference(declared_type):
             # its function is replaced when an object of it is made
             return {}
         return temporary_settings(self._sandbox, destination, declared_type)
@@ -131,7 +131,7 @@ class TemporaryDestinations(ConfigProvider):
         return self._declared("bucket_url", destination) or ""
 
     def _declared(self, key: str, destination: str) -> str | None:
-        for provider in dlt_internals.providers():
+        for provider in destinations.providers():
             if provider is self:
                 continue
             try:

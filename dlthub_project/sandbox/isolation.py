@@ -41,9 +41,9 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
     working_dir = os.getcwd()
     suspended = None
     if _is_imported("dlt.common.configuration.container"):
-        from dlthub_project import dlt_internals
+        from dlthub_project.dlt_internals import contexts
 
-        suspended = dlt_internals.suspend_contexts()
+        suspended = contexts.suspend_contexts()
     if _is_imported("dlt.pipeline.pipeline"):
         # a pipeline that a module has made outside of any sandbox may be the first to run
         from dlthub_project.sandbox import patches
@@ -65,10 +65,10 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
             _restore_environment(environment)
             os.chdir(working_dir)
             if _is_imported("dlt.common.configuration.container"):
-                from dlthub_project import dlt_internals
+                from dlthub_project.dlt_internals import contexts
 
-                nothing = dlt_internals.SuspendedContexts(None, None, None)
-                dlt_internals.resume_contexts(suspended or nothing)
+                nothing = contexts.SuspendedContexts(None, None, None)
+                contexts.resume_contexts(suspended or nothing)
 
 
 def end(sandbox: Sandbox) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import dlt
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import pipelines
 from dlthub_project.sandbox import hints
 from dlthub_project.sandbox.replacement import is_replaced
 from dlthub_project.sandbox.settings import Sandbox
@@ -40,7 +40,7 @@ def normalize(
         file_format = "parquet"
     if file_format is None:
         return original(pipeline, *args, **kw)
-    with dlt_internals.preferred_loader_file_format(pipeline, file_format):
+    with pipelines.preferred_loader_file_format(pipeline, file_format):
         return original(pipeline, *args, **kw)
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlparse
 
 from dlt.common.destination import Destination
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import destinations
 from dlthub_project.sandbox import recorder
 from dlthub_project.sandbox.settings import Sandbox
 
@@ -37,7 +37,7 @@ def is_local(destination: Destination[Any, Any], sandbox: Sandbox) -> bool:
     if kind == "filesystem":
         bucket = destination.config_params.get("bucket_url")
         if bucket is None:
-            bucket = dlt_internals.configured_bucket(destination.destination_name)
+            bucket = destinations.configured_bucket(destination.destination_name)
         return bucket is not None and _is_local_url(str(bucket), sandbox)
     if kind == "duckdb":
         credentials = destination.config_params.get("credentials")
@@ -45,7 +45,7 @@ def is_local(destination: Destination[Any, Any], sandbox: Sandbox) -> bool:
     if kind == "sqlalchemy":
         credentials = destination.config_params.get("credentials")
         if credentials is None:
-            credentials = dlt_internals.configured_database(destination.destination_name)
+            credentials = destinations.configured_database(destination.destination_name)
         # dlt puts the file of a relative path into the local folder
         return _is_local_sqlite(credentials, sandbox, sandbox.local_dir)
     return kind == "dummy" or recorder.is_recording(destination)
@@ -60,12 +60,12 @@ def is_resolved_locally(destination: Destination[Any, Any], config: Any, sandbox
 
 
 def _is_local_sqlite(credentials: Any, sandbox: Sandbox, folder: str) -> bool:
-    path = dlt_internals.sqlite_path(credentials)
+    path = destinations.sqlite_path(credentials)
     return path is not None and (not path or sandbox.is_local_path(os.path.join(folder, path)))
 
 
 def _is_local_duckdb(credentials: Any, sandbox: Sandbox) -> bool:
-    path = dlt_internals.duckdb_path(credentials)
+    path = destinations.duckdb_path(credentials)
     return path is not None and sandbox.is_local_path(os.path.join(sandbox.local_dir, path))
 
 

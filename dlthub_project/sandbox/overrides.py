@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
-from dlthub_project.dlt_internals import DocumentProvider
+from dlthub_project.dlt_internals.configuration import DocumentProvider
 from dlthub_project.sandbox.settings import Sandbox
 
 # by the folder of the sandbox: contexts of one test come and go, its settings stay

@@ -15,7 +15,8 @@ import dlt
 from dlt.common.destination import Destination
 from dlt.extract import DltResource
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import destinations
+from dlthub_project.dlt_internals import pipelines as dlt_pipelines
 from dlthub_project.sandbox import (
     changes,
     guard,
@@ -147,7 +148,7 @@ def _capabilities(
     _sandbox: Sandbox, original: _Original, destination: Any, config: Any = None, naming: Any = None
 ) -> Any:
     """Do not resolve a configuration again and again that nothing is read of."""
-    if config is None and not dlt_internals.capabilities_take_configuration(destination):
+    if config is None and not destinations.capabilities_take_configuration(destination):
         config = destination.spec()
     return original(destination, config, naming)
 
@@ -212,5 +213,5 @@ def _prepared(sandbox: Sandbox, pipeline: dlt.Pipeline) -> AbstractContextManage
     here = replacement.in_sandbox(pipeline.destination, sandbox)
     if not guard.passes(here, sandbox, replacement.sandbox_of(here)):
         return nullcontext()
-    dlt_internals.skip_restore_from_new_database(pipeline)
-    return dlt_internals.database_held_open(pipeline)
+    dlt_pipelines.skip_restore_from_new_database(pipeline)
+    return dlt_pipelines.database_held_open(pipeline)

@@ -8,7 +8,7 @@ from typing import Any
 
 import dlt
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import pipelines
 from dlthub_project.sandbox import replacement
 from dlthub_project.sandbox.imports import is_import_running
 from dlthub_project.sandbox.settings import Sandbox
@@ -108,7 +108,7 @@ def bring_into(pipeline: dlt.Pipeline, sandbox: Sandbox) -> None:
         )
         # a run may have been given another one
         dataset_name = getattr(pipeline, _DATASET_NAME, None)
-        dlt_internals.make_again(pipeline, destination, staging, dataset_name)
+        pipelines.make_again(pipeline, destination, staging, dataset_name)
     except BaseException:
         setattr(pipeline, _FOLDER, folder)
         raise

@@ -13,7 +13,7 @@ from typing import Any
 
 from dlt.common.destination import Destination
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import datasets
 from dlthub_project.sandbox.locality import short_type
 from dlthub_project.sandbox.settings import Sandbox
 
@@ -140,7 +140,7 @@ def _find(record: _Record, sandbox: Sandbox) -> tuple[Any, str]:
     try:
         destination = Destination.from_reference(record.type, destination_name=record.destination)
         assert destination is not None
-        client = dlt_internals.open_dataset(destination, record.dataset, record.naming)
+        client = datasets.open_dataset(destination, record.dataset, record.naming)
         if str(client.config) and _place(client, destination) == record.place:
             return client, ""
     except Exception as error:

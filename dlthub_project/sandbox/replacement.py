@@ -8,7 +8,7 @@ from typing import Any
 from dlt.common.destination import Destination
 from dlt.common.destination.reference import DestinationReference
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import destinations
 from dlthub_project.sandbox import changes, recorder
 from dlthub_project.sandbox.destinations import TemporaryDestinations
 from dlthub_project.sandbox.imports import is_import_running
@@ -95,7 +95,7 @@ def type_in_production(destination: AnyDestination) -> str:
 
 def _made_for(original: AnyDestination, sandbox: Sandbox) -> AnyDestination:
     name = original.destination_name
-    if dlt_internals.is_custom_destination(original) and name not in sandbox.allowed:
+    if destinations.is_custom_destination(original) and name not in sandbox.allowed:
         recording = recorder.recording(original)
         changes.describe(recording, f"{name} (custom function) -> recorder")
         return recording
@@ -123,7 +123,7 @@ def _made_for(original: AnyDestination, sandbox: Sandbox) -> AnyDestination:
 
 
 def _temporary_destinations() -> TemporaryDestinations | None:
-    found = (p for p in dlt_internals.providers() if isinstance(p, TemporaryDestinations))
+    found = (p for p in destinations.providers() if isinstance(p, TemporaryDestinations))
     return next(found, None)
 
 

@@ -13,7 +13,7 @@ import pyarrow
 from dlt.common.libs.pyarrow import py_arrow_to_table_schema_columns
 from dlt.common.schema.utils import new_table
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import datasets, relations
 from dlthub_project.errors import ProjectError
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class CacheTables:
             ProjectError: They are something else.
         """
         hints: TTableSchemaColumns = {}
-        if isinstance(rows, dlt.Relation) and dlt_internals.is_of_dataset(rows, self.dataset):
+        if isinstance(rows, dlt.Relation) and relations.is_of_dataset(rows, self.dataset):
             hints = rows.columns_schema
             self._insert(table, rows.to_sql())
         else:
@@ -135,7 +135,7 @@ class CacheTables:
             # also hints that dlt's type does not list
             columns[name] = {**kept, **column}  # type: ignore[typeddict-item]
         self._tables[table] = described(table, columns)
-        dlt_internals.replace_schemas(self.dataset, [self._offer.dlt_schema()])
+        datasets.replace_schemas(self.dataset, [self._offer.dlt_schema()])
 
     def _known(self, table: str, column: str) -> Mapping[str, Any]:
         return self._tables.get(table, {"columns": {}})["columns"].get(column, {})

@@ -10,7 +10,7 @@ import dlt
 import duckdb
 from sqlglot import exp
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import datasets, relations
 from dlthub_project.errors import DatasetNotLoaded, ProjectError, known_names
 from dlthub_project.transformations.database import attach, described, quoted
 from dlthub_project.transformations.declaration import CacheInput
@@ -154,7 +154,7 @@ class Bringing:
         """
         self._connection = connection
         self._stack = stack
-        self._scanners: dict[str, dlt_internals.FileTables] = {}
+        self._scanners: dict[str, datasets.FileTables] = {}
         self._aliases: dict[str, str | None] = {}
         self.attached: dict[str, str] = {}
 
@@ -170,7 +170,7 @@ class Bringing:
         target = quoted(schema, name)
         alias = self._alias(source)
         if alias is not None:
-            query = dlt_internals.in_catalog(rows, alias)
+            query = relations.query_in(rows, catalog=alias)
             self._connection.execute(f"CREATE VIEW {target} AS {query}")
             return
         scanner = self.scanner(source)
@@ -180,11 +180,11 @@ class Bringing:
             return
         self._copy(source, table, rows, target)
 
-    def scanner(self, source: InputDataset) -> dlt_internals.FileTables | None:
+    def scanner(self, source: InputDataset) -> datasets.FileTables | None:
         """Return what makes views of the files of a dataset; None for one that is not in files."""
         name = source.declared.dataset
         if name not in self._scanners:
-            found = dlt_internals.file_tables(source.dataset, self._connection)
+            found = datasets.file_tables(source.dataset, self._connection)
             if found is None:
                 return None
             self._scanners[name] = self._stack.enter_context(found)
@@ -192,7 +192,7 @@ class Bringing:
 
     def _alias(self, source: InputDataset) -> str | None:
         """Return the alias of the DuckDB file of a dataset; None where none can be attached."""
-        file = dlt_internals.local_database(source.dataset.destination_client)
+        file = datasets.local_database(source.dataset.destination_client)
         if file is None:
             return None
         if file not in self._aliases:
@@ -207,7 +207,7 @@ class Bringing:
         return self._aliases[file]
 
     def _copy(self, source: InputDataset, table: str, rows: dlt.Relation, target: str) -> None:
-        empty = dlt_internals.empty_arrow_table(source.dataset, source.columns(table))
+        empty = datasets.empty_arrow_table(source.dataset, source.columns(table))
         self._connection.register("_copied_rows", empty)
         self._connection.execute(f"CREATE TABLE {target} AS SELECT * FROM _copied_rows")
         self._connection.unregister("_copied_rows")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import dlt
 
-from dlthub_project import dlt_internals
 from dlthub_project.catalog import relation_pages
+from dlthub_project.dlt_internals import contexts, pipelines
 from dlthub_project.runner import PipelineRunner, finish_pending, row_counts
 from dlthub_project.transformations.declaration import OutputTable
 from dlthub_project.transformations.plan import Loads
@@ -65,11 +65,11 @@ class OutputDataset:
         self._is_restored = False
         destination = entities.get_destination(where.destination_name, asked_by=asked_by)
         name = f"{self._name}__{dataset}"
-        with dlt_internals.no_active_pipeline():
+        with contexts.no_active_pipeline():
             self.pipeline: dlt.Pipeline = dlt.pipeline(
                 pipeline_name=name, destination=destination, dataset_name=where.dataset_name
             )
-        dlt_internals.use_local_dir(self.pipeline, entities.project.local_dir)
+        pipelines.use_local_dir(self.pipeline, entities.project.local_dir)
 
     def processed(self, outputs: Iterable[OutputTable]) -> dict[OutputTable, Loads]:
         """Return the loads that tables have seen, as the destination knows.
@@ -81,11 +81,11 @@ class OutputDataset:
             PipelineStepFailed: The destination does not answer.
         """
         if not self._is_restored:
-            with dlt_internals.no_active_pipeline():
+            with contexts.no_active_pipeline():
                 finish_pending(self.pipeline)
                 self.pipeline.activate()
                 self.pipeline.sync_destination()
-            dlt_internals.mark_restored(self.pipeline)
+            pipelines.mark_restored(self.pipeline)
             self._is_restored = True
         stored = self.pipeline.state.get("sources", {}).get(self._name, {}).get("loads", {})
         return {output: stored.get(output.name, {}) for output in outputs}
@@ -106,7 +106,7 @@ class OutputDataset:
         arguments: dict[str, Any] = {}
         if self._contract is not None:
             arguments["schema_contract"] = self._contract
-        with dlt_internals.no_active_pipeline():
+        with contexts.no_active_pipeline():
             info = PipelineRunner(self.pipeline, **options).run(
                 self._source(list(tables)), **arguments
             )

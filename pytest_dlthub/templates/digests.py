@@ -23,7 +23,7 @@ from dlt.extract import DltResource, DltSource
 from dlt.extract.incremental import Incremental
 from dlt.extract.reference import SourceFactory
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import resources
 from pytest_dlthub.templates.files import file_digest
 
 _PLAIN = (type(None), bool, int, float, complex, str, Decimal, datetime, date, time, timedelta)
@@ -217,11 +217,11 @@ def _parts_of_function(function: types.FunctionType) -> Iterator[Any]:
 
 
 def _parts_of_resource(resource: DltResource) -> Iterator[Any]:
-    for step in dlt_internals.steps_of(resource):
+    for step in resources.steps_of(resource):
         if isinstance(step, Iterator | AsyncIterator):
             raise NoDigest(f"resource `{resource.name}` is made from a {_name(step)}")
         yield step
-    arguments, hints = dlt_internals.explicit_arguments(resource), dlt_internals.hints_of(resource)
+    arguments, hints = resources.explicit_arguments(resource), resources.hints_of(resource)
     cursor = hints.get("incremental")
     if isinstance(cursor, Incremental) and _settings_of(cursor) in _declared(resource, arguments):
         # a run notes here what stands in the function's signature
@@ -231,7 +231,7 @@ def _parts_of_resource(resource: DltResource) -> Iterator[Any]:
 
 def _declared(resource: DltResource, arguments: Mapping[str, Any]) -> list[str]:
     """Return the settings of the incrementals in the signatures of a resource's functions."""
-    steps = (step for step in dlt_internals.steps_of(resource) if callable(step))
+    steps = (step for step in resources.steps_of(resource) if callable(step))
     signatures = [inspect.signature(inspect.unwrap(s)) for s in steps if inspect.isroutine(s)]
     found: list[str] = []
     for name, parameter in (item for s in signatures for item in s.parameters.items()):

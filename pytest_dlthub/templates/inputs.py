@@ -14,7 +14,7 @@ import dlt
 import pytest
 
 from dlthub_project.context import ProjectRunContext
-from dlthub_project.dlt_internals import WorkspaceRunContext
+from dlthub_project.dlt_internals.contexts import WorkspaceRunContext
 from dlthub_project.sandbox import Overrides, Sandbox
 from pytest_dlthub.templates.code import Code, installed_versions
 from pytest_dlthub.templates.conditions import Conditions

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from dlt.common.schema import Schema
 
-from dlthub_project.dlt_internals import HeldDataset
+from dlthub_project.dlt_internals.datasets import HeldDataset
 from dlthub_project.sandbox import observe_runs
 from pytest_dlthub.run import PipelineRun
 from pytest_dlthub.templates.loads import MARK, Load

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import contexts, datasets
 from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox import Overrides, Sandbox, isolated, unobserved
 from pytest_dlthub.activation import SESSION
@@ -189,7 +189,7 @@ def _check_profile(tested: str) -> None:
     Raises:
         UsageError: One is.
     """
-    active = getattr(dlt_internals.active_run_context(), "profile", tested)
+    active = getattr(contexts.active_run_context(), "profile", tested)
     if active != tested:
         raise pytest.UsageError(
             f"{MARK}: data are loaded once on profile `{tested}`, and `{active}` is active here. "
@@ -214,4 +214,4 @@ def _close_databases(runs: Mapping[str, PipelineRun]) -> None:
     """Have everything in the files that will be copied: DuckDB keeps a part in its log."""
     for path in {run.database_path for run in runs.values()}:
         if path is not None:
-            dlt_internals.checkpoint(str(path))
+            datasets.checkpoint(str(path))

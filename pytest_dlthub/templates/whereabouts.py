@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import destinations
 from dlthub_project.sandbox import Sandbox, is_local, short_type
 
 if TYPE_CHECKING:
@@ -79,4 +79,4 @@ def _in_memory(name: str, kind: str) -> pytest.UsageError:
 
 def _bucket_of(destination: AnyDestination) -> str:
     bucket = destination.config_params.get("bucket_url")
-    return str(bucket or dlt_internals.configured_bucket(destination.destination_name) or "")
+    return str(bucket or destinations.configured_bucket(destination.destination_name) or "")

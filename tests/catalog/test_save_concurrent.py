@@ -15,7 +15,7 @@ import saving
 from saved import Store
 
 from dlthub_project import ProjectError
-from dlthub_project.dlt_internals import conflicts
+from dlthub_project.catalog import conflicts
 from dlthub_project.errors import DatasetInUse
 
 MakeStore = Callable[..., Store]

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from dlthub_project import ProjectRunContextNotAvailable, current, dlt_internals, ensure_project
+from dlthub_project import ProjectRunContextNotAvailable, current, ensure_project
 from dlthub_project.context import find_project_dir
+from dlthub_project.dlt_internals import contexts
 
 WriteProject = Callable[..., Path]
 
 
 def active_run_dir() -> Path:
-    return Path(dlt_internals.active_run_context().run_dir)
+    return Path(contexts.active_run_context().run_dir)
 
 
 def test_the_project_of_the_working_directory_is_found(shop: Path) -> None:
@@ -53,7 +54,7 @@ def test_a_workspace_inside_of_a_project_stays_a_workspace(
     assert find_project_dir() is None
     monkeypatch.chdir(root / "ws")
     assert find_project_dir() is None
-    context = dlt_internals.active_run_context()
+    context = contexts.active_run_context()
     assert type(context).__name__ == "WorkspaceRunContext"
     assert Path(context.run_dir) == root / "ws"
 
@@ -173,7 +174,7 @@ def test_everything_current_is_an_error_outside_of_a_project(name: str, tmp_path
 def test_a_project_that_was_entered_after_the_first_use_of_dlt_is_to_be_activated(
     write_project: WriteProject,
 ) -> None:
-    dlt_internals.active_run_context()
+    contexts.active_run_context()
     root = write_project("")
 
     with pytest.raises(ProjectRunContextNotAvailable) as caught:
@@ -259,8 +260,8 @@ def test_a_workspace_without_a_manifest_stays_that_of_dlt(
 
 
 def test_outside_of_a_project_the_context_is_that_of_dlt(tmp_path: Path) -> None:
-    context = dlt_internals.active_run_context()
+    context = contexts.active_run_context()
 
-    assert type(context) is dlt_internals.PlainRunContext
+    assert type(context) is contexts.PlainRunContext
     assert os.path.abspath(context.run_dir) == str(tmp_path)
     assert os.listdir(tmp_path) == []

@@ -11,7 +11,8 @@ import pytest
 from dlt.common.configuration.exceptions import ConfigFieldMissingException
 from dlt.common.configuration.providers import CustomLoaderDocProvider
 
-from dlthub_project import ManifestError, current, dlt_internals, ensure_project
+from dlthub_project import ManifestError, current, ensure_project
+from dlthub_project.dlt_internals import pipelines
 from dlthub_project.sandbox import Sandbox, isolated
 
 WriteProject = Callable[..., Path]
@@ -278,7 +279,7 @@ def test_a_value_that_is_set_by_code_does_not_change_the_project(
     write_project("api: {url: a}\n")
     project = current.project()
 
-    dlt_internals.set_default("url", "b", "api")
+    pipelines.set_default("url", "b", "api")
 
     assert dlt.config["api.url"] == "b"
     assert project.config["api"] == {"url": "a"}

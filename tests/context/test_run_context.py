@@ -14,8 +14,9 @@ import pytest
 from dlt.common.configuration.specs.pluggable_run_context import ProfilesRunContext
 from dlt.common.runtime.run_context import switch_context
 
-from dlthub_project import ProjectRunContext, current, dlt_internals, ensure_project
+from dlthub_project import ProjectRunContext, current, ensure_project
 from dlthub_project.context import open_project
+from dlthub_project.dlt_internals import contexts
 from dlthub_project.dlt_plugin import plug_run_context
 from dlthub_project.sandbox import Sandbox, isolated
 
@@ -70,7 +71,7 @@ def test_a_context_has_the_folders_of_its_project(shop: Path) -> None:
     assert context.settings_dir == str(shop / ".dlt")
     assert context.data_dir == str(shop / "_data/dev")
     assert context.local_dir == str(shop / "_data/dev/local")
-    assert context.global_dir == dlt_internals.global_dir()
+    assert context.global_dir == contexts.global_folder()
     assert context.get_data_entity("pipelines") == str(shop / "_data/dev/pipelines")
     assert context.get_run_entity("sources") == str(shop / "sources")
     assert context.get_setting("config.toml") == str(shop / ".dlt/config.toml")
@@ -84,7 +85,7 @@ def test_a_context_is_one_with_profiles_for_dlt(shop: Path) -> None:
 
     assert isinstance(context, ProfilesRunContext)
     assert type(context) is ProjectRunContext
-    assert dlt_internals.active_run_context() is context
+    assert contexts.active_run_context() is context
 
 
 def test_the_folders_for_data_exist(shop: Path) -> None:

@@ -19,11 +19,11 @@ from dlthub_project import (
     ProjectError,
     ProjectRunContextNotAvailable,
     current,
-    dlt_internals,
     ensure_project,
     switch_profile,
     switched_profile,
 )
+from dlthub_project.dlt_internals import contexts
 
 WriteProject = Callable[..., Path]
 
@@ -52,7 +52,7 @@ def test_ensure_project_enters_a_project_from_outside(
     shop: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    dlt_internals.active_run_context()
+    contexts.active_run_context()
 
     ensure_project(str(shop))
 
@@ -176,13 +176,13 @@ def test_a_data_folder_that_cannot_be_made_leaves_the_earlier_profile_in_force(
 
 
 def test_a_failed_look_for_a_project_leaves_the_context_outside_of_one() -> None:
-    before = dlt_internals.active_run_context()
+    before = contexts.active_run_context()
     add_provider()
 
     with pytest.raises(ProjectRunContextNotAvailable):
         ensure_project()
 
-    assert dlt_internals.active_run_context() is before
+    assert contexts.active_run_context() is before
     assert dlt.config["added"] == "by hand"
 
 
@@ -296,10 +296,10 @@ def test_the_folder_of_a_project_leaves_the_path_with_its_context(
     second = write_project("", {"sources/two.py": ""}, "second")
     ensure_project(str(first))
 
-    before = dlt_internals.save_run_context()
+    before = contexts.save_run_context()
     ensure_project(str(second))
     assert str(first) not in sys.path
-    dlt_internals.restore_run_context(before)
+    contexts.restore_run_context(before)
 
     assert str(second) not in sys.path
     assert sys.path.count(str(first)) == 1

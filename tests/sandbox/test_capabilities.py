@@ -9,7 +9,7 @@ import dlt
 import pytest
 from dlt.common.destination import Destination
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import destinations
 from dlthub_project.sandbox import isolated
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def as_dlt_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dlt_internals, "capabilities_take_configuration", lambda _destination: True)
+    monkeypatch.setattr(destinations, "capabilities_take_configuration", lambda _destination: True)
 
 
 def pipeline(destination: Any = "duckdb") -> dlt.Pipeline:

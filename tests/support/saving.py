@@ -16,8 +16,8 @@ from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 from saved import batch_of
 
 from dlthub_project import current
-from dlthub_project.dlt_internals import journals
-from dlthub_project.dlt_internals.transactions import SharedTransaction
+from dlthub_project.catalog import journals
+from dlthub_project.catalog.transactions import SharedTransaction
 
 
 def commit_is(moment: Callable[..., None]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dlt
 from dlt.extract import DltResource
 
-from dlthub_project import dlt_internals
+from dlthub_project.dlt_internals import contexts, resources
 from dlthub_project.errors import EntityReferenceError, ProjectError
 from dlthub_project.transformations.decorator import dataset_parameters
 
@@ -74,16 +74,16 @@ class PythonEngine:
 def _is_transformation(value: Any) -> bool:
     if not isinstance(value, DltResource):
         return False
-    function = dlt_internals.steps_of(value)[0]
+    function = resources.steps_of(value)[0]
     return callable(function) and bool(dataset_parameters(inspect.unwrap(function)))
 
 
 def _items_of(resource: DltResource, dataset: dlt.Dataset) -> Iterator[Any]:
     """Yield what a transformation yields: relations as they are, so that they stay queries."""
-    steps = dlt_internals.steps_of(resource)
+    steps = resources.steps_of(resource)
     function = inspect.unwrap(steps[0])
     arguments = dict.fromkeys(dataset_parameters(function), dataset)
-    with dlt_internals.no_active_pipeline():
+    with contexts.no_active_pipeline():
         if len(steps) > 1:
             # maps and filters take rows
             yield from resource(**arguments)

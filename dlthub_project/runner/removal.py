@@ -11,7 +11,7 @@ from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.exceptions import TerminalException
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
-from dlthub_project.dlt_internals.packages import PackageJob, PendingPackage
+from dlthub_project.runner.packages import PackageJob, PendingPackage
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase

@@ -11,8 +11,8 @@ import dlt
 from dlt.common.schema import Schema
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project.dlt_internals.journals import Journal, keeps_files
-from dlthub_project.dlt_internals.transactions import (
+from dlthub_project.catalog.journals import Journal, keeps_files
+from dlthub_project.catalog.transactions import (
     SharedTransaction,
     can_share_transaction,
     is_postgres,

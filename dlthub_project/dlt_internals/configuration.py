@@ -23,6 +23,9 @@ from dlt.common.configuration.specs.pluggable_run_context import PluggableRunCon
 from dlt.common.configuration.utils import deserialize_value, get_resolved_traces, log_traces
 from dlt.common.pipeline import PipelineContext
 
+DocumentProvider = BaseDocProvider
+"""dlt's provider of values that stand in one nested mapping."""
+
 STEP_SECTIONS = ("normalize", "load", "schema")
 """Those that dlt looks a value up in, and then without."""
 
@@ -127,3 +130,9 @@ def _specs() -> Mapping[str, type[BaseConfiguration]]:
         "load": LoaderConfiguration,
         "pipelines": PipelineConfiguration,
     }
+
+
+def looked_up_values() -> Iterator[tuple[str, Any, bool, str]]:
+    """Yield what dlt has looked up for the step that ends: key, value, is a secret, provider."""
+    for look_up in get_resolved_traces().resolved_traces:
+        yield look_up.key, look_up.value, is_secret_hint(look_up.hint), look_up.provider_name

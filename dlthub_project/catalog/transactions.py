@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlt.destinations.exceptions import DatabaseTerminalException, DatabaseUndefinedRelation
 
-from dlthub_project.dlt_internals.conflicts import open_patiently
+from dlthub_project.catalog.conflicts import open_patiently
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
