@@ -55,7 +55,7 @@ def plug_run_context(
     if required and type(context).__name__ != required:
         if required != _CONTEXT_CLASS or is_dlthub_installed():
             return None
-        from dlthub_project.context.activation import not_found
+        from dlthub_project.context.run_context import not_found
 
         raise not_found(run_dir)
     return context

@@ -7,16 +7,15 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from pytest_dlthub.options import check_ini, option
-from pytest_dlthub.profiles import PROFILE_VARIABLE, chosen_profile
+from pytest_dlthub.options import check_ini, ini_by_either_name, option
 from pytest_dlthub.roots import MANIFEST, check_is_one, chosen_root, root_above
-from pytest_dlthub.temporary import new_session_folder
 
 # the runtime reads the first (`dlthub_project.sandbox`), dlt the second
 SANDBOX_VARIABLE = "DLTHUB_PROJECT_SANDBOX"
@@ -25,6 +24,14 @@ _TELEMETRY_VARIABLE = "RUNTIME__DLTHUB_TELEMETRY"
 _LOADER_FILE_FORMATS = ("insert_values", "jsonl", "parquet")
 
 SESSION = pytest.StashKey["Session"]()
+
+
+_KEPT_FOR_SECONDS = 3 * 24 * 3600
+
+# read by dlt and by the runtime (`dlthub_project.context`)
+PROFILE_VARIABLE = "WORKSPACE__PROFILE"
+_DEFAULT_PROFILE = "tests"
+_PIN_FILE = Path(".dlt", "profile-name")
 
 
 @dataclass
@@ -239,3 +246,67 @@ def _set_variable(name: str, value: str | None) -> None:
         os.environ.pop(name, None)
     else:
         os.environ[name] = value
+
+
+def new_session_folder(basetemp: Path | None) -> Path:
+    """Make a folder for one process of this session, and delete those of earlier days."""
+    # here, and not above: a session without a project does not need it
+    import tempfile
+
+    # pytest empties --basetemp when it first uses it, so ours lies beside it
+    default = Path(tempfile.gettempdir(), f"pytest-dlt-of-{_user()}")
+    parent = basetemp.parent / f"{basetemp.name}-dlt" if basetemp else default
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not os.access(parent, os.W_OK):
+        # somebody else's, of the same name
+        parent = Path(tempfile.mkdtemp(prefix="pytest-dlt-"))
+    for earlier in parent.iterdir():
+        # other sessions may be at the same
+        with contextlib.suppress(OSError):
+            if time.time() - earlier.stat().st_mtime > _KEPT_FOR_SECONDS:
+                shutil.rmtree(earlier, ignore_errors=True)
+    process = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    return Path(tempfile.mkdtemp(prefix=f"{process}-", dir=parent))
+
+
+def _user() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # a user id without an account, as containers have
+        return "unknown"
+
+
+def chosen_profile(config: pytest.Config, project: Path | None) -> tuple[str, str]:
+    """Return the profile to test on, and why this one.
+
+    Raises:
+        UsageError: The one that was asked for is not a test profile.
+    """
+    accepted: list[str] = config.getini("dlt_test_profiles")
+    by_option = option(config, "dlt_profile")
+    ini = ini_by_either_name(config, "dlt_profile", "dlt_tests_project_profile")
+    environment = os.environ.get(PROFILE_VARIABLE) if project else None
+    choices = (
+        (by_option, "--dlt-profile"),
+        (ini, "ini dlt_profile"),
+        (environment, f"environment variable {PROFILE_VARIABLE}"),
+        (_DEFAULT_PROFILE, "default"),
+    )
+    profile, reason = next((name, why) for name, why in choices if name)
+    if profile not in accepted:
+        raise pytest.UsageError(
+            f"{reason}: `{profile}` is not a test profile. Accepted: {', '.join(accepted)}; "
+            "the ini option dlt_test_profiles lists them. Name one with --dlt-profile."
+        )
+    reasons = [reason]
+    pin = project / _PIN_FILE if project else None
+    if (
+        pin
+        and pin.is_file()
+        and (pinned := pin.read_text(encoding="utf-8", errors="replace").strip()) != profile
+    ):
+        reasons.append(f"pin {pinned} overridden")
+    return profile, "; ".join(reasons)

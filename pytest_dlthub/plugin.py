@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dlthub import masking, options, report, summary, tracebacks
+from pytest_dlthub import options, tracebacks
+from pytest_dlthub import report as reports
 from pytest_dlthub.activation import SESSION, Session
 from pytest_dlthub.fixtures import (
     _dlt_destination_type,
@@ -28,7 +29,7 @@ from pytest_dlthub.fixtures import (
     dlt_run,
     dlt_runs,
 )
-from pytest_dlthub.interrupts import is_interrupt
+from pytest_dlthub.tracebacks import is_interrupt
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -107,15 +108,15 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_configure_node(node: Any) -> None:
     """Have the workers of pytest-xdist share what they have loaded."""
     # not before: a session without workers has no use for it
-    from pytest_dlthub.templates import folders, servers
+    from pytest_dlthub.templates import servers, store
 
-    folders.share_with_worker(node.config, node.workerinput)
+    store.share_with_worker(node.config, node.workerinput)
     servers.listen_to(node)
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     """Say what was loaded and copied."""
-    summary.write(terminalreporter)
+    reports.write_summary(terminalreporter)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -125,14 +126,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if servers is not None:
         servers.drop_databases(config)
     if config.getoption("dlt_reuse", False):
-        from pytest_dlthub.templates import folders
+        from pytest_dlthub.templates import store
 
-        folders.prune_cache(config)
+        store.prune_cache(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Say which project is tested on which profile, and where its data go."""
-    return report.header(config.stash[SESSION])
+    return reports.header(config.stash[SESSION])
 
 
 @pytest.hookimpl(wrapper=True)
@@ -161,15 +162,15 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Shape the report of a failed test, and remember it for the fixture that deletes its data."""
     # a test that asks for nothing of ours is reported as without the plugin
-    is_full = item.config.option.fulltrace or report.FOLDER not in item.stash
+    is_full = item.config.option.fulltrace or reports.FOLDER not in item.stash
     with tracebacks.shortened(call, full=is_full):
         outcome = yield
     if outcome.failed:
-        item.stash[report.FAILED] = True
-        report.release_connections(item)
-        report.tell_of_test(item, call.excinfo and call.excinfo.value, outcome)
-    masking.mask_secrets(item, outcome)
-    summary.carry(item, outcome)
+        item.stash[reports.FAILED] = True
+        reports.release_connections(item)
+        reports.tell_of_test(item, call.excinfo and call.excinfo.value, outcome)
+    reports.mask_secrets(item, outcome)
+    reports.carry(item, outcome)
     return outcome
 
 
@@ -187,7 +188,7 @@ def _end_on_interrupt(item: pytest.Item, error: Exception) -> None:
     Raises:
         KeyboardInterrupt: The error goes back to it.
     """
-    if report.FOLDER in item.stash and is_interrupt(error):
+    if reports.FOLDER in item.stash and is_interrupt(error):
         raise KeyboardInterrupt from error
 
 

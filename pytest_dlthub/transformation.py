@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dlthub_project import current
 from dlthub_project.errors import DatasetNotLoaded, EntityNotFound, ProjectError, known_names
 from pytest_dlthub.assertions import table_rows
-from pytest_dlthub.given import Given, located, placeholders
-from pytest_dlthub.given_tables import load_tables
+from pytest_dlthub.given import Given, load_tables, located, placeholders
 
 if TYPE_CHECKING:
     import dlt

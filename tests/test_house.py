@@ -13,8 +13,8 @@ from pydantic import BaseModel
 
 from dlthub_project import context, sandbox
 from dlthub_project.manifest import FILE_NAME, models
-from dlthub_project.runner import config, retry
-from pytest_dlthub import activation, profiles, roots
+from dlthub_project.runner import declared, retry
+from pytest_dlthub import activation, roots
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(
@@ -106,11 +106,11 @@ def test_names_that_two_rooms_have_are_the_same() -> None:
     policy, run_config = models.RetryPolicyEntry, models.RunConfigEntry
     assert set(retry._POLICIES) == {*literals(policy, "type")}
     assert {*retry._DEFAULTS, "type"} == {*policy.model_fields}
-    assert set(config._NUMBERS) == {*retry._DEFAULTS}
+    assert set(declared._NUMBERS) == {*retry._DEFAULTS}
     assert set(retry.STEPS) == {*literals(run_config, "retry_pipeline_steps")}
     # the plugin imports nothing of the runtime, and says again what that reads
     assert activation.SANDBOX_VARIABLE == sandbox.ENVIRONMENT_VARIABLE
-    assert profiles.PROFILE_VARIABLE == context.PROFILE_VARIABLE
+    assert activation.PROFILE_VARIABLE == context.PROFILE_VARIABLE
     assert roots.MANIFEST == FILE_NAME
 
 

@@ -5,16 +5,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import dlt
+
+from dlthub_project.catalog import conflicts
 from dlthub_project.catalog.data import named_data
-from dlthub_project.catalog.reading import ReadableDataset
 from dlthub_project.catalog.saving import refuse_other_places, saving
-from dlthub_project.dlt_internals import datasets, pipelines
+from dlthub_project.dlt_internals import datasets, pipelines, server_cursors
 from dlthub_project.entities import DatasetLocation
 
 if TYPE_CHECKING:
     from dlt.common.destination.reference import AnyDestination
     from dlt.common.pipeline import LoadInfo
     from dlt.common.schema import Schema
+
+
+class ReadableDataset(dlt.Dataset):
+    """A `dlt.Dataset` that reads PostgreSQL in chunks, and that is pickled and copied at any time.
+
+    Connections are open for one query, or in a `with` block: a DuckDB file that is held open can be
+    written by no other process.
+    """
+
+    @property
+    def sql_client(self) -> Any:
+        """The client that answers; chunks that are not fetched yet stay on the server."""
+        client = super().sql_client
+        conflicts.connect_patiently(client)
+        server_cursors.leave_on_server(client)
+        return client
+
+    def __getstate__(self) -> dict[str, Any]:
+        return datasets.without_connections(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        datasets.restore_dataset(self, state)
 
 
 class WritableDataset(ReadableDataset):

@@ -1,13 +1,11 @@
 """The run context of a project: where it is, which profile is active, where values come from."""
 
-from dlthub_project.context.activation import (
-    active_context,
-    ensure_project,
-    kept_context,
-    switch_profile,
-    switched_profile,
+from dlthub_project.context.discovery import (
+    PROFILE_VARIABLE,
+    find_package,
+    find_project_dir,
+    installed_packages,
 )
-from dlthub_project.context.discovery import find_project_dir
 from dlthub_project.context.look_ups import (
     pipeline_argument,
     run_config_value,
@@ -15,12 +13,16 @@ from dlthub_project.context.look_ups import (
     source_mapping,
 )
 from dlthub_project.context.masking import MASK, is_secret_name, masked_urls
-from dlthub_project.context.opening import open_project
-from dlthub_project.context.packages import find_package, installed_packages
-from dlthub_project.context.profiles import PROFILE_VARIABLE
-from dlthub_project.context.project import Project
+from dlthub_project.context.project import Project, open_project
 from dlthub_project.context.providers import unset_variables_missing
-from dlthub_project.context.run_context import ProjectRunContext
+from dlthub_project.context.run_context import (
+    ProjectRunContext,
+    active_context,
+    ensure_project,
+    kept_context,
+    switch_profile,
+    switched_profile,
+)
 
 __all__ = [
     "MASK",

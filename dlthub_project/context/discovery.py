@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
-from dlthub_project.manifest import FILE_NAME
+from dlthub_project.errors import ProfileNotFound, known_names
+from dlthub_project.manifest import (
+    FILE_NAME,
+    IMPLICIT_PROFILES,
+    Document,
+    declared_profiles,
+    default_profile,
+)
 
 _PROJECT_DIR_VARIABLE = "DLT_PROJECT_DIR"
 _WORKSPACE_FILE = Path(".dlt", ".workspace")
+
+
+_GROUP = "dlt_package"
+
+PROFILE_VARIABLE = "WORKSPACE__PROFILE"
+PIN_FILE = "profile-name"
+_TOML_FILES = ("config.toml", "secrets.toml")
 
 
 def find_project_dir(run_dir: str | None = None) -> Path | None:
@@ -42,3 +59,103 @@ def where_it_was_looked_for(run_dir: str | None = None) -> str:
     if workspace := _nearest(Path.cwd()):
         return f"{Path.cwd()} belongs to the workspace {workspace}, which has no {FILE_NAME}"
     return f"there is no {FILE_NAME} in {Path.cwd()} or in a folder above it"
+
+
+def installed_packages() -> dict[str, Path]:
+    """Return the folders of the installed packages that are projects, by the module's name.
+
+    None of them is imported. Those without a `dlt.yml` are left out.
+    """
+    found: dict[str, Path] = {}
+    for entry in entry_points(group=_GROUP):
+        folder = _folder(entry)
+        if folder is not None:
+            # an environment may list a distribution twice: the first is the one that is imported
+            found.setdefault(entry.module, folder)
+    return found
+
+
+def find_package(name: str) -> Path | None:
+    """Return the folder of the installed package `name`, or None.
+
+    Args:
+        name: The name of its module or of its entry point; hyphens and underscores are the same.
+    """
+    for entry in entry_points(group=_GROUP):
+        if _normalized(name) in (_normalized(entry.module), _normalized(entry.name)):
+            folder = _folder(entry)
+            if folder is not None:
+                return folder
+    return None
+
+
+def _folder(entry: EntryPoint) -> Path | None:
+    parts = entry.module.split(".")
+    for folder in _candidates(entry, parts):
+        if (folder / FILE_NAME).is_file():
+            return folder.absolute()
+    return None
+
+
+def _candidates(entry: EntryPoint, parts: list[str]) -> Iterator[Path]:
+    # beside the metadata first: `dlt` has the working directory on its path, and there may be a
+    # clone of the package
+    if entry.dist is not None:
+        yield Path(str(entry.dist.locate_file("")), *parts)
+    top, *below = parts
+    try:
+        # for editable ones; of the top alone, since Python imports `a` to find `a.b`
+        spec = find_spec(top)
+    except (ImportError, ValueError):
+        return
+    for location in (spec and spec.submodule_search_locations) or ():
+        yield Path(location, *below)
+
+
+def _normalized(name: str) -> str:
+    return name.replace("-", "_").lower()
+
+
+def available_profiles(document: Document, settings_dir: Path) -> list[str]:
+    """Return the profiles that can be activated: implicit, declared, or with a TOML file."""
+    return list(dict.fromkeys((*IMPLICIT_PROFILES, *configured_profiles(document, settings_dir))))
+
+
+def configured_profiles(document: Document, settings_dir: Path) -> list[str]:
+    """Return the profiles that say something: declared, or with a TOML file."""
+    found = dict.fromkeys(declared_profiles(document))
+    for suffix in _TOML_FILES:
+        for file in sorted(settings_dir.glob(f"?*.{suffix}")):
+            found.setdefault(file.name.removesuffix(f".{suffix}"))
+    return list(found)
+
+
+def read_pin(settings_dir: Path) -> str | None:
+    """Return the profile that the pin file names, or None."""
+    try:
+        return (settings_dir / PIN_FILE).read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def choose_profile(document: Document, settings_dir: Path, explicit: str | None) -> str:
+    """Return the active profile: explicit, else environment, pin file, manifest, `dev`.
+
+    Raises:
+        ProfileNotFound: The project does not have it.
+    """
+    candidates = (
+        (explicit, "it was asked for"),
+        (os.environ.get(PROFILE_VARIABLE), f"{PROFILE_VARIABLE} names it"),
+        (read_pin(settings_dir), f"{settings_dir / PIN_FILE} pins it"),
+        (default_profile(document), f"it is the default profile of {document.path}"),
+    )
+    profile, reason = next((name, why) for name, why in candidates if name)
+    known = available_profiles(document, settings_dir)
+    if profile not in known:
+        raise ProfileNotFound(
+            f"There is no profile `{profile}` in {document.path} ({reason}). "
+            f"{known_names(profile, known)}",
+            f"Declare it below `profiles:`, or add {settings_dir / profile}.config.toml.",
+        )
+    return profile

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlt.common.typing import AnyType, TSecretStrValue
 
-from dlthub_project.context.layers import Layer, Layers
+from dlthub_project.context.layers import Layer, Layers, value_at
 from dlthub_project.context.look_ups import (
     Found,
     LookUp,
@@ -26,7 +26,6 @@ from dlthub_project.context.providers import (
     configuration_path,
     manifest_path,
 )
-from dlthub_project.context.toml_files import value_at
 from dlthub_project.dlt_internals import configuration
 from dlthub_project.errors import ProjectError, ValueNotSet, known_names
 from dlthub_project.manifest import Settings
@@ -89,7 +88,7 @@ def explain(project: Project, path: str) -> Explanation:
         ValueNotSet: No layer has it.
         ProjectError: The project is not active under this profile.
     """
-    from dlthub_project.context.activation import active_context
+    from dlthub_project.context.run_context import active_context
 
     if (active := active_context().project) is not project:
         raise ProjectError(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlthub_project.manifest import Manifest
+from dlthub_project.context.discovery import available_profiles, choose_profile
+from dlthub_project.manifest import FILE_NAME, Manifest, Settings, read_document
 
 if TYPE_CHECKING:
     from dlthub_project.context.explanation import Explanation
@@ -145,3 +148,75 @@ class Project:
             key: self.manifest.fill_known(entry)
             for key, entry in self.manifest.section(name).items()
         }
+
+
+def open_project(
+    folder: Path, profile: str | None = None, folders: Mapping[str, str] | None = None
+) -> Project:
+    """Return the project in `folder`, without activating it.
+
+    Args:
+        folder: The folder that holds `dlt.yml`.
+        profile: The profile; None for the one that is active by environment, pin or default.
+        folders: `data_dir` and `local_dir` to use instead of the declared ones; None for those
+            that `DLT_DATA_DIR` and `DLT_LOCAL_DIR` name, if any. Those of a package that cannot
+            be written to are the user's own: see `folders_of_user`.
+
+    Raises:
+        ManifestError: The manifest is not valid under the profile.
+        ProfileNotFound: The project does not have the profile.
+    """
+    settings_dir = folder / ".dlt"
+    document = read_document(folder / FILE_NAME)
+    chosen = choose_profile(document, settings_dir, profile)
+    # as dlt's own contexts do
+    in_environment = {
+        name: os.environ[variable]
+        for name, variable in (("data_dir", "DLT_DATA_DIR"), ("local_dir", "DLT_LOCAL_DIR"))
+        if os.environ.get(variable)
+    }
+    known = available_profiles(document, settings_dir)
+    given = folders or in_environment
+    manifest = Manifest(document, chosen, given)
+    if moved := folders_of_user(folder, manifest.settings, given):
+        manifest = Manifest(document, chosen, {**given, **moved})
+    return Project(manifest, known)
+
+
+def folders_of_user(root: Path, settings: Settings, given: Collection[str]) -> dict[str, str]:
+    """Return folders below the user's own for those that a package cannot write to.
+
+    Args:
+        root: The folder of the `dlt.yml`. A project that is no package keeps its folders.
+        settings: The folders that the project would have.
+        given: Names of folders that somebody asked for; they are kept, too.
+
+    Returns:
+        `data_dir`, `local_dir`, both or none. Only folders below `root` are moved: whoever
+        declares another place means it.
+    """
+    if not (root / "__init__.py").is_file():
+        return {}
+    moved = {}
+    for name in ("data_dir", "local_dir"):
+        folder = Path(getattr(settings, name))
+        if name in given or not folder.is_relative_to(root) or _is_writable(folder):
+            continue
+        moved[name] = str(_user_folder(root) / folder.relative_to(root))
+    return moved
+
+
+def _user_folder(root: Path) -> Path:
+    # late: hardly anybody needs it
+    import platformdirs
+
+    # two environments may have a package of one name, and each has data of its own
+    place = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:8]
+    user_folder = platformdirs.user_data_dir("dlthub_project", appauthor=False)
+    return Path(user_folder, f"{root.name}-{place}")
+
+
+def _is_writable(folder: Path) -> bool:
+    """Tell whether files can be made in `folder`, or it can be made."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
+from dlt.common.configuration.providers import EnvironProvider
 from dlt.common.configuration.providers.provider import ConfigProvider
 
 from dlthub_project.dlt_internals.configuration import DocumentProvider
@@ -28,6 +30,9 @@ OWN_SECTIONS = (
     "caches",
     "transformations",
 )
+
+
+_unset: str | None = None
 
 
 class ManifestProvider(DocumentProvider):
@@ -80,9 +85,6 @@ class ManifestProvider(DocumentProvider):
     def declared_names(self) -> frozenset[str]:
         """The last parts of all paths that the manifest declares a value at."""
         return frozenset(_names_in(_as_configuration(self._manifest)))
-
-
-_unset: str | None = None
 
 
 @contextmanager
@@ -168,3 +170,49 @@ def manifest_path(path: tuple[str, ...]) -> tuple[str, ...]:
     as_written = {known_to_dlt: written for written, known_to_dlt in names.items()}
     section = "destinations" if path[0] == "destination" else path[0]
     return (section, *path[1:2], *(as_written.get(part, part) for part in path[2:]))
+
+
+class EnvironmentBesideManifest(EnvironProvider):
+    """Answers as dlt's provider does, but for variables without a section.
+
+    Such a one is no answer to a look-up that the manifest has a value for: a declared `path` is
+    not the shell's `PATH`.
+    """
+
+    def __init__(self, environment: EnvironProvider, manifest: ManifestProvider) -> None:
+        """Make the provider.
+
+        Args:
+            environment: Who reads the variables.
+            manifest: The lowest provider of the project.
+        """
+        self._environment = environment
+        self._manifest = manifest
+        self._look_up = _LookUp()
+
+    @property
+    def is_empty(self) -> bool:
+        # dlt asks it once at the beginning of each look-up, and then for the value at one path
+        # after the other, the shortest one last
+        self._look_up.asked = []
+        return self._environment.is_empty
+
+    def get_value(
+        self, key: str, hint: type[Any], pipeline_name: str | None, *sections: str
+    ) -> tuple[Any | None, str]:
+        if key in self._manifest.declared_names and not pipeline_name:
+            self._look_up.asked.append((*sections, key))
+            if not sections and self.gives_way():
+                return None, key.upper()
+        return self._environment.get_value(key, hint, pipeline_name or "", *sections)
+
+    def gives_way(self) -> bool:
+        """Tell whether the manifest has a value for what is looked up at present."""
+        return any(self._manifest.as_written(path) is not None for path in self._look_up.asked)
+
+
+class _LookUp(threading.local):
+    """The paths that the present look-up of a thread has asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, ...]] = []

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dlthub_project.entities.pipelines import declared_pipeline, pipeline_value
-from dlthub_project.entities.places import file_of, place_of, who
+from dlthub_project.context import active_context, pipeline_argument
 from dlthub_project.errors import (
     DestinationNotAllowed,
     EntityNotFound,
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from dlt.common.schema.typing import TSchemaContract
 
     from dlthub_project.context import Project
+
 
 _Loaders = Mapping[str, list[str]]
 """The pipelines that load a dataset, by its name."""
@@ -223,3 +223,64 @@ def _as_list(value: str | list[str] | None) -> list[str]:
     if value is None:
         return []
     return [value] if isinstance(value, str) else list(value)
+
+
+def file_of(project: Project) -> str:
+    """Return the path of the project's manifest."""
+    return str(project.manifest.document.path)
+
+
+def place_of(project: Project, section: str, name: str, asked_by: str = "") -> str:
+    """Return where an entry stands; of one that is not declared, who asks for it."""
+    if name not in project.manifest.names(section):
+        return f"{file_of(project)}: {section.removesuffix('s')} `{name}`{who(asked_by)}"
+    problem = project.manifest.problem((section, name), "")
+    return f"{problem.location}: {problem.path}"
+
+
+def who(asked_by: str, comma: str = "") -> str:
+    """Return the clause of a sentence that says who asks; empty when that is not known."""
+    return f", which {asked_by} asks for{comma}" if asked_by else ""
+
+
+def declared_pipeline(project: Project, name: str) -> Mapping[str, Any]:
+    """Return the entry of pipeline `name`, variables as written.
+
+    Raises:
+        EntityNotFound: It is not declared.
+    """
+    entry = project.manifest.entry("pipelines", name)
+    if entry is not None:
+        return entry
+    known = known_names(name, project.manifest.names("pipelines"))
+    raise EntityNotFound(
+        f"There is no pipeline `{name}` in {file_of(project)}. {known}",
+        f"Declare it:\n  pipelines:\n    {name}:\n      source: <a source>\n"
+        "      destination: <a destination>",
+    )
+
+
+def pipeline_value(project: Project, pipeline: str, key: str) -> Any:
+    """Return an argument of `dlt.pipeline` as dlt finds it for a pipeline, or None.
+
+    Raises:
+        ProjectError: The project is not active under this profile.
+        ManifestError: It uses an environment variable that is not set.
+    """
+    check_is_active(project)
+    hint = bool if key == "dev_mode" else str
+    return pipeline_argument(pipeline, key, hint)
+
+
+def check_is_active(project: Project) -> None:
+    """Make sure that dlt's configuration is that of this project under this profile.
+
+    Raises:
+        ProjectError: Another project or profile was activated since.
+    """
+    active = active_context().project
+    if active is not project:
+        raise ProjectError(
+            f"These entities are of {project!r}, and {active!r} is active now.",
+            "Ask for entities(), catalog() or runner() again after switching.",
+        )

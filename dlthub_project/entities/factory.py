@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import dlt
+import dlt.destinations
+from dlt.common.destination.exceptions import UnknownDestinationModule
+from dlt.common.destination.reference import DestinationReference
 
 from dlthub_project.context import Project
 from dlthub_project.dlt_internals import pipelines
 from dlthub_project.dlt_internals import resources as dlt_sources
-from dlthub_project.entities.datasets import Datasets
-from dlthub_project.entities.destinations import find_destination
-from dlthub_project.entities.pipelines import check_is_active, declared_pipeline, pipeline_value
-from dlthub_project.entities.places import file_of, place_of, who
+from dlthub_project.entities.datasets import (
+    Datasets,
+    check_is_active,
+    declared_pipeline,
+    file_of,
+    pipeline_value,
+    place_of,
+    who,
+)
 from dlthub_project.entities.sources import (
     ProjectSourceFactory,
     clone_argument_names,
     find_source,
+    list_tried,
     named,
 )
-from dlthub_project.errors import EntityNotFound, ManifestError, known_names
+from dlthub_project.errors import EntityNotFound, EntityReferenceError, ManifestError, known_names
 
 if TYPE_CHECKING:
     from dlt.common.destination.reference import AnyDestination
 
     from dlthub_project.transformations import Cache, Transformation
+
 
 _SOURCE_KEYS = ("type", "with_args")
 # what a pipeline loads and how the runner runs it; where it loads to, `Datasets` tells
@@ -234,3 +244,27 @@ class EntityFactory:
             f"undefined entities are not allowed there. {known}",
             f"Declare it:\n  {section}:\n    {name}:\n      {example}",
         )
+
+
+def find_destination(reference: str, project_dir: str, place: str) -> Callable[..., AnyDestination]:
+    """Return the factory of the destination that `reference` leads to.
+
+    Args:
+        reference: The name of a destination of dlt, or a dotted path.
+        project_dir: The root of the project's Python modules, for the error.
+        place: Where the reference stands, for the error.
+
+    Raises:
+        EntityReferenceError: Nothing is found. Code that is found and raises while it is imported
+            raises its own error.
+    """
+    try:
+        return DestinationReference.find(reference, raise_exec_errors=True)
+    except UnknownDestinationModule as error:
+        tried = list_tried(error.traces, "a destination")
+        raise EntityReferenceError(
+            f"{place}: no destination is found for `{reference}`. Tried, in this order:{tried}",
+            f"Give one of dlt's own. {known_names(reference, dlt.destinations.__all__)} Or write a "
+            f"function with @dlt.destination into {project_dir}/destinations/ and give its full "
+            "dotted path, destinations.<module>.<function>.",
+        ) from None

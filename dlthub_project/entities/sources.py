@@ -13,12 +13,13 @@ from dlt.extract.reference import SourceFactory, SourceReference
 
 from dlthub_project.context import source_argument, source_mapping
 from dlthub_project.dlt_internals import resources
-from dlthub_project.entities.references import list_tried
 from dlthub_project.errors import EntityReferenceError, known_names
 
 if TYPE_CHECKING:
+    from dlt.common.reflection.ref import ImportTrace
     from dlt.extract import DltSource
     from dlt.extract.reference import AnySourceFactory
+
 
 _ANY_KEY = inspect.Parameter.VAR_KEYWORD
 _BY_POSITION = inspect.Parameter.POSITIONAL_ONLY
@@ -152,3 +153,21 @@ def _types_of(function: Any) -> dict[str, Any]:
     except (NameError, TypeError):
         # annotations that only type checkers can read
         return {}
+
+
+def list_tried(traces: Iterable[ImportTrace], expected: str) -> str:
+    """Return one line for each candidate that was tried, with the reason why it does not serve.
+
+    Args:
+        traces: What dlt noted while it looked.
+        expected: What the reference should lead to.
+    """
+    return "".join(f"\n  {trace.ref}: {_why(trace, expected)}" for trace in traces)
+
+
+def _why(trace: ImportTrace, expected: str) -> str:
+    if trace.reason == "ModuleSpecNotFound":
+        return f"there is no module `{trace.module}`"
+    if trace.reason == "AttrNotFound":
+        return f"module `{trace.module}` has no `{trace.attr_name}`"
+    return f"it is not {expected}"

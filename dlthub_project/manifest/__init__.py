@@ -3,13 +3,18 @@
 Pure: knows no dlt, and opens no file but the manifest.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from dlthub_project.manifest.document import FILE_NAME, Document
 from dlthub_project.manifest.manifest import Manifest, default_profile
 from dlthub_project.manifest.profiles import IMPLICIT_PROFILES, declared_profiles
 from dlthub_project.manifest.reading import read_document
-from dlthub_project.manifest.schema import json_schema
-from dlthub_project.manifest.settings import Settings
-from dlthub_project.manifest.variables import unset_names
+from dlthub_project.manifest.settings import Settings, unset_names
+
+if TYPE_CHECKING:
+    from dlthub_project.manifest.models import json_schema
 
 __all__ = [
     "FILE_NAME",
@@ -23,3 +28,12 @@ __all__ = [
     "read_document",
     "unset_names",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "json_schema":
+        # pydantic is loaded with the first manifest that is read
+        from dlthub_project.manifest.models import json_schema
+
+        return json_schema
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dlthub_project.errors import ManifestError, Problem
-from dlthub_project.manifest import profiles, variables
+from dlthub_project.manifest import profiles, settings
 from dlthub_project.manifest.document import Document, EntryPath, Mistake
 from dlthub_project.manifest.reading import read_document
 from dlthub_project.manifest.settings import Settings
@@ -27,8 +27,8 @@ def default_profile(document: Document) -> str:
     if not isinstance(written, str):
         return "dev"
     try:
-        return variables.substitute(written, lambda name: f"{{{name}}}", os.environ)
-    except variables.MissingVariable as error:
+        return settings.substitute(written, lambda name: f"{{{name}}}", os.environ)
+    except settings.MissingVariable as error:
         place = ("project", "default_profile")
         raise ManifestError([document.problem(place, str(error))]) from None
 
@@ -62,7 +62,7 @@ class Manifest:
             ManifestError: With every mistake of the merged manifest.
         """
         # here, and not above: pydantic is slow to import
-        from dlthub_project.manifest.checking import check
+        from dlthub_project.manifest.validation import check
 
         self.document = document
         self.profile = profile
@@ -109,14 +109,14 @@ class Manifest:
 
         def fill_one(text: str, at: tuple[Hashable, ...]) -> str:
             try:
-                return variables.substitute(text, self._setting, os.environ)
-            except variables.MissingVariable as error:
+                return settings.substitute(text, self._setting, os.environ)
+            except settings.MissingVariable as error:
                 if unset is not None:
                     return unset
                 missing.append(Mistake(self._path_in_document(at), str(error)))
                 return text
 
-        filled = variables.substitute_all(value, fill_one, path)
+        filled = settings.substitute_all(value, fill_one, path)
         if missing:
             raise self.document.error(missing)
         return filled
@@ -126,11 +126,11 @@ class Manifest:
 
         def fill_one(text: str, _at: tuple[Hashable, ...]) -> str:
             try:
-                return variables.substitute(text, self._setting, os.environ)
-            except variables.MissingVariable:
+                return settings.substitute(text, self._setting, os.environ)
+            except settings.MissingVariable:
                 return text
 
-        return variables.substitute_all(value, fill_one)
+        return settings.substitute_all(value, fill_one)
 
     def problem(self, path: EntryPath, message: str) -> Problem:
         """Describe a mistake at `path` of the merged manifest, where the winning layer has it."""

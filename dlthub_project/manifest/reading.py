@@ -13,7 +13,7 @@ from dlthub_project.errors import ManifestError
 from dlthub_project.manifest.document import Document, Mistake, Place
 from dlthub_project.manifest.excerpt import may_name_secret
 from dlthub_project.manifest.nodes import Loader, NotAManifest, Walk
-from dlthub_project.manifest.variables import SETTINGS
+from dlthub_project.manifest.settings import SETTINGS
 
 # ten times a manifest of 1,000 sources and 1,000 pipelines
 _MOST_BYTES = 4_000_000
@@ -110,7 +110,7 @@ def _parse(text: str) -> tuple[dict[str, Any], Walk]:
 def _further_mistakes(document: Document, found: list[Mistake]) -> list[Mistake]:
     """Return what is wrong in the sections besides `found`, under every profile."""
     # here, and not above: pydantic is slow to import
-    from dlthub_project.manifest.checking import mistakes_of_all_profiles
+    from dlthub_project.manifest.validation import mistakes_of_all_profiles
 
     explained = {mistake.path for mistake in found}
     further = mistakes_of_all_profiles(document)

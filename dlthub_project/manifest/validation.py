@@ -6,14 +6,16 @@ import difflib
 import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from dlthub_project.errors import known_names
-from dlthub_project.manifest import models
-from dlthub_project.manifest.document import EntryPath, Mistake
+from dlthub_project.manifest import models, profiles
+from dlthub_project.manifest.document import Document, EntryPath, Mistake
+from dlthub_project.manifest.settings import Settings, read_settings
 
 _IN_PLAIN_WORDS = {
     "dict_type": "a mapping",
@@ -32,6 +34,10 @@ _LONGEST_NAME = 80
 _MOST_KEYS = 100
 # from `piplines` and `source` on, and not yet `process`
 _NEAR = 0.8
+
+
+# profiles times entries: what is checked in half a second
+_MOST_CHECKS = 200_000
 
 
 def validate(merged: Mapping[str, Any]) -> list[Mistake]:
@@ -185,3 +191,121 @@ def _members(annotation: Any) -> Iterator[Any]:
 
 def _is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A manifest with one profile laid over it.
+
+    Attributes:
+        layers: The profiles that make up the profile, lowest first.
+        merged: The merged manifest.
+        settings: Its settings; None when something is wrong with them.
+        mistakes: Whatever is wrong, at paths of the document.
+    """
+
+    layers: list[str]
+    merged: dict[str, Any]
+    settings: Settings | None
+    mistakes: list[Mistake]
+
+
+def check(document: Document, profile: str, folders: Mapping[str, str]) -> Checked:
+    """Merge and check `document` for `profile`.
+
+    Args:
+        document: The file, as written.
+        profile: The active profile; one that is not declared adds nothing.
+        folders: Settings to use instead of the declared ones.
+    """
+    layers, mistakes = profiles.layers(document, profile)
+    merged = profiles.merged_for(document, layers)
+    mistakes += validate({**merged, "profiles": document.data.get("profiles")})
+    if not any(mistake.path[0] in ("caches", "transformations") for mistake in mistakes):
+        mistakes += mistakes_between_entries(merged)
+    settings = None
+    if not any(mistake.path[0] == "project" for mistake in mistakes):
+        section = merged.get("project") or {}
+        root = document.path.parent.absolute()
+        settings, wrong = read_settings(section, root, profile, folders)
+        mistakes += wrong
+    origin = profiles.origins(document, layers) if mistakes else {}
+    placed = [
+        mistake._replace(path=profiles.path_in_document(document, origin, mistake.path))
+        for mistake in mistakes
+    ]
+    return Checked(layers, merged, settings, placed)
+
+
+def mistakes_of_all_profiles(document: Document) -> list[Mistake]:
+    """Return whatever is wrong in `document` under any of its profiles, each mistake once.
+
+    Of a file with very many profiles and entries only the first profiles are checked.
+    """
+    names = dict.fromkeys(("dev", *profiles.declared_profiles(document)))
+    most = max(1, _MOST_CHECKS // (len(document.positions) + 1))
+    found: dict[Mistake, None] = {}
+    for name in list(names)[:most]:
+        found.update(dict.fromkeys(check(document, name, {}).mistakes))
+    return list(found)
+
+
+def mistakes_between_entries(merged: Mapping[str, Any]) -> list[Mistake]:
+    """Return the mistakes of `caches` and `transformations` of a manifest of the right shape.
+
+    Args:
+        merged: The manifest, with the profile's section laid over it.
+    """
+    caches = merged.get("caches") or {}
+    found = list(_without_cache(merged.get("transformations") or {}, caches))
+    for name, cache in caches.items():
+        found += _of_one_name(name, (cache or {}).get("inputs") or ())
+        found += _written_twice(name, (cache or {}).get("outputs") or ())
+        found += _without_key(name, (cache or {}).get("outputs") or ())
+    return found
+
+
+def _without_cache(
+    transformations: Mapping[str, Any], caches: Mapping[str, Any]
+) -> Iterator[Mistake]:
+    for name, entry in transformations.items():
+        cache = (entry or {}).get("cache")
+        if cache is not None and cache not in caches and "{env." not in cache:
+            path = ("transformations", name, "cache")
+            yield Mistake(path, f"`{cache}` is no cache. {known_names(cache, caches)}")
+
+
+def _of_one_name(cache: str, inputs: Any) -> Iterator[Mistake]:
+    owners: dict[str, str] = {}
+    for number, entry in enumerate(inputs):
+        for name, in_cache in (entry.get("tables") or {}).items():
+            path: EntryPath = ("caches", cache, "inputs", number, "tables", name)
+            table = f"{entry['dataset']}.{name}"
+            if other := owners.get(in_cache.lower()):
+                yield Mistake(
+                    path,
+                    f"{table} is to be table `{in_cache}` of the cache, and so is {other}. Give "
+                    "one of them another name there",
+                )
+            owners.setdefault(in_cache.lower(), table)
+
+
+def _written_twice(cache: str, outputs: Any) -> Iterator[Mistake]:
+    owners: dict[tuple[str, str], str] = {}
+    for number, entry in enumerate(outputs):
+        for name, there in (entry.get("tables") or {}).items():
+            if other := owners.get((entry["dataset"], there)):
+                yield Mistake(
+                    ("caches", cache, "outputs", number, "tables", name),
+                    f"`{name}` is written to {entry['dataset']}.{there}, and so is `{other}`. "
+                    "Give one of them another name there",
+                )
+            owners.setdefault((entry["dataset"], there), name)
+
+
+def _without_key(cache: str, outputs: Any) -> Iterator[Mistake]:
+    for number, entry in enumerate(outputs):
+        is_merged = entry.get("write_disposition") == "merge"
+        if is_merged and not (entry.get("primary_key") or entry.get("merge_key")):
+            path = ("caches", cache, "outputs", number, "write_disposition")
+            yield Mistake(path, "merge needs `primary_key` or `merge_key` beside it")

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from dlt.common.pipeline import LoadInfo
+from dlt.extract import DltResource, DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from dlthub_project.dlt_internals import resources
 from dlthub_project.errors import SourceUsedUp
-from dlthub_project.runner.outcome import joined
-from dlthub_project.runner.rebuilding import MakeData
 from dlthub_project.runner.resume import finish_pending
 
 if TYPE_CHECKING:
     import dlt
+    from dlt.common.pipeline import LoadInfo
+
+
+MakeData = Callable[[], Any]
 
 
 class Attempts:
@@ -98,3 +102,94 @@ class Attempts:
         info = step.step_info if step and step.started_at >= self.started_at else None
         # where dlt keeps no traces, what is left to load: nothing
         return info if isinstance(info, LoadInfo) else self._pipeline.load()
+
+
+def repeatable(data: Any) -> MakeData:
+    """Return what gives `data` at the first call, and the same anew at every further one.
+
+    Sources and resources are copied before anything is read from them: an attempt leaves its
+    marks in their schemas.
+
+    Raises:
+        SourceUsedUp: By the function, called again: the data are, or hold, a generator or another
+            iterator.
+    """
+    items = list(data) if isinstance(data, list | tuple) else [data]
+    spares = [_copied(item) for item in items]
+    calls = 0
+
+    def make() -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            return data
+        if name := next(filter(None, map(_read_only_once, items)), None):
+            raise SourceUsedUp(
+                f"Step extract is to be tried again, and {name} can be read only once: it is used "
+                "up.",
+                "Give the function that makes it, a resource made of that function, or a list.",
+            )
+        made = [_copied(spare) for spare in spares]
+        return made if isinstance(data, list | tuple) else made[0]
+
+    return make
+
+
+def _copied(item: Any) -> Any:
+    if isinstance(item, DltSource | DltResource):
+        return resources.copy_extractables([item])[0]
+    return item
+
+
+def _read_only_once(item: Any) -> str | None:
+    """Return how to call what of `item` can be read only once, or None."""
+    if isinstance(item, Iterator | AsyncIterator):
+        return f"the {type(item).__name__} that is to be loaded"
+    if not isinstance(item, DltSource | DltResource):
+        return None
+    selected = item.selected_resources if isinstance(item, DltSource) else None
+    for resource in resources.resources_of([item]):
+        if selected is not None and resource.name not in selected:
+            continue
+        for step in resources.steps_of(resource):
+            if isinstance(step, Iterator | AsyncIterator):
+                return f"the {type(step).__name__} of resource `{resource.name}`"
+    return None
+
+
+def row_counts(pipeline: dlt.Pipeline) -> dict[str, int]:
+    """Return the rows that the last run of `pipeline` normalized, by data table.
+
+    Nested tables are included; a table without rows is absent, and so are dlt's own tables.
+    """
+    trace = pipeline.last_trace
+    info = trace.last_normalize_info if trace else None
+    counts = info.row_counts if info else {}
+    return {table: rows for table, rows in counts.items() if rows and not table.startswith("_dlt_")}
+
+
+def schema_changes(info: LoadInfo | None) -> dict[str, list[str]]:
+    """Return the columns that a load added at the destination, by data table.
+
+    A new table has all of its columns.
+    """
+    changes: dict[str, list[str]] = {}
+    for package in info.load_packages if info else ():
+        for name, table in package.schema_update.items():
+            if not name.startswith("_dlt_"):
+                changes.setdefault(name, []).extend(table["columns"])
+    return changes
+
+
+def joined(earlier: LoadInfo | None, later: LoadInfo) -> LoadInfo:
+    """Return `later` with the packages that an earlier attempt of the same run has loaded."""
+    loaded = [] if earlier is None else [p for p in earlier.load_packages if p.state == "loaded"]
+    kept = [package for package in loaded if package.load_id not in later.loads_ids]
+    if earlier is None or not kept:
+        return later
+    ids = [package.load_id for package in kept]
+    return later._replace(
+        metrics={**{i: earlier.metrics[i] for i in ids if i in earlier.metrics}, **later.metrics},
+        loads_ids=[*ids, *later.loads_ids],
+        load_packages=[*kept, *later.load_packages],
+    )

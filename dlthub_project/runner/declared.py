@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from inspect import isgeneratorfunction
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from dlt.extract import DltResource, DltSource
+from dlt.extract.reference import SourceFactory
+
+from dlthub_project.context import run_config_value
 from dlthub_project.dlt_internals import pipelines
 from dlthub_project.entities import EntityFactory
-from dlthub_project.errors import EntityNotFound, ProjectError
-from dlthub_project.runner.config import run_config
+from dlthub_project.errors import EntityNotFound, ProjectError, known_names
 from dlthub_project.runner.run import PipelineRunner, StoreTraceInfo
-from dlthub_project.runner.selection import narrowed
 
 if TYPE_CHECKING:
     import dlt
     from dlt.common.pipeline import LoadInfo
     from dlt.extract import DltSource
+
+
+_NUMBERS = {"max_attempts": int, "multiplier": float, "min": float, "max": float}
 
 
 class PipelineManager:
@@ -122,3 +130,127 @@ class PipelineManager:
                 f"Set pipelines.{pipeline}.source, or call run_pipeline(..., data=...).",
             )
         return [factory() for factory in factories]
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The `run_config` of a pipeline.
+
+    Attributes:
+        store_trace_info: Whether traces are stored, or the pipeline that stores them.
+        run_from_clean_folder: Whether the working folder is dropped first.
+        retry_policy: How often, and after how long, a failed step is tried again; None for never.
+        retry_pipeline_steps: The steps that may be; None for the default.
+    """
+
+    store_trace_info: bool | str = False
+    run_from_clean_folder: bool = False
+    retry_policy: dict[str, Any] | None = None
+    retry_pipeline_steps: list[str] | None = None
+
+
+def run_config(pipeline: str) -> RunConfig:
+    """Return how the active project has `pipeline` run; each value may stand in any layer.
+
+    Raises:
+        ManifestError: An environment variable that it uses is not set.
+        ConfigValueCannotBeCoercedException: A value has another type.
+    """
+    return RunConfig(
+        _flag_or_name(run_config_value(pipeline, ["store_trace_info"], str)),
+        bool(run_config_value(pipeline, ["run_from_clean_folder"], bool)),
+        _policy(pipeline),
+        run_config_value(pipeline, ["retry_pipeline_steps"], list[str]),
+    )
+
+
+def _policy(pipeline: str) -> dict[str, Any] | None:
+    kind = run_config_value(pipeline, ["retry_policy", "type"], str)
+    if kind is None or kind == "none":
+        return None
+    values = {
+        key: run_config_value(pipeline, ["retry_policy", key], hint)
+        for key, hint in _NUMBERS.items()
+    }
+    return {"type": kind, **{key: value for key, value in values.items() if value is not None}}
+
+
+def _flag_or_name(value: str | None) -> bool | str:
+    flags = {"": False, "false": False, "true": True}
+    return False if value is None else flags.get(value.lower(), value)
+
+
+def extractables(data: Any, argument: str) -> list[DltSource | DltResource]:
+    """Return `data` as a list of sources and resources; factories and functions are called.
+
+    Raises:
+        TypeError: They are something else, of which `argument` cannot tell a part.
+    """
+    found: list[DltSource | DltResource] = []
+    for item in data if isinstance(data, list | tuple) else [data]:
+        is_function = isinstance(item, SourceFactory | FunctionType)
+        made = item() if is_function and not isgeneratorfunction(item) else item
+        if not isinstance(made, DltSource | DltResource):
+            kind = type(made).__name__
+            raise TypeError(f"{argument}= needs dlt sources or resources, not {kind}")
+        found.append(made)
+    return found
+
+
+def narrowed(data: Any, resources: Sequence[str] | None, limit: int | None) -> Any:
+    """Return the part of `data` that a run is to load: some resources, some pages of each.
+
+    Args:
+        data: Whatever `dlt.Pipeline.run` takes.
+        resources: The resources to load; None for all that are selected.
+        limit: The number of pages that each resource yields at most; None for all.
+
+    Raises:
+        EntityNotFound: There is no such resource.
+        TypeError: The data are no sources or resources, of which there could be a part.
+    """
+    if resources is not None:
+        data = select_resources(extractables(data, "resources"), resources)
+    if limit is not None:
+        data = limit_pages(extractables(data, "limit"), limit)
+    return data
+
+
+def select_resources(
+    data: Sequence[DltSource | DltResource], names: Sequence[str]
+) -> list[DltSource | DltResource]:
+    """Return the resources called `names`, each in a copy of its source.
+
+    Raises:
+        EntityNotFound: There is no such resource.
+        TypeError: A name alone is given.
+    """
+    if isinstance(names, str):
+        raise TypeError(f'resources: a list of names is expected, as ["{names}"]')
+    known = {name for item in data for name in _names(item)}
+    for name in names:
+        if name not in known:
+            raise EntityNotFound(f"There is no resource `{name}`. {known_names(name, known)}")
+    selected: list[DltSource | DltResource] = []
+    for item in data:
+        chosen = [name for name in names if name in _names(item)]
+        if chosen:
+            selected.append(item.with_resources(*chosen) if isinstance(item, DltSource) else item)
+    return selected
+
+
+def limit_pages(
+    data: Sequence[DltSource | DltResource], pages: int
+) -> list[DltSource | DltResource]:
+    """Return copies that yield at most `pages` pages of each resource."""
+    limited: list[DltSource | DltResource] = []
+    for item in data:
+        if isinstance(item, DltSource):
+            limited.append(item.with_resources(*item.selected_resources).add_limit(pages))
+        else:
+            limited.append(item.with_name(str(item.name)).add_limit(pages))
+    return limited
+
+
+def _names(item: DltSource | DltResource) -> list[str]:
+    return list(item.resources) if isinstance(item, DltSource) else [str(item.name)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dlt.common import logger
 from dlt.common.pipeline import LoadInfo
 
-from dlthub_project.runner.outcome import schema_changes
+from dlthub_project.runner.attempts import schema_changes
 
 if TYPE_CHECKING:
     import dlt

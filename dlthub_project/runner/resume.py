@@ -10,14 +10,18 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from dlt.common import logger as dlt_logger
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from dlthub_project.dlt_internals import pipelines
 from dlthub_project.runner import packages, removal
 from dlthub_project.runner.packages import PackageJob, PendingPackage
 from dlthub_project.runner.removal import PackageDestination
 
 if TYPE_CHECKING:
     import dlt
+    from dlt.common.destination import TDestinationReferenceArg
+
 
 logger = logging.getLogger(__name__)
 
@@ -170,3 +174,34 @@ def _tell(package: PendingPackage, jobs: list[PackageJob], where: str) -> None:
             job.table,
             where,
         )
+
+
+def drop_working_folder(pipeline: dlt.Pipeline) -> None:
+    """Drop the working folder of a pipeline, pending packages too; what it was made with stays.
+
+    The next `run` restores state and schemas from the destination.
+    """
+    if pipeline.has_pending_data:
+        dlt_logger.warning(
+            f"Pipeline {pipeline.pipeline_name} runs from a clean folder: packages that an earlier "
+            "run left pending are dropped"
+        )
+    local_dir, refresh = pipeline.get_local_state_val("initial_cwd"), pipeline.refresh
+    pipeline.drop()
+    # dlt forgets it
+    pipeline.refresh = refresh
+    pipelines.use_local_dir(pipeline, local_dir)
+
+
+def restore(
+    pipeline: dlt.Pipeline, destination: TDestinationReferenceArg, dataset_name: str | None
+) -> None:
+    """Restore state and schemas where the pipeline is configured not to do so in its run.
+
+    Raises:
+        PipelineStepFailed: The destination does not answer (step `sync`).
+    """
+    if pipeline.config.restore_from_destination or pipeline.dev_mode:
+        return
+    pipeline.activate()
+    pipeline.sync_destination(destination, None, dataset_name)  # type: ignore[arg-type]  # or None

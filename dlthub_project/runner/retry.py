@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from dlt.common.exceptions import TerminalException, TransientException
+from dlt.common.schema.exceptions import DataValidationError
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project.errors import known_names
-from dlthub_project.runner.terminal import is_terminal
+from dlthub_project.errors import ProjectError, known_names
 from dlthub_project.sandbox import active_sandbox
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState, Retrying
+
 
 Step = Literal["sync", "extract", "normalize", "load"]
 
@@ -123,3 +125,43 @@ def _from_mapping(policy: Mapping[str, Any]) -> Retrying | None:
 
 def _no_wait(_seconds: float) -> None:
     """Stand for `time.sleep` in a sandbox."""
+
+
+def is_terminal(error: BaseException) -> bool:
+    """Tell whether it is of no use to repeat what raised `error`.
+
+    Terminal are what dlt classifies so (missing configuration, failed jobs, wrong credentials), a
+    breach of a schema contract, which dlt does not, mistakes in a project, and all that ends a
+    process: Ctrl-C, signals, `RemoteDestinationBlocked`. dlt's classification is that of the
+    outermost error which has one: a lost connection stays transient where a missing table, which
+    dlt calls terminal, was asked about through it.
+    """
+    if any(_ends_all(link) for link in chain(error, with_contexts=True)):
+        return True
+    for link in chain(error):
+        if isinstance(link, TransientException):
+            return False
+        if isinstance(link, TerminalException | ProjectError):
+            return True
+    return False
+
+
+def chain(error: BaseException, *, with_contexts: bool = False) -> Iterator[BaseException]:
+    """Yield `error` and its causes, the outermost first.
+
+    Args:
+        error: The error.
+        with_contexts: Whether an error that was being handled counts as a cause where none is
+            named.
+    """
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        context = link.__context__ if with_contexts and not link.__suppress_context__ else None
+        link = link.__cause__ or context
+
+
+def _ends_all(error: BaseException) -> bool:
+    return not isinstance(error, Exception) or isinstance(error, DataValidationError)

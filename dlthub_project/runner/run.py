@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import dlt
 
 from dlthub_project.dlt_internals import pipelines
-from dlthub_project.runner.attempts import Attempts
-from dlthub_project.runner.clean_folder import drop_working_folder, restore
+from dlthub_project.runner.attempts import Attempts, MakeData, repeatable
 from dlthub_project.runner.observers import Observers
-from dlthub_project.runner.rebuilding import MakeData, repeatable
+from dlthub_project.runner.resume import drop_working_folder, restore
 from dlthub_project.runner.retry import checked_steps, retrying
 from dlthub_project.runner.traces import MakePipeline, TraceStore, kept_files
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import dlthub_project
 import pytest_dlthub
-from pytest_dlthub.templates.files import file_digest
+from pytest_dlthub.templates.digests import file_digest
 
 _READS = re.compile(
     r"""(?:environ(?:\.get\(|\.setdefault\(|\[)|getenv\()\s*["'](\w+)["']"""

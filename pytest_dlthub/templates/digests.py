@@ -24,7 +24,6 @@ from dlt.extract.incremental import Incremental
 from dlt.extract.reference import SourceFactory
 
 from dlthub_project.dlt_internals import resources
-from pytest_dlthub.templates.files import file_digest
 
 _PLAIN = (type(None), bool, int, float, complex, str, Decimal, datetime, date, time, timedelta)
 _OF_SOURCE = ("name", "section", "max_table_nesting", "root_key", "schema_contract")
@@ -290,3 +289,21 @@ def _parts_of_object(value: Any) -> Iterator[Any]:
         return
     for part in reduced:
         yield list(part) if isinstance(part, Iterator) else part
+
+
+def file_digest(path: Path) -> str:
+    """Return a digest of a file; of a folder, that of all files in it and of their names.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    state = hashlib.blake2b(digest_size=16)
+    if path.is_dir():
+        for file in sorted(path.rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                state.update(f"{file.relative_to(path)}\0{file_digest(file)}\0".encode())
+    else:
+        with path.open("rb") as opened:
+            while block := opened.read(1 << 20):
+                state.update(block)
+    return state.hexdigest()

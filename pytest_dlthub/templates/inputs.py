@@ -17,10 +17,8 @@ from dlthub_project.context import ProjectRunContext
 from dlthub_project.dlt_internals.contexts import WorkspaceRunContext
 from dlthub_project.sandbox import Overrides, Sandbox
 from pytest_dlthub.templates.code import Code, installed_versions
-from pytest_dlthub.templates.conditions import Conditions
-from pytest_dlthub.templates.digests import NoDigest, digest
-from pytest_dlthub.templates.environment import recorded_reads
-from pytest_dlthub.templates.files import file_digest
+from pytest_dlthub.templates.conditions import Conditions, recorded_reads
+from pytest_dlthub.templates.digests import NoDigest, digest, file_digest
 from pytest_dlthub.templates.loads import Load
 
 # what a template consists of, and what its key is made from: raise it with any change of these

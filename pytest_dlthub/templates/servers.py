@@ -14,7 +14,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from pytest_dlthub.templates.folders import session_identity
+from pytest_dlthub.templates.store import session_identity
 
 _SERVERS = pytest.StashKey[dict[str, str]]()
 _NODES = pytest.StashKey[list[Any]]()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,23 +15,31 @@ from dlthub_project.dlt_internals import contexts, datasets
 from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox import Overrides, Sandbox, isolated, unobserved
 from pytest_dlthub.activation import SESSION
-from pytest_dlthub.interrupts import is_interrupt
+from pytest_dlthub.report import USES, TemplateUses
 from pytest_dlthub.run import PipelineRun
-from pytest_dlthub.summary import USES, TemplateUses
-from pytest_dlthub.templates.failures import full_disk_told
-from pytest_dlthub.templates.folders import session_identity, template_folders
 from pytest_dlthub.templates.inputs import Inputs, Recorded
 from pytest_dlthub.templates.loaded import LoadedRuns
-from pytest_dlthub.templates.loads import MARK, Load, Marks
+from pytest_dlthub.templates.loads import MARK, Load, Marks, check_destination, check_run
 from pytest_dlthub.templates.postgres import Databases
-from pytest_dlthub.templates.store import BuildFailed, FailedBefore, TemplateStore
+from pytest_dlthub.templates.store import (
+    BuildFailed,
+    FailedBefore,
+    TemplateStore,
+    session_identity,
+    template_folders,
+)
 from pytest_dlthub.templates.template import Damaged, Template
-from pytest_dlthub.templates.whereabouts import check_destination, check_run
+from pytest_dlthub.tracebacks import causes, is_interrupt
 
 TEMPLATES = pytest.StashKey["Templates"]()
 
 # a template that is damaged time and again is told
 _MOST_DAMAGED = 2
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+# as databases tell it, who do not give the number
+_IN_WORDS = ("no space left on device", "disk quota exceeded")
 
 
 @dataclass(frozen=True)
@@ -215,3 +224,30 @@ def _close_databases(runs: Mapping[str, PipelineRun]) -> None:
     for path in {run.database_path for run in runs.values()}:
         if path is not None:
             datasets.checkpoint(str(path))
+
+
+@contextmanager
+def full_disk_told(folder: Path) -> Iterator[None]:
+    """Say of a failure in a block that the disk is full, where that is its reason.
+
+    Raises:
+        UsageError: It is.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not _is_full(error):
+            raise
+        raise pytest.UsageError(
+            f"dlt_load: no space is left on the disk of {folder}. Free some, or have the folder "
+            "on another disk: --basetemp or the environment variable TMPDIR name that of the "
+            "tests, XDG_CACHE_HOME that of --dlt-reuse."
+        ) from error
+
+
+def _is_full(error: BaseException) -> bool:
+    return any(
+        (isinstance(cause, OSError) and cause.errno in _FULL)
+        or any(words in str(cause).lower() for words in _IN_WORDS)
+        for cause in causes(error)
+    )

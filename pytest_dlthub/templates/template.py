@@ -7,22 +7,24 @@ import json
 import os
 import pickle
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from pytest_dlthub.templates.conditions import Conditions
-from pytest_dlthub.templates.copying import copy_file
-from pytest_dlthub.templates.files import file_digest
+from pytest_dlthub.templates.digests import file_digest
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import LoadInfo
     from dlt.pipeline.trace import PipelineTrace
 
     from pytest_dlthub.run import PipelineRun
+
 
 _RECORD = "template.json"
 _LOADED = "sandbox"
@@ -31,6 +33,12 @@ _USED = "used"
 _COMPLETED = "data/pipelines/*/load/loaded/*"
 # the state of a pipeline is some kB; no file of data is read for the paths in it
 _LARGEST_WITH_PATHS = 1_000_000
+
+
+# of <linux/fs.h>: share the blocks of another file, until one of the two is written to
+_FICLONE = 0x40049409
+# as fast as the kernel's own copying, and it knows every file system
+_BYTES_AT_ONCE = 1 << 18
 
 
 class Damaged(Exception):
@@ -305,3 +313,27 @@ def _has(path: Path, names: Sequence[bytes]) -> bool:
 def _spellings(folder: str) -> tuple[bytes, ...]:
     """Return a path as text, in a URL and in JSON; the same again where that is the same."""
     return folder.encode(), quote(folder).encode(), json.dumps(folder)[1:-1].encode()
+
+
+def copy_file(source: str, target: str) -> None:
+    """Copy the content of a file: as a reflink on file systems that have them, else all of it.
+
+    Raises:
+        OSError: It cannot be read or written, for instance for lack of space.
+    """
+    # each file is opened once: a template has many small ones
+    with FileIO(source) as original, FileIO(target, "w") as copy:
+        if not _reflinked(original, copy):
+            shutil.copyfileobj(original, copy, _BYTES_AT_ONCE)
+
+
+def _reflinked(original: FileIO, copy: FileIO) -> bool:
+    if not sys.platform.startswith("linux"):
+        return False
+    import fcntl
+
+    try:
+        fcntl.ioctl(copy.fileno(), _FICLONE, original.fileno())
+    except OSError:
+        return False
+    return True

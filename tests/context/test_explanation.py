@@ -11,7 +11,7 @@ import pytest
 from dlt.common.configuration.providers import CustomLoaderDocProvider
 
 from dlthub_project import ProjectError, current, ensure_project
-from dlthub_project.context.toml_files import read_toml_files
+from dlthub_project.context.layers import read_toml_files
 from dlthub_project.errors import ValueNotSet
 from dlthub_project.sandbox import Overrides, Sandbox, isolated
 

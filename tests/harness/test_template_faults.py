@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_dlthub.templates.conditions import Conditions
-from pytest_dlthub.templates.environment import recorded_reads
+from pytest_dlthub.templates.conditions import Conditions, recorded_reads
 from pytest_dlthub.templates.store import TemplateStore
 
 RunTests = Callable[..., pytest.RunResult]

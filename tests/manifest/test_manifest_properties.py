@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from dlthub_project.errors import ManifestError
 from dlthub_project.manifest import Manifest, default_profile, read_document
 from dlthub_project.manifest.profiles import merge
-from dlthub_project.manifest.variables import SETTINGS, substitute
+from dlthub_project.manifest.settings import SETTINGS, substitute
 
 # the same examples in every run, and no more than a few seconds of them
 bounded = settings(

@@ -19,8 +19,8 @@ from failing import Failing, FailingDestination, come_back, go_away, out_of_reac
 
 from dlthub_project import ProjectError, RemoteDestinationBlocked, SourceUsedUp
 from dlthub_project.runner import runner
-from dlthub_project.runner.outcome import joined
-from dlthub_project.runner.terminal import chain, is_terminal
+from dlthub_project.runner.attempts import joined
+from dlthub_project.runner.retry import chain, is_terminal
 
 ALL_STEPS = ["sync", "extract", "normalize", "load"]
 
