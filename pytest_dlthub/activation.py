@@ -15,11 +15,14 @@ from pathlib import Path
 import pytest
 
 from pytest_dlthub.options import check_ini, ini_by_either_name, option
+from pytest_dlthub.plain import asks_for_sandbox
 from pytest_dlthub.roots import MANIFEST, check_is_one, chosen_root, root_above
 
 # the runtime reads the first (`dlthub_project.sandbox`), dlt the second
 SANDBOX_VARIABLE = "DLTHUB_PROJECT_SANDBOX"
 _TELEMETRY_VARIABLE = "RUNTIME__DLTHUB_TELEMETRY"
+# where dlt keeps what is made outside of sandboxes
+_DATA_DIR_VARIABLE = "DLT_DATA_DIR"
 # those of DuckDB that rows can be written in
 _LOADER_FILE_FORMATS = ("insert_values", "jsonl", "parquet")
 
@@ -88,6 +91,8 @@ class Session:
         )
         if session.isolates_all:
             session._activate()
+        elif asks_for_sandbox(config):
+            session._begin_imports()
         return session
 
     @property
@@ -161,8 +166,7 @@ class Session:
         except Exception as error:
             # without its text: there may be credentials in it
             print(f"dlt: remote data of this session are left ({type(error).__name__})")
-        for name, value in self._restore.items():
-            _set_variable(name, value)
+        self._restore_variables()
         if self._path_entry in sys.path:
             sys.path.remove(self._path_entry)
         if self._folder is not None:
@@ -183,6 +187,21 @@ class Session:
         self._tests += 1
         readable = "".join(c if c.isalnum() else "_" for c in test_name)[:40]
         return self.folder / f"{self._tests:04}-{readable}"
+
+    def _begin_imports(self) -> None:
+        """Keep what plain modules make when they are imported out of the home folder."""
+        self._set(_TELEMETRY_VARIABLE, "false")
+        self._set(_DATA_DIR_VARIABLE, str(self.folder / "session" / "imports"))
+
+    def end_imports(self) -> None:
+        """Have plain code run as without this plugin: all modules of its tests are imported."""
+        if not self.isolates_all:
+            self._restore_variables()
+
+    def _restore_variables(self) -> None:
+        for name, value in self._restore.items():
+            _set_variable(name, value)
+        self._restore.clear()
 
     def _end_sandbox(self) -> None:
         """Drop what fixtures of wider scope have loaded into remote destinations."""

@@ -74,14 +74,19 @@ def pytest_configure(config: pytest.Config) -> None:
         _start(config)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """End a session on a broken manifest with the manifest's own errors."""
+    if _has_workers(session.config):
+        # they import the tests, in environments that are copies of this one
+        session.config.stash[SESSION].end_imports()
     if _runs_tests(session):
         session.config.stash[SESSION].check_manifest()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """End a session whose tests are of several projects."""
+    session.config.stash[SESSION].end_imports()
     if _runs_tests(session):
         session.config.stash[SESSION].check_belong_to_one(item.path for item in session.items)
 
@@ -172,6 +177,11 @@ def pytest_runtest_makereport(
     reports.mask_secrets(item, outcome)
     reports.carry(item, outcome)
     return outcome
+
+
+def _has_workers(config: pytest.Config) -> bool:
+    """Tell whether pytest-xdist collects and runs the tests in other processes."""
+    return not hasattr(config, "workerinput") and getattr(config.option, "dist", "no") != "no"
 
 
 def _runs_tests(session: pytest.Session) -> bool:

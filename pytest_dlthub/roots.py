@@ -37,7 +37,7 @@ def _asked_project(config: pytest.Config) -> Path | None:
 
 def _nearest_root(config: pytest.Config) -> Path | None:
     """Return the project or workspace at or above the collected paths, rootdir or here."""
-    found = {root_above(path): path for path in _collected_paths(config)}
+    found = {root_above(path): path for path in collected_paths(config)}
     found.pop(None, None)
     check_is_one(found)
     if found:
@@ -61,7 +61,8 @@ def check_is_one(found: Mapping[Path | None, Path]) -> None:
         )
 
 
-def _collected_paths(config: pytest.Config) -> Iterator[Path]:
+def collected_paths(config: pytest.Config) -> Iterator[Path]:
+    """Yield the files and folders that this session collects: its arguments, or `testpaths`."""
     arguments = getattr(config.known_args_namespace, "file_or_dir", None)
     if not arguments:
         import glob
