@@ -1,7 +1,7 @@
 """Builds the two start-up files that let `import dlt` find this project as `dlt.hub`.
 
 A `.pth` file at the root of site-packages is read when Python starts, and a line of it that begins
-with `import` is run. That line carries the source of `dlthub_project/hub/finder.py`: if the module
+with `import` is run. That line carries the source of `dlthub_project.hub_finder.py`: if the module
 were imported instead, every start of Python would pay some 2 ms, and pytest would warn that it came
 too late to rewrite it. From Python 3.15 on the `.start` file beside it is read instead (PEP 829).
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-FINDER = Path("dlthub_project", "hub", "finder.py")
+FINDER = Path("dlthub_project", "hub_finder.py")
 STEM = "dlthub_project_fallback"
 # Compiling the finder at every start would cost 1.5 ms, so this stands in for it (0.5 ms) until
 # someone asks for `dlthub`. Nothing may escape from it, not even a syntax error of the finder on a
@@ -74,11 +74,11 @@ def startup_files(finder: str) -> dict[str, str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             raise ValueError(f"{FINDER}:{node.lineno}: a relative import")
-    namespace = f"{{'__name__': 'dlthub_project.hub.finder', 'source': {_terse(tree)!a}}}"
+    namespace = f"{{'__name__': 'dlthub_project.hub_finder', 'source': {_terse(tree)!a}}}"
     return {
         # `!a`: up to Python 3.12 the locale decodes a `.pth` file
         f"{STEM}.pth": f"import sys; exec({STAND_IN!a}, {namespace})\n",
-        f"{STEM}.start": "dlthub_project.hub.finder:install\n",
+        f"{STEM}.start": "dlthub_project.hub_finder:install\n",
     }
 
 

@@ -21,7 +21,7 @@ import dlt
 from measuring import Figure, in_turn, main, ratio
 
 from dlthub_project.sandbox import Sandbox, isolated
-from pytest_dlthub.project import DltRun
+from pytest_dlthub.dlt_run import DltRun
 
 _ROWS = [{"id": i, "name": f"name {i}"} for i in range(3)]
 _MANY = [{"id": i, "name": f"name {i}", "value": i / 7} for i in range(100_000)]

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from dlthub_project.context import kept_context as kept_context
     from dlthub_project.context import switch_profile as switch_profile
     from dlthub_project.context import switched_profile as switched_profile
-    from dlthub_project.entities import EntityFactory as EntityFactory
+    from dlthub_project.entity_factory import EntityFactory as EntityFactory
+    from dlthub_project.errors import DatasetInUse as DatasetInUse
     from dlthub_project.errors import DatasetNotLoaded as DatasetNotLoaded
     from dlthub_project.errors import DestinationNotAllowed as DestinationNotAllowed
     from dlthub_project.errors import EntityNotFound as EntityNotFound
     from dlthub_project.errors import EntityReferenceError as EntityReferenceError
     from dlthub_project.errors import ManifestError as ManifestError
+    from dlthub_project.errors import MergeStrategyNotSupported as MergeStrategyNotSupported
     from dlthub_project.errors import ProfileNotFound as ProfileNotFound
     from dlthub_project.errors import ProjectError as ProjectError
     from dlthub_project.errors import (
@@ -47,12 +49,14 @@ _HOME_OF = {
     "kept_context": "context",
     "switch_profile": "context",
     "switched_profile": "context",
-    "EntityFactory": "entities",
+    "EntityFactory": "entity_factory",
+    "DatasetInUse": "errors",
     "DatasetNotLoaded": "errors",
     "DestinationNotAllowed": "errors",
     "EntityNotFound": "errors",
     "EntityReferenceError": "errors",
     "ManifestError": "errors",
+    "MergeStrategyNotSupported": "errors",
     "ProfileNotFound": "errors",
     "ProjectError": "errors",
     "ProjectRunContextNotAvailable": "errors",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dlthub_project.catalog import Catalog
     from dlthub_project.context import Project, ProjectRunContext
-    from dlthub_project.entities import EntityFactory
+    from dlthub_project.entity_factory import EntityFactory
     from dlthub_project.runner import PipelineManager
 
 __all__ = ["catalog", "config", "context", "entities", "project", "runner"]
@@ -48,7 +48,7 @@ def entities() -> EntityFactory:
     Raises:
         ProjectRunContextNotAvailable: dlt runs outside of a project.
     """
-    from dlthub_project.entities import EntityFactory
+    from dlthub_project.entity_factory import EntityFactory
 
     return EntityFactory(config())
 

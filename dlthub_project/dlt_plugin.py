@@ -35,7 +35,7 @@ def plug_run_context(
     Raises:
         ProjectRunContextNotAvailable: A project is required and there is none.
     """
-    from dlthub_project.hub.finder import is_dlthub_installed
+    from dlthub_project.hub_finder import is_dlthub_installed
     from dlthub_project.sandbox import active_sandbox
 
     arguments = runtime_kwargs or {}
@@ -95,6 +95,6 @@ def plug_project(host: str) -> type[ProjectCommand] | None:
 
 
 def _is_left_to_dlthub() -> bool:
-    from dlthub_project.hub.finder import is_dlthub_installed
+    from dlthub_project.hub_finder import is_dlthub_installed
 
     return is_dlthub_installed()

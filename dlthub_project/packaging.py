@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from dlthub_project.catalog import Catalog
     from dlthub_project.context import Project, ProjectRunContext
-    from dlthub_project.entities import EntityFactory
+    from dlthub_project.entity_factory import EntityFactory
     from dlthub_project.runner import PipelineManager
 
 _ACCESS_PROFILE = "access"

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dlthub_project.errors import RemoteDestinationBlocked as RemoteDestinationBlocked
     from pytest_dlthub.assertions import table_rows as table_rows
+    from pytest_dlthub.dlt_run import DltRun as DltRun
+    from pytest_dlthub.dlt_run import DltRuns as DltRuns
     from pytest_dlthub.project import DltProject as DltProject
-    from pytest_dlthub.project import DltRun as DltRun
-    from pytest_dlthub.run import DltRuns as DltRuns
     from pytest_dlthub.run import PipelineRun as PipelineRun
     from pytest_dlthub.transformation import ProjectTransformation as ProjectTransformation
     from pytest_dlthub.transformation import TransformationRun as TransformationRun
 
 _HOME_OF = {
     "DltProject": "pytest_dlthub.project",
-    "DltRun": "pytest_dlthub.project",
-    "DltRuns": "pytest_dlthub.run",
+    "DltRun": "pytest_dlthub.dlt_run",
+    "DltRuns": "pytest_dlthub.dlt_run",
     "PipelineRun": "pytest_dlthub.run",
     "ProjectTransformation": "pytest_dlthub.transformation",
     "RemoteDestinationBlocked": "dlthub_project.errors",

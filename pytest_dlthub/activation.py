@@ -216,9 +216,9 @@ class Session:
     def _activate(self) -> None:
         self._set(_TELEMETRY_VARIABLE, "false")
         # without its `.pth` line (`python -S`) `import dlt` would not find dlt.hub
-        from dlthub_project.hub import finder
+        from dlthub_project import hub_finder
 
-        finder.install()
+        hub_finder.install()
         # what the runtime reads to put everything into a folder
         settings = {
             "folder": str(self.folder / "session"),

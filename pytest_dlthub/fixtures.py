@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import dlt
 
     from dlthub_project.sandbox import Sandbox
-    from pytest_dlthub.project import DltProject, DltRun
-    from pytest_dlthub.run import DltRuns
+    from pytest_dlthub.dlt_run import DltRun, DltRuns
+    from pytest_dlthub.project import DltProject
     from pytest_dlthub.templates.loaded import LoadedRun, LoadedRuns
 
 
@@ -128,7 +128,7 @@ def dlt_run(request: pytest.FixtureRequest, dlt_isolated: Sandbox) -> DltRun:
     Takes the arguments of `dlt.pipeline` and `dlt.Pipeline.run`, and returns a `PipelineRun`.
     Two calls in one test continue on the same state, as two runs of a pipeline do.
     """
-    from pytest_dlthub.project import DltRun
+    from pytest_dlthub.dlt_run import DltRun
 
     return DltRun(request.path.parent)
 
@@ -139,7 +139,7 @@ def dlt_runs(dlt_isolated: Sandbox) -> Iterator[DltRuns]:
 
     `main(); assert dlt_runs.last.row_counts == {...}`
     """
-    from pytest_dlthub.run import DltRuns
+    from pytest_dlthub.dlt_run import DltRuns
 
     with DltRuns.observed() as runs:
         yield runs

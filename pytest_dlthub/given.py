@@ -20,7 +20,7 @@ from dlthub_project.errors import DatasetNotLoaded, EntityNotFound, ProjectError
 
 if TYPE_CHECKING:
     from dlthub_project.catalog import WritableDataset
-    from dlthub_project.entities import EntityFactory
+    from dlthub_project.entity_factory import EntityFactory
     from dlthub_project.transformations import Cache
 
 

@@ -39,9 +39,9 @@ def header(session: Session) -> str | None:
     """Return the header line of a session that tests a project, else None."""
     if session.root is None:
         return f"dlt: sandbox {session.folder}" if session.isolates_all else None
-    from dlthub_project.hub import finder
+    from dlthub_project import hub_finder
 
-    if session.is_project and finder.is_dlthub_installed():
+    if session.is_project and hub_finder.is_dlthub_installed():
         return f"dlt: the package dlthub is installed: {session.root} is left to it"
     kind, file = ("project", "dlt.yml") if session.is_project else ("workspace", ".dlt/.workspace")
     parts = [

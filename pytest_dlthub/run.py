@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cached_property, partial
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from dlthub_project.dlt_internals import datasets
 from dlthub_project.runner import row_counts, schema_changes
-from dlthub_project.sandbox import observe_runs, sent_to
+from dlthub_project.sandbox import sent_to
 from pytest_dlthub.assertions import table_rows
 
 if TYPE_CHECKING:
@@ -33,9 +32,7 @@ class PipelineRun:
             without rows is absent.
     """
 
-    def __init__(
-        self, pipeline: dlt.Pipeline, load_info: LoadInfo | None, again: Again | None = None
-    ) -> None:
+    def __init__(self, pipeline: dlt.Pipeline, load_info: LoadInfo | None, again: Again) -> None:
         """Make the run; the harness gives one.
 
         Args:
@@ -89,18 +86,11 @@ class PipelineRun:
                 which is used up.
             PipelineStepFailed: As `dlt.Pipeline.run` does.
         """
-        again = self._again
-        if again is None:
-            if data is None:
-                raise TypeError("next: data= is needed: the run was started by other code")
-            from pytest_dlthub.project import DltRun
-
-            again = partial(DltRun(), pipeline=self.pipeline)
         if data is not None:
-            return again(data=data, given=given, **run_arguments)
+            run_arguments["data"] = data
         if given is not None:
-            return again(given=given, **run_arguments)
-        return again(**run_arguments)
+            run_arguments["given"] = given
+        return self._again(**run_arguments)
 
     @property
     def schema(self) -> Schema:
@@ -142,46 +132,3 @@ class PipelineRun:
 
     def __repr__(self) -> str:
         return f"<PipelineRun {self.pipeline.pipeline_name}: {self.row_counts}>"
-
-
-class DltRuns(Sequence[PipelineRun]):
-    """The pipeline runs of a test, in order; those that failed are not among them."""
-
-    def __init__(self) -> None:
-        self._runs: list[PipelineRun] = []
-
-    @classmethod
-    @contextmanager
-    def observed(cls) -> Iterator[DltRuns]:
-        """Collect the runs of this process in a block."""
-        runs = cls()
-        with observe_runs(lambda pipeline, info: runs._runs.append(PipelineRun(pipeline, info))):
-            yield runs
-
-    @property
-    def last(self) -> PipelineRun:
-        """The last run.
-
-        Raises:
-            AssertionError: No pipeline was run in this test.
-        """
-        if not self._runs:
-            raise AssertionError("no pipeline was run in this test")
-        return self._runs[-1]
-
-    def of(self, pipeline_name: str) -> list[PipelineRun]:
-        """Return the runs of one pipeline."""
-        return [run for run in self._runs if run.pipeline.pipeline_name == pipeline_name]
-
-    @overload
-    def __getitem__(self, index: int) -> PipelineRun: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[PipelineRun]: ...
-    def __getitem__(self, index: int | slice) -> PipelineRun | list[PipelineRun]:
-        return self._runs[index]
-
-    def __len__(self) -> int:
-        return len(self._runs)
-
-    def __repr__(self) -> str:
-        return f"<DltRuns {self._runs}>"

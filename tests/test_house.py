@@ -58,6 +58,77 @@ def test_only_dlt_internals_imports_what_dlt_does_not_document(path: Path) -> No
     assert [name for name in imported if name.startswith(NON_PUBLIC)] == []
 
 
+def test_no_import_leads_back_to_where_it_came_from() -> None:
+    # TYPE_CHECKING and imports inside of functions count: a reader follows them, too
+    names = {dotted(path): path for path in MODULES}
+    imports: dict[str, set[str]] = {}
+    for name, path in names.items():
+        found = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                of_module = {f"{node.module}.{alias.name}" for alias in node.names} & names.keys()
+                found |= of_module or {str(node.module)}
+            elif isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+        imports[name] = (found & names.keys()) - {name}
+    # whatever imports only what is no part of a circle is no part of one
+    while free := [name for name, found in imports.items() if not found]:
+        for name in free:
+            del imports[name]
+        imports = {name: found - {*free} for name, found in imports.items()}
+
+    assert imports == {}
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_only_dlt_internals_touches_private_parts_of_others() -> None:
+    """A name with an underscore that no module of ours defines is a private part of others."""
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
+    ours = {name for tree in trees.values() for name in defined_names(tree)}
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path, tree in trees.items()
+        if INTERNALS not in path.parents
+        for name, line in touched_names(tree)
+        if name.startswith("_") and not name.startswith("__") and name not in ours
+    ]
+
+    assert [one for one in found if not one.endswith(DOCUMENTED)] == []
+
+
+# of named tuples, `sys` and `os`: not dlt's
+DOCUMENTED = ("_replace", "_getframe", "_asdict", "_fields", "_Environ")
+
+
+def defined_names(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            for target in targets:
+                if isinstance(target, ast.Name):
+                    yield target.id
+                elif isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self":
+                    yield target.attr
+
+
+def touched_names(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield node.attr, node.lineno
+        elif (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func) in ("getattr", "setattr")
+            and isinstance(node.args[1], ast.Constant)
+        ):
+            yield str(node.args[1].value), node.lineno
+
+
 def test_what_is_silenced_says_why() -> None:
     with_reason = re.compile(r"(type: ignore\[[^]]*\]|noqa: \w+)\s+# \w")
     without = []

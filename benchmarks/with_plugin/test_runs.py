@@ -9,7 +9,7 @@ import pytest
 from crm import crm
 
 if TYPE_CHECKING:
-    from pytest_dlthub.project import DltRun
+    from pytest_dlthub.dlt_run import DltRun
 
 
 @pytest.mark.parametrize("n", range(int(os.environ.get("CRM_TESTS", "40"))))

@@ -17,6 +17,7 @@ from dlthub_project.catalog.transactions import (
     can_share_transaction,
     is_postgres,
 )
+from dlthub_project.dlt_internals import pipelines
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
@@ -61,7 +62,7 @@ class AtomicPipeline(dlt.Pipeline):
         """
         undoing: Any = self.destination.client
         # of the dataset, whichever schema is loaded
-        client = self._get_destination_clients(Schema("any"))[0]
+        client = pipelines.destination_client(self, Schema("any"))
         try:
             with undoing.as_a_whole(client):
                 return super().load(*args, **kwargs)

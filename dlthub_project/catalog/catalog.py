@@ -16,7 +16,7 @@ from dlthub_project.catalog.dataset import WritableDataset
 from dlthub_project.catalog.locations import UNKNOWN, location_of
 from dlthub_project.catalog.schemas import stored_schemas
 from dlthub_project.dlt_internals import datasets
-from dlthub_project.entities import DatasetLocation, EntityFactory
+from dlthub_project.entities import DatasetLocation, DltEntityFactory
 from dlthub_project.errors import DatasetNotLoaded, EntityNotFound, ProjectError
 from dlthub_project.sandbox import active_sandbox
 
@@ -36,7 +36,7 @@ class Catalog(Mapping[str, WritableDataset]):
     `dataset@destination[location]`, without passwords.
     """
 
-    def __init__(self, entities: EntityFactory) -> None:
+    def __init__(self, entities: DltEntityFactory) -> None:
         self._entities = entities
 
     def dataset(self, name: str, destination: str | None = None) -> WritableDataset:
@@ -105,7 +105,7 @@ class Catalog(Mapping[str, WritableDataset]):
             raise _NoSuchDataset(error.reason, error.instruction) from None
 
 
-def open_dataset(entities: EntityFactory, where: DatasetLocation) -> WritableDataset:
+def open_dataset(entities: DltEntityFactory, where: DatasetLocation) -> WritableDataset:
     """Return the dataset at `where`.
 
     Raises:
@@ -134,7 +134,7 @@ def open_dataset(entities: EntityFactory, where: DatasetLocation) -> WritableDat
     return dataset
 
 
-def _not_loaded(entities: EntityFactory, where: DatasetLocation) -> DatasetNotLoaded:
+def _not_loaded(entities: DltEntityFactory, where: DatasetLocation) -> DatasetNotLoaded:
     project = entities.project
     profile = project.current_profile
     # in a test, what the command line loads is not seen
@@ -151,7 +151,7 @@ def _not_loaded(entities: EntityFactory, where: DatasetLocation) -> DatasetNotLo
     )
 
 
-def _loaders(entities: EntityFactory, where: DatasetLocation) -> list[str]:
+def _loaders(entities: DltEntityFactory, where: DatasetLocation) -> list[str]:
     """Return the pipelines that load the dataset at this very place."""
     loaders = []
     for name in entities.datasets.loaders_of(where.dataset_name):

@@ -121,7 +121,7 @@ class Journal:
                     folder, missing = str(path).rstrip("/\\"), []
                     while folder and not files.exists(folder):
                         missing.append(folder)
-                        folder = files._parent(folder)
+                        folder = folder.rpartition("/")[0]
                     for folder in reversed(missing):
                         self._enter("made", folder)
             return make(path, *args, **kwargs)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from dlthub_project.context import MASK
 from dlthub_project.dlt_internals import destinations, resources
-from dlthub_project.entities import EntityFactory
+from dlthub_project.entities import DltEntityFactory
 from dlthub_project.errors import ManifestError
 
 UNKNOWN = "?"
@@ -50,7 +50,7 @@ _DATABASES = ("database", "catalog", "project_id")
 _AMBIGUOUS = re.compile(r"[?#;]")
 
 
-def location_of(entities: EntityFactory, destination_name: str) -> str:
+def location_of(entities: DltEntityFactory, destination_name: str) -> str:
     """Return where a destination is: a path, the URL of a bucket, or host and database.
 
     Connects to nothing, imports no code of the project and raises nothing: what cannot be told is
@@ -66,7 +66,7 @@ def location_of(entities: EntityFactory, destination_name: str) -> str:
         return UNKNOWN
 
 
-def _location(entities: EntityFactory, name: str, reference: str) -> str:
+def _location(entities: DltEntityFactory, name: str, reference: str) -> str:
     kind = reference.removeprefix("dlt.destinations.")
     if "." in kind:
         # a function of the project

@@ -104,7 +104,7 @@ def saving(dataset: dlt.Dataset, pipeline_name: str, data_dir: str) -> Iterator[
                 pipeline = dlt.pipeline(
                     pipeline_name=pipeline_name,
                     pipelines_dir=folder,
-                    destination=atomic.undoable(dataset._destination, journal),
+                    destination=atomic.undoable(datasets.destination_of(dataset), journal),
                     dataset_name=dataset_name,
                     _impl_cls=atomic.AtomicPipeline,
                 )

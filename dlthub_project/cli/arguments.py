@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dlt
 
+from dlthub_project import hub_finder
 from dlthub_project.context import (
     ProjectRunContext,
     ensure_project,
@@ -16,7 +17,6 @@ from dlthub_project.context import (
     installed_packages,
 )
 from dlthub_project.errors import ProjectRunContextNotAvailable, known_names
-from dlthub_project.hub import finder
 from dlthub_project.manifest import FILE_NAME
 from dlthub_project.packaging import activate_package
 
@@ -37,7 +37,7 @@ def add_project_arguments(parser: argparse.ArgumentParser) -> None:
 
 def activate(args: argparse.Namespace) -> ProjectRunContext:
     """Activate the project and profile that the arguments name, for code that uses `dlt.hub`."""
-    finder.install()
+    hub_finder.install()
     if not dlt.hub.__found__:
         # without a `.pth` line (`python -S`), dlt has looked for it in vain when it was imported;
         # `reload` does not serve: what the first try left raises in the second

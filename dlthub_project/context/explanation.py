@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dlt.common.typing import AnyType, TSecretStrValue
 
@@ -27,11 +27,8 @@ from dlthub_project.context.providers import (
     manifest_path,
 )
 from dlthub_project.dlt_internals import configuration
-from dlthub_project.errors import ProjectError, ValueNotSet, known_names
-from dlthub_project.manifest import Settings
-
-if TYPE_CHECKING:
-    from dlthub_project.context.project import Project
+from dlthub_project.errors import ValueNotSet, known_names
+from dlthub_project.manifest import Manifest, Settings
 
 STEPS, KEPT = configuration.STEP_SECTIONS, configuration.CONFIGURATION_SECTIONS
 _SETTINGS = tuple(s.name for s in fields(Settings) if s.name != "current_profile")
@@ -81,21 +78,17 @@ class Explanation:
             yield from explanation._lines()
 
 
-def explain(project: Project, path: str) -> Explanation:
-    """Return where the value at `path` comes from; see `Project.explain`.
+def explain(manifest: Manifest, path: str) -> Explanation:
+    """Return where the value at `path` comes from, in the active project; see `Project.explain`.
+
+    Args:
+        manifest: The manifest of the active project.
+        path: The value, as the manifest or as dlt calls it.
 
     Raises:
         ValueNotSet: No layer has it.
-        ProjectError: The project is not active under this profile.
     """
-    from dlthub_project.context.run_context import active_context
-
-    if (active := active_context().project) is not project:
-        raise ProjectError(
-            f"Values can be explained of the active project alone, and {active!r} is active now.",
-            "Ask the active one: `current.project().explain(...)`.",
-        )
-    explainer = _Explainer(project)
+    explainer = _Explainer(manifest)
     parts = configuration_path(tuple(path.split(".")))
     explanation = explainer.explain(parts)
     if explanation.layers or explanation.below:
@@ -104,9 +97,9 @@ def explain(project: Project, path: str) -> Explanation:
 
 
 class _Explainer:
-    def __init__(self, project: Project) -> None:
-        self._project = project
-        self._layers = Layers(project.manifest)
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._layers = Layers(manifest)
 
     def explain(self, path: tuple[str, ...], *, secret: bool = False) -> Explanation:
         """Explain what dlt looks up at `path`; the explanation of nothing has no layers."""
@@ -132,7 +125,7 @@ class _Explainer:
 
     def not_set(self, path: tuple[str, ...]) -> ValueNotSet:
         """Return the error for a path that no layer has."""
-        manifest = self._project.manifest
+        manifest = self._manifest
         length = 0
         known = [*OWN_SECTIONS, *STEPS, *KEPT, *manifest.merged]
         while path[length] in known and length + 1 < len(path):
@@ -195,7 +188,7 @@ class _Explainer:
 
     def _given_folder(self, name: str) -> Iterator[Layer]:
         """Yield the layer of a folder that is not declared, but given from outside."""
-        folder = self._project.manifest.folders.get(name)
+        folder = self._manifest.folders.get(name)
         if folder is None:
             return
         variable = _FOLDER_VARIABLES[name]
@@ -207,13 +200,13 @@ class _Explainer:
     def _default(self, path: tuple[str, ...]) -> Any:
         if path[0] == "project" and len(path) == 2:
             is_setting = path[1] in _SETTINGS
-            is_declared = value_at(self._project.manifest.merged, path) is not None
-            is_given = path[1] in self._project.manifest.folders
+            is_declared = value_at(self._manifest.merged, path) is not None
+            is_given = path[1] in self._manifest.folders
             if not is_setting or is_declared or is_given:
                 return None
-            return getattr(self._project.manifest.settings, path[1])
+            return getattr(self._manifest.settings, path[1])
         if path[0] == "pipelines" and path[1:2]:
-            if path[1] not in self._project.manifest.names("pipelines"):
+            if path[1] not in self._manifest.names("pipelines"):
                 return None
             if path[2:] == ("dataset_name",):
                 return f"{path[1]}_dataset"

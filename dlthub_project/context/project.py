@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlthub_project.context.discovery import available_profiles, choose_profile
+from dlthub_project.errors import ProjectError
 from dlthub_project.manifest import FILE_NAME, Manifest, Settings, read_document
 
 if TYPE_CHECKING:
@@ -130,10 +131,17 @@ class Project:
             ValueNotSet: No layer has the value, or no such section is known.
             ProjectError: The project is not active under this profile.
         """
-        # here, and not above: the look-ups stand on the providers, and those on dlt
+        # late: both import dlt, and whoever only reads a project does not need it
         from dlthub_project.context.explanation import explain
+        from dlthub_project.dlt_internals import contexts
 
-        return explain(self, path)
+        active = contexts.active_run_context()
+        if getattr(active, "project", None) is not self:
+            raise ProjectError(
+                f"Values are explained of the active project alone, and {active!r} is active now.",
+                "Ask the active one: `current.project().explain(...)`.",
+            )
+        return explain(self.manifest, path)
 
     def __repr__(self) -> str:
         sections: Mapping[str, Any] = {

@@ -64,7 +64,7 @@ class ManifestProvider(DocumentProvider):
 
     def as_written(self, path: tuple[str, ...]) -> Any:
         """Return what dlt finds at `path`, with its variables as they are written, or None."""
-        value: Any = self._config_doc
+        value: Any = self.document
         for part in path:
             value = value.get(part) if isinstance(value, dict) else None
         return None if value is None or _is_entry(path, value) else value

@@ -29,7 +29,7 @@ from dlthub_project.context.providers import (
 )
 from dlthub_project.dlt_internals import contexts
 from dlthub_project.errors import ProjectError, ProjectRunContextNotAvailable
-from dlthub_project.hub.finder import is_dlthub_installed
+from dlthub_project.hub_finder import is_dlthub_installed
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -23,9 +23,6 @@ from dlt.common.configuration.specs.pluggable_run_context import PluggableRunCon
 from dlt.common.configuration.utils import deserialize_value, get_resolved_traces, log_traces
 from dlt.common.pipeline import PipelineContext
 
-DocumentProvider = BaseDocProvider
-"""dlt's provider of values that stand in one nested mapping."""
-
 STEP_SECTIONS = ("normalize", "load", "schema")
 """Those that dlt looks a value up in, and then without."""
 
@@ -34,6 +31,16 @@ CONFIGURATION_SECTIONS = ("runtime", "extract", "data_writer", "providers", "cre
 
 
 _SCALARS = (str, bytes, int, float, Decimal, date, time, list, tuple, set)
+
+
+class DocumentProvider(BaseDocProvider):
+    """dlt's provider of values that stand in one nested mapping."""
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The mapping itself."""
+        document: dict[str, Any] = self._config_doc
+        return document
 
 
 def look_up_sections(

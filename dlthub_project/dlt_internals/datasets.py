@@ -37,6 +37,11 @@ def open_destination(
     )[0]
 
 
+def destination_of(dataset: dlt.Dataset) -> AnyDestination:
+    """Return the destination that a dataset is read from."""
+    return dataset._destination
+
+
 def make_dataset(destination: AnyDestination, dataset_name: str, schema_name: str) -> None:
     """Make an empty dataset with an empty schema, as a load without tables would."""
     client = open_destination(destination, dataset_name, schema_name)

@@ -14,9 +14,12 @@ from dlt.common.configuration.specs.pluggable_run_context import (
 )
 from dlt.common.runtime.collector_base import Collector
 from dlt.common.schema import Schema
+from dlt.common.storages import LoadStorage, NormalizeStorage
 
 if TYPE_CHECKING:
+    from dlt.common.destination.client import JobClientBase
     from dlt.common.destination.reference import AnyDestination
+    from dlt.common.storages.load_package import PackageStorage
 
 
 def use_local_dir(pipeline: dlt.Pipeline, local_dir: str) -> None:
@@ -192,3 +195,36 @@ def watched_steps(pipeline: dlt.Pipeline, on_step: OnStep) -> Iterator[None]:
         yield
     finally:
         pipeline.collector = original
+
+
+def destination_client(pipeline: dlt.Pipeline, schema: Schema) -> JobClientBase:
+    """Return the client of a pipeline's dataset for any schema, also one that it does not have."""
+    client: JobClientBase = pipeline._get_destination_clients(schema)[0]
+    return client
+
+
+def normalized_packages(pipeline: dlt.Pipeline) -> PackageStorage:
+    """Return the storage of the packages that a pipeline has normalized and not loaded."""
+    return LoadStorage(False, [], pipeline._load_storage_config()).normalized_packages
+
+
+def extracted_packages(pipeline: dlt.Pipeline) -> PackageStorage:
+    """Return the storage of the packages that a pipeline has extracted."""
+    return NormalizeStorage(False, pipeline._normalize_storage_config()).extracted_packages
+
+
+def run_load_job(client: JobClientBase, path: str, load_id: str, table: str) -> None:
+    """Load a file of a package into `table`, as dlt's loader does.
+
+    Args:
+        client: The client of the dataset, whose schema has the table.
+        path: The job's file.
+        load_id: The package.
+        table: Where the rows go.
+    """
+    prepared = client.prepare_load_table(table)
+    job: Any = client.create_load_job(prepared, path, load_id, restore=False)
+    job.set_run_vars(load_id=load_id, schema=client.schema, load_table=prepared)
+    job._job_client = client
+    client.prepare_load_job_execution(job)
+    job.run()

@@ -250,3 +250,9 @@ def has_schema_file(factory: AnySourceFactory) -> bool:
     """Tell whether a schema lies as a file beside the code of a source, under its own name."""
     found = _maybe_load_schema_for_callable(inspect.unwrap(factory), factory.ref.name)
     return found is not None
+
+
+def postprocessors_of(factory: AnySourceFactory) -> Any:
+    """Return what a source factory does with each source that it makes; None where it cannot."""
+    # dlt 1.30 has it, 1.27 has not
+    return getattr(factory, "_postprocessors", None)

@@ -1,4 +1,4 @@
-"""The factory of a project's entities."""
+"""Makes the dlt objects that the entries of a project stand for."""
 
 from __future__ import annotations
 
@@ -34,16 +34,14 @@ from dlthub_project.errors import EntityNotFound, EntityReferenceError, Manifest
 if TYPE_CHECKING:
     from dlt.common.destination.reference import AnyDestination
 
-    from dlthub_project.transformations import Cache, Transformation
-
 
 _SOURCE_KEYS = ("type", "with_args")
 # what a pipeline loads and how the runner runs it; where it loads to, `Datasets` tells
 _NO_PLAIN_ARGUMENTS = ("source", "run_config", "destination", "dataset_name")
 
 
-class EntityFactory:
-    """Makes the live dlt objects of a project's entries.
+class DltEntityFactory:
+    """Makes the sources, destinations, datasets and pipelines of a project.
 
     Listing entities makes no dlt object and imports no code of the project.
 
@@ -74,14 +72,6 @@ class EntityFactory:
     def list_pipelines(self) -> list[str]:
         """Return the names of the pipelines."""
         return list(self.project.manifest.names("pipelines"))
-
-    def list_caches(self) -> list[str]:
-        """Return the names of the declared caches."""
-        return list(self.project.manifest.names("caches"))
-
-    def list_transformations(self) -> list[str]:
-        """Return the names of the declared transformations."""
-        return list(self.project.manifest.names("transformations"))
 
     def get_source(self, name: str, *, asked_by: str = "") -> ProjectSourceFactory:
         """Return the factory of source `name`; call it for a `dlt` source.
@@ -192,32 +182,6 @@ class EntityFactory:
         filled = self.project.manifest.fill(declared, ("pipelines", name, "source"))
         sources = [filled] if isinstance(filled, str) else filled
         return [self.get_source(source, asked_by=f"pipeline `{name}`") for source in sources]
-
-    def get_cache(self, name: str) -> Cache:
-        """Return cache `name`; nothing is connected to or made.
-
-        Raises:
-            EntityNotFound: It is not declared.
-            ManifestError: It uses an environment variable that is not set.
-            ProjectError: Another project or profile was activated since.
-        """
-        from dlthub_project.transformations import Cache
-
-        check_is_active(self.project)
-        return Cache(self, name)
-
-    def get_transformation(self, name: str) -> Transformation:
-        """Return transformation `name`; no code of the project is imported.
-
-        Raises:
-            EntityNotFound: It is not declared, or its cache is not.
-            ManifestError: It uses an environment variable that is not set.
-            ProjectError: It names no cache, or another project or profile was activated since.
-        """
-        from dlthub_project.transformations import Transformation
-
-        check_is_active(self.project)
-        return Transformation(self, name)
 
     def _check_with_args(self, source: str, arguments: Iterable[str], known: list[str]) -> None:
         problems = [

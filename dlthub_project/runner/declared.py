@@ -14,7 +14,7 @@ from dlt.extract.reference import SourceFactory
 
 from dlthub_project.context import run_config_value
 from dlthub_project.dlt_internals import pipelines
-from dlthub_project.entities import EntityFactory
+from dlthub_project.entities import DltEntityFactory
 from dlthub_project.errors import EntityNotFound, ProjectError, known_names
 from dlthub_project.runner.run import PipelineRunner, StoreTraceInfo
 
@@ -30,7 +30,7 @@ _NUMBERS = {"max_attempts": int, "multiplier": float, "min": float, "max": float
 class PipelineManager:
     """Runs the pipelines of one project."""
 
-    def __init__(self, entities: EntityFactory) -> None:
+    def __init__(self, entities: DltEntityFactory) -> None:
         self.entities = entities
 
     def run_pipeline(

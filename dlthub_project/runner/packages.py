@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import dlt
-from dlt.common.storages import LoadStorage, NormalizeStorage
 from dlt.common.storages.load_package import PackageStorage, ParsedLoadJobFileName
+
+from dlthub_project.dlt_internals import pipelines
 
 if TYPE_CHECKING:
     from dlt.common.schema import Schema
@@ -109,7 +110,7 @@ def pending_packages(pipeline: dlt.Pipeline) -> list[PendingPackage]:
     """Return the packages that are normalized and not loaded, in the order of loading."""
     if not (load_ids := pipeline.list_normalized_load_packages()):
         return []
-    packages = LoadStorage(False, [], pipeline._load_storage_config()).normalized_packages
+    packages = pipelines.normalized_packages(pipeline)
     return [PendingPackage(packages, load_id) for load_id in load_ids]
 
 
@@ -124,6 +125,6 @@ def discard_normalized_extracts(pipeline: dlt.Pipeline) -> None:
         *pipeline.list_normalized_load_packages(),
         *pipeline.list_completed_load_packages(),
     }
-    storage = NormalizeStorage(False, pipeline._normalize_storage_config())
+    extracts = pipelines.extracted_packages(pipeline)
     for load_id in normalized.intersection(extracted):
-        storage.extracted_packages.delete_package(load_id)
+        extracts.delete_package(load_id)

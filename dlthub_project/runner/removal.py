@@ -11,6 +11,7 @@ from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.exceptions import TerminalException
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
+from dlthub_project.dlt_internals import pipelines
 from dlthub_project.runner.packages import PackageJob, PendingPackage
 
 if TYPE_CHECKING:
@@ -139,13 +140,7 @@ class PackageDestination:
             yield self._client.sql_client
 
     def _load(self, job: PackageJob, scratch: str) -> None:
-        table = self._client.prepare_load_table(scratch)
-        load_id = self.package.load_id
-        load = self._client.create_load_job(table, job.path, load_id, restore=False)
-        load.set_run_vars(load_id=load_id, schema=self._client.schema, load_table=table)
-        load._job_client = self._client
-        self._client.prepare_load_job_execution(load)
-        load.run()
+        pipelines.run_load_job(self._client, job.path, self.package.load_id, scratch)
 
 
 def scratch_table(job: PackageJob) -> str:
@@ -164,6 +159,5 @@ def destination_of_package(
         if not job.is_followup:
             scratch = scratch_table(job)
             schema.tables[scratch] = {**schema.tables[job.table], "name": scratch}
-    client, _ = pipeline._get_destination_clients(schema)
-    with client:
+    with pipelines.destination_client(pipeline, schema) as client:
         yield PackageDestination(client, package)

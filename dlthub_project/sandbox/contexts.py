@@ -18,7 +18,7 @@ from dlt.common.configuration.specs.pluggable_run_context import RunContextBase
 from dlthub_project import context
 from dlthub_project.context import Project, find_project_dir, open_project
 from dlthub_project.dlt_internals import contexts, destinations
-from dlthub_project.hub.finder import is_dlthub_installed
+from dlthub_project.hub_finder import is_dlthub_installed
 from dlthub_project.manifest import FILE_NAME
 from dlthub_project.sandbox import patches
 from dlthub_project.sandbox.configured import configured_in_manifest, configured_in_toml

@@ -24,7 +24,7 @@ from dlthub_project.transformations.report import CacheInfo, Flushed
 if TYPE_CHECKING:
     import dlt
 
-    from dlthub_project.entities import EntityFactory
+    from dlthub_project.entities import DltEntityFactory
     from dlthub_project.transformations.engines import Engine
 
 
@@ -36,7 +36,7 @@ class Cache:
         path: The DuckDB file.
     """
 
-    def __init__(self, entities: EntityFactory, name: str) -> None:
+    def __init__(self, entities: DltEntityFactory, name: str) -> None:
         """Read what the manifest says; nothing is connected to or made.
 
         Raises:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dlt.common.pipeline import LoadInfo
     from dlt.extract import DltResource, DltSource
 
-    from dlthub_project.entities import EntityFactory
+    from dlthub_project.entities import DltEntityFactory
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class OutputDataset:
         pipeline: The pipeline.
     """
 
-    def __init__(self, entities: EntityFactory, cache: str, dataset: str) -> None:
+    def __init__(self, entities: DltEntityFactory, cache: str, dataset: str) -> None:
         """Make the pipeline.
 
         Raises:

@@ -14,7 +14,7 @@ from dlthub_project.transformations.engines import Engine, find_engine
 from dlthub_project.transformations.report import Flushed, TransformationInfo
 
 if TYPE_CHECKING:
-    from dlthub_project.entities import EntityFactory
+    from dlthub_project.entities import DltEntityFactory
 
 
 class Transformation:
@@ -26,7 +26,7 @@ class Transformation:
         cache: Its cache.
     """
 
-    def __init__(self, entities: EntityFactory, name: str) -> None:
+    def __init__(self, entities: DltEntityFactory, name: str) -> None:
         """Read what the manifest says; no code of the project is imported.
 
         Raises:

@@ -142,7 +142,7 @@ class _Digester:
             self._all("resource", (value.name, value.section, *_parts_of_resource(value)))
         elif isinstance(value, SourceFactory):
             settings = [getattr(value, name, None) for name in _OF_SOURCE]
-            extras = (getattr(value, "schema", None), getattr(value, "_postprocessors", None))
+            extras = (getattr(value, "schema", None), resources.postprocessors_of(value))
             self._all("factory", (*settings, *extras, value.ref.name, inspect.unwrap(value)))
         elif isinstance(value, Schema):
             self._parts("schema", value.name, value.version_hash)

@@ -15,8 +15,9 @@ from dlt.extract.reference import SourceFactory
 from dlthub_project import current
 from dlthub_project.dlt_internals import destinations
 from dlthub_project.sandbox import Sandbox, is_local, short_type
+from pytest_dlthub.dlt_run import DltRun, split_arguments
 from pytest_dlthub.given import located
-from pytest_dlthub.project import DltProject, DltRun, split_arguments
+from pytest_dlthub.project import DltProject
 from pytest_dlthub.templates.digests import NoDigest, digest_and_files
 
 if TYPE_CHECKING:

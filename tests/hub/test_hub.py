@@ -13,7 +13,7 @@ import dlt
 import pytest
 
 from dlthub_project import current
-from dlthub_project.hub.finder import FallbackFinder, install, is_dlthub_installed
+from dlthub_project.hub_finder import FallbackFinder, install, is_dlthub_installed
 
 RunPython = Callable[..., str]
 
@@ -272,7 +272,7 @@ def startup_line(suffix: str = "pth") -> str:
     import subprocess
 
     root = Path(current.__file__).parents[1]
-    finder = root / "dlthub_project" / "hub" / "finder.py"
+    finder = root / "dlthub_project" / "hub_finder.py"
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(STARTUP), root / "hatch_build.py", finder, suffix],
         capture_output=True,

@@ -10,12 +10,14 @@ from dlt.extract import DltSource
 
 from dlthub_project import (
     Catalog,
+    DatasetInUse,
     DatasetNotLoaded,
     DestinationNotAllowed,
     EntityFactory,
     EntityNotFound,
     EntityReferenceError,
     ManifestError,
+    MergeStrategyNotSupported,
     PackagedProject,
     PipelineManager,
     ProfileNotFound,
@@ -36,11 +38,13 @@ from dlthub_project import (
 )
 
 MISTAKES: tuple[type[ProjectError], ...] = (
+    DatasetInUse,
     DatasetNotLoaded,
     DestinationNotAllowed,
     EntityNotFound,
     EntityReferenceError,
     ManifestError,
+    MergeStrategyNotSupported,
     ProfileNotFound,
     ProjectRunContextNotAvailable,
     SourceUsedUp,

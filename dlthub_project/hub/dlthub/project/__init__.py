@@ -2,7 +2,7 @@
 
 from dlthub_project.catalog import Catalog
 from dlthub_project.context import Project, ProjectRunContext
-from dlthub_project.entities import EntityFactory
+from dlthub_project.entity_factory import EntityFactory
 from dlthub_project.runner import PipelineManager
 
 __all__ = ["Catalog", "EntityFactory", "PipelineManager", "Project", "ProjectRunContext"]
