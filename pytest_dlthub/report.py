@@ -16,7 +16,7 @@ from pytest_dlthub.tracebacks import causes
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
-    from dlthub_project.runner import Redactor
+    from dlthub_project.secrets import Redactor
 
 
 FAILED = pytest.StashKey[bool]()
@@ -126,11 +126,12 @@ def mask_secrets(item: pytest.Item, outcome: pytest.TestReport) -> None:
         return
     if not outcome.sections and outcome.longrepr is None:
         return
-    from dlthub_project.runner import Redactor
+    from dlthub_project.dlt_internals import configuration
+    from dlthub_project.secrets import Redactor
 
     # at the end of the teardown the settings of the test are gone
     redactor = item.stash.setdefault(_REDACTOR, Redactor())
-    redactor.learn_configuration()
+    redactor.learn_configuration(configuration.configured_documents())
     outcome.sections = _masked(outcome.sections, redactor)
     outcome.longrepr = _masked(outcome.longrepr, redactor)
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
-from dlthub_project.context import MASK
 from dlthub_project.dlt_internals import destinations, resources
 from dlthub_project.entities import DltEntityFactory
 from dlthub_project.errors import ManifestError
+from dlthub_project.secrets import public_url
 
 UNKNOWN = "?"
 MISSING = "credentials are missing"
@@ -47,7 +45,6 @@ _PLACES = (
 )
 _HOSTS = ("host", "server_hostname", "url", "uri", "location", "path")
 _DATABASES = ("database", "catalog", "project_id")
-_AMBIGUOUS = re.compile(r"[?#;]")
 
 
 def location_of(entities: DltEntityFactory, destination_name: str) -> str:
@@ -100,7 +97,7 @@ def _duckdb_file(
     if database is None and credentials is not None:
         database = destinations.duckdb_path(credentials)
         if database is None:
-            return shown_url(str(credentials))
+            return public_url(str(credentials))
     if database and str(database).startswith(":"):
         return str(database)
     return os.path.join(local_dir, str(database or f"{name}.duckdb"))
@@ -111,7 +108,7 @@ def _server(credentials: Any, sections: tuple[tuple[str, ...], ...]) -> tuple[st
     if isinstance(credentials, Mapping):
         written = credentials
     elif isinstance(credentials, str) and "://" in credentials:
-        host, _, database = shown_url(credentials).partition("://")[2].partition("/")
+        host, _, database = public_url(credentials).partition("://")[2].partition("/")
         written = {"host": host, "database": database}
     elif isinstance(credentials, str) and credentials.lstrip().startswith("{"):
         written = json.loads(credentials)
@@ -129,29 +126,8 @@ def _of_credentials(key: str, sections: tuple[tuple[str, ...], ...]) -> Any:
 
 
 def _shown_place(place: str, local_dir: str) -> str:
-    return shown_url(place) if "://" in place else os.path.join(local_dir, place)
-
-
-def shown_url(url: str) -> str:
-    """Return a URL, or a path, without password and arguments.
-
-    A password that is not quoted may have any character of a URL's own: where it is not clear what
-    is the host, neither is shown.
-    """
-    scheme, separator, rest = url.rpartition("://") if url.count("://") == 1 else ("", "", url)
-    if not separator:
-        return url.partition("?")[0] if "@" not in url and "://" not in url else MASK
-    user, at, place = rest.rpartition("@")
-    if _AMBIGUOUS.search(user):
-        return f"{scheme}://{MASK}"
-    shown = urlsplit(f"{scheme}://{place}")
-    shown_place = f"{shown.netloc}{shown.path}".partition(";")[0]
-    if not at:
-        return f"{scheme}://{shown_place}"
-    # the container of an Azure URL stands where a user may stand
-    container = user if ":" not in user and "/" not in user else MASK
-    return f"{scheme}://{container}@{shown_place}"
+    return public_url(place) if "://" in place else os.path.join(local_dir, place)
 
 
 def _shown(value: str) -> str:
-    return shown_url(value) if "://" in value else value.rpartition("@")[2].partition("?")[0]
+    return public_url(value) if "://" in value else value.rpartition("@")[2].partition("?")[0]

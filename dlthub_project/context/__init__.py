@@ -12,7 +12,6 @@ from dlthub_project.context.look_ups import (
     source_argument,
     source_mapping,
 )
-from dlthub_project.context.masking import MASK, is_secret_name, masked_urls
 from dlthub_project.context.project import Project, open_project
 from dlthub_project.context.providers import unset_variables_missing
 from dlthub_project.context.run_context import (
@@ -25,7 +24,6 @@ from dlthub_project.context.run_context import (
 )
 
 __all__ = [
-    "MASK",
     "PROFILE_VARIABLE",
     "Project",
     "ProjectRunContext",
@@ -34,9 +32,7 @@ __all__ = [
     "find_package",
     "find_project_dir",
     "installed_packages",
-    "is_secret_name",
     "kept_context",
-    "masked_urls",
     "open_project",
     "pipeline_argument",
     "run_config_value",

@@ -19,7 +19,6 @@ from dlthub_project.context.look_ups import (
     pipeline_look_up,
     source_look_up,
 )
-from dlthub_project.context.masking import is_secret_name, shown
 from dlthub_project.context.providers import (
     OWN_SECTIONS,
     ManifestProvider,
@@ -29,6 +28,7 @@ from dlthub_project.context.providers import (
 from dlthub_project.dlt_internals import configuration
 from dlthub_project.errors import ValueNotSet, known_names
 from dlthub_project.manifest import Manifest, Settings
+from dlthub_project.secrets import is_secret_name, shown
 
 STEPS, KEPT = configuration.STEP_SECTIONS, configuration.CONFIGURATION_SECTIONS
 _SETTINGS = tuple(s.name for s in fields(Settings) if s.name != "current_profile")

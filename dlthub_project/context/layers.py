@@ -14,10 +14,10 @@ from dlt.common.configuration.providers import EnvironProvider, SettingsTomlProv
 from tomlkit.exceptions import TOMLKitError
 
 from dlthub_project.context.look_ups import Found
-from dlthub_project.context.masking import MASK, is_variable, names_secret_variable, shown
 from dlthub_project.context.providers import ManifestProvider, manifest_path
 from dlthub_project.errors import ManifestError
 from dlthub_project.manifest import Manifest
+from dlthub_project.secrets import MASK, is_variable, names_secret_variable, shown
 
 _REMOVED, _REPLACED = "removed", "replaced"
 

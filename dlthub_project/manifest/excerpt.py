@@ -5,23 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from dlthub_project.secrets import looks_secret, may_name_secret
+
 _WIDTH = 100
 
-# The manifest knows no dlt, and dlt knows no types where a file cannot even be read: names that
-# credentials usually have, and values that look like them, decide what is masked. Too much rather
-# than too little: the caret shows the place all the same.
-_SECRET_NAME = re.compile(
-    r"pass|pwd|secret|token|credential|auth|cookie|bearer|signature|jwt|dsn|sas_|salt\b|\bkey\b|"
-    r"connection[-_ ]?string|(?:api|access|private|account|encryption|signing|client)[-_ ]?key",
-    re.IGNORECASE,
-)
-_SECRET_VALUE = re.compile(
-    # a URL with a password
-    r"://[^\s/@]{0,200}:[^\s@]{1,200}@|"
-    # a long run of letters and digits, but no word, path or variable
-    r"(?<![\w./{-])(?=[A-Za-z_\-+=]{0,40}\d)(?=[\d_\-+=]{0,40}[A-Za-z])[\w\-+=]{20,}(?![\w.}/{-])|"
-    r"\b(?:gh[pousr]_|github_pat_|sk-|xox[a-z]-|AKIA|eyJ|glpat-)\w|-----BEGIN"
-)
 _KEY = re.compile(r"""(?P<indent>[\s-]*)(?P<name>"[^"]*"|'[^']*'|[^\s"'\[{#][^#:]*)\s*:(?:\s+|$)""")
 # all of a line, piece by piece
 _TOKEN = re.compile(
@@ -34,15 +21,6 @@ _TOKEN = re.compile(
 _LONG = 1_000
 # how far above a line the names of its sections are looked for
 _MOST_LINES_ABOVE = 200
-
-
-def may_name_secret(name: str) -> bool:
-    """Tell whether what is called `name`, or a line that has it, may be a credential.
-
-    An excerpt is a line without its meaning: `author` is masked here. Where a value is known by its
-    name alone, `context.is_secret_name` decides.
-    """
-    return _SECRET_NAME.search(name) is not None
 
 
 def printable(text: str) -> str:
@@ -58,7 +36,7 @@ def excerpt(lines: Sequence[str], row: int, column: int) -> str:
     window = slice(start, start + _WIDTH)
     if len(line) > _LONG:
         near = line[:_LONG] + " " + line[max(0, start - _LONG) : start + _WIDTH]
-        delicate = may_name_secret(near) or _SECRET_VALUE.search(near)
+        delicate = may_name_secret(near) or looks_secret(near)
         shown = _stars(line[window]) if delicate else line[window]
     else:
         shown = _without_secrets(lines, row)[window]
@@ -77,7 +55,7 @@ def _without_secrets(lines: Sequence[str], row: int) -> str:
             return _stars(line)
         if may_name_secret(name) or (in_flow and may_name_secret(value)):
             return _mask_values(line)
-    if may_name_secret(line) or _SECRET_VALUE.search(line):
+    if may_name_secret(line) or looks_secret(line):
         return _mask_values(line)
     return line
 

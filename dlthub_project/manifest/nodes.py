@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from dlthub_project.manifest.document import EntryPath, Mistake, Place
-from dlthub_project.manifest.excerpt import may_name_secret
 from dlthub_project.manifest.settings import PROJECT_SETTINGS, SETTINGS
+from dlthub_project.secrets import may_name_secret
 
 TEXT_TAG = "tag:yaml.org,2002:str"
 MERGE_TAG = "tag:yaml.org,2002:merge"

@@ -11,9 +11,9 @@ import yaml
 
 from dlthub_project.errors import ManifestError
 from dlthub_project.manifest.document import Document, Mistake, Place
-from dlthub_project.manifest.excerpt import may_name_secret
 from dlthub_project.manifest.nodes import Loader, NotAManifest, Walk
 from dlthub_project.manifest.settings import SETTINGS
+from dlthub_project.secrets import may_name_secret
 
 # ten times a manifest of 1,000 sources and 1,000 pipelines
 _MOST_BYTES = 4_000_000

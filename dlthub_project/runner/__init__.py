@@ -3,7 +3,6 @@
 from dlthub_project.runner.attempts import row_counts, schema_changes
 from dlthub_project.runner.declared import PipelineManager, extractables, narrowed
 from dlthub_project.runner.observers import Observers
-from dlthub_project.runner.redaction import Redactor
 from dlthub_project.runner.resume import finish_pending
 from dlthub_project.runner.run import PipelineRunner, runner
 
@@ -11,7 +10,6 @@ __all__ = [
     "Observers",
     "PipelineManager",
     "PipelineRunner",
-    "Redactor",
     "extractables",
     "finish_pending",
     "narrowed",

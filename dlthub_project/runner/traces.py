@@ -12,10 +12,10 @@ import dlt
 from dlt.common import logger
 from dlt.common.json import json
 
-from dlthub_project.dlt_internals import destinations
-from dlthub_project.runner.redaction import Redactor
+from dlthub_project.dlt_internals import configuration, destinations
 from dlthub_project.runner.resume import finish_pending
 from dlthub_project.sandbox import active_sandbox
+from dlthub_project.secrets import Redactor
 
 if TYPE_CHECKING:
     from dlt.pipeline.trace import PipelineStepTrace
@@ -43,7 +43,7 @@ class TraceStore:
     def on_step(self, step: str, trace: PipelineStepTrace | None) -> None:
         """Remember the secrets that were looked up for a step that ends: dlt forgets them."""
         if trace is not None:
-            self._redactor.learn_look_ups()
+            self._redactor.learn_look_ups(configuration.looked_up_values())
 
     def store(self, attempt: int, started_at: datetime) -> None:
         """Store the trace of an attempt, without secrets; nothing that goes wrong is raised.
@@ -85,7 +85,11 @@ class TraceStore:
         steps = [s for s in trace.steps if s.started_at >= started_at] if trace else []
         if trace is None or not steps:
             return None
-        self._redactor.learn_surroundings(self._pipeline)
+        self._redactor.learn_environment()
+        for destination in (self._pipeline.destination, self._pipeline.staging):
+            if destination is not None:
+                # what code gave it
+                self._redactor.learn(destination.config_params, is_secret=False)
         traced = trace._replace(
             steps=[],
             started_at=steps[0].started_at,

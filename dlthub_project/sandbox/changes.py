@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 _CHANGE = "_dlthub_change"
 
@@ -52,11 +51,3 @@ def hand_on(folder: str, to_folder: str) -> None:
 def forget(folder: str) -> None:
     """Drop what is remembered of a sandbox that has ended."""
     _changes.pop(folder, None)
-
-
-def without_credentials(place: str) -> str:
-    """Return a path or URL without user, password and query."""
-    if "://" not in place:
-        return place.partition("?")[0]
-    url = urlsplit(place)
-    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"

@@ -14,6 +14,7 @@ from dlthub_project.sandbox.destinations import TemporaryDestinations
 from dlthub_project.sandbox.imports import is_import_running
 from dlthub_project.sandbox.locality import has_place, short_type
 from dlthub_project.sandbox.settings import Sandbox
+from dlthub_project.secrets import public_url
 
 AnyDestination = Destination[Any, Any]
 
@@ -132,13 +133,13 @@ def _change(name: str, kind: str, bucket: str, made: AnyDestination) -> str:
     # where nothing is declared, its name is all that there is
     before = [kind] if kind not in ("", name) else []
     if bucket:
-        before = [kind, changes.without_credentials(bucket)]
+        before = [kind, public_url(bucket)]
     after = short_type(made)
     if after == "duckdb":
         place = made.config_params.get("credentials")
-        after = f"DuckDB {changes.without_credentials(place)}" if isinstance(place, str) else after
+        after = f"DuckDB {public_url(place)}" if isinstance(place, str) else after
     elif after == "filesystem":
-        place = changes.without_credentials(str(made.config_params.get("bucket_url") or ""))
+        place = public_url(str(made.config_params.get("bucket_url") or ""))
         after = place if kind == after else f"{after} {place}"
     return f"{name} ({' '.join(before)}) -> {after}" if before else f"{name} -> {after}"
 

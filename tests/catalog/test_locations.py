@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dlthub_project import current
-from dlthub_project.catalog.locations import shown_url
+from dlthub_project.secrets import public_url
 
 WriteProject = Callable[..., Path]
 
@@ -105,7 +105,7 @@ def test_the_environment_has_a_say_in_where_a_dataset_is(
     ],
 )
 def test_no_part_of_a_password_is_shown_of_a_url(url: str, shown: str) -> None:
-    assert shown_url(url) == shown
+    assert public_url(url) == shown
 
 
 def test_a_catalog_of_an_earlier_profile_prints_why_it_is_of_no_use(shop: Path) -> None:

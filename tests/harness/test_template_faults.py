@@ -317,7 +317,7 @@ def test_a_template_that_another_session_deletes_is_built_again(
         + READS
         + """
 def test_prune():
-    from pytest_dlthub.templates.folders import cache_folder
+    from pytest_dlthub.templates.store import cache_folder
     from pytest_dlthub.templates.store import TemplateStore
 
     TemplateStore(cache_folder(), "another").prune(0, 0)

@@ -266,7 +266,7 @@ def test_nasty_bytes_take_less_than_200_mb(tmp_path: Path) -> None:
     code = """
         import resource, sys
         from pathlib import Path
-        import dlthub_project.manifest.checking
+        import dlthub_project.manifest.validation
         from dlthub_project.errors import ManifestError
         from dlthub_project.manifest import Manifest, default_profile, read_document
 

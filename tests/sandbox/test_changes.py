@@ -47,7 +47,7 @@ def test_each_replaced_destination_is_told_with_its_type_and_its_place_in_tests(
         local = sandbox.local_dir
         assert changed_destinations(sandbox.folder) == [
             f"warehouse (postgres) -> DuckDB {local}/warehouse-test.duckdb",
-            f"lake (filesystem s3://bucket/raw) -> {local}/lake",
+            f"lake (filesystem s3://***@bucket/raw) -> {local}/lake",
             f"files (duckdb) -> DuckDB {local}/files-test.duckdb",
             "crm (custom function) -> recorder",
         ]
