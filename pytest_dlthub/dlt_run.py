@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 import dlt
 from dlt.common.destination import Destination
 
+from dlthub_project.errors import known_names
 from dlthub_project.runner import PipelineRunner, extractables, narrowed
 from dlthub_project.sandbox import choose_file_format_freely, observe_runs
 from pytest_dlthub.given import Given, give, located, placeholders
@@ -43,38 +44,48 @@ class DltRun:
         limit: int | None = None,
         resources: Sequence[str] | None = None,
         pipeline: dlt.Pipeline | None = None,
+        runner: bool = False,
         **arguments: Any,
     ) -> PipelineRun:
-        """Run `data` into a temporary DuckDB.
+        """Run `data` into a temporary DuckDB, by `dlt.Pipeline.run`.
 
         Args:
-            data: Whatever `dlt.Pipeline.run` takes.
+            data: Whatever `dlt.Pipeline.run` takes, or a function that returns sources or
+                resources.
             given: What named resources yield instead of what they would extract, as
                 `DltProject.run` takes it.
             limit: The number of pages that each resource yields at most.
             resources: The resources to load; None for all.
             pipeline: A pipeline to run instead of a new one.
+            runner: Run as pipelines of a project do, by `dlt.hub.runner`: what an earlier run left
+                pending is finished first, each row once. dlt alone may load such rows twice.
             **arguments: Arguments of `dlt.pipeline` (by default the pipeline is called
-                `dlt_run` and its destination `duckdb`) and of `dlt.Pipeline.run`.
+                `dlt_run` and its destination `duckdb`) and of `dlt.Pipeline.run`. `next` has them
+                again, but for `refresh`, which holds for one run.
 
         Raises:
-            TypeError: An argument belongs to neither.
+            TypeError: An argument belongs to neither, or to `dlt.pipeline` though there is a
+                pipeline already.
             EntityNotFound: There is no such resource.
             PipelineStepFailed: As `dlt.Pipeline.run` does.
         """
-        of_pipeline, of_run = split_arguments(arguments)
-        live = pipeline or self.pipeline(**of_pipeline)
+        of_pipeline, of_run = split_arguments(arguments, is_made=pipeline is not None)
+        live = pipeline if pipeline is not None else self.pipeline(**of_pipeline)
         with nullcontext() if given is None else placeholders():
             loaded = data
             if given is not None:
                 loaded = give(extractables(data, "given"), located(given, self._folder))
-            info = PipelineRunner(live).run(narrowed(loaded, resources, limit), **of_run)
+            loaded = narrowed(loaded, resources, limit)
+            info = (
+                PipelineRunner(live).run(loaded, **of_run) if runner else live.run(loaded, **of_run)
+            )
+        of_run.pop("refresh", None)
 
         def again(data: Any = data, given: Given | None = given, **changes: Any) -> PipelineRun:
             if isinstance(data, Iterator):
                 raise TypeError("next: data= is needed: an iterator was run, which is used up")
-            arguments = {"limit": limit, "resources": resources, **of_run, **changes}
-            return self(data, given=given, pipeline=live, **arguments)
+            same = {"limit": limit, "resources": resources, "runner": runner, **of_run}
+            return self(data, given=given, pipeline=live, **{**same, **changes})
 
         return PipelineRun(live, info, again)
 
@@ -94,7 +105,10 @@ class DltRun:
 
 
 class DltRuns(Sequence[PipelineRun]):
-    """The pipeline runs of a test, in order; those that failed are not among them."""
+    """The pipeline runs of a test, in order; `runs["name"]` is the last one of a pipeline.
+
+    Runs that failed are not among them, and neither are those of subprocesses.
+    """
 
     def __init__(self) -> None:
         self._runs: list[PipelineRun] = []
@@ -131,11 +145,18 @@ class DltRuns(Sequence[PipelineRun]):
         return [run for run in self._runs if run.pipeline.pipeline_name == pipeline_name]
 
     @overload
-    def __getitem__(self, index: int) -> PipelineRun: ...
+    def __getitem__(self, index: int | str) -> PipelineRun: ...
     @overload
     def __getitem__(self, index: slice) -> list[PipelineRun]: ...
-    def __getitem__(self, index: int | slice) -> PipelineRun | list[PipelineRun]:
-        return self._runs[index]
+    def __getitem__(self, index: int | str | slice) -> PipelineRun | list[PipelineRun]:
+        if not isinstance(index, str):
+            return self._runs[index]
+        if not (found := self.of(index)):
+            names = {run.pipeline.pipeline_name for run in self._runs}
+            raise KeyError(
+                f"Pipeline `{index}` was not run in this test. {known_names(index, names)}"
+            )
+        return found[-1]
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -144,18 +165,30 @@ class DltRuns(Sequence[PipelineRun]):
         return f"<DltRuns {self._runs}>"
 
 
-def split_arguments(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def split_arguments(
+    arguments: Mapping[str, Any], *, is_made: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the arguments of `dlt.pipeline` and those of its `run` among those of `dlt_run`.
 
+    Args:
+        arguments: All of them.
+        is_made: Whether there is a pipeline already. Then what both take belongs to the run.
+
     Raises:
-        TypeError: An argument belongs to neither.
+        TypeError: An argument belongs to neither, or to a pipeline that is made already.
     """
     of_pipeline: dict[str, Any] = {}
     of_run: dict[str, Any] = {}
     for name, value in arguments.items():
         if name in _OWN_ARGUMENTS:
             continue
-        if name in _PIPELINE_ARGUMENTS:
+        of_both = name in _PIPELINE_ARGUMENTS and name in _RUN_ARGUMENTS
+        if name in _PIPELINE_ARGUMENTS and not (of_both and (is_made or name == "refresh")):
+            if is_made:
+                raise TypeError(
+                    f"dlt_run: there is a pipeline already, and its run() takes no `{name}`; give "
+                    "it to dlt.pipeline, or to the first dlt_run"
+                )
             # what both take belongs to the pipeline: it stays for the next run in the test
             of_pipeline[name] = value
         elif name in _RUN_ARGUMENTS:

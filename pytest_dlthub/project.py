@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,18 +70,39 @@ class DltProject:
             PipelineStepFailed: As `dlt.Pipeline.run` does.
         """
         with self._entered():
-            live = pipeline
-            if isinstance(live, str):
-                live = current.entities().get_pipeline(
-                    live, destination=destination, dataset_name=dataset_name
-                )
-            arguments = {"given": given, "limit": limit, "resources": resources, **run_arguments}
+            live = self._pipeline(pipeline, destination, dataset_name)
             with nullcontext() if given is None else placeholders():
                 loaded = data if given is None else self._given(live.pipeline_name, data, given)
                 info = current.runner().run(
                     live, data=loaded, limit=limit, resources=resources, **run_arguments
                 )
-            return PipelineRun(live, info, partial(self.run, live, data=data, **arguments))
+        # it holds for one run
+        run_arguments.pop("refresh", None)
+        same = {"data": data, "given": given, "limit": limit, "resources": resources}
+        target = {"destination": destination, "dataset_name": dataset_name}
+
+        def again(**changes: Any) -> PipelineRun:
+            arguments = {**same, **run_arguments, **changes}
+            if isinstance(arguments["data"], Iterator) and "data" not in changes:
+                raise TypeError("next: data= is needed: an iterator was run, which is used up")
+            if target.keys() & changes:
+                return self.run(pipeline, **{**target, **arguments})
+            return self.run(live, **arguments)
+
+        return PipelineRun(live, info, again)
+
+    def _pipeline(
+        self, pipeline: str | dlt.Pipeline, destination: str | None, dataset_name: str | None
+    ) -> dlt.Pipeline:
+        if isinstance(pipeline, str):
+            name = pipeline
+        elif destination is None and dataset_name is None:
+            return pipeline
+        else:
+            name = pipeline.pipeline_name
+        return current.entities().get_pipeline(
+            name, destination=destination, dataset_name=dataset_name
+        )
 
     def _given(self, pipeline: str, data: Any, given: Given) -> list[Any]:
         if data is None:

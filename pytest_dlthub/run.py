@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,9 +60,9 @@ class PipelineRun:
         """dlt's trace of the run."""
         return self._trace
 
-    @cached_property
+    @property
     def dataset(self) -> dlt.Dataset:
-        """The dataset that the pipeline loads, with everything that is in it."""
+        """The dataset that the pipeline loads, with everything that is in it now."""
         return self.pipeline.dataset()
 
     def next(
@@ -87,9 +86,9 @@ class PipelineRun:
             PipelineStepFailed: As `dlt.Pipeline.run` does.
         """
         if data is not None:
-            run_arguments["data"] = data
+            return self._again(data=data, given=given, **run_arguments)
         if given is not None:
-            run_arguments["given"] = given
+            return self._again(given=given, **run_arguments)
         return self._again(**run_arguments)
 
     @property

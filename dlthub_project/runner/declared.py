@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from inspect import isgeneratorfunction
-from types import FunctionType
+from functools import partial, wraps
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
 from typing import TYPE_CHECKING, Any
 
 from dlt.extract import DltResource, DltSource
@@ -186,15 +185,59 @@ def extractables(data: Any, argument: str) -> list[DltSource | DltResource]:
     Raises:
         TypeError: They are something else, of which `argument` cannot tell a part.
     """
+    made = sources_made_by(data)
     found: list[DltSource | DltResource] = []
-    for item in data if isinstance(data, list | tuple) else [data]:
-        is_function = isinstance(item, SourceFactory | FunctionType)
-        made = item() if is_function and not isgeneratorfunction(item) else item
-        if not isinstance(made, DltSource | DltResource):
-            kind = type(made).__name__
+    for item in made if isinstance(made, list | tuple) else [made]:
+        if not isinstance(item, DltSource | DltResource):
+            kind = type(item).__name__
             raise TypeError(f"{argument}= needs dlt sources or resources, not {kind}")
-        found.append(made)
+        found.append(item)
     return found
+
+
+def sources_made_by(data: Any) -> Any:
+    """Return `data` with what its functions return in place of those that make sources.
+
+    dlt would load the source object itself, as a row. What yields or returns rows is left to dlt.
+    """
+    if isinstance(data, list | tuple):
+        made = [sources_made_by(item) if callable(item) else item for item in data]
+        return [one for item in made for one in (item if _are_extractable(item) else [item])]
+    if isinstance(data, SourceFactory):
+        return data()
+    is_made = isinstance(data, DltSource | DltResource | type)
+    if is_made or not callable(data) or _yields(data) or not _needs_no_arguments(data):
+        return data
+    try:
+        found = data()
+    except Exception:
+        # it may need the state that dlt gives it in the step `extract`, or fails there as well
+        return data
+    if isinstance(found, DltSource | DltResource) or _are_extractable(found):
+        return found
+    if isinstance(found, Iterator) or not hasattr(data, "__name__"):
+        return data
+    # it has read its rows: dlt is not to have it read them again
+    return wraps(data)(lambda: found)
+
+
+def _are_extractable(made: Any) -> bool:
+    parts = made if isinstance(made, list | tuple) else ()
+    return bool(parts) and all(isinstance(part, DltSource | DltResource) for part in parts)
+
+
+def _yields(function: Any) -> bool:
+    kinds = (isgeneratorfunction, isasyncgenfunction, iscoroutinefunction)
+    return any(is_kind(function) or is_kind(type(function).__call__) for is_kind in kinds)
+
+
+def _needs_no_arguments(function: Any) -> bool:
+    try:
+        signature(function).bind()
+    except (TypeError, ValueError):
+        # ValueError: it is built in, and does not tell
+        return False
+    return True
 
 
 def narrowed(data: Any, resources: Sequence[str] | None, limit: int | None) -> Any:
@@ -209,6 +252,7 @@ def narrowed(data: Any, resources: Sequence[str] | None, limit: int | None) -> A
         EntityNotFound: There is no such resource.
         TypeError: The data are no sources or resources, of which there could be a part.
     """
+    data = sources_made_by(data)
     if resources is not None:
         data = select_resources(extractables(data, "resources"), resources)
     if limit is not None:

@@ -40,6 +40,9 @@ _INSTEAD = (
     "own, with dlt_project_factory."
 )
 
+# what says where a declared pipeline loads to
+_OF_PLACE = ("destination", "dataset_name")
+
 
 @dataclass(frozen=True)
 class Load:
@@ -68,7 +71,12 @@ class Load:
             pipeline: What `open_pipeline` gave; None for a new one.
             **changes: Arguments to have otherwise.
         """
-        arguments = {**self.arguments, **changes}
+        same = dict(self.arguments)
+        if pipeline is not None:
+            # they made it, and it has them
+            made = split_arguments(same)[0] if not self.is_declared else _OF_PLACE
+            same = {key: value for key, value in same.items() if key not in {*made, "refresh"}}
+        arguments = {**same, **changes}
         if self.is_declared:
             return DltProject(self.folder).run(pipeline or self.name, **arguments)
         arguments.setdefault("data", _called(self.source))
@@ -77,7 +85,7 @@ class Load:
     def open_pipeline(self) -> dlt.Pipeline:
         """Return the pipeline in the active sandbox, with what it loaded there."""
         if self.is_declared:
-            chosen = {key: self.arguments.get(key) for key in ("destination", "dataset_name")}
+            chosen = {key: self.arguments.get(key) for key in _OF_PLACE}
             return current.entities().get_pipeline(self.name, **chosen)
         return DltRun().pipeline(**split_arguments(self.arguments)[0])
 
@@ -85,7 +93,7 @@ class Load:
         """Return the destination of the pipeline in the active sandbox, without the pipeline."""
         if not self.is_declared:
             return DltRun().destination(**self.arguments)
-        chosen = {key: self.arguments.get(key) for key in ("destination", "dataset_name")}
+        chosen = {key: self.arguments.get(key) for key in _OF_PLACE}
         entities = current.entities()
         where = entities.datasets.locate_pipeline(self.name, **chosen)
         return entities.get_destination(where.destination_name)

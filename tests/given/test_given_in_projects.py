@@ -232,3 +232,34 @@ def test_contract_of_the_dataset_holds(open_project: OpenProject) -> None:
     second = first.next(given={name: [{"id": 2, "more": True}]})
 
     assert second.rows(name) == [{"id": 1}, {"id": 2}]
+
+
+def test_the_next_run_of_a_project_takes_every_argument_or_refuses_it(
+    open_project: OpenProject,
+) -> None:
+    project = open_project("""
+        destinations:
+          warehouse: {type: duckdb}
+          lake: {type: filesystem}
+        pipelines:
+          load: {destination: warehouse, dataset_name: data}
+    """)
+    first = project.run("load", data=[{"id": 1}], table_name="items", refresh="drop_sources")
+
+    assert len(first.next(data=[{"id": 2}]).rows("items")) == 2
+    second = first.next(data=[{"id": 3}], dataset_name="second")
+    assert (second.dataset.dataset_name, second.rows("items")) == ("second", [{"id": 3}])
+    third = second.next(data=[{"id": 4}], destination="lake")
+    assert (third.dataset.dataset_name, third.rows("items")) == ("second", [{"id": 4}])
+    of_object = project.run(first.pipeline, data=[{"id": 5}], table_name="items", dataset_name="5")
+    assert of_object.rows("items") == [{"id": 5}]
+    with pytest.raises(TypeError, match="dev_mode"):
+        first.next(data=[{"id": 3}], dev_mode=True)
+
+
+def test_an_iterator_is_not_run_twice(open_project: OpenProject) -> None:
+    project = open_project("pipelines: {load: {destination: duckdb, dataset_name: data}}")
+    first = project.run("load", data=iter([{"id": 1}]), table_name="items")
+
+    with pytest.raises(TypeError, match="next: data= is needed"):
+        first.next()
