@@ -29,7 +29,7 @@ from interrupted import committed_and_not_marked
 
 from dlthub_project.context import ProjectRunContext, ensure_project
 from dlthub_project.dlt_internals import configuration, contexts, datasets, destinations, pipelines
-from dlthub_project.runner import packages, removal
+from dlthub_project.runner import load_packages, package_removal
 
 
 def provider_names() -> list[str]:
@@ -499,7 +499,7 @@ def row_counts(pipeline: dlt.Pipeline, *tables: str) -> list[int]:
     return [len(dataset[table].fetchall()) for table in tables]
 
 
-def states(package: packages.PendingPackage) -> dict[str, str]:
+def states(package: load_packages.PendingPackage) -> dict[str, str]:
     return {
         job.table: "marked" if job.marked else "doubtful" if job.doubtful else "to do"
         for job in package.jobs()
@@ -507,7 +507,7 @@ def states(package: packages.PendingPackage) -> dict[str, str]:
 
 
 def test_jobs_of_a_pending_package_tell_how_far_they_came(interrupted: dlt.Pipeline) -> None:
-    (package,) = packages.pending_packages(interrupted)
+    (package,) = load_packages.pending_packages(interrupted)
     doubtful = {"items": "doubtful", "items__lines": "doubtful"}
     assert package.is_begun
     assert states(package) == {**doubtful, "_dlt_pipeline_state": "marked"}
@@ -536,11 +536,11 @@ def reason_to_retry() -> list[str]:
 
 def test_a_package_is_begun_when_its_tables_are_made(tmp_path: Path) -> None:
     pipeline = dlt.pipeline("new", pipelines_dir=str(tmp_path), destination="duckdb")
-    assert packages.pending_packages(pipeline) == []
+    assert load_packages.pending_packages(pipeline) == []
     pipeline.extract([{"id": 1}], table_name="items")
     pipeline.normalize()
 
-    (package,) = packages.pending_packages(pipeline)
+    (package,) = load_packages.pending_packages(pipeline)
     assert not package.is_begun
     assert set(states(package).values()) == {"to do"}
 
@@ -548,7 +548,7 @@ def test_a_package_is_begun_when_its_tables_are_made(tmp_path: Path) -> None:
 def test_a_package_that_is_marked_complete_and_was_not_moved_is_completed_again(
     interrupted: dlt.Pipeline,
 ) -> None:
-    (package,) = packages.pending_packages(interrupted)
+    (package,) = load_packages.pending_packages(interrupted)
     package._packages.complete_loading_package(package.load_id, "loaded")
     with pytest.raises(PipelineStepFailed):
         interrupted.load()
@@ -556,12 +556,12 @@ def test_a_package_that_is_marked_complete_and_was_not_moved_is_completed_again(
     package.complete_again()
     interrupted.load()
 
-    assert packages.pending_packages(interrupted) == []
+    assert load_packages.pending_packages(interrupted) == []
 
 
 def test_an_extract_that_is_normalized_already_is_deleted(tmp_path: Path) -> None:
     pipeline = dlt.pipeline("new", pipelines_dir=str(tmp_path), destination="duckdb")
-    packages.discard_normalized_extracts(pipeline)
+    load_packages.discard_normalized_extracts(pipeline)
     extracted = Path(pipeline.working_dir) / "normalize" / "extracted"
     pipeline.extract([{"id": 1}], table_name="items")
     (extract,) = extracted.iterdir()
@@ -571,7 +571,7 @@ def test_an_extract_that_is_normalized_already_is_deleted(tmp_path: Path) -> Non
     pipeline.extract([{"id": 2}], table_name="items")
 
     assert len(pipeline.list_extracted_load_packages()) == 2
-    packages.discard_normalized_extracts(pipeline)
+    load_packages.discard_normalized_extracts(pipeline)
     assert len(pipeline.list_extracted_load_packages()) == 1
     assert not extract.exists()
 
@@ -579,9 +579,9 @@ def test_an_extract_that_is_normalized_already_is_deleted(tmp_path: Path) -> Non
 def test_rows_of_a_package_are_removed_by_its_load_id_or_by_the_rows_of_a_file(
     interrupted: dlt.Pipeline,
 ) -> None:
-    (package,) = packages.pending_packages(interrupted)
+    (package,) = load_packages.pending_packages(interrupted)
     (lines,) = [job for job in package.jobs() if job.table == "items__lines"]
-    with removal.destination_of_package(interrupted, package) as destination:
+    with package_removal.destination_of_package(interrupted, package) as destination:
         assert destination.is_sql
         assert not destination.is_files
         assert destination.column("items", "_dlt_load_id") == "_dlt_load_id"
@@ -592,7 +592,7 @@ def test_rows_of_a_package_are_removed_by_its_load_id_or_by_the_rows_of_a_file(
         destination.remove_entry()
     assert row_counts(interrupted, "items", "items__lines", "_dlt_loads") == [2, 0, 0]
 
-    with removal.destination_of_package(interrupted, package) as destination:
+    with package_removal.destination_of_package(interrupted, package) as destination:
         destination.remove_load("items", "_dlt_load_id")
     assert row_counts(interrupted, "items", "items__lines") == [0, 0]
 
@@ -607,9 +607,9 @@ def test_a_file_is_removed_by_the_id_of_its_job(tmp_path: Path) -> None:
             pipeline.load()
     with committed_and_not_marked(pipeline):
         pipeline.load()
-    (package,) = packages.pending_packages(pipeline)
+    (package,) = load_packages.pending_packages(pipeline)
     (job,) = [job for job in package.jobs() if job.table == "items"]
-    with removal.destination_of_package(pipeline, package) as destination:
+    with package_removal.destination_of_package(pipeline, package) as destination:
         assert destination.is_files
         assert destination.has_files_named_by_id("items")
         destination.remove_file(job)

@@ -1,4 +1,4 @@
-"""A pipeline whose loads leave the destination either changed as a whole or as it was."""
+"""A pipeline that loads everything or nothing, where its destination allows that."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class _Undoing:
-    """Has the clients of one destination take part in what can be undone."""
+    """Makes the clients of a destination, and lets all that they do be undone together."""
 
     def __init__(self, destination: AnyDestination, journal: Path) -> None:
         self._make: Any = type(destination).client
@@ -43,7 +43,7 @@ class _Undoing:
         return client
 
     def as_a_whole(self, client: JobClientBase) -> AbstractContextManager[None]:
-        """Return what undoes a block of loading that raises, or is killed."""
+        """Return a context that undoes the load in its block if the block raises or is killed."""
         if can_share_transaction(client):
             return self._transaction.begun(client)
         if keeps_files(client):
@@ -52,16 +52,16 @@ class _Undoing:
 
 
 class AtomicPipeline(dlt.Pipeline):
-    """A pipeline to a destination of `undoable`: where it can, it loads all or nothing."""
+    """A pipeline to a destination that `undoable` made: where it can, it loads all or nothing."""
 
     def load(self, *args: Any, **kwargs: Any) -> LoadInfo:
-        """Load as `dlt.Pipeline.load` does, all packages or nothing.
+        """Load all packages, or none of them.
 
         Raises:
-            PipelineStepFailed: As `dlt.Pipeline.load` does; the destination is as it was before.
+            PipelineStepFailed: As `dlt.Pipeline.load` raises it. The destination is as it was.
         """
         undoing: Any = self.destination.client
-        # of the dataset, whichever schema is loaded
+        # the client of the dataset: any schema will do
         client = pipelines.destination_client(self, Schema("any"))
         try:
             with undoing.as_a_whole(client):
@@ -74,14 +74,14 @@ class AtomicPipeline(dlt.Pipeline):
 
 
 def undoable(destination: AnyDestination, journal: Path) -> AnyDestination:
-    """Return a copy of a destination for `AtomicPipeline`; the destination itself stays as it is.
+    """Return a copy of a destination for `AtomicPipeline`; the destination itself does not change.
 
-    DuckDB and PostgreSQL get one transaction for a load, file systems a journal; others as they
-    are.
+    DuckDB and PostgreSQL get one transaction for a whole load, file systems get a journal. Other
+    destinations load as they always do.
 
     Args:
         destination: The destination.
-        journal: A folder for the journal; made only where there is one.
+        journal: The folder of the journal. It is made when a file system needs it.
     """
     made = copy.copy(destination)
     made.config_params = dict(destination.config_params)
@@ -98,9 +98,9 @@ def undoable(destination: AnyDestination, journal: Path) -> AnyDestination:
 def _of_postgres(destination: AnyDestination) -> dict[str, Any]:
     supported = destination.capabilities().supported_loader_file_formats or ()
     return {
-        # ADBC, which loads it, has a connection of its own
+        # dlt loads Parquet by ADBC, which opens a connection of its own
         "supported_loader_file_formats": [f for f in supported if f != "parquet"],
         "loader_file_format_selector": None,
-        # until the end of the transaction nobody could read a truncated table
+        # TRUNCATE would lock every reader out until the transaction ends
         "supports_truncate_command": False,
     }

@@ -13,7 +13,7 @@ from dlt.common.destination.client import WithStateSync
 
 from dlthub_project.catalog import conflicts
 from dlthub_project.catalog.dataset import WritableDataset
-from dlthub_project.catalog.locations import UNKNOWN, location_of
+from dlthub_project.catalog.destination_places import UNKNOWN, place_of
 from dlthub_project.catalog.schemas import stored_schemas
 from dlthub_project.dlt_internals import datasets
 from dlthub_project.entities import DatasetLocation, DltEntityFactory
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 
 class _NoSuchDataset(EntityNotFound, KeyError, AttributeError):
-    """What Python expects of a key or an attribute that is missing, with our message."""
+    """The error that Python expects when a key or an attribute is missing, with our message."""
 
 
 class Catalog(Mapping[str, WritableDataset]):
     """A mapping of the project's datasets by name, each on its default destination.
 
-    Declared datasets and, where undefined entities are allowed, those that pipelines name.
-    Listing connects to no destination, and neither does printing, which shows where each is:
-    `dataset@destination[location]`, without passwords.
+    It has the declared datasets. Where undefined entities are allowed, it also has those that
+    pipelines name. Listing and printing connect to no destination. A printed catalog shows where
+    each dataset is: `dataset@destination[location]`, without passwords.
     """
 
     def __init__(self, entities: DltEntityFactory) -> None:
@@ -44,8 +44,8 @@ class Catalog(Mapping[str, WritableDataset]):
 
         Raises:
             EntityNotFound: The project does not know the dataset.
-            DatasetNotLoaded: It does not exist at the destination yet.
-            DestinationNotAllowed: It is declared for other destinations.
+            DatasetNotLoaded: The dataset does not exist at the destination yet.
+            DestinationNotAllowed: The manifest declares it for other destinations.
         """
         return open_dataset(self._entities, self._entities.datasets.locate(name, destination))
 
@@ -67,7 +67,7 @@ class Catalog(Mapping[str, WritableDataset]):
         return name in self._entities.list_datasets()
 
     def __eq__(self, other: object) -> bool:
-        # as mappings are compared, all datasets would be opened
+        # the comparison of mappings would open all datasets
         return self is other
 
     def __hash__(self) -> int:
@@ -87,13 +87,13 @@ class Catalog(Mapping[str, WritableDataset]):
             return f"<Catalog: {error.reason}>"
         if not located:
             return "<Catalog: no datasets>"
-        location = lru_cache(partial(location_of, self._entities))
+        place = lru_cache(partial(place_of, self._entities))
         return "\n".join(
-            f"{name}@{where.destination_name}[{location(where.destination_name)}]"
-            if isinstance(where, DatasetLocation)
-            # opening it says what is wrong; the others are still worth to be seen
+            f"{name}@{location.destination_name}[{place(location.destination_name)}]"
+            if isinstance(location, DatasetLocation)
+            # whoever opens this dataset gets the error; the others are still worth showing
             else f"{name}@{UNKNOWN}"
-            for name, where in located.items()
+            for name, location in located.items()
         )
 
     def _known(self, name: str) -> WritableDataset:
@@ -105,57 +105,60 @@ class Catalog(Mapping[str, WritableDataset]):
             raise _NoSuchDataset(error.reason, error.instruction) from None
 
 
-def open_dataset(entities: DltEntityFactory, where: DatasetLocation) -> WritableDataset:
-    """Return the dataset at `where`.
+def open_dataset(entities: DltEntityFactory, location: DatasetLocation) -> WritableDataset:
+    """Return the dataset at `location`.
 
     Raises:
-        DatasetNotLoaded: It does not exist there yet, or cannot exist there.
+        DatasetNotLoaded: The dataset does not exist there yet, or cannot exist there.
     """
     destination = entities.get_destination(
-        where.destination_name, asked_by=f"dataset `{where.dataset_name}`"
+        location.destination_name, asked_by=f"dataset `{location.dataset_name}`"
     )
-    client = datasets.open_destination(destination, where.dataset_name, where.dataset_name)
+    client = datasets.open_destination(destination, location.dataset_name, location.dataset_name)
     if not isinstance(client, WithStateSync):
         raise DatasetNotLoaded(
-            f"Dataset `{where.dataset_name}` cannot be opened: destination "
-            f"`{where.destination_name}` keeps no datasets to read."
+            f"Dataset `{location.dataset_name}` cannot be opened: destination "
+            f"`{location.destination_name}` keeps no datasets to read."
         )
     schemas: list[Schema] = []
-    # connecting to a DuckDB file that does not exist would create it
+    # a connection to a DuckDB file that does not exist would create the file
     database = datasets.local_database(client)
     if database is None or os.path.exists(database):
         conflicts.connect_patiently(client)
         with client:
             schemas = stored_schemas(client)
     if not schemas:
-        raise _not_loaded(entities, where)
-    dataset = WritableDataset(destination, where, schemas, dlt.current.run_context().data_dir)
+        raise _not_loaded(entities, location)
+    dataset = WritableDataset(destination, location, schemas, dlt.current.run_context().data_dir)
     datasets.read_through(dataset, client)
     return dataset
 
 
-def _not_loaded(entities: DltEntityFactory, where: DatasetLocation) -> DatasetNotLoaded:
+def _not_loaded(entities: DltEntityFactory, location: DatasetLocation) -> DatasetNotLoaded:
     project = entities.project
     profile = project.current_profile
-    # in a test, what the command line loads is not seen
+    # a test does not see what the command line loads
     command = 'dlt_project.run("{}")' if active_sandbox() else "dlt pipeline {} run --profile {}"
-    commands = [f"`{command.format(name, profile)}`" for name in _loaders(entities, where)]
+    commands = [f"`{command.format(name, profile)}`" for name in _loaders(entities, location)]
     return DatasetNotLoaded(
-        f"Dataset `{where.dataset_name}` does not exist on destination "
-        f"`{where.destination_name}` yet (profile {profile}).",
+        f"Dataset `{location.dataset_name}` does not exist on destination "
+        f"`{location.destination_name}` yet (profile {profile}).",
         f"Load it: {' or '.join(commands)}."
         if commands
         else "No pipeline of this project loads it there. Declare one below `pipelines:`, such as "
-        f"`load_{where.dataset_name}: {{destination: {where.destination_name}, "
-        f"dataset_name: {where.dataset_name}}}`, and run it with `data=`; `save` adds to it.",
+        f"`load_{location.dataset_name}: {{destination: {location.destination_name}, "
+        f"dataset_name: {location.dataset_name}}}`, and run it with `data=`; `save` adds to it.",
     )
 
 
-def _loaders(entities: DltEntityFactory, where: DatasetLocation) -> list[str]:
-    """Return the pipelines that load the dataset at this very place."""
+def _loaders(entities: DltEntityFactory, location: DatasetLocation) -> list[str]:
+    """Return the pipelines that load the dataset at this very location."""
     loaders = []
-    for name in entities.datasets.loaders_of(where.dataset_name):
+    for name in entities.datasets.loaders_of(location.dataset_name):
         with contextlib.suppress(ProjectError):
-            if entities.datasets.locate_pipeline(name).destination_name == where.destination_name:
+            if (
+                entities.datasets.locate_pipeline(name).destination_name
+                == location.destination_name
+            ):
                 loaders.append(name)
     return loaders

@@ -1,4 +1,4 @@
-"""What databases say when somebody else writes to them at the same time."""
+"""The errors of databases that somebody else writes to at the same time."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-# a reader's connection is gone in less than a second, a load may take longer
+# a reader closes its connection within a second; a load may take longer
 _PATIENCE_SECONDS = 30.0
 
-# of DuckDB
+# messages of DuckDB
 _IN_USE = (
-    # by another process
+    # another process has the file
     "Could not set lock on file",
-    # by this one: another thread is about to open or close it, or has it in another way
+    # this process has it: another thread opens or closes the file, or has it with other settings
     "Unique file handle conflict",
     "Can't open a connection to same database file with a different configuration",
 )
@@ -25,7 +25,7 @@ Connection = TypeVar("Connection")
 
 
 def open_patiently(open_connection: Callable[[], Connection]) -> Connection:
-    """Open a connection; wait for up to 30 seconds while another process has the database file."""
+    """Open a connection, and wait up to 30 seconds while another process has the database file."""
     try:
         return open_connection()
     except Exception as error:
@@ -36,7 +36,7 @@ def open_patiently(open_connection: Callable[[], Connection]) -> Connection:
     patient = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_file_in_use),
         stop=tenacity.stop_after_delay(_PATIENCE_SECONDS),
-        # at random, or processes that collide once collide again
+        # random, because processes that collide once would collide again
         wait=tenacity.wait_random_exponential(multiplier=0.02, max=0.5),
         reraise=True,
     )
@@ -44,7 +44,7 @@ def open_patiently(open_connection: Callable[[], Connection]) -> Connection:
 
 
 def connect_patiently(client: Any) -> None:
-    """Have a client, or SQL client, of DuckDB wait for its file as `open_patiently` does."""
+    """Make a client, or SQL client, of DuckDB wait for its file as `open_patiently` does."""
     sql = getattr(client, "sql_client", client)
     is_duckdb = any(".duckdb." in base.__module__ for base in type(sql).__mro__)
     if is_duckdb and "open_connection" not in vars(sql):
@@ -52,7 +52,7 @@ def connect_patiently(client: Any) -> None:
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Tell whether an error comes of others that use the database at the same time."""
+    """Tell whether an error has its cause in others that use the database at the same time."""
     return any(_is_file_in_use(link) or _is_conflict_of_writers(link) for link in _chain(error))
 
 
@@ -68,12 +68,12 @@ def _is_conflict_of_writers(error: BaseException) -> bool:
     further = ("LockNotAvailable", "SerializationFailure")
     if isinstance(error, _classes("psycopg2.errors", *of_postgres, *further)):
         return True
-    # two that make one table or schema at the same moment
+    # two writers made one table or schema at the same moment
     return isinstance(error, _classes("psycopg2.errors", "UniqueViolation")) and "pg_" in str(error)
 
 
 def _classes(module: str, *names: str) -> tuple[type, ...]:
-    # no driver is loaded for the question
+    # a driver that nobody has loaded raised nothing: do not load it to ask
     loaded = sys.modules.get(module)
     return tuple(getattr(loaded, name) for name in names if hasattr(loaded, name))
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import dlt
 
 from dlthub_project.catalog import conflicts
-from dlthub_project.catalog.data import named_data
-from dlthub_project.catalog.saving import refuse_other_places, saving
+from dlthub_project.catalog.saved_data import named_data
+from dlthub_project.catalog.saving import refuse_other_targets, saving
 from dlthub_project.dlt_internals import datasets, pipelines, server_cursors
 from dlthub_project.entities import DatasetLocation
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 class ReadableDataset(dlt.Dataset):
-    """A `dlt.Dataset` that reads PostgreSQL in chunks, and that is pickled and copied at any time.
+    """A `dlt.Dataset` that reads PostgreSQL in chunks, and that can be pickled and copied.
 
-    Connections are open for one query, or in a `with` block: a DuckDB file that is held open can be
-    written by no other process.
+    A connection is open for one query, or for a `with` block. No other process can write to a
+    DuckDB file while a connection to it is open.
     """
 
     @property
     def sql_client(self) -> Any:
-        """The client that answers; chunks that are not fetched yet stay on the server."""
+        """The client that runs queries; PostgreSQL keeps the chunks that nobody has fetched yet."""
         client = super().sql_client
         conflicts.connect_patiently(client)
         server_cursors.leave_on_server(client)
@@ -47,7 +47,7 @@ class WritableDataset(ReadableDataset):
     def __init__(
         self,
         destination: AnyDestination,
-        where: DatasetLocation,
+        location: DatasetLocation,
         schemas: Sequence[Schema],
         data_dir: str,
     ) -> None:
@@ -55,12 +55,12 @@ class WritableDataset(ReadableDataset):
 
         Args:
             destination: The destination that it lives on.
-            where: Its place and contract.
+            location: Its name, its destination's name and its contract.
             schemas: Its schemas, the default one first.
             data_dir: An existing folder for the working files of saves.
         """
-        super().__init__(destination, where.dataset_name, schema=list(schemas))
-        self._where = where
+        super().__init__(destination, location.dataset_name, schema=list(schemas))
+        self._location = location
         self._data_dir = data_dir
 
     def save(
@@ -74,35 +74,36 @@ class WritableDataset(ReadableDataset):
         schema_contract: Any = None,
         **run_arguments: Any,
     ) -> LoadInfo:
-        """Write `data` to a table of this dataset, through an ad-hoc pipeline.
+        """Write `data` to a table of this dataset, by a pipeline of its own.
 
         Args:
             data: A frame, an Arrow table, a list or iterator of rows, frames or tables, a
                 generator function, a dlt resource or source, or a relation.
-            table_name: The table; may be left out only where the data name theirs.
-            write_disposition: As in `dlt.Pipeline.run`; None for what resources say themselves.
+            table_name: The table. It may be left out only if the data name their table.
+            write_disposition: As in `dlt.Pipeline.run`; None for those of the resources.
             primary_key: As in `dlt.Pipeline.run`.
             columns: As in `dlt.Pipeline.run`.
-            schema_contract: A contract to hold instead of the one that the dataset declares.
+            schema_contract: A contract that replaces the one that the dataset declares.
             **run_arguments: Further arguments of `dlt.Pipeline.run`.
 
         Raises:
-            ProjectError: The data name no table, and `table_name` is not given; or an argument
-                names another place.
-            DatasetInUse: Somebody else writes to the dataset, or has its database, meanwhile.
-            PipelineStepFailed: As `dlt.Pipeline.run` does. The dataset is as it was before, where
-                its destination is a DuckDB, PostgreSQL or filesystem one, and the next save does
-                not load the data of a failed one.
+            ProjectError: The data name no table and `table_name` is missing, or an argument names
+                another dataset or destination.
+            DatasetInUse: Somebody else writes to the dataset, or has its database open.
+            PipelineStepFailed: As `dlt.Pipeline.run` raises it. On DuckDB, PostgreSQL and file
+                systems the dataset is as it was before. The next save does not load the data of
+                this one.
         """
-        refuse_other_places(run_arguments)
+        refuse_other_targets(run_arguments)
         name, rows = named_data(data, table_name)
         table = self.schema.naming.normalize_table_identifier(name)
         pipeline_name = f"save_{table}_pipeline"
-        # a table takes frames and dicts alike only when both carry dlt's own columns
+        # dlt gives its own columns to rows, and not to frames: a table takes both kinds of data
+        # only if both have them
         for column in ("add_dlt_load_id", "add_dlt_id"):
             for kind in ("parquet_normalizer", "model_normalizer"):
                 pipelines.set_default(column, True, pipeline_name, "normalize", kind)
-        # chunks need not have the same columns
+        # one chunk may have columns that another one lacks
         pipelines.set_default(
             "arrow_concat_promote_options", "default", pipeline_name, "data_writer"
         )
@@ -114,7 +115,7 @@ class WritableDataset(ReadableDataset):
                 write_disposition=write_disposition,
                 primary_key=primary_key,
                 columns=columns,
-                schema_contract=schema_contract or self._where.contract,
+                schema_contract=schema_contract or self._location.contract,
                 **run_arguments,
             )
             datasets.replace_schemas(self, save.schemas)

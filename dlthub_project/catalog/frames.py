@@ -1,4 +1,4 @@
-"""Frames and Arrow data as Arrow tables that dlt loads, without losing a value on the way."""
+"""Frames and Arrow data as Arrow tables that dlt loads without losing a value."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ def is_frame(data: Any) -> bool:
 
 
 def arrow_pages(data: Any) -> Iterator[pa.Table]:
-    """Yield what `is_frame` as Arrow tables, a batch at a time where it comes in batches.
+    """Yield a frame or Arrow data as Arrow tables; data that come in batches one batch at a time.
 
-    A named index of a pandas frame becomes columns; dlt drops every index.
+    A named index of a pandas frame becomes columns. dlt alone drops every index.
     """
     for page in _tables(data):
         yield _plain(page)
 
 
 def fitted(pages: Iterable[Any], table_name: str) -> Iterator[Any]:
-    """Yield `pages`, the columns of Arrow tables in types that one table can have.
+    """Yield `pages` with their Arrow columns cast to the types of the table that they go to.
 
-    Those are the types of the first pages, and before them what the table has at the destination
-    already. dlt leaves it to the destination to convert, and DuckDB rounds 1.5 to an integer.
+    The types are those that the table has at the destination; a new column has the type of the
+    first page. dlt leaves the cast to the destination, and DuckDB rounds 1.5 to an integer.
 
     Raises:
-        ProjectError: A value does not fit.
+        ProjectError: A value does not fit the type of its column.
     """
     types: dict[str, pa.DataType] = {}
     for page in pages:
@@ -55,7 +55,7 @@ def fitted(pages: Iterable[Any], table_name: str) -> Iterator[Any]:
 
 
 def _library(data: Any) -> str:
-    """Return the library whose frame `data` are, also by inheritance."""
+    """Return the library that made the frame; a subclass counts as its base class."""
     modules = [cls.__module__.partition(".")[0] for cls in type(data).__mro__]
     return next((name for name in modules if name in ("pandas", "polars", "pyarrow")), "")
 
@@ -100,7 +100,7 @@ def _from_stream(data: Any) -> Iterator[pa.Table]:
 
 
 def _from_reader(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
-    """Yield a table for each batch; one without rows if there is none, so that dlt makes it."""
+    """Yield a table for each batch. No batch gives a table without rows: dlt still creates it."""
     is_empty = True
     for batch in reader:
         is_empty = False
@@ -114,7 +114,7 @@ def _from_pandas(frame: Any) -> pa.Table:
     if levels:
         frame = frame.reset_index(level=levels)
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    # of pandas, and of each chunk another one
+    # pandas writes metadata of its own, different for each chunk
     return table.replace_schema_metadata(None)
 
 
@@ -133,18 +133,18 @@ def _name(data: Any) -> str:
 
 
 def _plain(table: pa.Table) -> pa.Table:
-    """Return a table without the types that dlt has no columns for, and another says the same."""
-    for position, field in enumerate(table.schema):
+    """Return a table whose special types are replaced by plain ones with the same meaning."""
+    for index, field in enumerate(table.schema):
         target = _plain_type(field.type)
         if target != field.type:
-            column = _stored(table.column(position), field.type, target)
-            table = table.set_column(position, field.with_type(target), column)
+            column = _stored(table.column(index), field.type, target)
+            table = table.set_column(index, field.with_type(target), column)
     return table
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
     if isinstance(kind, pa.BaseExtensionType):
-        # of others, such as pandas' periods, what is stored does not say what is meant
+        # others, such as pandas' periods, store numbers that do not tell their meaning
         return _SAYS_THE_SAME.get(kind.extension_name, kind)
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         plain = _plain_type(kind.value_type)
@@ -171,7 +171,7 @@ def _fitted(table: pa.Table, types: dict[str, pa.DataType], table_name: str) -> 
     schema = dlt.current.source_schema()
     name = schema.naming.normalize_table_identifier(table_name)
     columns = schema.tables.get(name, {}).get("columns", {})
-    for position, field in enumerate(table.schema):
+    for index, field in enumerate(table.schema):
         if pa.types.is_null(field.type):
             continue
         target = types.get(field.name)
@@ -180,12 +180,12 @@ def _fitted(table: pa.Table, types: dict[str, pa.DataType], table_name: str) -> 
             target = datasets.narrower_arrow_type(hints, field.type) or field.type
             types[field.name] = target
         if target != field.type:
-            column = _cast(table.column(position), target, f"{name}.{field.name}")
-            table = table.set_column(position, field.with_type(target), column)
+            column = _cast(table.column(index), target, f"{name}.{field.name}")
+            table = table.set_column(index, field.with_type(target), column)
     return table
 
 
-def _cast(column: pa.ChunkedArray, target: pa.DataType, place: str) -> pa.ChunkedArray:
+def _cast(column: pa.ChunkedArray, target: pa.DataType, column_name: str) -> pa.ChunkedArray:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_dictionary(target):
@@ -197,7 +197,7 @@ def _cast(column: pa.ChunkedArray, target: pa.DataType, place: str) -> pa.Chunke
         fits = False
     if not fits:
         raise ProjectError(
-            f"{place} holds {target}, and these data are {column.type} that do not fit.",
+            f"{column_name} holds {target}, and these data are {column.type} that do not fit.",
             "Convert the column before you save it, or save it under another name.",
         )
     return made

@@ -1,8 +1,8 @@
 """A journal of what a load does to the files of a filesystem destination, to undo it.
 
-Files know no transactions. What is to be deleted is deleted last, when all else is there; what is
-written is noted before it is written, so that it can be taken away again: by the process itself,
-or, if that was killed, by another one that finds the journal.
+A file system has no transactions. A load notes each file before it writes it, and deletes files
+last, when all others are there. If the load fails, the process takes the written files away again.
+If the process was killed, the next one that finds the journal does so.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _ENTRIES = "entries.jsonl"
 
 
 def keeps_files(client: JobClientBase) -> bool:
-    """Tell whether the destination of `client` is a file system whose files can be taken back."""
+    """Tell whether the destination of `client` is a file system that a journal can undo."""
     if not str(client.config.destination_type).endswith("filesystem"):
         return False
-    # it has commits of its own
+    # Hugging Face has commits of its own
     return getattr(client.config, "protocol", "") != "hf"
 
 
 class Journal:
-    """The journal of one load: a folder with entries, and copies of files that it overwrites."""
+    """The journal of one load: a folder with entries, and with copies of overwritten files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -45,13 +45,13 @@ class Journal:
         self._noted: set[str] = set()
 
     def join(self, client: JobClientBase) -> None:
-        """Have what a client does to files noted, whenever the journal is begun."""
+        """Note what a client does to files, from the moment that the journal is begun."""
         files: Any = client.fs_client  # type: ignore[attr-defined]  # of filesystem destinations
         client.fs_client = self._noting(files)  # type: ignore[attr-defined]  # as above
 
     @contextmanager
     def begun(self, client: JobClientBase) -> Iterator[None]:
-        """Keep what a block has done to the files, or undo it where the block raises.
+        """Keep what a block does to the files; undo it if the block raises.
 
         Args:
             client: A client of the destination.
@@ -62,7 +62,7 @@ class Journal:
             yield
         except BaseException:
             self._is_begun = False
-            # what cannot be undone now is left in the journal
+            # the journal keeps what cannot be undone now
             with suppress(Exception):
                 settle(self.folder, client)
             raise
@@ -72,8 +72,8 @@ class Journal:
             settle(self.folder, client)
         except Exception as error:
             logger.warning(
-                "All is saved, but not every file that it replaces could be deleted: %s. The next "
-                "save on this machine goes on with it.",
+                "All rows are saved, but not every file that they replace could be deleted: %s. "
+                "The next save on this machine deletes the rest.",
                 error,
             )
 
@@ -82,9 +82,9 @@ class Journal:
             file.write(json.dumps([what, path, *more]) + "\n")
 
     def _noting(self, files: Any) -> Any:
-        """Return a file system like `files` that notes what is done to it.
+        """Return a file system like `files` that notes what it is told to do.
 
-        Not a subclass: those of remote ones set their methods on the instance.
+        It is a copy and no subclass: remote file systems set their methods on the instance.
         """
         noting = copy.copy(files)
         for name, of_target in (("put_file", 1), ("write_text", 0), ("pipe_file", 0), ("touch", 0)):
@@ -140,12 +140,12 @@ class Journal:
 
 
 def settle(folder: Path, client: JobClientBase) -> None:
-    """Undo what a journal holds of a load that has not come to its end; finish one that has.
+    """Undo a load that did not reach its end; delete the replaced files of one that did.
 
-    It may be interrupted, and be done again. The journal is deleted when all is done.
+    A second call does what an interrupted one left undone. The journal is deleted at the end.
 
     Args:
-        folder: That of the journal.
+        folder: The folder of the journal.
         client: A client of the destination.
     """
     files: Any = client.fs_client  # type: ignore[attr-defined]  # of filesystem destinations
@@ -162,7 +162,7 @@ def settle(folder: Path, client: JobClientBase) -> None:
             elif what == "overwritten":
                 files.put_file(str(folder / more[0]), path)
             elif what == "made":
-                # others may have put a file there
+                # somebody else may have put a file there
                 with suppress(OSError, NotImplementedError):
                     files.rmdir(path)
     files.invalidate_cache()
@@ -174,6 +174,6 @@ def _entries(folder: Path) -> Iterator[list[str]]:
     if not os.path.exists(path):
         return
     for line in path.read_text(encoding="utf-8").splitlines():
-        # killed while it wrote the last one: then it has not done it either
+        # a process that was killed while it wrote an entry has not touched the file yet
         with suppress(json.JSONDecodeError):
             yield json.loads(line)

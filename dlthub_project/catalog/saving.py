@@ -1,4 +1,4 @@
-"""One save: an ad-hoc pipeline that changes a dataset as a whole, or leaves it as it was."""
+"""One save: a pipeline of its own that changes a dataset as a whole, or leaves it as it was."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dlt.common.schema import Schema
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlthub_project.catalog import atomic, conflicts, journals
-from dlthub_project.catalog.locks import Place, place_of, turn_to_save
+from dlthub_project.catalog.save_queue import SaveQueue, queue_of, turn_to_save
 from dlthub_project.catalog.schemas import stored_schemas
 from dlthub_project.dlt_internals import contexts, datasets, pipelines
 from dlthub_project.errors import DatasetInUse, ProjectError
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
     from dlt.common.pipeline import LoadInfo
 
-# where a dataset is and which schema it has is no matter of a save
-_NOT_OF_A_SAVE = ("destination", "staging", "dataset_name", "credentials", "schema")
+# a save cannot choose another dataset, destination or schema
+_REFUSED_ARGUMENTS = ("destination", "staging", "dataset_name", "credentials", "schema")
 
 
-def refuse_other_places(run_arguments: dict[str, Any]) -> None:
-    """Refuse arguments of a run by which it would write elsewhere.
+def refuse_other_targets(run_arguments: dict[str, Any]) -> None:
+    """Refuse arguments that would make a save write to another dataset.
 
     Raises:
-        ProjectError: There is one.
+        ProjectError: There is such an argument.
     """
-    for name in _NOT_OF_A_SAVE:
+    for name in _REFUSED_ARGUMENTS:
         if name in run_arguments:
             raise ProjectError(
                 f"save() writes to the dataset that it is called on, and takes no `{name}`.",
@@ -47,7 +47,7 @@ def refuse_other_places(run_arguments: dict[str, Any]) -> None:
 
 
 class Save:
-    """The way to write to one dataset.
+    """Writes to one dataset.
 
     Attributes:
         schemas: The schemas of the dataset as they are now, the default one first.
@@ -58,11 +58,11 @@ class Save:
         self.schemas = list(schemas)
 
     def run(self, table: str, rows: Any, **run_arguments: Any) -> LoadInfo:
-        """Load `rows` by the schema that has `table`; for a new table, by the default one.
+        """Load `rows` with the schema that has `table`; a new table goes into the default schema.
 
         Raises:
             DatasetInUse: Somebody else writes to the dataset at the same time.
-            PipelineStepFailed: As `dlt.Pipeline.run` does.
+            PipelineStepFailed: As `dlt.Pipeline.run` raises it.
         """
         having = (schema for schema in self.schemas if table in schema.tables)
         schema = next(having, self.schemas[0]).clone()
@@ -72,7 +72,7 @@ class Save:
         with contexts.no_active_pipeline():
             info = PipelineRunner(self._pipeline).run(rows, schema=schema, **run_arguments)
         if info and info.loads_ids:
-            # what this very load has stored
+            # the schema as this load has stored it
             saved = pipelines.as_stored(self._pipeline.schemas[schema.name])
             self.schemas = [saved if s.name == saved.name else s for s in self.schemas]
         return info
@@ -80,26 +80,27 @@ class Save:
 
 @contextmanager
 def saving(dataset: dlt.Dataset, pipeline_name: str, data_dir: str) -> Iterator[Save]:
-    """Give a block its turn to save to a dataset; saves to one place come one after another.
+    """Give a block its turn to save to a dataset; saves to one database come one after another.
 
-    What is left of saves that were killed is cleaned up first.
+    The block starts when the leftovers of killed saves are cleaned up.
 
     Args:
         dataset: The dataset.
-        pipeline_name: The name of the ad-hoc pipeline.
-        data_dir: An existing folder for its working folder, which is gone after the block.
+        pipeline_name: The name of the pipeline that saves.
+        data_dir: An existing folder. The working folder of the pipeline is made in it, and deleted
+            after the block.
 
     Raises:
         DatasetInUse: Somebody else writes to the dataset at the same time.
-        PipelineStepFailed: The destination does not answer (step `sync`), or what the block raises.
+        PipelineStepFailed: The destination does not answer (step `sync`), or the block raised it.
     """
     client, dataset_name = dataset.destination_client, dataset.dataset_name
-    place = place_of(client, dataset_name)
-    with turn_to_save(place) as is_within:
+    queue = queue_of(client, dataset_name)
+    with turn_to_save(queue) as is_within:
         if not is_within:
-            _clean_up(place, client, data_dir)
-        with _working_folder(place, pipeline_name, data_dir) as folder:
-            journal = place.folder / f"journal_{uuid4().hex}"
+            _clean_up(queue, client, data_dir)
+        with _working_folder(queue, pipeline_name, data_dir) as folder:
+            journal = queue.folder / f"journal_{uuid4().hex}"
             with contexts.no_active_pipeline():
                 pipeline = dlt.pipeline(
                     pipeline_name=pipeline_name,
@@ -136,27 +137,27 @@ def _conflicts_told(dataset_name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _working_folder(place: Place, pipeline_name: str, data_dir: str) -> Iterator[str]:
-    # of its own, and gone with the save: the next one must not load what this one leaves
-    folder = tempfile.mkdtemp(prefix=f"{pipeline_name}-", suffix=_mark(place), dir=data_dir)
+def _working_folder(queue: SaveQueue, pipeline_name: str, data_dir: str) -> Iterator[str]:
+    # each save has a folder of its own: the next save must not load what this one leaves pending
+    folder = tempfile.mkdtemp(prefix=f"{pipeline_name}-", suffix=_mark(queue), dir=data_dir)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _mark(place: Place) -> str:
-    """Return how the working folders of saves to `place` end that were begun on this machine."""
-    return f"-{sha256((place.key + socket.gethostname()).encode()).hexdigest()[:12]}"
+def _mark(queue: SaveQueue) -> str:
+    """Return the ending of the folders in which this machine does the saves of `queue`."""
+    return f"-{sha256((queue.key + socket.gethostname()).encode()).hexdigest()[:12]}"
 
 
-def _clean_up(place: Place, client: JobClientBase, data_dir: str) -> None:
-    """Undo, or finish, what processes have begun that were killed, and delete their folders.
+def _clean_up(queue: SaveQueue, client: JobClientBase, data_dir: str) -> None:
+    """Undo or finish the saves of processes that were killed, and delete their folders.
 
-    It is this one's turn: whatever it finds is of the dead.
+    This save has its turn, so whatever it finds belongs to a process that is dead.
     """
-    for journal in sorted(place.folder.glob("journal_*")):
+    for journal in sorted(queue.folder.glob("journal_*")):
         journals.settle(journal, client)
     for name in os.listdir(data_dir):
-        if name.endswith(_mark(place)):
+        if name.endswith(_mark(queue)):
             shutil.rmtree(os.path.join(data_dir, name), ignore_errors=True)

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 def stored_schemas(client: JobClientBase) -> list[Schema]:
-    """Return the schemas of a dataset as stored at its destination, the oldest first.
+    """Return the schemas of a dataset as its destination stores them, the oldest first.
 
-    None where there is no dataset, or nothing that dlt has loaded.
-    `dlt.dataset` alone reads only the schema that was stored last. A schema that two pipelines
-    evolve side by side is stored in versions that do not know each other's tables and columns:
-    here it has those of both, as far as they exist.
+    The list is empty if there is no dataset, or if dlt did not load it. `dlt.dataset` alone reads
+    only the schema that was stored last. If two pipelines evolve one schema side by side, its
+    stored versions do not know each other's tables and columns: here the schema has those of both,
+    if they exist.
     """
-    assert isinstance(client, WithStateSync)  # others are not opened
+    assert isinstance(client, WithStateSync)  # the catalog opens no others
     versions = _versions(client)
     schemas: dict[str, Schema] = {}
     for name in dict.fromkeys(name for name, _ in versions):
-        # without a name, which dlt's own type forgets, it is the one stored last
+        # without a name, dlt returns the schema that was stored last
         newest = client.get_stored_schema(name or None)  # type: ignore[arg-type]  # dlt takes None
         if newest is not None:
             schema = _schema_from(newest.schema)
@@ -42,13 +42,13 @@ def stored_schemas(client: JobClientBase) -> list[Schema]:
 
 
 def _versions(client: Any) -> list[tuple[str, str]]:
-    """Return name and hash of every stored schema version; of most datasets in one query."""
+    """Return the name and hash of every stored schema version; one query for most destinations."""
     try:
         return datasets.stored_versions(client)
     except DestinationUndefinedEntity:
         return []
     except Exception:
-        # not every destination tells in this way that a dataset does not exist
+        # some destinations raise other errors if the dataset does not exist
         if client.is_storage_initialized():
             raise
         return []

@@ -1,8 +1,9 @@
-"""One transaction for all that a load does in a DuckDB or PostgreSQL database.
+"""One transaction for a whole load into a DuckDB or PostgreSQL database.
 
-dlt loads a package in many transactions: of the schema, of each job, of each merge, of the entry in
-`_dlt_loads`. Here its clients share one connection, and the database commits all of it or nothing,
-also when the process is killed. Both databases make tables and columns in transactions, too.
+dlt loads a package in many transactions: one for the schema, one for each job and each merge, and
+one for the entry in `_dlt_loads`. Here all clients share one connection, and the database commits
+everything or nothing, even if the process is killed. Both databases create tables and columns in
+transactions, too.
 """
 
 from __future__ import annotations
@@ -22,26 +23,26 @@ if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
     from dlt.common.destination.reference import AnyDestination
 
-# where tables and columns are made in transactions, and this was tried
+# these create tables and columns in transactions, and were tried
 _DUCKDB, _POSTGRES = ("duckdb", "motherduck"), ("postgres",)
 
 
-def can_share_transaction(where: JobClientBase | AnyDestination) -> bool:
-    """Tell whether a database makes tables in a transaction as well as rows."""
-    return _type_of(where).endswith((*_DUCKDB, *_POSTGRES))
+def can_share_transaction(database: JobClientBase | AnyDestination) -> bool:
+    """Tell whether a database creates tables in a transaction, as it does rows."""
+    return _destination_type(database).endswith((*_DUCKDB, *_POSTGRES))
 
 
-def is_postgres(where: JobClientBase | AnyDestination) -> bool:
+def is_postgres(database: JobClientBase | AnyDestination) -> bool:
     """Tell whether a database is one of PostgreSQL."""
-    return _type_of(where).endswith(_POSTGRES)
+    return _destination_type(database).endswith(_POSTGRES)
 
 
-def _type_of(where: Any) -> str:
-    return str(getattr(where, "config", where).destination_type)
+def _destination_type(database: Any) -> str:
+    return str(getattr(database, "config", database).destination_type)
 
 
 class SharedTransaction:
-    """The connection that all clients of one destination use while it is begun."""
+    """A transaction that all clients of one destination take part in."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -50,11 +51,11 @@ class SharedTransaction:
 
     @property
     def connection(self) -> Any:
-        """The open connection; None before it is begun and after its end."""
+        """The connection; None before the transaction begins and after it ends."""
         return None if self._owner is None else _Kept(self._owner._conn)
 
     def join(self, client: JobClientBase) -> None:
-        """Have a client, which is not connected, use the transaction whenever it is begun."""
+        """Let a client, which is not connected yet, take part in the transaction when it begins."""
         sql: Any = client.sql_client  # type: ignore[attr-defined]  # of SQL destinations
         kind: Any = type(sql)
         sql.__class__ = _joined(kind)
@@ -62,10 +63,10 @@ class SharedTransaction:
 
     @contextmanager
     def begun(self, client: JobClientBase) -> Iterator[None]:
-        """Commit at the end of a block, or roll back where it raises or a statement has failed.
+        """Commit at the end of a block; roll back if it raises or a statement has failed.
 
         Args:
-            client: A client of the destination, which has joined.
+            client: A client that has joined. The others use its connection.
 
         Raises:
             DatabaseTerminalException: The block went on after a statement had failed.
@@ -87,10 +88,10 @@ class SharedTransaction:
             owner.close_connection()
 
     def check(self) -> None:
-        """Refuse to go on where a statement has failed.
+        """Refuse to go on after a statement has failed.
 
         Raises:
-            DatabaseTerminalException: One has.
+            DatabaseTerminalException: A statement has failed.
         """
         if self._error is not None:
             failed = f"a statement before it has failed: {self._error}"
@@ -98,11 +99,11 @@ class SharedTransaction:
 
     @contextmanager
     def statement(self, query: Any = None) -> Iterator[None]:
-        """Run a block of statements, one block at a time; what it raises ends the transaction.
+        """Run a block of statements, one block at a time. An error in it ends the transaction.
 
         Args:
-            query: The statement, where it is one. dlt asks some tables whether they are there: that
-                they are not ends nothing.
+            query: The statement, if the block is a single one. dlt queries some tables to see
+                whether they exist: a SELECT from a missing table does not end the transaction.
         """
         with self._lock:
             self.check()
@@ -132,14 +133,14 @@ class SharedTransaction:
     def _begin(self) -> None:
         if self._is_postgres:
             self._owner._conn.autocommit = False
-            # saves on other machines wait for their turn; it is given back at the end
+            # saves on other machines wait for this lock; the end of the transaction releases it
             key = zlib.crc32(self._owner.dataset_name.encode())
             self._execute("SELECT pg_advisory_xact_lock(%s, %s)", _LOCK_SPACE, _signed(key))
         else:
             self._owner._conn.begin()
 
 
-# tells our advisory locks from others
+# tells our advisory locks from those of others
 _LOCK_SPACE = 0x5A7E
 
 
@@ -151,14 +152,14 @@ def _roll_back(owner: Any) -> None:
     try:
         owner.rollback_transaction()
     except Exception as error:
-        # the database has done so itself, or is gone
+        # the database has rolled back already, or is gone
         if not owner.is_dbapi_exception(error.__cause__ or error):
             raise
 
 
 @lru_cache(maxsize=8)
 def _joined(client_class: Any) -> Any:
-    """Return a subclass of dlt's SQL client: an instance of the one can become one of the other."""
+    """Return a subclass of a class of dlt's SQL clients, for `__class__` of its instances."""
 
     class Joined(client_class):  # type: ignore[misc]  # one of several
         transaction: SharedTransaction
@@ -194,7 +195,7 @@ def _joined(client_class: Any) -> Any:
 
 
 class _Kept:
-    """A connection whose transaction does not end where dlt would end one of its own."""
+    """A connection whose transaction does not end when dlt ends one of its own."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -203,6 +204,6 @@ class _Kept:
         return getattr(self._connection, name)
 
     def commit(self) -> None:
-        """Leave it to the end."""
+        """Do nothing: the shared transaction commits at its own end."""
 
     begin = rollback = reset = close = commit

@@ -1,16 +1,16 @@
 """The run context of a project: where it is, which profile is active, where values come from."""
 
+from dlthub_project.context.configured_values import (
+    pipeline_argument,
+    run_config_value,
+    source_argument,
+    source_mapping,
+)
 from dlthub_project.context.discovery import (
     PROFILE_VARIABLE,
     find_package,
     find_project_dir,
     installed_packages,
-)
-from dlthub_project.context.look_ups import (
-    pipeline_argument,
-    run_config_value,
-    source_argument,
-    source_mapping,
 )
 from dlthub_project.context.project import Project, open_project
 from dlthub_project.context.providers import unset_variables_missing

@@ -9,8 +9,7 @@ from typing import Any
 
 from dlt.common.typing import AnyType, TSecretStrValue
 
-from dlthub_project.context.layers import Layer, Layers, value_at
-from dlthub_project.context.look_ups import (
+from dlthub_project.context.configured_values import (
     Found,
     LookUp,
     destination_look_up,
@@ -19,6 +18,7 @@ from dlthub_project.context.look_ups import (
     pipeline_look_up,
     source_look_up,
 )
+from dlthub_project.context.layers import Layer, Layers, value_at
 from dlthub_project.context.providers import (
     OWN_SECTIONS,
     ManifestProvider,
@@ -67,7 +67,7 @@ class Explanation:
 
     def _lines(self) -> Iterator[str]:
         yield self.path
-        rows = [(_place(layer), layer.key, layer.value, layer.remark) for layer in self.layers]
+        rows = [(_position(layer), layer.key, layer.value, layer.remark) for layer in self.layers]
         widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
         for layer, row in zip(self.layers, rows, strict=True):
             mark = "->" if layer is self.winner else "  "
@@ -239,7 +239,7 @@ def look_up_of(path: tuple[str, ...]) -> LookUp | None:
     return LookUp(key, (tuple(sections),), active)
 
 
-def _place(layer: Layer) -> str:
+def _position(layer: Layer) -> str:
     if layer.location.startswith(layer.source):
         return layer.location
     return f"{layer.source} {layer.location}".rstrip()

@@ -13,7 +13,7 @@ import tomlkit
 from dlt.common.configuration.providers import EnvironProvider, SettingsTomlProvider
 from tomlkit.exceptions import TOMLKitError
 
-from dlthub_project.context.look_ups import Found
+from dlthub_project.context.configured_values import Found
 from dlthub_project.context.providers import ManifestProvider, manifest_path
 from dlthub_project.errors import ManifestError
 from dlthub_project.manifest import Manifest
@@ -58,8 +58,8 @@ class Layers:
     def of(self, found: Found, secret: bool) -> Iterator[Layer]:
         """Yield the layers of what a look-up has found with one provider, the winner first."""
         if isinstance(found.provider, ManifestProvider):
-            place = manifest_path(found.path)
-            written = list(self.of_manifest(place, secret))
+            path = manifest_path(found.path)
+            written = list(self.of_manifest(path, secret))
             # what the manifest implies, such as a type by its name, or code has set
             implied = Layer("default", found.key, shown(found.value, secret=secret))
             yield from written or [implied]
@@ -83,11 +83,13 @@ class Layers:
                 remark = hidden or self._unset(value, path)
                 text = self._shown(value, secret)
                 yield Layer(
-                    source, ".".join(full), text, self._place(full), remark, counts=not hidden
+                    source, ".".join(full), text, self._position(full), remark, counts=not hidden
                 )
             elif ends == _REMOVED and profile and full in document.positions:
                 remark = hidden or "removes the value"
-                yield Layer(source, ".".join(full), "null", self._place(full), remark, counts=False)
+                yield Layer(
+                    source, ".".join(full), "null", self._position(full), remark, counts=False
+                )
             if ends and profile:
                 hidden = hidden or f"{ends} by {source}"
 
@@ -152,10 +154,10 @@ class Layers:
             return "uses a variable that is not set"
         return ""
 
-    def _place(self, path: tuple[str, ...]) -> str:
+    def _position(self, path: tuple[str, ...]) -> str:
         file = self._relative(self.manifest.document.path)
-        place = self.manifest.document.place(path)
-        return f"{file}:{place[0] + 1}:{place[1] + 1}" if place else file
+        position = self.manifest.document.position(path)
+        return f"{file}:{position[0] + 1}:{position[1] + 1}" if position else file
 
     def _relative(self, path: Path) -> str:
         full = os.path.abspath(path)

@@ -219,9 +219,9 @@ def _user_folder(root: Path) -> Path:
     import platformdirs
 
     # two environments may have a package of one name, and each has data of its own
-    place = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:8]
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:8]
     user_folder = platformdirs.user_data_dir("dlthub_project", appauthor=False)
-    return Path(user_folder, f"{root.name}-{place}")
+    return Path(user_folder, f"{root.name}-{digest}")
 
 
 def _is_writable(folder: Path) -> bool:

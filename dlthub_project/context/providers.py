@@ -75,10 +75,10 @@ class ManifestProvider(DocumentProvider):
         Raises:
             ManifestError: Environment variables that it uses are not set.
         """
-        place = manifest_path(path)
+        written_at = manifest_path(path)
         if _unset is None:
-            return self._manifest.fill(value, place)
-        filled = self._manifest.fill(value, place, unset=_unset)
+            return self._manifest.fill(value, written_at)
+        filled = self._manifest.fill(value, written_at, unset=_unset)
         return None if filled == _unset else filled
 
     @cached_property

@@ -170,10 +170,10 @@ def providers() -> list[ConfigProvider]:
 
 
 def physical_place(client: JobClientBase, dataset_name: str) -> str:
-    """Return a text for the place that a dataset is at, without secrets: a file, or a dataset.
+    """Return the place where a destination keeps a dataset, without secrets: a file, or a dataset.
 
-    Two clients of one place give the same, as far as it can be told: not where one names a server
-    by its name and the other by its address.
+    Two clients of one place give the same text, unless one names a server by its name and the
+    other by its address.
     """
     credentials: Any = getattr(client.config, "credentials", None)
     kind = str(client.config.destination_type)

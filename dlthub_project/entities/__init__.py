@@ -1,11 +1,7 @@
 """Manifest entries to live dlt objects: sources, destinations, datasets, pipelines."""
 
-from dlthub_project.entities.datasets import (
-    DatasetLocation,
-    Datasets,
-    check_is_active,
-    place_of,
-)
+from dlthub_project.entities.dataset_locations import DatasetLocation, Datasets
+from dlthub_project.entities.entries import EntryPosition, check_is_active
 from dlthub_project.entities.factory import DltEntityFactory
 from dlthub_project.entities.sources import ProjectSourceFactory
 
@@ -13,7 +9,7 @@ __all__ = [
     "DatasetLocation",
     "Datasets",
     "DltEntityFactory",
+    "EntryPosition",
     "ProjectSourceFactory",
     "check_is_active",
-    "place_of",
 ]

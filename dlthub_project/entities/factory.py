@@ -13,14 +13,14 @@ from dlt.common.destination.reference import DestinationReference
 from dlthub_project.context import Project
 from dlthub_project.dlt_internals import pipelines
 from dlthub_project.dlt_internals import resources as dlt_sources
-from dlthub_project.entities.datasets import (
-    Datasets,
+from dlthub_project.entities.dataset_locations import Datasets
+from dlthub_project.entities.entries import (
+    EntryPosition,
+    asked_by_clause,
     check_is_active,
     declared_pipeline,
-    file_of,
+    manifest_file,
     pipeline_value,
-    place_of,
-    who,
 )
 from dlthub_project.entities.sources import (
     ProjectSourceFactory,
@@ -88,15 +88,15 @@ class DltEntityFactory:
         """
         check_is_active(self.project)
         entry = self._entry("sources", name, "type: <module>.<function>", asked_by)
-        place = place_of(self.project, "sources", name, asked_by)
+        position = EntryPosition(self.project, "sources", name, asked_by)
         if entry is None:
             declared = self.project.sources
-            factory = find_source(name, self.project.project_dir, place, declared)
+            factory = find_source(name, self.project.project_dir, position, declared)
             # a dotted name is where dlt looks for its values anyway: sources.<module>.<function>
             return ProjectSourceFactory(factory if "." in name else named(factory, name, {}), name)
         used = {key: entry[key] for key in _SOURCE_KEYS if entry.get(key) is not None}
         filled = self.project.manifest.fill(used, ("sources", name))
-        factory = find_source(filled["type"], self.project.project_dir, place)
+        factory = find_source(filled["type"], self.project.project_dir, position)
         arguments = filled.get("with_args", {})
         self._check_with_args(name, arguments, clone_argument_names(factory))
         keys = [key for key in entry if key not in _SOURCE_KEYS]
@@ -118,8 +118,8 @@ class DltEntityFactory:
         check_is_active(self.project)
         self._entry("destinations", name, "type: duckdb", asked_by)
         configured = dlt_sources.configured_value("destination_type", str, "destination", name)
-        place = place_of(self.project, "destinations", name, asked_by)
-        factory = find_destination(configured or name, self.project.project_dir, place)
+        position = EntryPosition(self.project, "destinations", name, asked_by)
+        factory = find_destination(configured or name, self.project.project_dir, position)
         return factory(destination_name=name)
 
     def get_dataset(self, name: str, destination: str | None = None) -> dlt.Dataset:
@@ -201,22 +201,25 @@ class DltEntityFactory:
         entry = self.project.manifest.entry(section, name)
         if entry is not None or self.project.allow_undefined_entities:
             return entry
-        kind = section.removesuffix("s")
+        entity = section.removesuffix("s")
+        asked = f"{asked_by_clause(asked_by)}," if asked_by else ""
         known = known_names(name, self.project.manifest.names(section))
         raise EntityNotFound(
-            f"There is no {kind} `{name}`{who(asked_by, ',')} in {file_of(self.project)}, and "
+            f"There is no {entity} `{name}`{asked} in {manifest_file(self.project)}, and "
             f"undefined entities are not allowed there. {known}",
             f"Declare it:\n  {section}:\n    {name}:\n      {example}",
         )
 
 
-def find_destination(reference: str, project_dir: str, place: str) -> Callable[..., AnyDestination]:
+def find_destination(
+    reference: str, project_dir: str, position: EntryPosition
+) -> Callable[..., AnyDestination]:
     """Return the factory of the destination that `reference` leads to.
 
     Args:
         reference: The name of a destination of dlt, or a dotted path.
         project_dir: The root of the project's Python modules, for the error.
-        place: Where the reference stands, for the error.
+        position: Where the reference stands, for the error.
 
     Raises:
         EntityReferenceError: Nothing is found. Code that is found and raises while it is imported
@@ -227,7 +230,7 @@ def find_destination(reference: str, project_dir: str, place: str) -> Callable[.
     except UnknownDestinationModule as error:
         tried = list_tried(error.traces, "a destination")
         raise EntityReferenceError(
-            f"{place}: no destination is found for `{reference}`. Tried, in this order:{tried}",
+            f"{position}: no destination is found for `{reference}`. Tried, in this order:{tried}",
             f"Give one of dlt's own. {known_names(reference, dlt.destinations.__all__)} Or write a "
             f"function with @dlt.destination into {project_dir}/destinations/ and give its full "
             "dotted path, destinations.<module>.<function>.",

@@ -13,6 +13,7 @@ from dlt.extract.reference import SourceFactory, SourceReference
 
 from dlthub_project.context import source_argument, source_mapping
 from dlthub_project.dlt_internals import resources
+from dlthub_project.entities.entries import EntryPosition
 from dlthub_project.errors import EntityReferenceError, known_names
 
 if TYPE_CHECKING:
@@ -101,14 +102,14 @@ class ProjectSourceFactory(SourceFactory[Any, "DltSource"]):
 
 
 def find_source(
-    reference: str, project_dir: str, place: str, declared: Iterable[str] = ()
+    reference: str, project_dir: str, position: EntryPosition, declared: Iterable[str] = ()
 ) -> AnySourceFactory:
     """Return the dlt source factory that `reference` leads to.
 
     Args:
         reference: A dotted path, or a shorthand that dlt expands.
         project_dir: The root of the project's Python modules, for the error.
-        place: Where the reference stands, for the error.
+        position: Where the reference stands, for the error.
         declared: The sources that it may have been meant for, for the error.
 
     Raises:
@@ -122,7 +123,7 @@ def find_source(
         known = list(declared)
         hint = f"Declared are others. {known_names(reference, known)} " if known else ""
         raise EntityReferenceError(
-            f"{place}: no source is found for `{reference}`. Tried, in this order:{tried}",
+            f"{position}: no source is found for `{reference}`. Tried, in this order:{tried}",
             f"{hint}Write it into {project_dir}/sources/, or give the full dotted path of a "
             "function with @dlt.source or @dlt.resource.",
         ) from None

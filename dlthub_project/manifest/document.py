@@ -15,7 +15,7 @@ from dlthub_project.manifest.excerpt import excerpt, printable
 FILE_NAME = "dlt.yml"
 
 EntryPath = tuple[Hashable, ...]
-Place = tuple[int, int]
+Position = tuple[int, int]
 """Line and column, from 0."""
 
 # of more nobody reads all, and a file made to be slow could have 50,000
@@ -26,17 +26,17 @@ _LINE_END = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 
 
 class Mistake(NamedTuple):
-    """What is wrong at a path of a manifest; its place, when that is not simply where the path is.
+    """What is wrong at a path of a manifest, and where, if that is not where the path stands.
 
     Attributes:
         path: The path.
         message: What is wrong and what was expected.
-        place: Line and column, from 0; None for those of the path.
+        position: Line and column, from 0; None for those of the path.
     """
 
     path: EntryPath
     message: str
-    place: Place | None = None
+    position: Position | None = None
 
 
 @dataclass(frozen=True)
@@ -54,37 +54,43 @@ class Document:
     # content is not shown: there may be secrets in it
     data: dict[str, Any] = field(repr=False)
     text: str = field(repr=False)
-    positions: dict[EntryPath, Place] = field(repr=False)
+    positions: dict[EntryPath, Position] = field(repr=False)
 
     @cached_property
     def lines(self) -> list[str]:
         """The file's lines."""
         return _LINE_END.split(self.text)
 
-    def place(self, path: EntryPath) -> Place | None:
+    def position(self, path: EntryPath) -> Position | None:
         """Return where `path` stands, or the nearest entry above it that has a position."""
         while path and path not in self.positions:
             path = path[:-1]
         return self.positions[path] if path else None
 
-    def problem(self, path: EntryPath, message: str, place: Place | None = None) -> Problem:
-        """Describe a mistake at `path`, which stands at `place` if that is given."""
+    def problem(self, path: EntryPath, message: str, position: Position | None = None) -> Problem:
+        """Describe a mistake at `path`, which stands at `position` if that is given."""
         dotted = ".".join(printable(str(part)) for part in path)
-        place = place or self.place(path)
-        if place is None:
+        position = position or self.position(path)
+        if position is None:
             return Problem(str(self.path), dotted, message)
         # what is missing at the end of a file is missing behind its end for libyaml
-        line = min(place[0], len(self.lines) - 1)
-        column = min(place[1], len(self.lines[line])) if line == place[0] else len(self.lines[line])
+        line = min(position[0], len(self.lines) - 1)
+        column = (
+            min(position[1], len(self.lines[line]))
+            if line == position[0]
+            else len(self.lines[line])
+        )
         shown = excerpt(self.lines, line, column)
         return Problem(f"{self.path}:{line + 1}:{column + 1}", dotted, message, shown)
 
     def error(self, mistakes: Iterable[Mistake]) -> ManifestError:
         """Return an error that describes `mistakes`, in the order of the file."""
-        located = [(place or self.place(path), path, text) for path, text, place in mistakes]
+        located = [
+            (position or self.position(path), path, text) for path, text, position in mistakes
+        ]
         located.sort(key=lambda found: found[0] or (0, 0))
         shown = located[:_MOST_PROBLEMS]
-        problems = [self.problem(path, message, place) for place, path, message in shown]
+        problems = [self.problem(path, message, position) for position, path, message in shown]
         if more := len(located) - len(shown):
             problems.append(Problem(str(self.path), "", f"and {more:,} more mistakes"))
         return ManifestError(problems)

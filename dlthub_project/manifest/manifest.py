@@ -29,8 +29,8 @@ def default_profile(document: Document) -> str:
     try:
         return settings.substitute(written, lambda name: f"{{{name}}}", os.environ)
     except settings.MissingVariable as error:
-        place = ("project", "default_profile")
-        raise ManifestError([document.problem(place, str(error))]) from None
+        path = ("project", "default_profile")
+        raise ManifestError([document.problem(path, str(error))]) from None
 
 
 class Manifest:

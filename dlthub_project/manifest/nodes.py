@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from dlthub_project.manifest.document import EntryPath, Mistake, Place
+from dlthub_project.manifest.document import EntryPath, Mistake, Position
 from dlthub_project.manifest.settings import PROJECT_SETTINGS, SETTINGS
 from dlthub_project.secrets import may_name_secret
 
@@ -42,9 +42,9 @@ _OCTAL = re.compile(r"[-+]?0[0-7_]+")
 class NotAManifest(Exception):
     """What is written is good YAML, and no manifest."""
 
-    def __init__(self, place: Place, message: str) -> None:
-        super().__init__(place, message)
-        self.place = place
+    def __init__(self, position: Position, message: str) -> None:
+        super().__init__(position, message)
+        self.position = position
         self.message = message
 
 
@@ -65,10 +65,12 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
         self._levels += 1
         self._entries += 1
         if self._levels > _MOST_LEVELS:
-            raise NotAManifest(place_of(parent), f"is nested more than {_MOST_LEVELS} levels deep")
+            raise NotAManifest(
+                position_of(parent), f"is nested more than {_MOST_LEVELS} levels deep"
+            )
         if self._entries > _MOST_ENTRIES:
             message = f"more than {_MOST_ENTRIES:,} entries stand before this; split the project"
-            raise NotAManifest(place_of(parent), message)
+            raise NotAManifest(position_of(parent), message)
 
     def ascend_resolver(self) -> None:
         """Forget the level of a node that is made."""
@@ -91,7 +93,7 @@ class Walk:
     """
 
     def __init__(self, loader: Loader) -> None:
-        self.positions: dict[EntryPath, Place] = {}
+        self.positions: dict[EntryPath, Position] = {}
         self.mistakes: list[Mistake] = []
         self._loader = loader
         # data and size by the id of a node: an aliased node is one object, and is read once
@@ -132,7 +134,7 @@ class Walk:
         total = 1
         for index, item in enumerate(node.value):
             at = (*path, index)
-            self.positions.setdefault(at, place_of(item))
+            self.positions.setdefault(at, position_of(item))
             data, size = self.visit(item, at)
             items.append(data)
             total += size
@@ -140,25 +142,25 @@ class Walk:
 
     def _mapping(self, node: yaml.MappingNode, path: EntryPath) -> tuple[Any, int]:
         if variable := _as_variable(node, path):
-            self._mistake(path, node, _quote_message(variable, path), place_of(node))
+            self._mistake(path, node, _quote_message(variable, path), position_of(node))
             return variable, 1
         data: dict[Any, Any] = {}
         merged: list[dict[Any, Any]] = []
         total = 1
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                self._mistake(path, key_node, "a name here is not a text", place_of(key_node))
+                self._mistake(path, key_node, "a name here is not a text", position_of(key_node))
                 continue
             entry = (*path, key_node.value)
-            place = place_of(key_node)
+            position = position_of(key_node)
             is_merge = key_node.tag == MERGE_TAG
             key = key_node.value
             if key_node.tag != TEXT_TAG and not is_merge:
                 key = self._key(key_node, entry)
             if key in data:
                 message = "stands here twice; remove one of the two"
-                self._mistake(entry, key_node, message, place)
-            self.positions.setdefault(entry, place)
+                self._mistake(entry, key_node, message, position)
+            self.positions.setdefault(entry, position)
             value, size = self.visit(value_node, entry)
             total += size + 1
             if is_merge:
@@ -183,7 +185,7 @@ class Walk:
         key = self._scalar(node, path, is_key=True)
         if _is_name(path[:-1]) or key is None or isinstance(key, bool):
             message = f'quote this name: "{_bounded(node.value)}"; YAML does not read it as text'
-            self._mistake(path, node, message, place_of(node))
+            self._mistake(path, node, message, position_of(node))
             return node.value
         return key
 
@@ -191,7 +193,7 @@ class Walk:
         try:
             value = read_scalar(self._loader, node)
         except ValueError as error:
-            self._mistake(path, node, str(error), place_of(node))
+            self._mistake(path, node, str(error), position_of(node))
             return node.value
         if not is_key and (read_as := surprise(node, value)):
             if any(may_name_secret(str(part)) for part in path):
@@ -199,18 +201,18 @@ class Walk:
             else:
                 text = node.value
                 message = f'YAML reads {text} as {read_as}; write {read_as}, or "{text}" for a text'
-            self._mistake(path, node, message, place_of(node))
+            self._mistake(path, node, message, position_of(node))
         return value
 
     def _mistake(
-        self, path: EntryPath, node: yaml.Node, message: str, place: Place | None = None
+        self, path: EntryPath, node: yaml.Node, message: str, position: Position | None = None
     ) -> None:
         # an aliased node itself stands at its anchor
-        place = place or self.positions.get(path, place_of(node))
-        self.mistakes.append(Mistake(path, message, place))
+        position = position or self.positions.get(path, position_of(node))
+        self.mistakes.append(Mistake(path, message, position))
 
 
-def place_of(node: yaml.Node | None) -> Place:
+def position_of(node: yaml.Node | None) -> Position:
     """Return where `node` begins."""
     return (node.start_mark.line, node.start_mark.column) if node else (0, 0)
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from dlthub_project.errors import ManifestError
-from dlthub_project.manifest.document import Document, Mistake, Place
+from dlthub_project.manifest.document import Document, Mistake, Position
 from dlthub_project.manifest.nodes import Loader, NotAManifest, Walk
 from dlthub_project.manifest.settings import SETTINGS
 from dlthub_project.secrets import may_name_secret
@@ -36,18 +36,18 @@ def read_document(path: Path) -> Document:
     try:
         data, walk = _parse(document.text)
     except NotAManifest as error:
-        raise document.error([Mistake((), error.message, error.place)]) from None
+        raise document.error([Mistake((), error.message, error.position)]) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = (mark.line, mark.column) if mark else (0, 0)
+        position = (mark.line, mark.column) if mark else (0, 0)
         # not from it: it quotes the file
         raise document.error(
-            [Mistake((), _in_plain_words(error, document, place), place)]
+            [Mistake((), _in_plain_words(error, document, position), position)]
         ) from None
     except yaml.reader.ReaderError as error:
         message = f"is not valid YAML: {error.reason}"
-        place = _place_after(document.text.encode()[: error.position])
-        raise document.error([Mistake((), message, place)]) from None
+        position = _position_after(document.text.encode()[: error.position])
+        raise document.error([Mistake((), message, position)]) from None
     document = Document(path, data, document.text, walk.positions)
     if walk.mistakes:
         raise document.error(walk.mistakes + _further_mistakes(document, walk.mistakes))
@@ -72,7 +72,7 @@ def _read_text(path: Path) -> str:
         raise _unreadable(path, f"cannot be read: {error}") from error
     except UnicodeDecodeError as error:
         message = f"cannot be read: it is not UTF-8 ({error.reason})"
-        mistake = Mistake((), message, _place_after(found[: error.start]))
+        mistake = Mistake((), message, _position_after(found[: error.start]))
         document = Document(path, {}, found.decode(errors="replace"), {})
         raise document.error([mistake]) from None
 
@@ -81,8 +81,8 @@ def _unreadable(path: Path, message: str) -> ManifestError:
     return Document(path, {}, "", {}).error([Mistake((), message)])
 
 
-def _place_after(before: bytes) -> Place:
-    """Return the place that `before` leads to in its file."""
+def _position_after(before: bytes) -> Position:
+    """Return the position that `before` leads to in its file."""
     lines = Document(Path(), {}, before.decode("utf-8-sig", errors="replace"), {}).lines
     return len(lines) - 1, len(lines[-1])
 
@@ -117,9 +117,9 @@ def _further_mistakes(document: Document, found: list[Mistake]) -> list[Mistake]
     return [mistake for mistake in further if mistake.path not in explained]
 
 
-def _in_plain_words(error: yaml.MarkedYAMLError, document: Document, place: Place) -> str:
-    line = document.lines[place[0]] if place[0] < len(document.lines) else ""
-    if line[place[1] : place[1] + 1] == "\t":
+def _in_plain_words(error: yaml.MarkedYAMLError, document: Document, position: Position) -> str:
+    line = document.lines[position[0]] if position[0] < len(document.lines) else ""
+    if line[position[1] : position[1] + 1] == "\t":
         return "YAML does not take a tab here; indent with spaces"
     if error.problem == "but found another document":
         return "a second document begins here; a manifest is one document"

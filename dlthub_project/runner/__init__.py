@@ -1,10 +1,10 @@
 """Runs pipelines: one made in code, or one that the manifest declares."""
 
 from dlthub_project.runner.attempts import row_counts, schema_changes
-from dlthub_project.runner.declared import PipelineManager, extractables, narrowed
 from dlthub_project.runner.observers import Observers
+from dlthub_project.runner.pipeline_manager import PipelineManager, extractables, narrowed
+from dlthub_project.runner.pipeline_runner import PipelineRunner, runner
 from dlthub_project.runner.resume import finish_pending
-from dlthub_project.runner.run import PipelineRunner, runner
 
 __all__ = [
     "Observers",

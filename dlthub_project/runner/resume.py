@@ -14,9 +14,9 @@ from dlt.common import logger as dlt_logger
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlthub_project.dlt_internals import pipelines
-from dlthub_project.runner import packages, removal
-from dlthub_project.runner.packages import PackageJob, PendingPackage
-from dlthub_project.runner.removal import PackageDestination
+from dlthub_project.runner import load_packages, package_removal
+from dlthub_project.runner.load_packages import PackageJob, PendingPackage
+from dlthub_project.runner.package_removal import PackageDestination
 
 if TYPE_CHECKING:
     import dlt
@@ -37,7 +37,7 @@ def finish_pending(pipeline: dlt.Pipeline) -> None:
     if not pipeline.has_pending_data:
         return
     pipeline.activate()
-    packages.discard_normalized_extracts(pipeline)
+    load_packages.discard_normalized_extracts(pipeline)
     if pipeline.list_extracted_load_packages():
         pipeline.normalize()
     if pipeline.list_normalized_load_packages():
@@ -53,7 +53,7 @@ def settle_pending(pipeline: dlt.Pipeline) -> None:
     Raises:
         PipelineStepFailed: The destination does not answer.
     """
-    for package in packages.pending_packages(pipeline):
+    for package in load_packages.pending_packages(pipeline):
         package.complete_again()
         if package.is_begun:
             try:
@@ -70,7 +70,7 @@ def _settle(pipeline: dlt.Pipeline, package: PendingPackage) -> None:
     if pipeline.staging is not None:
         _tell(package, doubtful, "staged in files")
         return
-    with removal.destination_of_package(pipeline, package) as destination:
+    with package_removal.destination_of_package(pipeline, package) as destination:
         if destination.is_sql:
             _settle_followups(package, destination)
             _settle_rows(package, destination)

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from dlthub_project.catalog import Catalog
-from dlthub_project.entities import place_of
+from dlthub_project.entities import EntryPosition
 from dlthub_project.errors import DatasetNotLoaded, ProjectError
-from dlthub_project.transformations.database import CacheTables, dataset_of, opened, quoted
-from dlthub_project.transformations.declaration import CacheInput, OutputTable, declared_cache
-from dlthub_project.transformations.inputs import Bringing, InputDataset
-from dlthub_project.transformations.outputs import Made, OutputDataset, schema_name
-from dlthub_project.transformations.plan import Offer, Plan, make_offers
-from dlthub_project.transformations.report import CacheInfo, Flushed
+from dlthub_project.transformations.cache_database import CacheTables, dataset_of, opened, quoted
+from dlthub_project.transformations.cache_inputs import Bringing, InputDataset
+from dlthub_project.transformations.cache_outputs import Made, OutputDataset, schema_name
+from dlthub_project.transformations.declarations import CacheInput, OutputTable, declared_cache
+from dlthub_project.transformations.infos import CacheInfo, Flushed
+from dlthub_project.transformations.load_plan import Offer, Plan, make_offers
 
 if TYPE_CHECKING:
     import dlt
@@ -103,7 +103,7 @@ class Cache:
             wanted = self.outputs() if outputs is None else outputs
             if not wanted:
                 raise ProjectError(
-                    f"{self._place()}: cache `{self.name}` has no output.",
+                    f"{self._position}: cache `{self.name}` has no output.",
                     "Name a dataset below `outputs`, and its tables.",
                 )
             processed = {
@@ -210,7 +210,7 @@ class Cache:
     def _inputs(self) -> list[InputDataset]:
         if not self._declared.inputs:
             raise ProjectError(
-                f"{self._place()}: cache `{self.name}` has no input.",
+                f"{self._position}: cache `{self.name}` has no input.",
                 "Name a dataset below `inputs`.",
             )
         opened_or_not = [self._open(declared) for declared in self._declared.inputs]
@@ -218,7 +218,7 @@ class Cache:
         missing = [error for error in opened_or_not if isinstance(error, DatasetNotLoaded)]
         if missing:
             raise DatasetNotLoaded(
-                "\n".join(f"{self._place()}: {error.reason}" for error in missing),
+                "\n".join(f"{self._position}: {error.reason}" for error in missing),
                 "\n".join(dict.fromkeys(error.instruction for error in missing)),
             )
         self._check_names(found)
@@ -238,7 +238,7 @@ class Cache:
                 owner = f"{source.declared.dataset}.{name}"
                 if other := owners.get(in_cache.lower()):
                     raise ProjectError(
-                        f"{self._place()}: {other} and {owner} are both to be table `{in_cache}` "
+                        f"{self._position}: {other} and {owner} are both to be table `{in_cache}` "
                         f"of cache `{self.name}`.",
                         "Give one of them another name below `tables` of its input: "
                         f"`tables: {{{name}: {source.declared.dataset}_{in_cache}}}`.",
@@ -318,8 +318,9 @@ class Cache:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(path)
 
-    def _place(self) -> str:
-        return place_of(self._entities.project, "caches", self.name)
+    @property
+    def _position(self) -> EntryPosition:
+        return EntryPosition(self._entities.project, "caches", self.name)
 
 
 def _loads_of(inputs: Iterable[InputDataset]) -> Iterator[list[str]]:

@@ -17,6 +17,7 @@ from dlt.common.schema.utils import new_table
 from dlt.extract import DltSource
 
 from dlthub_project import EntityNotFound, ManifestError, current
+from dlthub_project.entities import EntryPosition
 from dlthub_project.errors import EntityReferenceError
 
 WriteProject = Callable[..., Path]
@@ -552,3 +553,33 @@ def test_a_misspelt_source_of_a_pipeline_is_told_beside_the_declared_ones(
 
     with pytest.raises(EntityReferenceError, match=r"Known: orders\. Did you mean `orders`"):
         current.runner().run_pipeline("load")
+
+
+def test_no_text_of_an_error_is_made_while_nothing_is_wrong(
+    write_project: WriteProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_project(
+        """
+        sources: {records: {type: recorder.record, label: any}}
+        destinations: {warehouse: {type: duckdb}}
+        datasets: {shop: {destination: warehouse}}
+        pipelines: {load: {source: records, destination: warehouse, dataset_name: shop}}
+        caches: {days: {inputs: [{dataset: shop}], outputs: [{dataset: shop}]}}
+        transformations: {report: {engine: sql, cache: days}}
+        """,
+        {
+            "sources/recorder.py": RECORDER,
+            "transformations/report/totals.sql": "SELECT 1 AS n",
+        },
+    )
+    entities = current.entities()
+
+    def never(_position: EntryPosition) -> str:
+        raise AssertionError("nobody has asked for this text")
+
+    monkeypatch.setattr(EntryPosition, "__str__", never)
+
+    assert entities.get_pipeline("load").dataset_name == "shop"
+    assert [s().name for s in entities.get_pipeline_sources("load")] == ["records"]
+    assert entities.get_dataset("shop").dataset_name == "shop"
+    assert entities.get_transformation("report").info().tables == ["totals"]

@@ -21,7 +21,7 @@ from dlt.load.load import Load
 
 from dlthub_project import current
 from dlthub_project.transformations import Cache
-from dlthub_project.transformations.outputs import OutputDataset
+from dlthub_project.transformations.cache_outputs import OutputDataset
 
 TABLES = (("reports", "orders_seen"), ("reports", "totals"), ("archive", "orders_kept"))
 armed = False

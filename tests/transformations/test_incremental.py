@@ -12,7 +12,7 @@ import pytest
 
 from dlthub_project import current
 from dlthub_project.errors import ProjectError
-from dlthub_project.transformations.inputs import InputDataset
+from dlthub_project.transformations.cache_inputs import InputDataset
 
 WriteShop = Callable[..., Any]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from dlthub_project.transformations.database import CacheTables
+    from dlthub_project.entities import EntryPosition
+    from dlthub_project.transformations.cache_database import CacheTables
 
 
 class Engine(Protocol):
@@ -21,14 +22,14 @@ class Engine(Protocol):
         """Make them, of what `cache` offers, in the schema `cache.schema` of its database."""
 
 
-def find_engine(kind: str, name: str, project_dir: str, place: str) -> Engine:
+def find_engine(kind: str, name: str, project_dir: str, position: EntryPosition) -> Engine:
     """Return the engine of transformation `name`.
 
     Args:
         kind: `python`, `arrow`, `sql` or `dbt`.
         name: The transformation.
         project_dir: The root of the project's Python modules.
-        place: Where the transformation is declared, for errors.
+        position: Where the transformation stands in `dlt.yml`, for errors.
 
     Raises:
         ProjectError: Its code is missing or cannot be used.
@@ -37,11 +38,11 @@ def find_engine(kind: str, name: str, project_dir: str, place: str) -> Engine:
     if kind == "sql":
         from dlthub_project.transformations.engines.sql import SqlEngine
 
-        return SqlEngine(name, project_dir, place)
+        return SqlEngine(name, project_dir, position)
     if kind == "dbt":
         from dlthub_project.transformations.engines.dbt import DbtEngine
 
-        return DbtEngine(name, project_dir, place)
+        return DbtEngine(name, project_dir, position)
     from dlthub_project.transformations.engines.python import PythonEngine
 
-    return PythonEngine(name, project_dir, place)
+    return PythonEngine(name, project_dir, position)

@@ -14,11 +14,12 @@ import yaml
 from sqlglot import exp
 
 from dlthub_project.errors import EntityReferenceError, ProjectError
-from dlthub_project.transformations.database import literal, quoted
+from dlthub_project.transformations.cache_database import literal, quoted
 from dlthub_project.transformations.engines.dbt_command import Profile, build, find_dbt
 
 if TYPE_CHECKING:
-    from dlthub_project.transformations.database import CacheTables
+    from dlthub_project.entities import EntryPosition
+    from dlthub_project.transformations.cache_database import CacheTables
 
 # what dbt sees: database and schema, whichever offer of the cache they stand for
 _DATABASE = "dbt"
@@ -38,7 +39,7 @@ class DbtEngine:
     not agree with others.
     """
 
-    def __init__(self, name: str, project_dir: str, place: str) -> None:
+    def __init__(self, name: str, project_dir: str, position: EntryPosition) -> None:
         """Look which models there are; dbt is not run.
 
         Raises:
@@ -46,15 +47,15 @@ class DbtEngine:
             ProjectError: Its `dbt_project.yml` cannot be read.
         """
         self._name = name
-        self._place = place
+        self._position = position
         self._folder = Path(project_dir, "transformations", name)
-        self._models = _models(self._folder, place)
+        self._models = _models(self._folder, position)
 
     def table_names(self) -> list[str]:
         return list(self._models)
 
     def make_tables(self, cache: CacheTables) -> None:
-        command = find_dbt(self._place)
+        command = find_dbt(self._position)
         # kept beside the cache: dbt parses what has changed since, and its logs are there to read
         work = cache.path.with_name(f"{cache.path.stem}-dbt") / self._name
         work.mkdir(parents=True, exist_ok=True)
@@ -90,12 +91,13 @@ class DbtEngine:
             cache.connection.execute(f"DETACH {quoted(_DATABASE)}")
 
 
-def _models(folder: Path, place: str) -> dict[str, Path]:
+def _models(folder: Path, position: EntryPosition) -> dict[str, Path]:
     """Return the files of the models that make tables, by table."""
     file = folder / "dbt_project.yml"
     if not file.is_file():
         raise EntityReferenceError(
-            f"{place}: there is no {file}.", f"Make a dbt project there: `dbt init`, in {folder}."
+            f"{position}: there is no {file}.",
+            f"Make a dbt project there: `dbt init`, in {folder}.",
         )
     try:
         settings = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
@@ -108,7 +110,7 @@ def _models(folder: Path, place: str) -> dict[str, Path]:
                 models[table] = path
     if not models:
         raise EntityReferenceError(
-            f"{place}: {folder} has no model.", "Write one SELECT into models/<table>.sql."
+            f"{position}: {folder} has no model.", "Write one SELECT into models/<table>.sql."
         )
     return models
 

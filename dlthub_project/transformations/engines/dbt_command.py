@@ -12,11 +12,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from dlthub_project.errors import ProjectError
+
+if TYPE_CHECKING:
+    from dlthub_project.entities import EntryPosition
 
 INSTALL = 'pip install "pytest-dlthub[dbt]"'
 _PROFILE = "dlthub_project"
@@ -56,7 +59,7 @@ class Profile:
         (folder / "profiles.yml").write_text(text, encoding="utf-8")
 
 
-def find_dbt(place: str) -> list[str]:
+def find_dbt(position: EntryPosition) -> list[str]:
     """Return the words that call dbt: that of this Python's environment, else the one on PATH.
 
     Raises:
@@ -70,7 +73,8 @@ def find_dbt(place: str) -> list[str]:
     program = shutil.which("dbt")
     if program is None:
         raise ProjectError(
-            f"{place}: dbt is not installed: neither in this environment nor as a program `dbt`.",
+            f"{position}: dbt is not installed: neither in this environment nor as a program "
+            "`dbt`.",
             f"{INSTALL}, or install dbt-duckdb into an environment of its own and put its `dbt` "
             "on PATH.",
         )

@@ -16,13 +16,14 @@ from dlthub_project.errors import EntityReferenceError, ProjectError
 from dlthub_project.transformations.decorator import dataset_parameters
 
 if TYPE_CHECKING:
-    from dlthub_project.transformations.database import CacheTables
+    from dlthub_project.entities import EntryPosition
+    from dlthub_project.transformations.cache_database import CacheTables
 
 
 class PythonEngine:
     """Runs the functions of `transformations/<name>.py`, in their order there."""
 
-    def __init__(self, name: str, project_dir: str, place: str) -> None:
+    def __init__(self, name: str, project_dir: str, position: EntryPosition) -> None:
         """Import the module.
 
         Raises:
@@ -37,7 +38,7 @@ class PythonEngine:
             if error.name not in ("transformations", reference):
                 raise
             raise EntityReferenceError(
-                f"{place}: there is no {file}.",
+                f"{position}: there is no {file}.",
                 "Write functions with @dlt.hub.transformation into it, each of which takes the "
                 "cache's dlt.Dataset and yields relations, Arrow tables or frames.",
             ) from None
@@ -58,7 +59,7 @@ class PythonEngine:
             self._functions[table] = value
         if not self._functions:
             raise ProjectError(
-                f"{place}: {file} has no function with @dlt.hub.transformation.",
+                f"{position}: {file} has no function with @dlt.hub.transformation.",
                 "Decorate those that make a table.",
             )
 

@@ -15,7 +15,8 @@ from sqlglot.optimizer.scope import traverse_scope
 from dlthub_project.errors import EntityReferenceError, ProjectError, known_names
 
 if TYPE_CHECKING:
-    from dlthub_project.transformations.database import CacheTables
+    from dlthub_project.entities import EntryPosition
+    from dlthub_project.transformations.cache_database import CacheTables
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class SqlEngine:
     A file holds one query in DuckDB's SQL; its name is that of the table.
     """
 
-    def __init__(self, name: str, project_dir: str, place: str) -> None:
+    def __init__(self, name: str, project_dir: str, position: EntryPosition) -> None:
         """Read the files.
 
         Raises:
@@ -50,7 +51,7 @@ class SqlEngine:
         files = sorted(folder.glob("*.sql"))
         if not files:
             raise EntityReferenceError(
-                f"{place}: there is no .sql file in {folder}.",
+                f"{position}: there is no .sql file in {folder}.",
                 "Write one SELECT of DuckDB into <table>.sql for each table.",
             )
         self._queries: dict[str, _Query] = {}

@@ -6,7 +6,7 @@ import argparse
 from typing import Literal
 
 from dlthub_project.cli.arguments import activate, add_project_arguments
-from dlthub_project.cli.output import print_facts
+from dlthub_project.cli.printing import print_facts
 from dlthub_project.context import Project
 
 

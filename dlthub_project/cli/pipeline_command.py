@@ -7,7 +7,7 @@ from typing import Literal
 
 from dlthub_project import current
 from dlthub_project.cli.arguments import activate, add_project_arguments, at_least_one, names
-from dlthub_project.cli.output import print_row_counts, users_traceback
+from dlthub_project.cli.printing import print_row_counts, users_traceback
 from dlthub_project.errors import EntityNotFound, known_names
 from dlthub_project.runner import row_counts
 

@@ -11,8 +11,8 @@ import dlt
 from dlthub_project.catalog import relation_pages
 from dlthub_project.dlt_internals import contexts, pipelines
 from dlthub_project.runner import PipelineRunner, finish_pending, row_counts
-from dlthub_project.transformations.declaration import OutputTable
-from dlthub_project.transformations.plan import Loads
+from dlthub_project.transformations.declarations import OutputTable
+from dlthub_project.transformations.load_plan import Loads
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import LoadInfo

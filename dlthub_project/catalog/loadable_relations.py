@@ -1,4 +1,4 @@
-"""A relation as data to load: a query where no row needs to travel, else Arrow tables."""
+"""Relations as data to load: queries if the rows can stay at the destination, or Arrow tables."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _CHUNK_ROWS = 100_000
 def relation_pages(item: Any) -> Iterator[Any]:
     """Yield an item of a resource as dlt loads it: relations with the hints of their columns.
 
-    Where the pipeline that extracts loads to the destination that a relation lives at, it stays a
-    query, and the destination runs `INSERT ... SELECT`; one that reads the table which it replaces
-    excepted. Otherwise, it is read as Arrow tables of 100,000 rows. Either way, the rows have the
-    `_dlt_load_id` of the load that writes them, and ids of their own where the pipeline is
-    configured to give them (`add_dlt_id`).
+    A relation stays a query if it lives at the destination that the pipeline loads to: the
+    destination then runs `INSERT ... SELECT`. A relation that reads the table which it replaces,
+    or that lives elsewhere, is read as Arrow tables of 100,000 rows. Either way, the rows get the
+    `_dlt_load_id` of the load that writes them. They get new row ids if the pipeline is configured
+    to give them (`add_dlt_id`).
 
     Args:
-        item: Anything; all but relations, marked (`dlt.mark`) or not, is yielded as it is.
+        item: The item. Everything but a relation, marked (`dlt.mark`) or not, is yielded as it is.
     """
     relation = item.data if isinstance(item, DataItemWithMeta) else item
     if not isinstance(relation, dlt.Relation):
@@ -43,7 +43,7 @@ def relation_pages(item: Any) -> Iterator[Any]:
     mark = item.meta if isinstance(item, DataItemWithMeta) else None
     table = _table_of(mark)
     if table is None:
-        # dlt names tables by rows, not by Arrow tables
+        # dlt takes a table's name from rows, and not from Arrow tables
         for page in relation.iter_arrow(chunk_size=_CHUNK_ROWS):
             yield _marked(page.to_pylist(), mark)
         return
@@ -58,12 +58,12 @@ def relation_pages(item: Any) -> Iterator[Any]:
         yield _marked(_with_load_id(_nullable(page, required)), mark)
         is_empty = False
     if is_empty:
-        # the table is made all the same
+        # a relation without rows makes the table, too
         yield _marked(dlt.mark.materialize_table_schema(), mark)
 
 
 def _table_of(mark: Any) -> TTableSchema | None:
-    """Return the table that the resource that extracts declares; None if it depends on the rows."""
+    """Return the table that the running resource declares; None if the rows decide."""
     try:
         return relations.extracting_resource().compute_table_schema(meta=mark)
     except DataItemRequiredForDynamicTableHints:
@@ -71,10 +71,10 @@ def _table_of(mark: Any) -> TTableSchema | None:
 
 
 def _without_given_ids(relation: dlt.Relation) -> dlt.Relation:
-    """Return a relation without the ids of its rows, where the rows that are loaded get new ones.
+    """Return a relation without row ids if the loaded rows get new ones.
 
-    dlt keeps those of a query, twice then in a table that is saved to itself, and fails on those of
-    Arrow tables.
+    dlt would keep the old ids of a query, so that a table which is saved to itself has them twice.
+    dlt fails if Arrow tables have row ids already.
     """
     if not relations.gives_row_ids():
         return relation
@@ -88,7 +88,7 @@ def _marked(data: Any, mark: Any) -> Any:
 
 
 def _with_load_id(page: pyarrow.Table) -> pyarrow.Table:
-    """Return `page` with the id of the load, as dlt gives it to the rows of a query."""
+    """Return `page` with the id of the load; dlt gives it only to the rows of a query."""
     load_id = dlt.current.load_package_state()["load_id"]
     naming = dlt.current.source_schema().naming
     name = naming.normalize_identifier("_dlt_load_id")
@@ -99,7 +99,7 @@ def _with_load_id(page: pyarrow.Table) -> pyarrow.Table:
 
 
 def _required(relation: dlt.Relation) -> list[str]:
-    """Return the columns of a relation that are never null; an outer join makes all of them so."""
+    """Return the columns of a relation that are never null. Any may be null after an outer join."""
     if relations.has_outer_join(relation):
         return []
     columns = relation.columns_schema
@@ -107,7 +107,7 @@ def _required(relation: dlt.Relation) -> list[str]:
 
 
 def _nullable(page: pyarrow.Table, required: list[str]) -> pyarrow.Table:
-    """Return `page` with fields that say the same as the hints: dlt warns where they differ."""
+    """Return `page` with fields as nullable as the hints say: dlt warns if they differ."""
     fields = [field.with_nullable(field.name not in required) for field in page.schema]
     return page.cast(pyarrow.schema(fields))
 
@@ -115,7 +115,7 @@ def _nullable(page: pyarrow.Table, required: list[str]) -> pyarrow.Table:
 def _hints(
     relation: dlt.Relation, required: list[str], table: TTableSchema, mark: TableNameMeta | None
 ) -> Any:
-    """Return the mark that gives the columns of `relation` to its table; declared hints win."""
+    """Return the mark that hands the columns of `relation` to its table; declared hints win."""
     declared = table["columns"]
     found = {
         name: {**column, "nullable": name not in required}
@@ -135,7 +135,7 @@ def _stays_query(relation: dlt.Relation, pipeline: dlt.Pipeline, table: TTableSc
     if not relations.inserts_from(pipeline, relation):
         return False
     if not all(column.get("data_type") for column in relation.columns_schema.values()):
-        # only the rows tell
+        # only the rows tell the types
         return False
     name = dlt.current.source_schema().naming.normalize_table_identifier(table["name"] or "")
     replaces = table.get("write_disposition") == "replace"

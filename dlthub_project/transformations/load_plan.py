@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dlt
 
-from dlthub_project.transformations.declaration import CacheInput, OutputTable
+from dlthub_project.transformations.declarations import CacheInput, OutputTable
 
 if TYPE_CHECKING:
     from dlt.common.schema.typing import TTableSchema

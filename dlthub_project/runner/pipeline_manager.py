@@ -15,7 +15,7 @@ from dlthub_project.context import run_config_value
 from dlthub_project.dlt_internals import pipelines
 from dlthub_project.entities import DltEntityFactory
 from dlthub_project.errors import EntityNotFound, ProjectError, known_names
-from dlthub_project.runner.run import PipelineRunner, StoreTraceInfo
+from dlthub_project.runner.pipeline_runner import PipelineRunner, StoreTraceInfo
 
 if TYPE_CHECKING:
     import dlt

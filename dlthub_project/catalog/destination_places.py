@@ -1,7 +1,7 @@
-"""Where a destination is, as the configuration says: for people to read, without secrets.
+"""Where a destination keeps its data, as the configuration says: to be printed, without secrets.
 
-Values are looked up one by one and nothing is resolved as dlt would: that may ask a metadata
-service for credentials, connect, or import a driver.
+These functions look single values up. They never resolve a destination's whole configuration as dlt
+does: that may ask a metadata service for credentials, connect, or import a driver.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dlthub_project.secrets import public_url
 UNKNOWN = "?"
 MISSING = "credentials are missing"
 
-# dlt has no defaults for the credentials of these
+# dlt has no default credentials for these types
 _SERVERS = frozenset(
     (
         "clickhouse",
@@ -34,8 +34,8 @@ _SERVERS = frozenset(
         "synapse",
     )
 )
-# what names a place, the best first; no other value is ever shown
-_PLACES = (
+# the keys that name a place, the best first; no other value is ever printed
+_PLACE_KEYS = (
     "bucket_url",
     "lance_uri",
     "qd_location",
@@ -43,46 +43,46 @@ _PLACES = (
     "query_result_bucket",
     "project_id",
 )
-_HOSTS = ("host", "server_hostname", "url", "uri", "location", "path")
-_DATABASES = ("database", "catalog", "project_id")
+_HOST_KEYS = ("host", "server_hostname", "url", "uri", "location", "path")
+_DATABASE_KEYS = ("database", "catalog", "project_id")
 
 
-def location_of(entities: DltEntityFactory, destination_name: str) -> str:
-    """Return where a destination is: a path, the URL of a bucket, or host and database.
+def place_of(entities: DltEntityFactory, destination_name: str) -> str:
+    """Return where a destination keeps its data: a path, a bucket's URL, or host and database.
 
-    Connects to nothing, imports no code of the project and raises nothing: what cannot be told is
-    a question mark or the reason.
+    Connects to nothing, imports no code of the project and raises nothing. An unknown place is a
+    question mark, or the reason why nobody knows it.
     """
     try:
-        kind = _value("destination_type", str, (("destination", destination_name),))
-        return _location(entities, destination_name, str(kind or destination_name))
+        written = _value("destination_type", str, (("destination", destination_name),))
+        return _configured_place(entities, destination_name, str(written or destination_name))
     except ManifestError as error:
         return error.problems[0].message.partition(";")[0]
     except Exception:
-        # of a provider, or of a value that nobody expects: opening the dataset says what is wrong
+        # a provider failed, or a value is of no known kind: opening the dataset raises the error
         return UNKNOWN
 
 
-def _location(entities: DltEntityFactory, name: str, reference: str) -> str:
-    kind = reference.removeprefix("dlt.destinations.")
-    if "." in kind:
-        # a function of the project
-        return kind
+def _configured_place(entities: DltEntityFactory, name: str, written: str) -> str:
+    destination_type = written.removeprefix("dlt.destinations.")
+    if "." in destination_type:
+        # a destination function of the project
+        return destination_type
     sections = (("destination", name), ("destination",), ())
     local_dir = entities.project.local_dir
     credentials = _value("credentials", Any, sections)
-    if kind == "duckdb":
+    if destination_type == "duckdb":
         return _duckdb_file(credentials, sections, name, local_dir)
-    sqlite = destinations.sqlite_path(credentials) if kind == "sqlalchemy" else None
+    sqlite = destinations.sqlite_path(credentials) if destination_type == "sqlalchemy" else None
     if sqlite is not None:
         return os.path.join(local_dir, sqlite) if sqlite else UNKNOWN
-    for key in _PLACES:
+    for key in _PLACE_KEYS:
         if place := _value(key, str, sections[:1]):
-            return _shown_place(str(place), local_dir)
+            return _printed_place(str(place), local_dir)
     host, database = _server(credentials, sections)
     if host or database:
         return "/".join(filter(None, (host, database)))
-    return MISSING if credentials is None and kind in _SERVERS else UNKNOWN
+    return MISSING if credentials is None and destination_type in _SERVERS else UNKNOWN
 
 
 def _value(key: str, hint: Any, sections: Iterable[tuple[str, ...]]) -> Any:
@@ -115,9 +115,11 @@ def _server(credentials: Any, sections: tuple[tuple[str, ...], ...]) -> tuple[st
 
     def first(keys: Iterable[str]) -> str:
         found = (_of_credentials(key, sections) or written.get(key) for key in keys)
-        return next((_shown(str(value)) for value in found if isinstance(value, str | int)), "")
+        return next(
+            (_without_secrets(str(value)) for value in found if isinstance(value, str | int)), ""
+        )
 
-    host, database, port = first(_HOSTS), first(_DATABASES), first(("port",))
+    host, database, port = first(_HOST_KEYS), first(_DATABASE_KEYS), first(("port",))
     return (f"{host}:{port}" if host and port else host), database
 
 
@@ -125,9 +127,9 @@ def _of_credentials(key: str, sections: tuple[tuple[str, ...], ...]) -> Any:
     return _value(key, Any, ((*path, "credentials") for path in sections))
 
 
-def _shown_place(place: str, local_dir: str) -> str:
+def _printed_place(place: str, local_dir: str) -> str:
     return public_url(place) if "://" in place else os.path.join(local_dir, place)
 
 
-def _shown(value: str) -> str:
+def _without_secrets(value: str) -> str:
     return public_url(value) if "://" in value else value.rpartition("@")[2].partition("?")[0]

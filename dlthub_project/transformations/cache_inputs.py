@@ -12,8 +12,8 @@ from sqlglot import exp
 
 from dlthub_project.dlt_internals import datasets, relations
 from dlthub_project.errors import DatasetNotLoaded, ProjectError, known_names
-from dlthub_project.transformations.database import attach, described, quoted
-from dlthub_project.transformations.declaration import CacheInput
+from dlthub_project.transformations.cache_database import attach, described, quoted
+from dlthub_project.transformations.declarations import CacheInput
 
 if TYPE_CHECKING:
     from dlt.common.schema import Schema

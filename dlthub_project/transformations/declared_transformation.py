@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from dlthub_project.entities import place_of
+from dlthub_project.entities import EntryPosition
 from dlthub_project.errors import ProjectError, known_names
 from dlthub_project.transformations.cache import Cache
-from dlthub_project.transformations.declaration import OutputTable, declared_transformation
+from dlthub_project.transformations.declarations import OutputTable, declared_transformation
 from dlthub_project.transformations.engines import Engine, find_engine
-from dlthub_project.transformations.report import Flushed, TransformationInfo
+from dlthub_project.transformations.infos import Flushed, TransformationInfo
 
 if TYPE_CHECKING:
     from dlthub_project.entities import DltEntityFactory
@@ -40,7 +40,7 @@ class Transformation:
         self.engine: str = entry.get("engine") or "python"
         if not entry.get("cache"):
             raise ProjectError(
-                f"{self._place()}: transformation `{name}` names no cache.",
+                f"{self._position}: transformation `{name}` names no cache.",
                 f"Add `cache:` with one of `caches`. "
                 f"{known_names('', entities.project.manifest.names('caches'))}",
             )
@@ -146,7 +146,7 @@ class Transformation:
     @cached_property
     def _code(self) -> Engine:
         return find_engine(
-            self.engine, self.name, self._entities.project.project_dir, self._place()
+            self.engine, self.name, self._entities.project.project_dir, self._position
         )
 
     def _outputs(self) -> list[OutputTable]:
@@ -163,7 +163,7 @@ class Transformation:
             missing = [name for name in missing if name not in others]
         if missing:
             raise ProjectError(
-                f"{self._place()}: nothing makes {', '.join(f'`{name}`' for name in missing)}, "
+                f"{self._position}: nothing makes {', '.join(f'`{name}`' for name in missing)}, "
                 f"which cache `{self.cache.name}` is to write.",
                 f"The tables that transformation `{self.name}` makes: "
                 f"{known_names(missing[0], made)}",
@@ -181,5 +181,6 @@ class Transformation:
         )
         return {table for other in others for table in other._code.table_names()}
 
-    def _place(self) -> str:
-        return place_of(self._entities.project, "transformations", self.name)
+    @property
+    def _position(self) -> EntryPosition:
+        return EntryPosition(self._entities.project, "transformations", self.name)

@@ -1,4 +1,4 @@
-"""What `save` accepts, in the shape that dlt loads."""
+"""The data that `save` accepts, in the shape that dlt loads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dlt.extract import DltResource, DltSource
 from dlt.extract.reference import SourceFactory
 
 from dlthub_project.catalog.frames import arrow_pages, fitted, is_frame
-from dlthub_project.catalog.relations import relation_pages
+from dlthub_project.catalog.loadable_relations import relation_pages
 from dlthub_project.errors import ProjectError
 
 _ACCEPTED = (
@@ -31,11 +31,11 @@ _ACCEPTED = (
 
 
 def named_data(data: Any, table_name: str | None) -> tuple[str, Any]:
-    """Return the name of the table that `data` are for, and the data as dlt loads them.
+    """Return the name of the table for `data`, and the data in a shape that dlt loads.
 
     Raises:
-        ProjectError: The data are of a kind that cannot be loaded, or neither `table_name` nor they
-            name a table.
+        ProjectError: dlt cannot load data of this kind, or nothing names the table: neither
+            `table_name` nor the data.
     """
     _check(data)
     if isinstance(data, SourceFactory):
@@ -50,14 +50,14 @@ def named_data(data: Any, table_name: str | None) -> tuple[str, Any]:
 
 
 def _check(data: Any) -> None:
-    """Raise where `data` are no data, or a mistake rather than one row: a path, a file, a class."""
+    """Refuse what is no data: a class, a path, an open file, a function that needs arguments."""
     kind = type(data).__name__
     if isinstance(data, type):
         raise ProjectError(f"save() takes no class, such as {data.__name__}.", _ACCEPTED)
     if isinstance(data, SourceFactory | DltResource | DltSource | dlt.Relation) or is_frame(data):
         return
     is_no_rows = isinstance(data, str | bytes | bytearray | PurePath | io.IOBase | dlt.Dataset)
-    # its items are no values of Python
+    # numpy's items are no values of Python
     is_no_rows = is_no_rows or type(data).__module__.startswith("numpy")
     if isinstance(data, Mapping) and any(map(is_frame, data.values())):
         raise ProjectError("save() takes a dict as one row, and this one holds frames.", _ACCEPTED)
@@ -77,7 +77,7 @@ def _check_arguments(function: Callable[..., Any]) -> None:
             "Give it those: dataset.save(functools.partial(function, argument), ...).",
         ) from None
     except ValueError:
-        # a builtin, which does not tell
+        # builtins do not tell their arguments
         return
 
 
@@ -113,8 +113,9 @@ def _pages(data: Any, *, within: bool = False) -> Iterator[Any]:
     """Yield `data` in pieces that dlt loads: rows, lists of rows and Arrow tables.
 
     Args:
-        data: Anything, or one item of it.
-        within: It is an item: a row may be iterable, such as a named tuple or a pydantic model.
+        data: The data, or one of their items.
+        within: Whether `data` is an item. An item that can be iterated may still be one row, such
+            as a named tuple or a pydantic model.
     """
     if isinstance(data, dlt.Relation):
         yield from relation_pages(data)
@@ -130,7 +131,7 @@ def _pages(data: Any, *, within: bool = False) -> Iterator[Any]:
 
 
 def _is_async(data: Any) -> bool:
-    # dlt awaits these itself
+    # dlt itself awaits these
     return inspect.isasyncgenfunction(data) or isinstance(data, AsyncIterator)
 
 

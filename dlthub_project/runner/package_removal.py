@@ -12,7 +12,7 @@ from dlt.common.exceptions import TerminalException
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 from dlthub_project.dlt_internals import pipelines
-from dlthub_project.runner.packages import PackageJob, PendingPackage
+from dlthub_project.runner.load_packages import PackageJob, PendingPackage
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase

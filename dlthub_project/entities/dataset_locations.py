@@ -7,7 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dlthub_project.context import active_context, pipeline_argument
+from dlthub_project.entities.entries import (
+    EntryPosition,
+    asked_by_clause,
+    declared_pipeline,
+    manifest_file,
+    pipeline_value,
+)
 from dlthub_project.errors import (
     DestinationNotAllowed,
     EntityNotFound,
@@ -152,7 +158,7 @@ class Datasets:
         if destination and allowed and destination not in allowed:
             asking = asked_by or f"dataset `{name}`"
             raise DestinationNotAllowed(
-                f"{self._place(name)}: {asking} asks for dataset `{name}` on "
+                f"{self._position(name)}: {asking} asks for dataset `{name}` on "
                 f"destination `{destination}`. Allowed: {', '.join(allowed)}.",
                 f"Add `{destination}` to datasets.{name}.destination, or use an allowed one.",
             )
@@ -160,13 +166,13 @@ class Datasets:
         chosen = chosen or self._destination_by_pipeline(loaders().get(name, []))
         if chosen is None and asked_by:
             raise EntityNotFound(
-                f"{file_of(self._project)}: {asked_by} names no destination, and its dataset "
+                f"{manifest_file(self._project)}: {asked_by} names no destination, and its dataset "
                 f"`{name}` neither.",
                 "Give it one: `destination: <a destination>` in its entry.",
             )
         if chosen is None:
             raise EntityNotFound(
-                f"{self._place(name)}: nobody says on which destination dataset `{name}` lives.",
+                f"{self._position(name)}: nobody says on which destination dataset `{name}` lives.",
                 _how_to_declare(name, None),
             )
         return DatasetLocation(name, chosen, entry.get("contract"))
@@ -181,8 +187,9 @@ class Datasets:
         undefined_allowed = self._project.allow_undefined_entities
         if undefined_allowed and (destination or asked_by or name in loaders()):
             return
+        asked = f"{asked_by_clause(asked_by)}," if asked_by else ""
         raise EntityNotFound(
-            f"There is no dataset `{name}`{who(asked_by, ',')} in {file_of(self._project)}. "
+            f"There is no dataset `{name}`{asked} in {manifest_file(self._project)}. "
             f"{known_names(name, self.names())}",
             _how_to_declare(name, destination),
         )
@@ -210,8 +217,8 @@ class Datasets:
         filled: Mapping[str, Any] = self._manifest.fill(declared, ("datasets", name))
         return filled
 
-    def _place(self, name: str) -> str:
-        return place_of(self._project, "datasets", name)
+    def _position(self, name: str) -> EntryPosition:
+        return EntryPosition(self._project, "datasets", name)
 
 
 def _how_to_declare(name: str, destination: str | None) -> str:
@@ -223,64 +230,3 @@ def _as_list(value: str | list[str] | None) -> list[str]:
     if value is None:
         return []
     return [value] if isinstance(value, str) else list(value)
-
-
-def file_of(project: Project) -> str:
-    """Return the path of the project's manifest."""
-    return str(project.manifest.document.path)
-
-
-def place_of(project: Project, section: str, name: str, asked_by: str = "") -> str:
-    """Return where an entry stands; of one that is not declared, who asks for it."""
-    if name not in project.manifest.names(section):
-        return f"{file_of(project)}: {section.removesuffix('s')} `{name}`{who(asked_by)}"
-    problem = project.manifest.problem((section, name), "")
-    return f"{problem.location}: {problem.path}"
-
-
-def who(asked_by: str, comma: str = "") -> str:
-    """Return the clause of a sentence that says who asks; empty when that is not known."""
-    return f", which {asked_by} asks for{comma}" if asked_by else ""
-
-
-def declared_pipeline(project: Project, name: str) -> Mapping[str, Any]:
-    """Return the entry of pipeline `name`, variables as written.
-
-    Raises:
-        EntityNotFound: It is not declared.
-    """
-    entry = project.manifest.entry("pipelines", name)
-    if entry is not None:
-        return entry
-    known = known_names(name, project.manifest.names("pipelines"))
-    raise EntityNotFound(
-        f"There is no pipeline `{name}` in {file_of(project)}. {known}",
-        f"Declare it:\n  pipelines:\n    {name}:\n      source: <a source>\n"
-        "      destination: <a destination>",
-    )
-
-
-def pipeline_value(project: Project, pipeline: str, key: str) -> Any:
-    """Return an argument of `dlt.pipeline` as dlt finds it for a pipeline, or None.
-
-    Raises:
-        ProjectError: The project is not active under this profile.
-        ManifestError: It uses an environment variable that is not set.
-    """
-    check_is_active(project)
-    hint = bool if key == "dev_mode" else str
-    return pipeline_argument(pipeline, key, hint)
-
-
-def check_is_active(project: Project) -> None:
-    """Make sure that dlt's configuration is that of this project under this profile.
-
-    Raises:
-        ProjectError: Another project or profile was activated since.
-    """
-    active = active_context().project
-    if active is not project:
-        raise ProjectError(
-            f"These entities are of {project!r}, and {active!r} is active now.",
-            "Ask for entities(), catalog() or runner() again after switching.",
-        )

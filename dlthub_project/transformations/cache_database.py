@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dlt.common.data_types import TDataType
     from dlt.common.schema.typing import TTableSchema, TTableSchemaColumns
 
-    from dlthub_project.transformations.plan import Offer
+    from dlthub_project.transformations.load_plan import Offer
 
 # of a type of DuckDB that Arrow has not
 _DATA_TYPES: dict[str, TDataType] = {"JSON": "json"}
