@@ -9,20 +9,19 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from pytest_dlthub.early_code import EarlyCode
 from pytest_dlthub.options import check_ini, ini_by_either_name, option
-from pytest_dlthub.plain import asks_for_sandbox
 from pytest_dlthub.roots import MANIFEST, check_is_one, chosen_root, root_above
 
 # the runtime reads the first (`dlthub_project.sandbox`), dlt the second
 SANDBOX_VARIABLE = "DLTHUB_PROJECT_SANDBOX"
 _TELEMETRY_VARIABLE = "RUNTIME__DLTHUB_TELEMETRY"
-# where dlt keeps what is made outside of sandboxes
-_DATA_DIR_VARIABLE = "DLT_DATA_DIR"
 # those of DuckDB that rows can be written in
 _LOADER_FILE_FORMATS = ("insert_values", "jsonl", "parquet")
 
@@ -64,6 +63,7 @@ class Session:
     _folder: Path | None = None
     _restore: dict[str, str | None] = field(default_factory=dict)
     _path_entry: str | None = None
+    _early: EarlyCode | None = None
     _tests: int = 0
     _roots: dict[Path, Path | None] = field(default_factory=dict)
 
@@ -91,8 +91,9 @@ class Session:
         )
         if session.isolates_all:
             session._activate()
-        elif asks_for_sandbox(config):
-            session._begin_imports()
+        else:
+            session._early = EarlyCode(config, lambda: session.folder / "session" / "early")
+            session._early.begin_imports()
         return session
 
     @property
@@ -166,7 +167,9 @@ class Session:
         except Exception as error:
             # without its text: there may be credentials in it
             print(f"dlt: remote data of this session are left ({type(error).__name__})")
-        self._restore_variables()
+        self.end_early_code()
+        for name, value in self._restore.items():
+            _set_variable(name, value)
         if self._path_entry in sys.path:
             sys.path.remove(self._path_entry)
         if self._folder is not None:
@@ -188,20 +191,14 @@ class Session:
         readable = "".join(c if c.isalnum() else "_" for c in test_name)[:40]
         return self.folder / f"{self._tests:04}-{readable}"
 
-    def _begin_imports(self) -> None:
-        """Keep what plain modules make when they are imported out of the home folder."""
-        self._set(_TELEMETRY_VARIABLE, "false")
-        self._set(_DATA_DIR_VARIABLE, str(self.folder / "session" / "imports"))
+    def end_early_code(self) -> None:
+        """Have plain code that runs from here on run as without this plugin."""
+        if self._early is not None:
+            self._early.end()
 
-    def end_imports(self) -> None:
-        """Have plain code run as without this plugin: all modules of its tests are imported."""
-        if not self.isolates_all:
-            self._restore_variables()
-
-    def _restore_variables(self) -> None:
-        for name, value in self._restore.items():
-            _set_variable(name, value)
-        self._restore.clear()
+    def setup_of(self, item: pytest.Item) -> AbstractContextManager[None]:
+        """Keep what plain fixtures make before the test's sandbox out of the home folder."""
+        return nullcontext() if self._early is None else self._early.setup_of(item)
 
     def _end_sandbox(self) -> None:
         """Drop what fixtures of wider scope have loaded into remote destinations."""

@@ -64,6 +64,7 @@ def dlt_isolated(
     from pytest_dlthub.destinations import sandbox_of_test
 
     session = request.config.stash[SESSION]
+    session.end_early_code()
     keep = request.config.getini("dlt_keep")
     folder = session.new_test_folder(request.node.name)
     stash = request.node.stash

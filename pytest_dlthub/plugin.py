@@ -79,14 +79,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """End a session on a broken manifest with the manifest's own errors."""
     if _has_workers(session.config):
         # they import the tests, in environments that are copies of this one
-        session.config.stash[SESSION].end_imports()
+        session.config.stash[SESSION].end_early_code()
     if _runs_tests(session):
         session.config.stash[SESSION].check_manifest()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """End a session whose tests are of several projects."""
-    session.config.stash[SESSION].end_imports()
+    session.config.stash[SESSION].end_early_code()
     if _runs_tests(session):
         session.config.stash[SESSION].check_belong_to_one(item.path for item in session.items)
 
@@ -145,7 +145,8 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """End the session on Ctrl-C while a fixture runs a pipeline."""
     try:
-        return (yield)
+        with item.config.stash[SESSION].setup_of(item):
+            return (yield)
     except Exception as error:
         _end_on_interrupt(item, error)
         raise
