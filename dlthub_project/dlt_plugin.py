@@ -71,7 +71,11 @@ def _open(
     from dlthub_project.context import ProjectRunContext, find_project_dir, open_project
 
     folder = find_project_dir(run_dir)
-    return ProjectRunContext(str(folder), open_project(folder, profile)) if folder else None
+    if folder:
+        return ProjectRunContext(str(folder), open_project(folder, profile))
+    from dlthub_project.sandbox.early import open_early
+
+    return open_early(run_dir, profile)
 
 
 @hookimpl(specname="plug_cli")

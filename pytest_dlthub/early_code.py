@@ -19,9 +19,9 @@ import pytest
 
 from pytest_dlthub.plain import FIXTURES, asks_for_sandbox
 
-TELEMETRY_VARIABLE = "RUNTIME__DLTHUB_TELEMETRY"
-# where dlt keeps what is made outside of sandboxes
-_DATA_DIR_VARIABLE = "DLT_DATA_DIR"
+_TELEMETRY_VARIABLE = "RUNTIME__DLTHUB_TELEMETRY"
+# where dlt keeps what is made outside of sandboxes; the runtime, what no variable of dlt's moves
+_FOLDER_VARIABLES = ("DLT_DATA_DIR", "DLTHUB_PROJECT_EARLY_CODE")
 
 
 class EarlyCode:
@@ -55,7 +55,8 @@ class EarlyCode:
             self._begin()
 
     def _begin(self) -> None:
-        self._ours = {TELEMETRY_VARIABLE: "false", _DATA_DIR_VARIABLE: str(self._folder())}
+        self._ours = {_TELEMETRY_VARIABLE: "false"}
+        self._ours.update(dict.fromkeys(_FOLDER_VARIABLES, str(self._folder())))
         self._before = {name: os.environ.get(name) for name in self._ours}
         os.environ.update(self._ours)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from pathlib import Path
 
@@ -143,6 +144,49 @@ def test_fixtures_before_the_sandbox_of_a_test_leave_nothing(
 
     assert files_of(name, home) == []
     assert not list(pytester.path.glob("*.duckdb"))
+
+
+def test_a_pipeline_that_runs_before_the_sandbox_leaves_no_id_in_the_global_folder(
+    pytester: pytest.Pytester, name: str, home: Path
+) -> None:
+    pytester.makepyfile(
+        test_it=f"""
+        import dlt, etl, pytest
+        etl.main()
+        AT_IMPORT = dlt.current.run_context().global_dir
+
+        @pytest.fixture(scope="module")
+        def loaded():
+            etl.main()
+            return dlt.current.run_context().global_dir
+
+        def test_it(loaded, dlt_isolated):
+            assert AT_IMPORT == loaded != {global_folder()!r}
+
+        def test_that_asks_for_nothing():
+            assert dlt.current.run_context().global_dir == {global_folder()!r}
+        """
+    )
+
+    pytester.runpytest_subprocess().assert_outcomes(passed=2)
+
+    assert files_of(name, home) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the global folder of root is not the test's own")
+def test_settings_in_the_global_folder_are_read_before_the_sandbox(
+    pytester: pytest.Pytester, name: str, home: Path
+) -> None:
+    write(home, {".dlt/config.toml": "of_the_user = 1\n"})
+    pytester.makepyfile(
+        test_it="""
+        import dlt
+        AT_IMPORT = dlt.config["of_the_user"]
+        def test_it(dlt_isolated): assert AT_IMPORT == 1
+        """
+    )
+
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
 
 
 ASKS_NOTHING = {

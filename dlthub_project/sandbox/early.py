@@ -1,0 +1,46 @@
+"""The run context of plain dlt code that runs before a sandbox of its tests.
+
+dlt writes an id for its telemetry to the global folder with the first pipeline that runs, also
+where telemetry is off. No setting of dlt's moves that folder.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dlt.common.configuration.providers.provider import ConfigProvider
+
+from dlthub_project.dlt_internals import contexts
+
+# the harness sets it while such code runs
+ENVIRONMENT_VARIABLE = "DLTHUB_PROJECT_EARLY_CODE"
+
+
+class RunContext(contexts.PlainRunContext):
+    """dlt's plain run context, whose global folder is another while the variable names one."""
+
+    _is_reading = False
+
+    @property
+    def global_dir(self) -> str:
+        if self._is_reading:
+            return super().global_dir
+        return os.environ.get(ENVIRONMENT_VARIABLE) or super().global_dir
+
+    def initial_providers(self) -> list[ConfigProvider]:
+        # the user's own settings are read where they are
+        self._is_reading = True
+        try:
+            return super().initial_providers()
+        finally:
+            self._is_reading = False
+
+
+def open_early(run_dir: str | None, profile: str | None) -> RunContext | None:
+    """Return a plain context while early code runs; None leaves a workspace to dlt."""
+    if ENVIRONMENT_VARIABLE not in os.environ or contexts.find_workspace(
+        Path(run_dir or "."), profile
+    ):
+        return None
+    return RunContext(run_dir)
