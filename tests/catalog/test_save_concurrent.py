@@ -14,9 +14,8 @@ import pytest
 import saving
 from saved import Store
 
-from dlthub_project import ProjectError
+from dlthub_project import DatasetInUse, ProjectError
 from dlthub_project.catalog import conflicts
-from dlthub_project.errors import DatasetInUse
 
 MakeStore = Callable[..., Store]
 

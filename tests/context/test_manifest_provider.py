@@ -24,6 +24,7 @@ MANIFEST = """
 
 
 def test_values_of_the_manifest_are_configuration_and_secrets(write_project: WriteProject) -> None:
+    """A top-level key that is no section is plain dlt configuration."""
     write_project(MANIFEST)
 
     assert dlt.config["api.url"] == "from manifest"
@@ -76,6 +77,7 @@ def test_the_environment_wins_over_toml_files(
 def test_the_global_folder_stands_between_the_project_and_the_manifest(
     write_project: WriteProject, tmp_path: Path
 ) -> None:
+    """In order: environment, TOML of profile and project, global folder, vaults, `dlt.yml`."""
     root = write_project(MANIFEST, {".dlt/config.toml": 'api.token = "project"\n'})
     sandbox = Sandbox(str(tmp_path / "sandbox"), str(root), str(root))
     Path(sandbox.global_dir).mkdir(parents=True)
@@ -217,6 +219,7 @@ def test_a_pipeline_made_by_name_takes_destination_and_dataset_of_its_entry(
 def test_variables_are_filled_in_when_a_value_is_asked_for(
     write_project: WriteProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A whole-string `{env.X}` keeps dlt's own casting."""
     write_project('a: {path: "{data_dir}/x", token: "{env.TOKEN}", list: ["{env.TOKEN}"]}\n')
     assert dlt.config["a.path"] == f"{current.project().data_dir}/x"
 

@@ -25,6 +25,7 @@ RunPython = Callable[..., str]
 
 
 def test_plain_dlt_code_gets_the_folders_of_the_project(shop: Path, run_python: RunPython) -> None:
+    """Local files land in `local_dir`, working folders of pipelines in `data_dir`."""
     printed = run_python(
         """
         import dlt

@@ -83,6 +83,7 @@ def test_switching_the_profile_rebuilds_values_and_folders(write_project: WriteP
 
 
 def test_nothing_of_the_earlier_profile_stays_readable(write_project: WriteProject) -> None:
+    """Switching rebuilds everything."""
     write_project(MANIFEST, {".dlt/prod.secrets.toml": 'only = "in prod"\n'})
     ensure_project(profile="prod")
     add_provider()

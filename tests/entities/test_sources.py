@@ -304,6 +304,7 @@ def test_the_values_of_a_resource_stand_below_its_name(write_project: WriteProje
 
 
 def test_with_args_are_the_arguments_of_the_decorator(write_project: WriteProject) -> None:
+    """`with_args` are for the factory; any other key is for the source."""
     write_project(
         """
         sources:

@@ -167,6 +167,7 @@ def test_an_alias_without_an_anchor_is_an_error(mistakes_of: MistakesOf) -> None
 
 
 def test_a_tag_makes_no_python_object(mistakes_of: MistakesOf, tmp_path: Path) -> None:
+    """YAML is loaded with a safe loader only."""
     made = tmp_path / "made"
 
     assert mistakes_of(f"a: !!python/object/apply:os.mkdir ['{made}']\n") == [

@@ -81,6 +81,7 @@ def test_null_in_a_profile_removes_an_entry(open_manifest: OpenManifest) -> None
 def test_null_in_a_profile_removes_what_an_extended_profile_adds(
     open_manifest: OpenManifest,
 ) -> None:
+    """Chains of `extends` are resolved first."""
     manifest = open_manifest(
         """
         profiles:
@@ -132,6 +133,7 @@ def test_a_profile_is_laid_over_the_one_that_it_extends(open_manifest: OpenManif
 
 
 def test_of_several_extended_profiles_the_right_one_wins(open_manifest: OpenManifest) -> None:
+    """A profile extends a name or a list, which is merged first, left to right."""
     manifest = open_manifest(
         """
         profiles:

@@ -141,6 +141,7 @@ INVALID = [
 def test_what_the_models_take_is_valid(
     validator: jsonschema.Draft202012Validator, text: str, write_project: WriteProject
 ) -> None:
+    """Sources and destinations take any key."""
     validator.validate(yaml.safe_load(text))
     if "rows: 5" not in text:  # a profile may lay arguments over a source that is not there
         Manifest.open(write_project(text) / "dlt.yml", "dev")
@@ -150,6 +151,7 @@ def test_what_the_models_take_is_valid(
 def test_what_the_models_reject_is_invalid(
     validator: jsonschema.Draft202012Validator, text: str, write_project: WriteProject
 ) -> None:
+    """A key that nobody reads is an error in closed sections."""
     with pytest.raises(ManifestError, match=r"dlt\.yml:\d+:\d+: "):
         Manifest.open(write_project(text) / "dlt.yml", "dev")
     assert not validator.is_valid(yaml.safe_load(text))

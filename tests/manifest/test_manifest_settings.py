@@ -18,6 +18,7 @@ MistakesOf = Callable[..., list[str]]
 def test_the_defaults_lie_below_the_folder_of_the_manifest(
     open_manifest: OpenManifest, tmp_path: Path
 ) -> None:
+    """The keys of `project` are all optional."""
     settings = open_manifest("", "tests").settings
 
     assert settings.project_dir == str(tmp_path / "shop")

@@ -44,6 +44,7 @@ EVERYTHING = """
 
 
 def test_a_manifest_with_every_section_is_valid(open_manifest: OpenManifest) -> None:
+    """The `contract` of a dataset is a schema contract, or one word."""
     manifest = open_manifest(EVERYTHING, "prod")
 
     assert manifest.merged["anything"] == {"goes": 1}
@@ -120,6 +121,7 @@ def test_all_mistakes_are_reported_together_in_the_order_of_the_file(
 def test_a_value_of_the_wrong_shape_is_an_error(
     mistakes_of: MistakesOf, text: str, mistake: str
 ) -> None:
+    """Sections that are not mappings, and a value where a mapping is due."""
     assert mistakes_of(text) == [mistake]
 
 

@@ -38,6 +38,7 @@ def filled(manifest: Manifest, name: str = "a") -> object:
     ],
 )
 def test_braces_that_are_not_ours_stay_as_they_are(open_manifest: OpenManifest, text: str) -> None:
+    """`{name}` is ours only inside `project`, `{project.name}` everywhere."""
     manifest = open_manifest(f'a: "{text}"\n')
 
     assert filled(manifest) == text

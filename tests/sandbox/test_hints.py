@@ -9,7 +9,7 @@ import dlt
 import pytest
 from dlt.common.schema.typing import TLoaderMergeStrategy
 
-from dlthub_project.errors import MergeStrategyNotSupported
+from dlthub_project import MergeStrategyNotSupported
 from dlthub_project.sandbox import changed_destinations, isolated
 
 if TYPE_CHECKING:
