@@ -61,7 +61,7 @@ def postgres() -> Iterator[psycopg2.extensions.cursor]:
 def test_code_of_a_page_runs_and_prints_what_is_shown(page: Path, reader: Reader) -> None:
     reader.follow(page)
 
-    assert not list(reader.home.iterdir())
+    assert reader.left_at_home == []
 
 
 def test_errors_of_manifests_are_printed_exactly_as_shown(reader: Reader) -> None:

@@ -70,7 +70,7 @@ def test_a_session_of_a_page_prints_what_is_shown(page: Path, reader: Reader) ->
     )
 
     assert done.returncode == 0, done.stdout
-    assert not list(reader.home.iterdir())
+    assert reader.left_at_home == []
 
 
 def public_names(described: type | ModuleType) -> Iterator[str]:

@@ -150,6 +150,16 @@ class Reader:
             "XDG_STATE_HOME": str(self.temporary / "state"),
         }
 
+    @property
+    def left_at_home(self) -> list[str]:
+        """What is in the home folder, but for the id that dlt itself writes.
+
+        It is there after the first pipeline that runs outside of a sandbox, telemetry or not; of
+        root it is elsewhere.
+        """
+        found = {path.relative_to(self.home).as_posix() for path in self.home.rglob("*")}
+        return sorted(found - {".dlt", ".dlt/.anonymous_id"})
+
     def follow(self, page: Path) -> None:
         """Write and run what `page` says.
 
