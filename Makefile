@@ -55,7 +55,7 @@ clean: ## remove what the other targets made
 	rm -rf .venv .tox .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
 		.coverage .coverage.* dist example_project/_data
 
-$(READY): pyproject.toml constraints.txt hatch_build.py dlthub_project.hub_finder.py
+$(READY): pyproject.toml constraints.txt hatch_build.py dlthub_project/hub_finder.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and \
 		"Python 3.10 or newer is needed: make PYTHON=/path/to/python")'
 	$(PYTHON) -m venv .venv

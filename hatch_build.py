@@ -1,7 +1,7 @@
 """Builds the two start-up files that let `import dlt` find this project as `dlt.hub`.
 
 A `.pth` file at the root of site-packages is read when Python starts, and a line of it that begins
-with `import` is run. That line carries the source of `dlthub_project.hub_finder.py`: if the module
+with `import` is run. That line carries the source of `dlthub_project/hub_finder.py`: if the module
 were imported instead, every start of Python would pay some 2 ms, and pytest would warn that it came
 too late to rewrite it. From Python 3.15 on the `.start` file beside it is read instead (PEP 829).
 """
