@@ -51,18 +51,18 @@ def make_again(
     config.runtime.pluggable_run_context = context
     config.runtime.intercept_signals = dlt.config.get("runtime.intercept_signals", bool)
     pipeline.__init__(  # type: ignore[misc]  # as `Pipeline.drop` does
-        pipeline.pipeline_name,
-        context.context.get_data_entity("pipelines"),
-        pipeline.pipeline_salt,
-        destination,
-        staging,
-        dataset_name or requested_dataset_name(pipeline),
-        None,
-        None,
-        pipeline.dev_mode,
-        pipeline.collector,
-        False,
-        config,
+        pipeline_name=pipeline.pipeline_name,
+        pipelines_dir=context.context.get_data_entity("pipelines"),
+        pipeline_salt=pipeline.pipeline_salt,
+        destination=destination,
+        staging=staging,
+        dataset_name=dataset_name or requested_dataset_name(pipeline),
+        import_schema_path=None,
+        export_schema_path=None,
+        dev_mode=pipeline.dev_mode,
+        progress=pipeline.collector,
+        must_attach_to_local_pipeline=False,
+        config=config,
         refresh=pipeline.refresh,
     )
 

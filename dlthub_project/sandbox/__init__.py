@@ -13,12 +13,11 @@ from dlthub_project.sandbox.isolation import end, isolated
 from dlthub_project.sandbox.settings import ENVIRONMENT_VARIABLE, Sandbox, active_sandbox
 
 if TYPE_CHECKING:
-    from dlthub_project.sandbox.changes import changed_destinations
-    from dlthub_project.sandbox.guard import is_allowed
-    from dlthub_project.sandbox.loading import choose_file_format_freely
-    from dlthub_project.sandbox.locality import is_local, short_type
-    from dlthub_project.sandbox.overrides import Overrides
-    from dlthub_project.sandbox.recorder import sent_to
+    from dlthub_project.sandbox.change_report import changed_destinations
+    from dlthub_project.sandbox.contexts import Overrides
+    from dlthub_project.sandbox.destinations import sent_to, short_type
+    from dlthub_project.sandbox.guard import is_allowed, is_local
+    from dlthub_project.sandbox.pipelines import choose_file_format_freely
     from dlthub_project.sandbox.runs import observe_runs, unobserved
 
 __all__ = [
@@ -39,14 +38,14 @@ __all__ = [
 ]
 
 _HOME_OF = {
-    "Overrides": "overrides",
-    "changed_destinations": "changes",
-    "choose_file_format_freely": "loading",
+    "Overrides": "contexts",
+    "changed_destinations": "change_report",
+    "choose_file_format_freely": "pipelines",
     "is_allowed": "guard",
-    "is_local": "locality",
+    "is_local": "guard",
     "observe_runs": "runs",
-    "sent_to": "recorder",
-    "short_type": "locality",
+    "sent_to": "destinations",
+    "short_type": "destinations",
     "unobserved": "runs",
 }
 

@@ -5,12 +5,14 @@ They have the names of those that they stand for: dlt compares them.
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import tomlkit
 from dlt.common.configuration.providers import EnvironProvider
 from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.specs.pluggable_run_context import RunContextBase
@@ -18,17 +20,20 @@ from dlt.common.configuration.specs.pluggable_run_context import RunContextBase
 from dlthub_project import context
 from dlthub_project.context import Project, find_project_dir, open_project
 from dlthub_project.dlt_internals import contexts, destinations
+from dlthub_project.dlt_internals.configuration import DocumentProvider
 from dlthub_project.hub_finder import is_dlthub_installed
-from dlthub_project.manifest import FILE_NAME
-from dlthub_project.sandbox import patches
-from dlthub_project.sandbox.configured import configured_in_manifest, configured_in_toml
-from dlthub_project.sandbox.destinations import TemporaryDestinations
-from dlthub_project.sandbox.environment import FastEnvironProvider
-from dlthub_project.sandbox.overrides import OverridesProvider
+from dlthub_project.manifest import FILE_NAME, Manifest
+from dlthub_project.sandbox import patches, speed
+from dlthub_project.sandbox.destinations import PLACE_KEYS, TemporaryDestinations
 from dlthub_project.sandbox.settings import Sandbox
+from dlthub_project.sandbox.speed import FastEnvironProvider
 
 if TYPE_CHECKING:
     from dlt.common.configuration.specs import RuntimeConfiguration
+
+
+# by the folder of the sandbox: contexts of one test come and go, its settings stay
+_documents: dict[str, dict[str, Any]] = {}
 
 
 # mixed in before a context that implements what is called through super()
@@ -62,9 +67,8 @@ class _InSandbox(RunContextBase):
 
     def initialize_runtime(self, runtime_config: RuntimeConfiguration | None = None) -> None:
         providers = destinations.providers()
-        if runtime_config is None and contexts.is_setting_up_context():
-            # dlt asks twice for 0.6 ms: again for providers that were added, and seldom are any
-            if providers == self._asked_providers:
+        if runtime_config is None:
+            if speed.is_second_initialization(providers, self._asked_providers):
                 return
             self._asked_providers = providers
         super().initialize_runtime(runtime_config)  # type: ignore[arg-type]  # None is dlt's default
@@ -147,3 +151,92 @@ def _folder(sandbox: Sandbox, run_dir: str | None) -> Path:
         return found or here
     moved = os.getcwd() != sandbox.working_dir
     return found if found and moved else Path(sandbox.project)
+
+
+def configured_in_manifest(manifest: Manifest) -> Iterator[str]:
+    """Yield the destinations that the profile's own section places; inherited ones do not count."""
+    profiles = manifest.document.data.get("profiles") or {}
+    own = profiles.get(manifest.profile) or {}
+    yield from _placed(own.get("destinations"))
+
+
+def configured_in_toml(settings_dir: Path, profile: str) -> Iterator[str]:
+    """Yield the destinations that `.dlt/<profile>.*.toml` place."""
+    for name in ("config", "secrets"):
+        file = settings_dir / f"{profile}.{name}.toml"
+        if file.is_file():
+            document = tomlkit.parse(file.read_text(encoding="utf-8")).unwrap()
+            yield from _placed(document.get("destination"))
+
+
+def _placed(destinations: Any) -> Iterator[str]:
+    for name, entry in destinations.items() if isinstance(destinations, Mapping) else ():
+        if isinstance(entry, Mapping) and any(key in entry for key in PLACE_KEYS):
+            yield name
+
+
+class OverridesProvider(DocumentProvider):
+    """Answers from the settings of the test that runs in a sandbox."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__(_documents.setdefault(sandbox.folder, {}))
+
+    @property
+    def name(self) -> str:
+        return "Settings of the test"
+
+    @property
+    def supports_secrets(self) -> bool:
+        return True
+
+
+class Overrides(MutableMapping[str, Any]):
+    """Settings by dotted path, such as `sources.github.token`."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._document = _documents.setdefault(sandbox.folder, {})
+
+    def __setitem__(self, path: str, value: Any) -> None:
+        *sections, key = path.split(".")
+        section = self._document
+        for name in sections:
+            if not isinstance(section.get(name), dict):
+                section[name] = {}
+            section = section[name]
+        section[key] = copy.deepcopy(dict(value)) if isinstance(value, Mapping) else value
+
+    def __getitem__(self, path: str) -> Any:
+        section, key = self._existing(path)
+        return section[key]
+
+    def __delitem__(self, path: str) -> None:
+        section, key = self._existing(path)
+        del section[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return _paths(self._document, "")
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _existing(self, path: str) -> tuple[dict[str, Any], str]:
+        *sections, key = path.split(".")
+        section: Any = self._document
+        for name in sections:
+            section = section.get(name) if isinstance(section, dict) else None
+        if not isinstance(section, dict) or key not in section:
+            raise KeyError(path)
+        return section, key
+
+
+def forget(sandbox: Sandbox) -> None:
+    """Drop the settings of a test that has ended."""
+    _documents.pop(sandbox.folder, None)
+
+
+def _paths(section: dict[str, Any], above: str) -> Iterator[str]:
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from _paths(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}"

@@ -1,45 +1,81 @@
-"""What a destination is in a sandbox: answered before any other configuration."""
+"""What a destination is in a sandbox: decided once, for its name and for objects of it."""
 
 from __future__ import annotations
 
+import copy
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+import dlt
 from dlt.common.configuration.providers.provider import ConfigProvider, get_key_name
+from dlt.common.destination import Destination
+from dlt.common.destination.reference import DestinationReference
 
-from dlthub_project.dlt_internals import destinations
+from dlthub_project.dlt_internals import destinations as dlt_destinations
 from dlthub_project.errors import ManifestError
-from dlthub_project.sandbox.settings import Sandbox, active_sandbox
+from dlthub_project.sandbox import change_report
+from dlthub_project.sandbox.settings import Sandbox, active_sandbox, is_import_running
+from dlthub_project.secrets import public_url
+
+AnyDestination = Destination[Any, Any]
 
 _TYPE = "destination_type"
 # what says where a destination is; set in a test profile's own section, it is meant for tests
 PLACE_KEYS = ("type", _TYPE, "credentials", "bucket_url")
 
+_PLACE_ARGUMENTS = ("credentials", "bucket_url", "destination_callable", "lance_uri", "warehouse")
+_RECORD = "_dlthub_record"
 
-def temporary_settings(sandbox: Sandbox, name: str, declared_type: str) -> dict[str, Any]:
-    """Return the configuration of a destination that is replaced by files in the sandbox.
 
-    Args:
-        sandbox: Where the files go.
-        name: The destination.
-        declared_type: Its type in production; one that keeps files keeps its type.
+@dataclass(frozen=True)
+class Decision:
+    """What stands for a destination in a sandbox.
+
+    Attributes:
+        declared_type: Its type in production; empty when a variable of production says it.
+        settings: Its configuration here, with `destination_type`; empty when it stays as it is.
+        is_recorded: It is a function whose items are recorded.
     """
-    kept = declared_type if declared_type in ("duckdb", "filesystem", "dummy") else "duckdb"
-    local_type = sandbox.every_type or kept
-    if local_type in sandbox.destinations:
-        return {**sandbox.destinations[local_type], _TYPE: local_type}
-    return {**_files_of(sandbox, name, local_type), _TYPE: local_type}
+
+    declared_type: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    is_recorded: bool = False
 
 
-def _files_of(sandbox: Sandbox, name: str, local_type: str) -> dict[str, Any]:
-    """Return where in the sandbox a destination has its files; nothing for other types."""
-    if local_type == "duckdb":
-        # DuckDB confuses a database and a schema of one name; no dataset name has a hyphen
-        return {"credentials": os.path.join(sandbox.local_dir, f"{name}-test.duckdb")}
-    if local_type == "filesystem":
-        return {"bucket_url": os.path.join(sandbox.local_dir, name)}
-    return {}
+@dataclass
+class _Record:
+    """What this package knows of a destination that code made, or that stands for one.
+
+    Attributes:
+        sandbox: The one that it stands for another in; None for what code made.
+        original: What it stands for.
+        is_made_at_import: A module that was being imported made it.
+        declared_type: The type of what it stands for, in production.
+        change: What it was made of, for the report.
+        sent: The items that it was given, by table; None when it records nothing.
+        stand_in: The last that was made for it.
+    """
+
+    sandbox: Sandbox | None = None
+    original: AnyDestination | None = None
+    is_made_at_import: bool = False
+    declared_type: str | None = None
+    change: str | None = None
+    sent: dict[str, list[Any]] | None = None
+    stand_in: AnyDestination | None = None
+
+
+def short_type(destination: AnyDestination) -> str:
+    """Return the type of a destination without the module of dlt's own ones."""
+    return destination.destination_type.removeprefix("dlt.destinations.")
+
+
+def has_place(destination: AnyDestination) -> bool:
+    """Tell whether code gave this destination its place, such as a URL."""
+    return any(destination.config_params.get(key) is not None for key in _PLACE_ARGUMENTS)
 
 
 class TemporaryDestinations(ConfigProvider):
@@ -94,51 +130,253 @@ class TemporaryDestinations(ConfigProvider):
         full_key = get_key_name(key, ".", *((pipeline_name,) if pipeline_name else ()), *sections)
         if len(sections) == 3:
             # of a mapping dlt asks for each value
-            values = self.settings_of(sections[1]).get(sections[2])
+            values = self.decide(sections[1]).settings.get(sections[2])
             return (values.get(key) if isinstance(values, Mapping) else None), full_key
         if key not in self._answered:
             return None, full_key
-        return self.settings_of(sections[1]).get(key), full_key
+        return self.decide(sections[1]).settings.get(key), full_key
 
-    def settings_of(self, destination: str, type_in_code: str | None = None) -> dict[str, Any]:
-        """Return what `destination` is here; empty when the configuration decides.
+    def decide(self, name: str, made: AnyDestination | None = None) -> Decision:
+        """Decide what stands for a destination here.
 
         Args:
-            destination: Its name.
-            type_in_code: The type of an object that code made; None to ask the configuration.
+            name: Its name.
+            made: The object that code made of it; None when only its name is known.
         """
-        if destination in self._sandbox.destinations:
-            settings = self._sandbox.destinations[destination]
-            return {**_files_of(self._sandbox, destination, settings[_TYPE]), **settings}
-        if destination in (*self._sandbox.allowed, *self._configured_for_tests):
-            return {}
-        declared_type = type_in_code or self.declared_type(destination)
-        if destinations.is_custom_reference(declared_type):
+        sandbox = self._sandbox
+        if made is None:
+            declared_type, is_placed = self._declared_type(name), False
+        else:
+            declared_type, is_placed = short_type(made), has_place(made)
+            if dlt_destinations.is_custom_destination(made) and name not in sandbox.allowed:
+                return Decision("custom function", is_recorded=True)
+        if is_placed and name not in sandbox.owned:
+            return Decision(declared_type)
+        if name in sandbox.destinations:
+            settings = sandbox.destinations[name]
+            settings = {**_files_of(sandbox, name, settings[_TYPE]), **settings}
+        elif name in (*sandbox.allowed, *self._configured_for_tests):
+            return Decision(declared_type)
+        elif made is None and dlt_destinations.is_custom_reference(declared_type):
             # its function is replaced when an object of it is made
-            return {}
-        return temporary_settings(self._sandbox, destination, declared_type)
+            return Decision(declared_type)
+        else:
+            settings = _temporary_settings(sandbox, name, declared_type)
+        if made is not None and not is_placed and declared_type == settings[_TYPE]:
+            # the name alone was enough to have an object of that type made
+            declared_type = self._declared_type(name)
+        return Decision(declared_type, settings)
 
-    def declared_type(self, destination: str) -> str:
+    def declared_bucket(self, name: str) -> str:
+        """Ask the other providers for the URL of a bucket; empty when they do not tell."""
+        return self._declared("bucket_url", name) or ""
+
+    def _declared_type(self, name: str) -> str:
         """Ask the other providers for the type; without an answer the name is the type.
 
         Empty when it depends on a variable of production.
         """
-        declared = self._declared(_TYPE, destination)
-        return destination if declared is None else declared.removeprefix("dlt.destinations.")
+        declared = self._declared(_TYPE, name)
+        return name if declared is None else declared.removeprefix("dlt.destinations.")
 
-    def declared_bucket(self, destination: str) -> str:
-        """Ask the other providers for the URL of a bucket; empty when they do not tell."""
-        return self._declared("bucket_url", destination) or ""
-
-    def _declared(self, key: str, destination: str) -> str | None:
-        for provider in destinations.providers():
+    def _declared(self, key: str, name: str) -> str | None:
+        for provider in dlt_destinations.providers():
             if provider is self:
                 continue
             try:
-                declared, _ = provider.get_value(key, str, "", "destination", destination)
+                declared, _ = provider.get_value(key, str, "", "destination", name)
             except ManifestError:
                 # it uses a variable of production
                 return ""
             if declared:
                 return str(declared)
         return None
+
+
+def _temporary_settings(sandbox: Sandbox, name: str, declared_type: str) -> dict[str, Any]:
+    """Return the configuration of a destination that is replaced by files in the sandbox.
+
+    One that keeps files in production keeps its type.
+    """
+    kept = declared_type if declared_type in ("duckdb", "filesystem", "dummy") else "duckdb"
+    destination_type = sandbox.every_type or kept
+    if destination_type in sandbox.destinations:
+        return {**sandbox.destinations[destination_type], _TYPE: destination_type}
+    return {**_files_of(sandbox, name, destination_type), _TYPE: destination_type}
+
+
+def _files_of(sandbox: Sandbox, name: str, destination_type: str) -> dict[str, Any]:
+    """Return where in the sandbox a destination has its files; nothing for other types."""
+    if destination_type == "duckdb":
+        # DuckDB confuses a database and a schema of one name; no dataset name has a hyphen
+        return {"credentials": os.path.join(sandbox.local_dir, f"{name}-test.duckdb")}
+    if destination_type == "filesystem":
+        return {"bucket_url": os.path.join(sandbox.local_dir, name)}
+    return {}
+
+
+def in_sandbox(destination: AnyDestination, sandbox: Sandbox) -> AnyDestination:
+    """Return what stands for `destination` in `sandbox`; for one object always the same.
+
+    What stands for one already is returned as it is, also where it was made in another sandbox:
+    a fixture of wider scope reads in those of its tests. Not so when a module made it.
+    """
+    here, record = destination, _record_of(destination)
+    made_in = record.sandbox
+    if made_in is None or record.is_made_at_import or _is_earlier(made_in, sandbox):
+        here = rebound(destination, sandbox)
+    if change := _record_of(here).change:
+        change_report.note(sandbox.folder, change)
+    return here
+
+
+def rebound(destination: AnyDestination, sandbox: Sandbox) -> AnyDestination:
+    """Return what stands for `destination` in this sandbox, and in no other.
+
+    Never the object itself: a pipeline binds the destination that it is given to its own folders,
+    and an object that a module made would carry those of the first test to the next.
+    """
+    if _is_for(destination, sandbox):
+        return destination
+    original = original_of(destination)
+    earlier = _record_of(original).stand_in
+    # a copy of `original` may share its record
+    is_of_this = earlier is not None and _record_of(earlier).original is original
+    if earlier is not None and is_of_this and _is_for(earlier, sandbox):
+        return earlier
+    made = _stand_in(original)
+    record = _record_of(made)
+    record.sandbox, record.original = sandbox, original
+    record.is_made_at_import = is_import_running()
+    _record_of(original).stand_in = made
+    return made
+
+
+def original_of(destination: AnyDestination) -> AnyDestination:
+    """Return the object that code made, of one that stands for it in a sandbox."""
+    return _record_of(destination).original or destination
+
+
+def sandbox_of(destination: AnyDestination, otherwise: Sandbox) -> Sandbox:
+    """Return the sandbox that `destination`, which stands for another, was made in."""
+    return _record_of(destination).sandbox or otherwise
+
+
+def change_of(destination: AnyDestination) -> str | None:
+    """Return what the report says of a destination that stands for another, or None."""
+    return _record_of(destination).change
+
+
+def is_replaced(destination: AnyDestination) -> bool:
+    """Tell whether `destination` stands for one of another type."""
+    return declared_type(destination) != short_type(destination)
+
+
+def declared_type(destination: AnyDestination) -> str:
+    """Return the type of what `destination` stands for; empty when it cannot be told."""
+    declared = _record_of(destination).declared_type
+    return short_type(destination) if declared is None else declared
+
+
+def is_recording(destination: AnyDestination) -> bool:
+    """Tell whether `destination` records what it is given."""
+    return _record_of(destination).sent is not None
+
+
+def sent_to(destination: AnyDestination) -> dict[str, list[Any]]:
+    """Return the items that a recording destination was given, by table."""
+    return dict(_record_of(destination).sent or {})
+
+
+def _record_of(destination: AnyDestination) -> _Record:
+    record: _Record = vars(destination).setdefault(_RECORD, _Record())
+    return record
+
+
+def _is_for(destination: AnyDestination, sandbox: Sandbox) -> bool:
+    made_in = _record_of(destination).sandbox
+    if made_in is None or made_in.folder != sandbox.folder:
+        return False
+    return not _is_earlier(made_in, sandbox)
+
+
+def _is_earlier(made_in: Sandbox, sandbox: Sandbox) -> bool:
+    """Tell whether this is `sandbox` before its destinations were elsewhere."""
+    return made_in.folder == sandbox.folder and made_in.destinations != sandbox.destinations
+
+
+def _stand_in(original: AnyDestination) -> AnyDestination:
+    name = original.destination_name
+    temporary = _temporary_destinations()
+    decision = temporary.decide(name, original) if temporary else Decision(short_type(original))
+    if decision.is_recorded:
+        return _recording(original)
+    settings = decision.settings
+    if temporary is None or not settings:
+        return _own_copy(original)
+    if settings[_TYPE] == short_type(original):
+        made = _own_copy(original)
+    else:
+        factory = DestinationReference.find(settings[_TYPE])
+        made = factory(destination_name=name, **_naming_of(original))
+    # bound now, and not when it is used: a fixture of wider scope reads in many sandboxes
+    arguments = {key: value for key, value in settings.items() if key != _TYPE}
+    made.config_params = {**made.config_params, **arguments}
+    bucket = temporary.declared_bucket(name) if decision.declared_type == "filesystem" else ""
+    record = _record_of(made)
+    record.declared_type = decision.declared_type
+    record.change = _change(name, decision.declared_type, bucket, made)
+    return made
+
+
+def _temporary_destinations() -> TemporaryDestinations | None:
+    found = (p for p in dlt_destinations.providers() if isinstance(p, TemporaryDestinations))
+    return next(found, None)
+
+
+def _change(name: str, declared_type: str, bucket: str, made: AnyDestination) -> str:
+    """Say what became of a destination, as `lake (filesystem s3://bucket) -> <path>`."""
+    # where nothing is declared, its name is all that there is
+    before = [declared_type] if declared_type not in ("", name) else []
+    if bucket:
+        before = [declared_type, public_url(bucket)]
+    after = short_type(made)
+    if after == "duckdb":
+        place = made.config_params.get("credentials")
+        if isinstance(place, str):
+            after = f"DuckDB {public_url(place)}"
+    elif after == "filesystem":
+        place = public_url(str(made.config_params.get("bucket_url") or ""))
+        after = place if declared_type == after else f"{after} {place}"
+    return f"{name} ({' '.join(before)}) -> {after}" if before else f"{name} -> {after}"
+
+
+def _own_copy(original: AnyDestination) -> AnyDestination:
+    made = copy.copy(original)
+    vars(made)[_RECORD] = _Record()
+    made.config_params = dict(original.config_params)
+    return made
+
+
+def _naming_of(original: AnyDestination) -> dict[str, Any]:
+    naming = original.caps_params.get("naming_convention")
+    return {"naming_convention": naming} if naming else {}
+
+
+def _recording(original: AnyDestination) -> AnyDestination:
+    """Return a custom destination like `original` whose function records and sends nothing."""
+    sent: dict[str, list[Any]] = defaultdict(list)
+
+    def record(items: Any, table: Any) -> None:
+        rows = items if isinstance(items, list) else [items]
+        sent[table["name"]].extend(rows)
+
+    kept = ("batch_size", "loader_file_format", "skip_dlt_columns_and_tables", "max_table_nesting")
+    arguments = {key: original.config_params[key] for key in kept if key in original.config_params}
+    name = original.destination_name
+    made = dlt.destinations.destination(
+        record, destination_name=name, **arguments, **_naming_of(original)
+    )
+    known = _record_of(made)
+    known.sent, known.change = sent, f"{name} (custom function) -> recorder"
+    return made

@@ -57,10 +57,10 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
         try:
             if not goes_on:
                 end(sandbox)
-            elif outer is not None and _is_imported("dlthub_project.sandbox.changes"):
-                from dlthub_project.sandbox import changes
+            elif outer is not None and _is_imported("dlthub_project.sandbox.change_report"):
+                from dlthub_project.sandbox import change_report
 
-                changes.hand_on(sandbox.folder, outer.folder)
+                change_report.hand_on(sandbox.folder, outer.folder)
         finally:
             _restore_environment(environment)
             os.chdir(working_dir)
@@ -74,11 +74,14 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
 def end(sandbox: Sandbox) -> None:
     """Forget the settings of an active sandbox that ends now, and drop what it loaded remotely."""
     if _is_imported("dlthub_project.sandbox.patches"):
-        from dlthub_project.sandbox import changes, overrides, pipelines
+        from dlthub_project.sandbox import change_report, pipelines
 
-        changes.forget(sandbox.folder)
-        overrides.forget(sandbox)
+        change_report.forget(sandbox.folder)
         pipelines.leave_behind(sandbox.folder)
+        if _is_imported("dlthub_project.sandbox.contexts"):
+            from dlthub_project.sandbox import contexts
+
+            contexts.forget(sandbox)
     # a test may leave all use of dlt to subprocesses
     elif not os.path.isdir(sandbox.remote_dir):
         return

@@ -1,83 +1,199 @@
-"""Where a sandbox reaches into dlt: each wrapper does nothing outside of one.
+"""Everything of dlt that a sandbox wraps: what, why, on what it leans, what would end the need.
 
-Installed when the first sandboxed run context is opened, in this process or a subprocess.
+A wrapper does nothing outside of a sandbox. All are installed when the first sandboxed run context
+is opened, in this process or a subprocess.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from inspect import signature
+from dataclasses import dataclass
+from inspect import isfunction, ismethod
 from typing import Any
 
 import dlt
 from dlt.common.destination import Destination
 from dlt.extract import DltResource
 
-from dlthub_project.dlt_internals import destinations
-from dlthub_project.dlt_internals import pipelines as dlt_pipelines
-from dlthub_project.sandbox import (
-    changes,
-    guard,
-    hints,
-    loading,
-    pipelines,
-    remote_data,
-    replacement,
-    runs,
+from dlthub_project.sandbox import pipelines, steps, uses
+from dlthub_project.sandbox.settings import active_sandbox
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One member of a class of dlt that is wrapped.
+
+    Attributes:
+        owner: The class.
+        name: The member.
+        wrapper: Is called with the sandbox, dlt's own function, and what that was called with.
+        why: What would be wrong without it.
+        leans_on: The file of dlt whose way of working it relies on.
+        until: What dlt would have to offer to make it unnecessary.
+    """
+
+    owner: type
+    name: str
+    wrapper: Callable[..., Any]
+    why: str
+    leans_on: str
+    until: str
+
+
+PATCHES = (
+    Patch(
+        Destination,
+        "from_reference",
+        uses.from_reference,
+        why="An object of code is shared by all tests: each sandbox has one of its own instead.",
+        leans_on="dlt/common/destination/reference.py: names, classes and objects all go through.",
+        until="A hook that plugins answer with a destination.",
+    ),
+    Patch(
+        Destination,
+        "client",
+        uses.client,
+        why="Nothing remote is opened unless tests may reach it.",
+        leans_on="dlt/common/destination/reference.py: whatever connects asks for a client first.",
+        until="A hook before a client is made.",
+    ),
+    Patch(
+        Destination,
+        "capabilities",
+        uses.capabilities,
+        why="Speed alone: dlt resolves a configuration ten times a run to read nothing of it.",
+        leans_on="dlt/common/destination/reference.py: only some classes override the adjustment.",
+        until="dlt resolves it once.",
+    ),
+    Patch(
+        DltResource,
+        "compute_table_schema",
+        steps.compute_table_schema,
+        why="A table format or merge strategy of production may be missing here.",
+        leans_on="dlt/extract/hints.py: extract computes each table with it.",
+        until="A hook on tables of resources.",
+    ),
+    Patch(
+        dlt.Pipeline,
+        "__init__",
+        uses.init_pipeline,
+        why="`pipelines_dir=` and `export_schema_path=` may lead out of the sandbox.",
+        leans_on="dlt/pipeline/pipeline.py: the folder is made and `state.json` written there.",
+        until="Folders of pipelines come from the run context alone.",
+    ),
+    Patch(
+        dlt.Pipeline,
+        "_set_destinations",
+        uses.set_destinations,
+        why="What stands for a warehouse may know no staging area.",
+        leans_on="dlt/pipeline/pipeline.py: constructor, `run` and `load` set both with it.",
+        until="A public way to say that a staging area is not used.",
+    ),
+    Patch(
+        dlt.Pipeline,
+        "extract",
+        uses.extract,
+        why="As all members of a pipeline; tables are computed for what stands in its place.",
+        leans_on="dlt/pipeline/pipeline.py: `run` extracts with it.",
+        until="See `compute_table_schema`.",
+    ),
+    Patch(
+        dlt.Pipeline,
+        "normalize",
+        uses.normalize,
+        why="As all members of a pipeline; many rows are loaded as Parquet, three times faster.",
+        leans_on="dlt/pipeline/pipeline.py: `run` normalizes with it.",
+        until="The file format can be set for a pipeline.",
+    ),
+    *(
+        Patch(
+            dlt.Pipeline,
+            name,
+            uses.run,
+            why="As all members of a pipeline; observers are told of each run. Not by "
+            "`TRACKING_MODULES`: that is silent without `enable_runtime_trace`, and tells before "
+            "`last_trace` is that of the run.",
+            leans_on="dlt/pipeline/pipeline.py: `run` loads with `load`.",
+            until="dlt tells of the end of each run, traced or not.",
+        )
+        for name in ("run", "load")
+    ),
 )
-from dlthub_project.sandbox.settings import Sandbox, active_sandbox
+"""The members that are wrapped one by one; `is_brought_along` has the rule for the others."""
+
+ATTRIBUTES = (
+    "dataset_name",
+    "default_schema_name",
+    "first_run",
+    "initial_cwd",
+    "last_run_context",
+    "pipelines_dir",
+    "schema_names",
+    "working_dir",
+)
+"""What a pipeline has set on itself and another sandbox would see."""
+
+LEFT_ALONE = {
+    "deactivate": "ends its use",
+    "runtime_config": "says nothing of one sandbox",
+    "encryption_seed": "says nothing of one sandbox",
+}
+"""Public members of a pipeline that do not bring it into a sandbox, and why."""
 
 _installed = False
 
 
 def install() -> None:
-    """Wrap the methods of dlt through which every destination and every run goes, once."""
+    """Wrap all of it, once."""
     global _installed
     if _installed:
         return
     _installed = True
-    _wrap_reference()
-    _wrap(Destination, "client", _client)
-    _wrap(Destination, "capabilities", _capabilities)
-    _wrap(dlt.Pipeline, "__init__", _init_pipeline)
-    _wrap(dlt.Pipeline, "_set_destinations", _set_destinations)
-    for name in pipelines.USES:
-        _wrap(dlt.Pipeline, name, _use_pipeline)
-    for name in pipelines.PROPERTIES:
-        _wrap_property(name)
-    for name in pipelines.ATTRIBUTES:
+    for name, member in list(vars(dlt.Pipeline).items()):
+        if is_brought_along(name, member):
+            # dlt keeps a pipeline in the folders that it was made in, and a module makes it once
+            if isinstance(member, property):
+                _wrap_property(name, member)
+            else:
+                _wrap(dlt.Pipeline, name, uses.bring_along)
+    for name in ATTRIBUTES:
         setattr(dlt.Pipeline, name, _Attribute(name))
-    _wrap(dlt.Pipeline, "extract", _extract)
-    _wrap(DltResource, "compute_table_schema", hints.compute_table_schema)
-    _wrap(dlt.Pipeline, "normalize", loading.normalize)
-    for name in ("run", "load"):
-        _wrap(dlt.Pipeline, name, _observe_run)
+    for patch in PATCHES:
+        _wrap(patch.owner, patch.name, patch.wrapper)
 
 
-_Original = Callable[..., Any]
-_Wrapper = Callable[..., Any]
+def is_brought_along(name: str, member: Any) -> bool:
+    """Tell whether a member of `dlt.Pipeline` first makes the pipeline anew in this sandbox.
+
+    The rule: each public method and property does, unless it is wrapped for itself or left alone.
+    """
+    if name.startswith("_") or name in LEFT_ALONE:
+        return False
+    if any(patch.owner is dlt.Pipeline and patch.name == name for patch in PATCHES):
+        return False
+    return isfunction(member) or isinstance(member, property)
 
 
-def _wrap(owner: type, name: str, wrapper: _Wrapper) -> None:
-    original = getattr(owner, name)
+def _wrap(owner: type, name: str, wrapper: Callable[..., Any]) -> None:
+    member = getattr(owner, name)
+    is_of_class = ismethod(member)
+    original: Callable[..., Any] = member.__func__ if is_of_class else member
 
     @functools.wraps(original)
-    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
         # in a traceback of the user's, what stands between their code and dlt says nothing
         __tracebackhide__ = True
         sandbox = active_sandbox()
         if sandbox is None:
-            return original(self, *args, **kwargs)
-        return wrapper(sandbox, original, self, *args, **kwargs)
+            return original(*args, **kwargs)
+        return wrapper(sandbox, original, *args, **kwargs)
 
-    setattr(owner, name, wrapped)
+    setattr(owner, name, classmethod(wrapped) if is_of_class else wrapped)
 
 
-def _wrap_property(name: str) -> None:
+def _wrap_property(name: str, original: property) -> None:
     """Wrap the getter of a pipeline's property."""
-    original: property = getattr(dlt.Pipeline, name)
     assert original.fget is not None
     get = original.fget
 
@@ -110,108 +226,3 @@ class _Attribute:
 
     def __set__(self, pipeline: Any, value: Any) -> None:
         vars(pipeline)[self._name] = value
-
-
-def _wrap_reference() -> None:
-    """Wrap the class method that makes an object of every way to name a destination."""
-    original = Destination.from_reference
-
-    def from_reference(cls: type[Destination[Any, Any]], *args: Any, **kwargs: Any) -> Any:
-        found = original(*args, **kwargs)
-        sandbox = active_sandbox()
-        if sandbox is None or found is None:
-            return found
-        return replacement.in_sandbox(found, sandbox)
-
-    functools.update_wrapper(from_reference, original)
-    # as the other methods, put in the place of dlt's
-    Destination.from_reference = classmethod(from_reference)  # type: ignore[assignment,method-assign]
-
-
-def _client(
-    sandbox: Sandbox, original: _Original, destination: Any, *args: Any, **kwargs: Any
-) -> Any:
-    __tracebackhide__ = True
-    here = replacement.in_sandbox(destination, sandbox)
-    # made in a sandbox around this one, it is local there
-    made_in = replacement.sandbox_of(here)
-    sandboxes = (sandbox, made_in)
-    guard.check(here, *sandboxes)
-    client = original(here, *args, **kwargs)
-    guard.check_resolved(here, client, *sandboxes)
-    if guard.is_allowed(here, sandbox) and here.destination_name not in made_in.owned:
-        remote_data.remember_if_new(client, here, sandbox)
-    return client
-
-
-def _capabilities(
-    _sandbox: Sandbox, original: _Original, destination: Any, config: Any = None, naming: Any = None
-) -> Any:
-    """Do not resolve a configuration again and again that nothing is read of."""
-    if config is None and not destinations.capabilities_take_configuration(destination):
-        config = destination.spec()
-    return original(destination, config, naming)
-
-
-def _set_destinations(
-    sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any
-) -> Any:
-    """Load straight into what knows no staging area, such as DuckDB."""
-    given = signature(original).bind(pipeline, *args, **kwargs).arguments
-    target = given.get("destination") or pipeline.destination
-    if given.get("staging") is not None and target is not None:
-        here = Destination.from_reference(target)
-        if here is not None and not here.capabilities().supported_staging_file_formats:
-            name = given.get("staging_name") or Destination.to_name(given["staging"])
-            changes.note_dropped_staging(given["staging"], name, sandbox.folder)
-            given.update(staging=None, staging_name=None)
-    return original(**given)
-
-
-def _init_pipeline(
-    sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any
-) -> Any:
-    given = signature(original).bind(pipeline, *args, **kwargs).arguments
-    pipelines.keep_files_in(sandbox, given)
-    # first: what it reads of itself is not to be reset
-    pipelines.remember_origin(pipeline, sandbox, given.get("dataset_name"))
-    original(**given)
-
-
-def _use_pipeline(
-    sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any
-) -> Any:
-    __tracebackhide__ = True
-    pipelines.bring_into(pipeline, sandbox)
-    return original(pipeline, *args, **kwargs)
-
-
-def _extract(
-    sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any
-) -> Any:
-    __tracebackhide__ = True
-    pipelines.bring_into(pipeline, sandbox)
-    return hints.extract(sandbox, original, pipeline, *args, **kwargs)
-
-
-def _observe_run(
-    sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any
-) -> Any:
-    __tracebackhide__ = True
-    # first, or another sandbox's database would be opened
-    pipelines.bring_into(pipeline, sandbox)
-    with _prepared(sandbox, pipeline), runs.observed(pipeline) as done:
-        info = original(pipeline, *args, **kwargs)
-        done(info)
-    return info
-
-
-def _prepared(sandbox: Sandbox, pipeline: dlt.Pipeline) -> AbstractContextManager[None]:
-    """Make a run cheaper; not where it is about to be blocked."""
-    if pipeline.destination is None:
-        return nullcontext()
-    here = replacement.in_sandbox(pipeline.destination, sandbox)
-    if not guard.passes(here, sandbox, replacement.sandbox_of(here)):
-        return nullcontext()
-    dlt_pipelines.skip_restore_from_new_database(pipeline)
-    return dlt_pipelines.database_held_open(pipeline)

@@ -4,62 +4,34 @@ from __future__ import annotations
 
 import os
 import weakref
+from dataclasses import dataclass
 from typing import Any
 
 import dlt
 
 from dlthub_project.dlt_internals import pipelines
-from dlthub_project.sandbox import replacement
-from dlthub_project.sandbox.imports import is_import_running
-from dlthub_project.sandbox.settings import Sandbox
+from dlthub_project.sandbox import destinations
+from dlthub_project.sandbox.settings import Sandbox, is_import_running
 
-USES = (
-    "activate",
-    "dataset",
-    "destination_client",
-    "drop",
-    "drop_pending_packages",
-    "get_load_package_info",
-    "get_local_state_val",
-    "list_completed_load_packages",
-    "list_extracted_load_packages",
-    "list_failed_jobs_in_package",
-    "list_normalized_load_packages",
-    "managed_state",
-    "normalize",
-    "set_local_state_val",
-    "sql_client",
-    "sync_destination",
-    "sync_schema",
-)
-"""The methods through which a pipeline is used, but for `run`, `load` and `extract`."""
+_RECORD = "_dlthub_record"
 
-PROPERTIES = (
-    "default_schema",
-    "destination",
-    "has_data",
-    "has_pending_data",
-    "last_trace",
-    "naming",
-    "schemas",
-    "staging",
-    "state",
-)
-"""What a pipeline tells of itself."""
 
-ATTRIBUTES = (
-    "dataset_name",
-    "default_schema_name",
-    "first_run",
-    "pipelines_dir",
-    "schema_names",
-    "working_dir",
-)
-"""What it tells, too, and has set on itself."""
+@dataclass
+class _Record:
+    """What this package knows of a pipeline.
 
-_FOLDER = "_dlthub_sandbox_folder"
-_IS_RESET = "_dlthub_is_reset"
-_DATASET_NAME = "_dlthub_dataset_name"
+    Attributes:
+        folder: The folder of the sandbox that it belongs to; None when it was made in none.
+        is_reset: Another sandbox that uses it makes it anew.
+        dataset_name: The name that it was made with; a run may have been given another one.
+        takes_any_file_format: Nobody declared its destination: rows are loaded as it is fastest.
+    """
+
+    folder: str | None = None
+    is_reset: bool = True
+    dataset_name: str | None = None
+    takes_any_file_format: bool = False
+
 
 # by the folder of the sandbox, while it lasts
 _made: dict[str, weakref.WeakSet[dlt.Pipeline]] = {}
@@ -78,10 +50,10 @@ def keep_files_in(sandbox: Sandbox, arguments: dict[str, Any]) -> None:
 
 def remember_origin(pipeline: dlt.Pipeline, sandbox: Sandbox, dataset_name: str | None) -> None:
     """Note where a new pipeline was made, and whether by a module that is being imported."""
-    setattr(pipeline, _FOLDER, sandbox.folder)
-    if not hasattr(pipeline, _IS_RESET):
-        setattr(pipeline, _IS_RESET, is_import_running())
-        setattr(pipeline, _DATASET_NAME, dataset_name)
+    if _RECORD not in vars(pipeline):
+        record = _Record(is_reset=is_import_running(), dataset_name=dataset_name)
+        vars(pipeline)[_RECORD] = record
+    _record_of(pipeline).folder = sandbox.folder
     _made.setdefault(sandbox.folder, weakref.WeakSet()).add(pipeline)
 
 
@@ -91,30 +63,43 @@ def bring_into(pipeline: dlt.Pipeline, sandbox: Sandbox) -> None:
     A module made it, or code in a sandbox that has ended. Others stay: a fixture of wider scope
     may have loaded data with them.
     """
-    folder = getattr(pipeline, _FOLDER, None)
-    if folder == sandbox.folder or not getattr(pipeline, _IS_RESET, True):
+    record = _record_of(pipeline)
+    folder = record.folder
+    if folder == sandbox.folder or not record.is_reset:
         return
     if "config" not in vars(pipeline):
         # what dlt pickles of one only tells what it was
         return
-    # made outside of any sandbox, it does not have the marks yet; what it reads of itself while
-    # it is made again is not to be reset
-    setattr(pipeline, _IS_RESET, True)
-    setattr(pipeline, _FOLDER, sandbox.folder)
+    # first: what it reads of itself while it is made again is not to be reset
+    record.folder = sandbox.folder
     try:
         destination, staging = (
-            replacement.rebound(used, sandbox) if used is not None else None
+            destinations.rebound(used, sandbox) if used is not None else None
             for used in (pipeline.destination, pipeline.staging)
         )
-        # a run may have been given another one
-        dataset_name = getattr(pipeline, _DATASET_NAME, None)
-        pipelines.make_again(pipeline, destination, staging, dataset_name)
+        pipelines.make_again(pipeline, destination, staging, record.dataset_name)
     except BaseException:
-        setattr(pipeline, _FOLDER, folder)
+        record.folder = folder
         raise
 
 
 def leave_behind(folder: str) -> None:
     """Have the pipelines of a sandbox that ends reset, should code still have and use them."""
     for pipeline in _made.pop(folder, ()):
-        setattr(pipeline, _IS_RESET, True)
+        _record_of(pipeline).is_reset = True
+
+
+def choose_file_format_freely(pipeline: dlt.Pipeline) -> None:
+    """Let a pipeline load its rows as it is fastest: nobody declared its destination."""
+    _record_of(pipeline).takes_any_file_format = True
+
+
+def takes_any_file_format(pipeline: dlt.Pipeline) -> bool:
+    """Tell whether a pipeline's rows may be loaded as it is fastest."""
+    return _record_of(pipeline).takes_any_file_format
+
+
+def _record_of(pipeline: dlt.Pipeline) -> _Record:
+    # one that was made outside of any sandbox has none yet
+    record: _Record = vars(pipeline).setdefault(_RECORD, _Record())
+    return record

@@ -14,7 +14,7 @@ from typing import Any
 from dlt.common.destination import Destination
 
 from dlthub_project.dlt_internals import datasets
-from dlthub_project.sandbox.locality import short_type
+from dlthub_project.sandbox.destinations import short_type
 from dlthub_project.sandbox.settings import Sandbox
 
 

@@ -10,7 +10,7 @@ import pytest
 from dlt.common.destination import Destination
 
 from dlthub_project.dlt_internals import destinations
-from dlthub_project.sandbox import isolated
+from dlthub_project.sandbox import isolated, speed
 
 if TYPE_CHECKING:
     from conftest import MakeSandbox
@@ -20,6 +20,7 @@ ROWS = [{"id": 1, "Name": "first"}]
 
 @pytest.fixture(autouse=True)
 def settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(speed.ENVIRONMENT_VARIABLE, raising=False)
     monkeypatch.setenv("DESTINATION__DUCKDB__CREATE_INDEXES", "true")
     monkeypatch.setenv("DESTINATION__REPLACE_STRATEGY", "insert-from-staging")
     monkeypatch.setenv("DESTINATION__FILESYSTEM__LAYOUT", "{table_name}/{load_id}.{ext}")

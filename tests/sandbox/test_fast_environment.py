@@ -10,8 +10,8 @@ import pytest
 from dlt.common.configuration.providers import EnvironProvider
 from dlt.common.typing import TSecretStrValue, TSecretValue
 
-from dlthub_project.sandbox import Sandbox, environment, isolated
-from dlthub_project.sandbox.environment import FastEnvironProvider
+from dlthub_project.sandbox import Sandbox, isolated, speed
+from dlthub_project.sandbox.speed import FastEnvironProvider
 
 HINTS = [str, int, dict, Any, TSecretStrValue, TSecretValue]
 PATHS: list[tuple[str, str | None, tuple[str, ...]]] = [
@@ -36,6 +36,7 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         monkeypatch.setenv(name, f"value of {name}")
     monkeypatch.setenv("EMPTY", "")
+    monkeypatch.delenv(speed.ENVIRONMENT_VARIABLE, raising=False)
 
 
 @pytest.mark.parametrize("hint", HINTS)
@@ -61,7 +62,7 @@ def test_where_there_are_files_of_secrets_dlt_itself_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "sources--github--key").write_text("from a file")
-    monkeypatch.setattr(environment, "_SECRET_FILES", str(tmp_path))
+    monkeypatch.setattr(speed, "_SECRET_FILES", str(tmp_path))
     module = "dlt.common.configuration.providers.environ.SECRET_STORAGE_PATH"
     monkeypatch.setattr(module, f"{tmp_path}/%s")
 

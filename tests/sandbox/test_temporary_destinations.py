@@ -98,7 +98,7 @@ def test_each_setting_of_a_destination_is_answered_and_no_other_is(
     with isolated(made):
         provider = TemporaryDestinations(made)
         for name in ("orders", "postgres", "bigquery", "filesystem"):
-            settings = provider.settings_of(name)
+            settings = provider.decide(name).settings
             for key in (*settings, "host", "password", "create_indexes", "layout"):
                 answer, _ = provider.get_value(key, str, pipeline_name, "destination", name)
                 assert answer == settings.get(key)

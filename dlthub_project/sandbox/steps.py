@@ -1,20 +1,25 @@
-"""What resources ask of production's destination, where another one stands in its place."""
+"""The steps extract and normalize, where another destination stands in production's place."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import dlt
 from dlt.common.destination import Destination, DestinationCapabilitiesContext
 
+from dlthub_project.dlt_internals import pipelines
 from dlthub_project.errors import MergeStrategyNotSupported
-from dlthub_project.sandbox import changes
-from dlthub_project.sandbox.locality import short_type
-from dlthub_project.sandbox.replacement import is_replaced, type_in_production
+from dlthub_project.sandbox import change_report
+from dlthub_project.sandbox.destinations import declared_type, is_replaced, short_type
+from dlthub_project.sandbox.pipelines import takes_any_file_format
 from dlthub_project.sandbox.settings import Sandbox
+
+# compressed: some thousand rows. For three rows Parquet is slower.
+_WORTH_IT_BYTES = 20_000
 
 
 class _Replaced:
@@ -65,7 +70,9 @@ def compute_table_schema(
     replaced = _extracted_for.get()
     if replaced is not None:
         if table_format := table.pop("table_format", None):
-            changes.note(sandbox.folder, f"table_format {table_format} of {table['name']} dropped")
+            change_report.note(
+                sandbox.folder, f"table_format {table_format} of {table['name']} dropped"
+            )
         _check_merge_strategy(table, replaced)
     return table
 
@@ -103,10 +110,10 @@ def _check_merge_strategy(table: Any, replaced: _Replaced) -> None:
     if supported and strategy in (None, *supported):
         return
     destination = replaced.destination
-    name, kind, here = destination.destination_name, type_in_production(destination), "DuckDB"
+    name, declared, here = destination.destination_name, declared_type(destination), "DuckDB"
     if short_type(destination) != "duckdb":
         here = f"a {short_type(destination)} destination"
-    production = f"`{name}` ({kind})" if kind not in ("", name) else f"`{name}`"
+    production = f"`{name}` ({declared})" if declared not in ("", name) else f"`{name}`"
     wanted = f"with the strategy `{strategy}`" if strategy else "its rows"
     is_newer = here == "DuckDB" and strategy in all_strategies
     raise MergeStrategyNotSupported(
@@ -117,3 +124,29 @@ def _check_merge_strategy(table: Any, replaced: _Replaced) -> None:
         f"dlt_destinations which destination `{name}` is in tests, and allow it if it is remote: "
         f'dlt_allow_remote = {name} in the ini file, or @pytest.mark.dlt_allow_remote("{name}").',
     )
+
+
+def normalize(
+    sandbox: Sandbox, original: Callable[..., Any], pipeline: dlt.Pipeline, *args: Any, **kw: Any
+) -> Any:
+    """Normalize, into Parquet where it pays or as the sandbox says.
+
+    A declared DuckDB keeps its production loader.
+    """
+    check_merge_strategies(pipeline)
+    destination = pipeline.destination
+    free = destination is not None and (is_replaced(destination) or takes_any_file_format(pipeline))
+    if not free or not destination.destination_type.endswith(".duckdb"):
+        return original(pipeline, *args, **kw)
+    file_format = sandbox.loader_file_format
+    if file_format is None and _extracted_bytes(pipeline) >= _WORTH_IT_BYTES:
+        file_format = "parquet"
+    if file_format is None:
+        return original(pipeline, *args, **kw)
+    with pipelines.preferred_loader_file_format(pipeline, file_format):
+        return original(pipeline, *args, **kw)
+
+
+def _extracted_bytes(pipeline: dlt.Pipeline) -> int:
+    folder = Path(pipeline.working_dir, "normalize")
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-_CHANGE = "_dlthub_change"
-
 # by the folder of the sandbox; a dict for its order
 _changes: dict[str, dict[str, None]] = {}
 
@@ -24,21 +20,10 @@ def note(folder: str, change: str) -> None:
     _changes.setdefault(folder, {})[change] = None
 
 
-def describe(destination: Any, change: str) -> None:
-    """Say what `destination`, which stands for another, was made of."""
-    setattr(destination, _CHANGE, change)
-
-
-def note_use(destination: Any, folder: str) -> None:
-    """Remember that `destination` is used in a sandbox, if it stands for something else."""
-    change = getattr(destination, _CHANGE, None)
+def note_dropped_staging(change: str | None, name: str, folder: str) -> None:
+    """Remember that a staging area is dropped, and not what was to stand for it."""
     if change is not None:
-        note(folder, change)
-
-
-def note_dropped_staging(staging: Any, name: str, folder: str) -> None:
-    """Remember that a staging area is dropped, and that nothing stands for it after all."""
-    _changes.get(folder, {}).pop(getattr(staging, _CHANGE, ""), None)
+        _changes.get(folder, {}).pop(change, None)
     note(folder, f"staging {name} dropped")
 
 

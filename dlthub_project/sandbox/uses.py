@@ -1,0 +1,140 @@
+"""What happens in a sandbox when code uses a pipeline or a destination.
+
+Each function is called in the place of one of dlt's, as `patches` lists them: with the sandbox,
+with dlt's own function, and with what that was called with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from inspect import signature
+from typing import Any
+
+import dlt
+from dlt.common.destination import Destination
+
+from dlthub_project.sandbox import (
+    change_report,
+    destinations,
+    guard,
+    pipelines,
+    remote_data,
+    runs,
+    speed,
+    steps,
+)
+from dlthub_project.sandbox.settings import Sandbox
+
+_Original = Callable[..., Any]
+
+
+def from_reference(
+    sandbox: Sandbox, original: _Original, cls: Any, *args: Any, **kwargs: Any
+) -> Any:
+    """Return what stands for a destination, in whatever way code refers to it."""
+    found = original(cls, *args, **kwargs)
+    return found if found is None else destinations.in_sandbox(found, sandbox)
+
+
+def client(
+    sandbox: Sandbox, original: _Original, destination: Any, *args: Any, **kwargs: Any
+) -> Any:
+    """Open what stands for a destination, if it is local or allowed."""
+    __tracebackhide__ = True
+    here = destinations.in_sandbox(destination, sandbox)
+    # made in a sandbox around this one, it is local there
+    made_in = destinations.sandbox_of(here, sandbox)
+    sandboxes = (sandbox, made_in)
+    guard.check(here, *sandboxes)
+    opened = original(here, *args, **kwargs)
+    guard.check_resolved(here, opened, *sandboxes)
+    if guard.is_allowed(here, sandbox) and here.destination_name not in made_in.owned:
+        remote_data.remember_if_new(opened, here, sandbox)
+    return opened
+
+
+def capabilities(
+    _sandbox: Sandbox, original: _Original, destination: Any, config: Any = None, naming: Any = None
+) -> Any:
+    """Tell what a destination can do."""
+    config = speed.configuration_for_capabilities(destination, config)
+    return original(destination, config, naming)
+
+
+def init_pipeline(
+    sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any
+) -> None:
+    """Make a pipeline whose folders are in the sandbox."""
+    given = signature(original).bind(pipeline, *args, **kwargs).arguments
+    pipelines.keep_files_in(sandbox, given)
+    # first: what it reads of itself is not to be reset
+    pipelines.remember_origin(pipeline, sandbox, given.get("dataset_name"))
+    original(**given)
+
+
+def set_destinations(
+    sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any
+) -> Any:
+    """Load straight into what knows no staging area, such as DuckDB."""
+    given = signature(original).bind(pipeline, *args, **kwargs).arguments
+    target, staging = given.get("destination") or pipeline.destination, given.get("staging")
+    if staging is not None and target is not None:
+        here = Destination.from_reference(target)
+        if here is not None and not here.capabilities().supported_staging_file_formats:
+            name = given.get("staging_name") or Destination.to_name(staging)
+            is_made = isinstance(staging, Destination)
+            change = destinations.change_of(staging) if is_made else None
+            change_report.note_dropped_staging(change, name, sandbox.folder)
+            given.update(staging=None, staging_name=None)
+    return original(**given)
+
+
+def bring_along(
+    sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any
+) -> Any:
+    """Use a pipeline in this sandbox, whichever one made it."""
+    __tracebackhide__ = True
+    pipelines.bring_into(pipeline, sandbox)
+    return original(pipeline, *args, **kwargs)
+
+
+def extract(
+    sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any
+) -> Any:
+    """Extract for what stands in the place of the destination."""
+    __tracebackhide__ = True
+    pipelines.bring_into(pipeline, sandbox)
+    return steps.extract(sandbox, original, pipeline, *args, **kwargs)
+
+
+def normalize(
+    sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any
+) -> Any:
+    """Normalize for what stands in the place of the destination."""
+    __tracebackhide__ = True
+    pipelines.bring_into(pipeline, sandbox)
+    return steps.normalize(sandbox, original, pipeline, *args, **kwargs)
+
+
+def run(
+    sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any
+) -> Any:
+    """Run or load, and tell the observers."""
+    __tracebackhide__ = True
+    # first, or another sandbox's database would be opened
+    pipelines.bring_into(pipeline, sandbox)
+    with _prepared(sandbox, pipeline), runs.observed(pipeline) as done:
+        info = original(pipeline, *args, **kwargs)
+        done(info)
+    return info
+
+
+def _prepared(sandbox: Sandbox, pipeline: dlt.Pipeline) -> AbstractContextManager[None]:
+    """Make a run cheaper; not where it is about to be blocked."""
+    if pipeline.destination is None:
+        return nullcontext()
+    here = destinations.in_sandbox(pipeline.destination, sandbox)
+    if not guard.passes(here, sandbox, destinations.sandbox_of(here, sandbox)):
+        return nullcontext()
+    return speed.prepared_run(pipeline)
