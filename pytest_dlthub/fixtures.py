@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dlthub.activation import SESSION
+from pytest_dlthub.plain import FIXTURES
 from pytest_dlthub.report import FAILED, FOLDER, HELD
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 def _dlt_sandbox(request: pytest.FixtureRequest) -> None:
     session = request.config.stash[SESSION]
     session.check_belongs(request.node.path)
-    if session.isolates_all:
+    # an autouse fixture of a plugin is the first of a test: the user's own ones are in the sandbox
+    if session.isolates_all or FIXTURES.intersection(request.fixturenames):
         request.getfixturevalue("dlt_isolated")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -154,9 +155,10 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """End the session on Ctrl-C while a test runs a pipeline."""
+    """End the session on Ctrl-C while a test runs a pipeline; isolate examples of Hypothesis."""
     try:
-        return (yield)
+        with _isolated_examples(item):
+            return (yield)
     except Exception as error:
         _end_on_interrupt(item, error)
         raise
@@ -201,6 +203,14 @@ def _end_on_interrupt(item: pytest.Item, error: Exception) -> None:
     """
     if reports.FOLDER in item.stash and is_interrupt(error):
         raise KeyboardInterrupt from error
+
+
+def _isolated_examples(item: pytest.Item) -> AbstractContextManager[None]:
+    if "hypothesis" not in sys.modules or reports.FOLDER not in item.stash:
+        return nullcontext()
+    from pytest_dlthub.examples import isolated_examples
+
+    return isolated_examples(item)
 
 
 def _start(config: pytest.Config) -> None:

@@ -1,0 +1,128 @@
+"""Whose sandbox code is in: fixtures of each scope, and examples of Hypothesis."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ETL = """
+import dlt
+
+@dlt.resource(primary_key="id")
+def items(since=dlt.sources.incremental("id")):
+    yield [{"id": 1}, {"id": 2}]
+
+def main():
+    pipeline = dlt.pipeline("etl", destination="duckdb", dataset_name="data")
+    pipeline.run(items())
+    return len(pipeline.dataset()["items"].fetchall())
+"""
+
+
+@pytest.fixture
+def plain(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A plain suite beside a module `etl`, whose incremental `main` loads two rows once."""
+    pytester.makepyfile(etl=ETL)
+    pytester.makeini("[pytest]\npythonpath = .\n")
+    return pytester
+
+
+def test_the_sandbox_of_a_test_is_there_before_its_other_fixtures(
+    plain: pytest.Pytester, home: Path
+) -> None:
+    plain.makeconftest("""
+        import etl, pytest
+        @pytest.fixture(autouse=True)
+        def of_conftest(): assert etl.main() == 2
+    """)
+    plain.makepyfile(
+        test_it="""
+        import dlt, etl, pytest, unittest
+
+        @pytest.fixture
+        def first(): return etl.main()
+
+        @pytest.fixture
+        def asks(dlt_run): return dlt_run
+
+        def test_argument_before_ours(first, dlt_run, dlt_isolated):
+            assert first == 2
+            working_dir = dlt.pipeline("etl", destination="duckdb").working_dir
+            assert working_dir.startswith(dlt_isolated.folder)
+
+        def test_ours_in_a_fixture(first, asks, tmp_path):
+            assert first == 2
+
+        @pytest.mark.usefixtures("dlt_isolated")
+        class TestMarked:
+            def setup_method(self): self.rows = etl.main()
+            def test_it(self, first): assert self.rows == first == 2
+
+        @pytest.mark.usefixtures("dlt_isolated")
+        class TestUnit(unittest.TestCase):
+            def setUp(self): self.rows = etl.main()
+            def test_it(self): self.assertEqual(self.rows, 2)
+        """
+    )
+
+    plain.runpytest_subprocess().assert_outcomes(passed=4)
+
+    assert not list(plain.path.glob("*.duckdb"))
+
+
+HYPOTHESIS = """
+    import dlt, etl, pytest
+    from hypothesis import HealthCheck, given, settings, strategies as st
+
+    examples = settings(
+        max_examples=3, deadline=None, database=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+    )
+    counts = []
+"""
+
+
+def test_each_example_of_hypothesis_starts_with_an_empty_sandbox(plain: pytest.Pytester) -> None:
+    plain.makepyfile(
+        test_it=HYPOTHESIS
+        + """
+    @examples
+    @given(ids=st.sets(st.integers(0, 9), min_size=1))
+    def test_run(dlt_run, ids):
+        run = dlt_run([{"id": i} for i in ids], table_name="items")
+        counts.append(1)
+        assert len(run.rows("items")) == len(ids)
+
+    @pytest.mark.usefixtures("dlt_isolated")
+    class TestIt:
+        @examples
+        @given(number=st.integers(0, 9))
+        def test_code_of_the_user(self, number):
+            assert etl.main() == 2
+
+    def test_there_were_some(): assert len(counts) > 1
+
+    def test_it_is_as_before(dlt_run):
+        assert dlt_run([{"id": 1}], table_name="items").rows("items") == [{"id": 1}]
+    """
+    )
+
+    plain.runpytest_subprocess("-W", "error").assert_outcomes(passed=4)
+
+
+def test_a_fixture_that_is_made_once_for_all_examples_is_refused(plain: pytest.Pytester) -> None:
+    plain.makepyfile(
+        test_it=HYPOTHESIS
+        + """
+    @examples
+    @given(number=st.integers(0, 9))
+    def test_settings(dlt_config, number):
+        dlt_config["sources.etl.number"] = number
+    """
+    )
+
+    result = plain.runpytest_subprocess()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*dlt_config: Hypothesis runs this test many times*"])
