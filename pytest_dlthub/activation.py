@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import sys
@@ -12,12 +11,16 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_dlthub.early_code import EarlyCode
 from pytest_dlthub.options import check_ini, ini_by_either_name, option
 from pytest_dlthub.roots import MANIFEST, check_is_one, chosen_root, root_above
+
+if TYPE_CHECKING:
+    from dlthub_project.sandbox import Sandbox
 
 # the runtime reads the first (`dlthub_project.sandbox`), dlt the second
 SANDBOX_VARIABLE = "DLTHUB_PROJECT_SANDBOX"
@@ -62,6 +65,7 @@ class Session:
     test_files: set[str] = field(default_factory=set)
     _folder: Path | None = None
     _restore: dict[str, str | None] = field(default_factory=dict)
+    _sandbox: Sandbox | None = None
     _path_entry: str | None = None
     _early: EarlyCode | None = None
     _tests: int = 0
@@ -168,6 +172,10 @@ class Session:
             # without its text: there may be credentials in it
             print(f"dlt: remote data of this session are left ({type(error).__name__})")
         self.end_early_code()
+        if self._sandbox is not None:
+            from dlthub_project.sandbox import leave
+
+            leave(self._sandbox)
         for name, value in self._restore.items():
             _set_variable(name, value)
         if self._path_entry in sys.path:
@@ -204,11 +212,10 @@ class Session:
         """Drop what fixtures of wider scope have loaded into remote destinations."""
         if self._folder is None or not (self._folder / "session").exists():
             return
-        from dlthub_project.sandbox import active_sandbox, end
+        from dlthub_project.sandbox import end
 
-        sandbox = active_sandbox()
-        if sandbox is not None:
-            end(sandbox)
+        if self._sandbox is not None:
+            end(self._sandbox)
 
     def _activate(self) -> None:
         self._set(_TELEMETRY_VARIABLE, "false")
@@ -216,16 +223,20 @@ class Session:
         from dlthub_project import hub_finder
 
         hub_finder.install()
-        # what the runtime reads to put everything into a folder
-        settings = {
-            "folder": str(self.folder / "session"),
-            "project": str(self.root) if self.root else None,
-            "working_dir": str(self.working_dir),
-            "allowed": self.allowed,
-            "process": os.getpid(),
-            "loader_file_format": self.loader_file_format,
-        }
-        self._set(SANDBOX_VARIABLE, json.dumps(settings))
+        # of no module that imports dlt
+        from dlthub_project.sandbox import Sandbox, enter
+
+        self._sandbox = Sandbox(
+            folder=str(self.folder / "session"),
+            project=str(self.root) if self.root else None,
+            working_dir=str(self.working_dir),
+            allowed=self.allowed,
+            loader_file_format=self.loader_file_format,
+            profile=self.profile if self.root else None,
+        )
+        # subprocesses find it there, this process in memory
+        self._set(SANDBOX_VARIABLE, self._sandbox.to_environment())
+        enter(self._sandbox)
         if self.root is not None:
             self._set(PROFILE_VARIABLE, self.profile)
             # in every import mode `from sources.x import y` is to work in tests

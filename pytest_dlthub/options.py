@@ -40,7 +40,8 @@ def register(parser: pytest.Parser) -> None:
     )
     parser.addini(
         "dlt_allow_remote",
-        "Names of the remote destinations that tests may reach.",
+        "Remote destinations that tests may reach where they have configured them, by name, or "
+        "places: `postgresql://host:port/database`, `s3://bucket`.",
         type="args",
         default=[],
     )

@@ -44,6 +44,11 @@ def find_workspace(folder: Path, profile: str | None) -> WorkspaceRunContext | N
     return context if isinstance(context, WorkspaceRunContext) else None
 
 
+def has_run_context() -> bool:
+    """Tell whether dlt has a run context yet: asking for it would find and plug one."""
+    return PluggableRunContext in Container()
+
+
 def active_run_context() -> RunContextBase:
     """Return the active run context; dlt finds one on the first call."""
     return Container()[PluggableRunContext].context

@@ -193,3 +193,151 @@ def physical_place(client: JobClientBase, dataset_name: str) -> str:
     else:
         where = str(client.config.fingerprint())
     return f"{kind} {where} {dataset_name}"
+
+
+def local_path(config: Any) -> str | None:
+    """Return the file or folder that a resolved configuration leads to, as an absolute path.
+
+    None where it is in memory, not on this machine, or behind a connection that is open already.
+    """
+    credentials: Any = getattr(config, "credentials", None)
+    kind = str(getattr(config, "destination_type", ""))
+    if kind == "filesystem":
+        bucket = getattr(config, "bucket_url", None)
+        return local_bucket(str(bucket)) if bucket else None
+    if credentials is None or kind not in ("duckdb", "sqlalchemy"):
+        return None
+    path = duckdb_path(credentials) if kind == "duckdb" else sqlite_path(credentials)
+    return os.path.abspath(path) if path and path != ":external:" else None
+
+
+def local_bucket(bucket_url: str) -> str | None:
+    """Return the folder of a bucket that is one of this machine, else None; relative as it is."""
+    from dlt.common.storages.configuration import FilesystemConfiguration
+
+    if FilesystemConfiguration.is_local_path(bucket_url):
+        return bucket_url
+    if urlparse(bucket_url).scheme != "file":
+        return None
+    return FilesystemConfiguration.make_local_path(bucket_url)
+
+
+def move(config: Any, path: str) -> bool:
+    """Have a resolved configuration lead to another file or folder; false where it cannot.
+
+    The connection or engine that code has opened stays where it is.
+    """
+    if str(config.destination_type) == "filesystem":
+        config.bucket_url = config.make_file_url(path)
+        return True
+    credentials = config.credentials
+    if is_open_already(config) or str(credentials.database).startswith("file:"):
+        return False
+    # the object may be the user's own
+    config.credentials = moved = credentials.copy()
+    moved.database = path
+    moved.on_resolved()
+    moved.__is_resolved__ = True
+    return True
+
+
+def is_open_already(config: Any) -> bool:
+    """Tell whether code has opened the database of a resolved configuration."""
+    credentials = config.credentials
+    if getattr(credentials, "_external_engine", None) is not None:
+        return True
+    pool = getattr(credentials, "conn_pool", None)
+    is_owned = pool is None or getattr(pool, "_conn_owner", True)
+    return getattr(credentials, "_external_conn", None) is not None or not is_owned
+
+
+def connects_with_function(config: Any) -> bool:
+    """Tell whether a function of the user's connects for SQLAlchemy: anywhere, whatever the URL."""
+    credentials = config.credentials
+    for arguments in ("engine_kwargs", "engine_args"):
+        for source in (config, credentials):
+            if {"creator", "pool", "module"} & {*(getattr(source, arguments, None) or {})}:
+                return True
+    engine = getattr(credentials, "_external_engine", None)
+    creator = getattr(getattr(engine, "pool", None), "_creator", None)
+    return creator is not None and creator.__module__ != "sqlalchemy.engine.create"
+
+
+def folders_of(client: JobClientBase) -> list[str]:
+    """Return the folders on this machine that a client writes its tables to: none but of files.
+
+    The name of a dataset or a layout may lead out of the bucket.
+    """
+    if not getattr(client, "is_local_filesystem", False):
+        return []
+    of_files: Any = client
+    config = of_files.config
+    staging = config.staging_dataset_name_layout % of_files.dataset_name
+    folders = [of_files.dataset_path, os.path.join(of_files.bucket_path, staging)]
+    values = {**(config.extra_placeholders or {})}
+    text = str(config.layout)
+    for name, value in values.items():
+        text = text.replace("{" + name + "}", "x" if callable(value) else str(value))
+    return [*folders, *(os.path.join(folder, text) for folder in folders)]
+
+
+def file_jobs() -> type:
+    """Return dlt's class of jobs that write a file into a bucket."""
+    from dlt.destinations.impl.filesystem.filesystem import FilesystemLoadJob
+
+    return FilesystemLoadJob
+
+
+def is_local_job(job: Any) -> bool:
+    """Tell whether a job of a bucket writes to this machine."""
+    return bool(getattr(job._job_client, "is_local_filesystem", False))
+
+
+# parameters of a URL that lead elsewhere than its host and path do
+_LEADING = ("host", "hostaddr", "port", "dbname", "service", "unix_socket")
+_DEFAULT_PORTS = {"postgresql": 5432, "postgres": 5432, "redshift": 5439, "mysql": 3306}
+
+
+def remote_place(config: Any) -> str:
+    """Return where a resolved configuration leads to: a URL without user and password.
+
+    Of a server its host, port and database, of a bucket its name; empty when it does not say.
+    """
+    credentials: Any = getattr(config, "credentials", None)
+    if bucket := getattr(config, "bucket_url", None):
+        url = urlparse(str(bucket))
+        return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+    if host := getattr(credentials, "host", None):
+        scheme = str(getattr(credentials, "drivername", None) or config.destination_type)
+        query = getattr(credentials, "query", None) or {}
+        leading = "&".join(f"{key}={query[key]}" for key in _LEADING if key in query)
+        port = getattr(credentials, "port", None) or _DEFAULT_PORTS.get(scheme.partition("+")[0])
+        database = getattr(credentials, "database", None) or ""
+        where = f"{host}:{port}" if port else str(host)
+        return f"{scheme}://{where}/{database}" + (f"?{leading}" if leading else "")
+    try:
+        fingerprint = str(config.fingerprint())
+    except Exception:
+        # of some it needs what is not there
+        return ""
+    return f"{config.destination_type}://{fingerprint}" if fingerprint else ""
+
+
+def is_same_place(one: str, other: str) -> bool:
+    """Tell whether two URLs lead to one place: scheme, user and password aside, but for buckets."""
+    return _comparable(one) == _comparable(other) != ()
+
+
+def _comparable(place: str) -> tuple[Any, ...]:
+    if "://" not in place:
+        return ()
+    url = urlparse(place)
+    dialect = url.scheme.partition("+")[0]
+    host = (url.hostname or "").lower()
+    if host in ("localhost", "::1"):
+        host = "127.0.0.1"
+    is_of_server = bool(url.path.strip("/")) or url.port is not None
+    port = url.port or _DEFAULT_PORTS.get(dialect)
+    leading = tuple(sorted(part for part in url.query.split("&") if part.split("=")[0] in _LEADING))
+    family = "" if is_of_server else dialect
+    return (family, host, port, url.path.strip("/"), leading)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -83,38 +82,13 @@ def set_default(key: str, value: Any, pipeline_name: str, *sections: str) -> Non
     lowest.set_value(key, value, pipeline_name, *sections)
 
 
-def skip_restore_from_new_database(pipeline: dlt.Pipeline) -> None:
-    """Have the first run of a new pipeline not ask a database that does not exist for its state.
+def skip_restore(pipeline: dlt.Pipeline) -> None:
+    """Have the first run of a new pipeline not ask its destination for its state.
 
-    That costs two connections, and makes the file.
+    Where the database does not exist yet: that costs two connections, and makes the file.
     """
-    path = _database_file(pipeline)
-    if path and not os.path.exists(path) and not pipeline.has_data:
+    if not pipeline.has_data:
         pipeline._state_restored = True
-
-
-@contextmanager
-def database_held_open(pipeline: dlt.Pipeline) -> Iterator[None]:
-    """Keep the DuckDB file of a pipeline open in a block, where code gave its path.
-
-    dlt opens and closes it many times in a run; DuckDB shares what one process has open.
-    """
-    path = _database_file(pipeline)
-    if path is None:
-        yield
-        return
-    import duckdb
-
-    with duckdb.connect(path):
-        yield
-
-
-def _database_file(pipeline: dlt.Pipeline) -> str | None:
-    destination = pipeline.destination
-    if destination is None or not destination.destination_type.endswith(".duckdb"):
-        return None
-    path = destination.config_params.get("credentials")
-    return path if isinstance(path, str) and os.path.isabs(path) else None
 
 
 @contextmanager

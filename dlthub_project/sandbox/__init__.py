@@ -10,7 +10,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from dlthub_project.sandbox.isolation import end, isolated
-from dlthub_project.sandbox.settings import ENVIRONMENT_VARIABLE, Sandbox, active_sandbox
+from dlthub_project.sandbox.settings import (
+    ENVIRONMENT_VARIABLE,
+    Sandbox,
+    active_sandbox,
+    enter,
+    leave,
+    move_destinations,
+)
 
 if TYPE_CHECKING:
     from dlthub_project.sandbox.change_report import changed_destinations
@@ -28,9 +35,12 @@ __all__ = [
     "changed_destinations",
     "choose_file_format_freely",
     "end",
+    "enter",
     "is_allowed",
     "is_local",
     "isolated",
+    "leave",
+    "move_destinations",
     "observe_runs",
     "sent_to",
     "short_type",

@@ -18,15 +18,14 @@ from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.specs.pluggable_run_context import RunContextBase
 
 from dlthub_project import context
-from dlthub_project.context import Project, find_project_dir, open_project
+from dlthub_project.context import PROFILE_VARIABLE, Project, find_project_dir, open_project
 from dlthub_project.dlt_internals import contexts, destinations
 from dlthub_project.dlt_internals.configuration import DocumentProvider
 from dlthub_project.hub_finder import is_dlthub_installed
 from dlthub_project.manifest import FILE_NAME, Manifest
-from dlthub_project.sandbox import patches, speed
+from dlthub_project.sandbox import allowed_places, patches, speed
 from dlthub_project.sandbox.destinations import PLACE_KEYS, TemporaryDestinations
-from dlthub_project.sandbox.settings import Sandbox
-from dlthub_project.sandbox.speed import FastEnvironProvider
+from dlthub_project.sandbox.settings import SETTINGS, Sandbox
 
 if TYPE_CHECKING:
     from dlt.common.configuration.specs import RuntimeConfiguration
@@ -34,6 +33,16 @@ if TYPE_CHECKING:
 
 # by the folder of the sandbox: contexts of one test come and go, its settings stay
 _documents: dict[str, dict[str, Any]] = {}
+
+
+class SandboxEnvironProvider(speed.FastEnvironProvider):
+    """Environment variables, and what the sandbox sets should a test have cleared them."""
+
+    def get_value(
+        self, key: str, hint: type[Any], pipeline_name: str | None, *sections: str
+    ) -> tuple[Any | None, str]:
+        value, name = super().get_value(key, hint, pipeline_name, *sections)
+        return (SETTINGS.get(name) if value is None else value), name
 
 
 # mixed in before a context that implements what is called through super()
@@ -60,7 +69,7 @@ class _InSandbox(RunContextBase):
         providers = super().initial_providers()
         for index, provider in enumerate(providers):
             if type(provider) is EnvironProvider:
-                providers[index] = FastEnvironProvider()
+                providers[index] = SandboxEnvironProvider()
         temporary = TemporaryDestinations(self._sandbox, self._configured_for_tests())
         providers[:0] = [OverridesProvider(self._sandbox), temporary]
         return providers
@@ -105,7 +114,7 @@ class WorkspaceRunContext(_InSandbox, contexts.WorkspaceRunContext):
 class ProjectRunContext(_InSandbox, context.ProjectRunContext):
     """The run context of a project."""
 
-    _make_environment = FastEnvironProvider
+    _make_environment = SandboxEnvironProvider
 
     def __init__(self, run_dir: str, project: Project, sandbox: Sandbox) -> None:
         super().__init__(run_dir, project)
@@ -129,6 +138,11 @@ def open_sandboxed(
         profile: A profile that was asked for, or None.
     """
     patches.install()
+    if profile is None and sandbox.profile and PROFILE_VARIABLE not in os.environ:
+        # a test may clear its environment
+        profile = sandbox.profile
+    elif contexts.has_run_context():
+        allowed_places.remember(sandbox)
     folder = _folder(sandbox, run_dir)
     if (folder / FILE_NAME).is_file():
         if is_dlthub_installed():

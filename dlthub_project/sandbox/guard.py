@@ -2,126 +2,211 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 from urllib.parse import urlparse
 
-from dlt.common.destination import Destination
-
-from dlthub_project.dlt_internals import destinations
+from dlthub_project.dlt_internals import destinations, statements
 from dlthub_project.errors import RemoteDestinationBlocked
-from dlthub_project.sandbox.destinations import has_place, is_recording, original_of, short_type
+from dlthub_project.sandbox import allowed_places
+from dlthub_project.sandbox.destinations import (
+    AnyDestination,
+    has_place,
+    is_recording,
+    original_of,
+    short_type,
+)
 from dlthub_project.sandbox.settings import Sandbox
 
+_STAY = "Name a dataset and a layout that stay in their bucket."
+# databases that DuckDB attaches over a network
+_REMOTE = ("md:", "motherduck:", "postgres:", "mysql:", "ducklake:")
 
-def is_allowed(destination: Destination[Any, Any], sandbox: Sandbox) -> bool:
-    """Tell whether tests may reach `destination`: by its name, or by the type that all have."""
+
+def is_allowed(destination: AnyDestination, sandbox: Sandbox) -> bool:
+    """Tell whether tests may reach `destination`, if it is where they have configured it.
+
+    By its name, by the type that all have, or because some place is allowed: which one it is
+    stands in its configuration.
+    """
     destination_type = short_type(destination)
     by_type = sandbox.every_type == destination_type and destination_type in sandbox.allowed
-    return by_type or destination.destination_name in sandbox.allowed
+    by_place = any("://" in allowed for allowed in sandbox.allowed)
+    return by_type or by_place or destination.destination_name in sandbox.allowed
 
 
-def passes(destination: Destination[Any, Any], *sandboxes: Sandbox) -> bool:
-    """Tell whether a destination is local or allowed in one of `sandboxes`."""
-    return any(is_allowed(destination, s) or is_local(destination, s) for s in sandboxes)
+def passes(destination: AnyDestination, *sandboxes: Sandbox) -> bool:
+    """Tell whether a destination is embedded, or may be allowed in one of `sandboxes`."""
+    return is_embedded(destination) or any(is_allowed(destination, s) for s in sandboxes)
 
 
-def check(destination: Destination[Any, Any], *sandboxes: Sandbox) -> None:
-    """Let a destination pass that is local or allowed in one of `sandboxes`.
+def check(destination: AnyDestination, *sandboxes: Sandbox) -> None:
+    """Let a destination pass that is embedded, or may be allowed in one of `sandboxes`.
+
+    Decided by type first: nothing of a remote destination is resolved, since that alone may ask
+    a metadata service. Loopback is remote, since tunnels to production listen there.
 
     Raises:
-        RemoteDestinationBlocked: It is remote, and nobody allowed it by name.
+        RemoteDestinationBlocked: It is remote, and nobody allowed it.
     """
     __tracebackhide__ = True
     if not passes(destination, *sandboxes):
         raise _blocked(destination, sandboxes[0])
 
 
-def check_resolved(destination: Destination[Any, Any], client: Any, *sandboxes: Sandbox) -> None:
-    """Let an embedded database pass whose file, as dlt has resolved it for `client`, is local.
+def check_resolved(
+    destination: AnyDestination, client: Any, initial_config: Any, *sandboxes: Sandbox
+) -> None:
+    """Let a client pass that writes into the sandbox, or to a place that tests have configured.
 
     Raises:
-        RemoteDestinationBlocked: It is not, and nobody allowed it by name.
+        RemoteDestinationBlocked: It does not, by the place that dlt has resolved.
     """
     __tracebackhide__ = True
-    if not any(
-        is_allowed(destination, s) or is_resolved_locally(destination, client.config, s)
+    if is_embedded(destination):
+        _check_local(destination, client, sandboxes)
+        return
+    given = getattr(initial_config, "credentials", None) is not None
+    if any(
+        is_allowed(destination, s)
+        and allowed_places.is_among_them(destination, client.config, s, is_given=given)
         for s in sandboxes
     ):
-        raise _blocked(destination, sandboxes[0])
+        return
+    raise _elsewhere(destination, client.config, sandboxes[0])
 
 
-def _blocked(destination: Destination[Any, Any], sandbox: Sandbox) -> RemoteDestinationBlocked:
-    name = destination.destination_name
-    instead = "refer to it by its name"
-    if has_place(original_of(destination)):
-        where = "Its place was given in code"
-    elif name in sandbox.destinations:
-        where = "The fixture dlt_destinations configures it"
-        instead = "leave it out there"
-    elif short_type(destination) == sandbox.every_type:
-        where = "The marker dlt_destination asks for it"
+def check_statement(sql: str, values: tuple[Any, ...], *sandboxes: Sandbox) -> None:
+    """Let SQL pass that writes into no file outside of the sandbox.
+
+    Raises:
+        RemoteDestinationBlocked: It attaches a database elsewhere, or copies or exports to there.
+    """
+    __tracebackhide__ = True
+    for written in statements.files_written(sql, values):
+        is_file = "://" not in written and not written.startswith(_REMOTE)
+        is_local = any(sandbox.is_local_path(written) for sandbox in sandboxes)
+        if is_file and (is_local or written in ("", ":memory:")):
+            continue
+        raise RemoteDestinationBlocked(
+            f"A statement writes to {written!r}, which is not in the test's sandbox.",
+            "Give it a path below `tmp_path` in tests, or attach it with READ_ONLY to read it.",
+        )
+
+
+def check_path(path: str, *sandboxes: Sandbox) -> None:
+    """Let a file pass that is loaded into a sandbox, or into another folder that is local.
+
+    Raises:
+        RemoteDestinationBlocked: It is loaded elsewhere.
+    """
+    __tracebackhide__ = True
+    if not any(sandbox.is_local_path(path) for sandbox in sandboxes):
+        raise RemoteDestinationBlocked(
+            f"A file is loaded to {path}, which is not in the test's sandbox.", _STAY
+        )
+
+
+def is_embedded(destination: AnyDestination) -> bool:
+    """Tell whether using `destination` stays on this machine, or in memory."""
+    destination_type = short_type(destination)
+    if destination_type == "filesystem":
+        bucket = _bucket_of(destination)
+        is_in_memory = bucket is not None and urlparse(bucket).scheme == "memory"
+        return bucket is not None and (
+            is_in_memory or destinations.local_bucket(bucket) is not None
+        )
+    credentials = destination.config_params.get("credentials")
+    if destination_type == "duckdb":
+        return credentials is None or destinations.duckdb_path(credentials) is not None
+    if destination_type == "sqlalchemy":
+        if credentials is None:
+            credentials = destinations.configured_database(destination.destination_name)
+        return destinations.sqlite_path(credentials) is not None
+    return destination_type == "dummy" or is_recording(destination)
+
+
+def is_local(destination: AnyDestination, sandbox: Sandbox) -> bool:
+    """Tell whether an embedded destination has its files in this sandbox, before it is opened.
+
+    What is to be brought in has them elsewhere.
+    """
+    if not is_embedded(destination):
+        return False
+    destination_type, path = short_type(destination), None
+    if destination_type == "filesystem":
+        path = destinations.local_bucket(_bucket_of(destination) or "memory://")
     else:
-        where = "The configuration of the test profile places it"
-        instead = "leave its place out there"
+        credentials = destination.config_params.get("credentials")
+        if destination_type == "duckdb":
+            path = destinations.duckdb_path(credentials) if credentials is not None else None
+        elif destination_type == "sqlalchemy":
+            if credentials is None:
+                credentials = destinations.configured_database(destination.destination_name)
+            path = destinations.sqlite_path(credentials)
+    return not path or sandbox.is_local_path(sandbox.in_local_dir(path))
+
+
+def _check_local(destination: AnyDestination, client: Any, sandboxes: tuple[Sandbox, ...]) -> None:
+    __tracebackhide__ = True
+    name, config = destination.destination_name, client.config
+    title = f"Destination `{name}` ({short_type(destination)})"
+    if short_type(destination) == "sqlalchemy" and destinations.connects_with_function(config):
+        raise RemoteDestinationBlocked(
+            f"{title} connects with a function of your own, and nobody can say where to.",
+            "Leave `creator`, `pool` and `module` out in tests, or refer to it by its name to have "
+            "a temporary DuckDB instead.",
+        )
+    path = destinations.local_path(config)
+    for written in [*([path] if path else []), *destinations.folders_of(client)]:
+        if any(sandbox.is_local_path(written) for sandbox in sandboxes):
+            continue
+        remedy = _STAY
+        if written == path:
+            remedy = "Give it the path, and no open connection or URI: the file is then put there."
+        raise RemoteDestinationBlocked(
+            f"{title} writes to {written}, which is not in the test's sandbox.", remedy
+        )
+    for statement in getattr(getattr(config, "credentials", None), "statements", None) or ():
+        check_statement(str(statement), (), *sandboxes)
+
+
+def _bucket_of(destination: AnyDestination) -> str | None:
+    bucket = destination.config_params.get("bucket_url")
+    if bucket is None:
+        bucket = destinations.configured_bucket(destination.destination_name)
+    return None if bucket is None else str(bucket)
+
+
+def _elsewhere(
+    destination: AnyDestination, config: Any, sandbox: Sandbox
+) -> RemoteDestinationBlocked:
+    name, place = destination.destination_name, destinations.remote_place(config)
+    return RemoteDestinationBlocked(
+        f"Destination `{name}` ({short_type(destination)}) is at {place} here, and tests may reach "
+        f"it only where they have configured it. {_origin(destination, sandbox)[0]}.",
+        f"To allow this place: dlt_allow_remote = {place} in the ini file, or give it to `{name}` "
+        "in the fixture dlt_destinations.",
+    )
+
+
+def _origin(destination: AnyDestination, sandbox: Sandbox) -> tuple[str, str]:
+    """Return who gave a destination its place, and how to have a temporary DuckDB instead."""
+    if has_place(original_of(destination)):
+        return "Its place was given in code", "refer to it by its name"
+    if destination.destination_name in sandbox.destinations:
+        return "The fixture dlt_destinations configures it", "leave it out there"
+    if short_type(destination) == sandbox.every_type:
+        return "The marker dlt_destination asks for it", "refer to it by its name"
+    return "The configuration of the test profile places it", "leave its place out there"
+
+
+def _blocked(destination: AnyDestination, sandbox: Sandbox) -> RemoteDestinationBlocked:
+    name = destination.destination_name
+    where, instead = _origin(destination, sandbox)
     return RemoteDestinationBlocked(
         f"Destination `{name}` ({short_type(destination)}) is remote, and tests may not reach it. "
         f"{where}.",
         f"To allow it: dlt_allow_remote = {name} in the ini file, or "
-        f'@pytest.mark.dlt_allow_remote("{name}"). To have a temporary DuckDB instead, {instead}.',
-    )
-
-
-def is_local(destination: Destination[Any, Any], sandbox: Sandbox) -> bool:
-    """Tell whether using `destination` stays in the sandbox or in memory.
-
-    Decided by type first: nothing of a remote destination is resolved, since that alone may ask
-    a metadata service. Loopback is remote, since tunnels to production listen there. Of embedded
-    databases, whose configuration may be in several places, `is_resolved_locally` has the last
-    word.
-    """
-    destination_type = short_type(destination)
-    if destination_type == "filesystem":
-        bucket = destination.config_params.get("bucket_url")
-        if bucket is None:
-            bucket = destinations.configured_bucket(destination.destination_name)
-        return bucket is not None and _is_local_url(str(bucket), sandbox)
-    if destination_type == "duckdb":
-        credentials = destination.config_params.get("credentials")
-        return credentials is None or _is_local_duckdb(credentials, sandbox)
-    if destination_type == "sqlalchemy":
-        credentials = destination.config_params.get("credentials")
-        if credentials is None:
-            credentials = destinations.configured_database(destination.destination_name)
-        # dlt puts the file of a relative path into the local folder
-        return _is_local_sqlite(credentials, sandbox, sandbox.local_dir)
-    return destination_type == "dummy" or is_recording(destination)
-
-
-def is_resolved_locally(destination: Destination[Any, Any], config: Any, sandbox: Sandbox) -> bool:
-    """Tell whether an embedded database is local, as dlt has resolved its configuration."""
-    destination_type = short_type(destination)
-    if destination_type == "duckdb":
-        return _is_local_duckdb(config.credentials, sandbox)
-    return destination_type != "sqlalchemy" or _is_local_sqlite(
-        config.credentials, sandbox, os.getcwd()
-    )
-
-
-def _is_local_sqlite(credentials: Any, sandbox: Sandbox, folder: str) -> bool:
-    path = destinations.sqlite_path(credentials)
-    return path is not None and (not path or sandbox.is_local_path(os.path.join(folder, path)))
-
-
-def _is_local_duckdb(credentials: Any, sandbox: Sandbox) -> bool:
-    path = destinations.duckdb_path(credentials)
-    return path is not None and sandbox.is_local_path(os.path.join(sandbox.local_dir, path))
-
-
-def _is_local_url(url: str, sandbox: Sandbox) -> bool:
-    if "://" not in url:
-        return sandbox.is_local_path(os.path.join(sandbox.local_dir, url))
-    parsed = urlparse(url)
-    return parsed.scheme == "memory" or (
-        parsed.scheme == "file" and sandbox.is_local_path(parsed.path)
+        f'@pytest.mark.dlt_allow_remote("{name}"), and its place in the fixture dlt_destinations. '
+        f"To have a temporary DuckDB instead, {instead}.",
     )

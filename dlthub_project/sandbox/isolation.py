@@ -7,20 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dlthub_project.sandbox.settings import ENVIRONMENT_VARIABLE, Sandbox, active_sandbox
-
-_SETTINGS = {
-    # a mocked HTTP 500 otherwise costs a test 15 s of retries
-    "RUNTIME__REQUEST_MAX_ATTEMPTS": "1",
-    # starts with the first look at the configuration
-    "RUNTIME__DLTHUB_TELEMETRY": "false",
-    # dlt otherwise takes the first Ctrl-C for itself, and forgets it where the run succeeds
-    "RUNTIME__INTERCEPT_SIGNALS": "false",
-    # extract otherwise sleeps twice for 10 ms
-    "EXTRACT__FUTURES_POLL_INTERVAL": "0.0005",
-    # tries to import airflow for every context
-    "PROVIDERS__ENABLE_AIRFLOW_SECRETS": "false",
-}
+from dlthub_project.sandbox import children, process_state
+from dlthub_project.sandbox.settings import SETTINGS, Sandbox, active_sandbox, enter, forget, leave
 
 
 @contextmanager
@@ -28,7 +16,8 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
     """Run a block in `sandbox`: with folders of its own and no pipeline active.
 
     Afterwards environment, working directory, run context with its providers, active pipeline,
-    registries of sources and destinations and dlt's logger are what they were before, and datasets
+    registries of sources and destinations, dlt's loggers and buckets in memory are what they were
+    before, and datasets
     that the block made at an allowed remote destination are gone. While dlt is not imported this
     costs next to nothing.
 
@@ -36,9 +25,9 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
         sandbox: The sandbox.
         goes_on: It is entered again: its settings and what it has loaded remotely stay.
     """
-    environment = dict(os.environ)
+    restore = process_state.save()
     outer = active_sandbox() if goes_on else None
-    working_dir = os.getcwd()
+    children.install()
     suspended = None
     if _is_imported("dlt.common.configuration.container"):
         from dlthub_project.dlt_internals import contexts
@@ -49,8 +38,8 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
         from dlthub_project.sandbox import patches
 
         patches.install()
-    os.environ.update({name: os.environ.get(name, value) for name, value in _SETTINGS.items()})
-    os.environ[ENVIRONMENT_VARIABLE] = sandbox.to_environment()
+    os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})
+    enter(sandbox)
     try:
         yield sandbox
     finally:
@@ -62,26 +51,30 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
 
                 change_report.hand_on(sandbox.folder, outer.folder)
         finally:
-            _restore_environment(environment)
-            os.chdir(working_dir)
+            leave(sandbox)
+            restore()
             if _is_imported("dlt.common.configuration.container"):
                 from dlthub_project.dlt_internals import contexts
 
                 nothing = contexts.SuspendedContexts(None, None, None)
                 contexts.resume_contexts(suspended or nothing)
+                # the context that goes on has set up its logger
+                restore()
 
 
 def end(sandbox: Sandbox) -> None:
     """Forget the settings of an active sandbox that ends now, and drop what it loaded remotely."""
+    forget(sandbox)
     if _is_imported("dlthub_project.sandbox.patches"):
         from dlthub_project.sandbox import change_report, pipelines
 
         change_report.forget(sandbox.folder)
         pipelines.leave_behind(sandbox.folder)
         if _is_imported("dlthub_project.sandbox.contexts"):
-            from dlthub_project.sandbox import contexts
+            from dlthub_project.sandbox import allowed_places, contexts
 
             contexts.forget(sandbox)
+            allowed_places.forget(sandbox.folder)
     # a test may leave all use of dlt to subprocesses
     elif not os.path.isdir(sandbox.remote_dir):
         return
@@ -93,12 +86,3 @@ def end(sandbox: Sandbox) -> None:
 def _is_imported(module: str) -> bool:
     # the package alone says too little: its import may have failed half way
     return module in sys.modules
-
-
-def _restore_environment(environment: dict[str, str]) -> None:
-    """Set `os.environ` item by item, so that the process's own environment follows."""
-    for name in [name for name in os.environ if name not in environment]:
-        del os.environ[name]
-    for name, value in environment.items():
-        if os.environ.get(name) != value:
-            os.environ[name] = value

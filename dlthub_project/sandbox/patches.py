@@ -16,6 +16,7 @@ import dlt
 from dlt.common.destination import Destination
 from dlt.extract import DltResource
 
+from dlthub_project.dlt_internals import destinations, statements
 from dlthub_project.sandbox import pipelines, steps, uses
 from dlthub_project.sandbox.settings import active_sandbox
 
@@ -57,6 +58,33 @@ PATCHES = (
         why="Nothing remote is opened unless tests may reach it.",
         leans_on="dlt/common/destination/reference.py: whatever connects asks for a client first.",
         until="A hook before a client is made.",
+    ),
+    Patch(
+        Destination,
+        "configuration",
+        uses.configuration,
+        why="A file or folder outside of the sandbox is put into it, by the place that counts.",
+        leans_on="dlt/common/destination/reference.py: each client is made of what it returns.",
+        until="The run context says where local files are, also those with an absolute path.",
+    ),
+    Patch(
+        destinations.file_jobs(),
+        "make_remote_path",
+        uses.path_of_file,
+        why="A function among the placeholders of a layout may lead out of the bucket.",
+        leans_on="dlt/destinations/impl/filesystem/filesystem.py: each job asks for its path.",
+        until="dlt refuses paths outside of the bucket.",
+    ),
+    *(
+        Patch(
+            owner,
+            "execute_query",
+            uses.statement,
+            why="`ATTACH`, `COPY ... TO` and `EXPORT` write to any file.",
+            leans_on=f"{owner.__module__.replace('.', '/')}.py: all SQL of users goes through it.",
+            until="A hook on statements.",
+        )
+        for owner in statements.sql_clients()
     ),
     Patch(
         Destination,

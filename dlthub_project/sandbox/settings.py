@@ -1,4 +1,4 @@
-"""What one sandbox is, and how subprocesses inherit it: through one environment variable."""
+"""What one sandbox is, which one this process is in, and how subprocesses inherit it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,20 @@ from typing import Any
 
 ENVIRONMENT_VARIABLE = "DLTHUB_PROJECT_SANDBOX"
 
+SETTINGS = {
+    # a mocked HTTP 500 otherwise costs a test 15 s of retries
+    "RUNTIME__REQUEST_MAX_ATTEMPTS": "1",
+    # starts with the first look at the configuration
+    "RUNTIME__DLTHUB_TELEMETRY": "false",
+    # dlt otherwise takes the first Ctrl-C for itself, and forgets it where the run succeeds
+    "RUNTIME__INTERCEPT_SIGNALS": "false",
+    # extract otherwise sleeps twice for 10 ms
+    "EXTRACT__FUTURES_POLL_INTERVAL": "0.0005",
+    # tries to import airflow for every context
+    "PROVIDERS__ENABLE_AIRFLOW_SECRETS": "false",
+}
+"""What a sandbox sets, where the environment does not."""
+
 
 @dataclass(frozen=True)
 class Sandbox:
@@ -25,13 +39,16 @@ class Sandbox:
         working_dir: Where the session was started: as long as it stays the working directory,
             `project` is the project. Code that changes into another project gets that one.
         local_roots: Further folders whose files are local, such as those of `tmp_path`.
-        allowed: The names of remote destinations that may be reached.
+        allowed: The names of remote destinations that may be reached where tests have configured
+            them; with `://`, or as an absolute path, a place that may be reached by any of them.
         destinations: What named destinations are here, in place of a temporary DuckDB: their
             configuration by name, with the type as `destination_type`.
         every_type: The type that all other replaced destinations have here; None for DuckDB.
         process: The process that ends it, and drops what was loaded remotely.
         owned: The names of destinations in databases of the sandbox's own, which are dropped as
             wholes. They are there also where code gave their place.
+        profile: The profile that the tests are on, should the environment not say; None for plain
+            dlt code.
         loader_file_format: The format that rows are loaded in; None for what is fastest. Not for
             a declared DuckDB, and not where a resource or run names its own.
     """
@@ -47,6 +64,7 @@ class Sandbox:
     process: int = field(default_factory=os.getpid)
     loader_file_format: str | None = None
     owned: tuple[str, ...] = ()
+    profile: str | None = None
 
     def to_environment(self) -> str:
         """Return the value of the environment variable that switches this sandbox on."""
@@ -56,8 +74,13 @@ class Sandbox:
     def is_local_path(self, path: str) -> bool:
         """Tell whether a file lies in the sandbox, or in another folder that counts as local."""
         real = os.path.realpath(path)
-        roots = (os.path.realpath(root) for root in (self.folder, *self.local_roots))
+        allowed = (place for place in self.allowed if os.path.isabs(place))
+        roots = (os.path.realpath(root) for root in (self.folder, *self.local_roots, *allowed))
         return any(real == root or real.startswith(root + os.sep) for root in roots)
+
+    def in_local_dir(self, path: str) -> str:
+        """Return the path of a file that dlt puts into the local folder when it is relative."""
+        return os.path.join(self.local_dir, path)
 
     @property
     def is_inherited(self) -> bool:
@@ -85,10 +108,63 @@ class Sandbox:
         return os.path.join(self.data_dir, "local")
 
 
+# the sandboxes that this process has entered, the innermost last. Not the environment: a test may
+# clear or replace that, and is still in its sandbox
+_entered: list[Sandbox] = []
+# by folder: fixtures of wider scope have sandboxes beside those of tests
+_lasting: dict[str, Sandbox] = {}
+
+
 def active_sandbox() -> Sandbox | None:
-    """Return the sandbox that this process runs in, or None."""
+    """Return the sandbox that this process runs in, or None.
+
+    It is held in memory. The environment variable is how a subprocess finds that of the process
+    above, with the first use of dlt.
+    """
+    if _entered:
+        return _entered[-1]
     value = os.environ.get(ENVIRONMENT_VARIABLE)
-    return _from_environment(value) if value else None
+    if not value:
+        return None
+    sandbox = _from_environment(value)
+    if sandbox.is_inherited:
+        # this process never leaves it
+        _entered.append(sandbox)
+    return sandbox
+
+
+def enter(sandbox: Sandbox) -> None:
+    """Put this process, and the subprocesses that it starts, into a sandbox."""
+    _entered.append(sandbox)
+    _lasting[sandbox.folder] = sandbox
+    os.environ[ENVIRONMENT_VARIABLE] = sandbox.to_environment()
+
+
+def lasting_sandboxes() -> list[Sandbox]:
+    """Return those that this process has entered and that have not ended: their files are local."""
+    active = active_sandbox()
+    others = [s for s in _lasting.values() if active is None or s.folder != active.folder]
+    return others if active is None else [active, *others]
+
+
+def forget(sandbox: Sandbox) -> None:
+    """Drop a sandbox that has ended."""
+    _lasting.pop(sandbox.folder, None)
+
+
+def leave(sandbox: Sandbox) -> None:
+    """Take this process out of a sandbox; the environment is restored by whoever has changed it."""
+    for index in reversed(range(len(_entered))):
+        if _entered[index].folder == sandbox.folder:
+            del _entered[index]
+            return
+
+
+def move_destinations(sandbox: Sandbox) -> None:
+    """Have the active sandbox as it is here: with destinations that are elsewhere for a while."""
+    if _entered and _entered[-1].folder == sandbox.folder:
+        _entered[-1] = sandbox
+    os.environ[ENVIRONMENT_VARIABLE] = sandbox.to_environment()
 
 
 # asked on every use of a destination, and in one test always the same

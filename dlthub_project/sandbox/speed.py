@@ -7,13 +7,17 @@ A small run takes some 0.55 of its time with it. The tests of sandboxes pass wit
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import dlt
 from dlt.common.configuration.providers import EnvironProvider
 
 from dlthub_project.dlt_internals import contexts, destinations, pipelines
+from dlthub_project.sandbox.destinations import short_type
+from dlthub_project.sandbox.local_files import is_below
+from dlthub_project.sandbox.settings import active_sandbox
 
 ENVIRONMENT_VARIABLE = "DLTHUB_PROJECT_SPEED"
 
@@ -66,9 +70,37 @@ def configuration_for_capabilities(destination: Any, config: Any) -> Any:
     return config
 
 
-def prepared_run(pipeline: dlt.Pipeline) -> AbstractContextManager[None]:
-    """Keep the DuckDB file of a run open, and do not restore from a database that is new."""
-    if not is_on():
-        return nullcontext()
-    pipelines.skip_restore_from_new_database(pipeline)
-    return pipelines.database_held_open(pipeline)
+@contextmanager
+def prepared_run(pipeline: dlt.Pipeline) -> Iterator[None]:
+    """Keep the DuckDB file of a run open, and do not restore from a database that is new.
+
+    dlt opens and closes it many times in a run; DuckDB shares what one process has open.
+    """
+    path = _database_of(pipeline) if is_on() else None
+    if path is None:
+        yield
+        return
+    if not os.path.exists(path):
+        pipelines.skip_restore(pipeline)
+    import duckdb
+
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with duckdb.connect(path):
+        yield
+
+
+def _database_of(pipeline: dlt.Pipeline) -> str | None:
+    """Return the file of a run's DuckDB in the sandbox; None where it has none."""
+    destination = pipeline.destination
+    sandbox = active_sandbox()
+    if sandbox is None or short_type(destination) != "duckdb":
+        return None
+    bound = destination.config_params.get("credentials")
+    if isinstance(bound, str) and os.path.isabs(bound) and sandbox.is_local_path(bound):
+        return bound
+    config = destination.configuration(destination.spec(), accept_partial=True)
+    if destinations.is_open_already(config) or getattr(config.credentials, "read_only", False):
+        return None
+    path = destinations.local_path(config)
+    # one of a sandbox around this one is that one's to make
+    return path if path is not None and is_below(sandbox.folder, path) else None

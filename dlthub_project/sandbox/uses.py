@@ -14,17 +14,19 @@ from typing import Any
 import dlt
 from dlt.common.destination import Destination
 
+from dlthub_project.dlt_internals import destinations as dlt_destinations
 from dlthub_project.sandbox import (
     change_report,
     destinations,
     guard,
+    local_files,
     pipelines,
     remote_data,
     runs,
     speed,
     steps,
 )
-from dlthub_project.sandbox.settings import Sandbox
+from dlthub_project.sandbox.settings import Sandbox, lasting_sandboxes
 
 _Original = Callable[..., Any]
 
@@ -48,10 +50,39 @@ def client(
     sandboxes = (sandbox, made_in)
     guard.check(here, *sandboxes)
     opened = original(here, *args, **kwargs)
-    guard.check_resolved(here, opened, *sandboxes)
+    given = signature(original).bind(here, *args, **kwargs).arguments
+    guard.check_resolved(here, opened, given.get("initial_config"), *sandboxes)
+    local_files.make_folders(opened.config, made_in)
     if guard.is_allowed(here, sandbox) and here.destination_name not in made_in.owned:
         remote_data.remember_if_new(opened, here, sandbox)
     return opened
+
+
+def configuration(
+    sandbox: Sandbox, original: _Original, destination: Any, *args: Any, **kwargs: Any
+) -> Any:
+    """Resolve a configuration, with files from elsewhere in the sandbox."""
+    resolved = original(destination, *args, **kwargs)
+    made_in = destinations.sandbox_of(destination, sandbox)
+    return local_files.bring_in(destination, resolved, made_in, sandbox)
+
+
+def statement(
+    _sandbox: Sandbox, original: _Original, client: Any, query: Any, *args: Any, **kwargs: Any
+) -> Any:
+    """Execute SQL that writes into no file outside of the sandbox."""
+    __tracebackhide__ = True
+    if isinstance(query, str):
+        guard.check_statement(query, (*args, *kwargs.values()), *lasting_sandboxes())
+    return original(client, query, *args, **kwargs)
+
+
+def path_of_file(sandbox: Sandbox, original: _Original, job: Any, *args: Any, **kwargs: Any) -> Any:
+    """Return the path that a file is loaded to, in the sandbox."""
+    path = original(job, *args, **kwargs)
+    if dlt_destinations.is_local_job(job):
+        guard.check_path(str(path), *lasting_sandboxes())
+    return path
 
 
 def capabilities(

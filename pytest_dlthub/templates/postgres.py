@@ -7,7 +7,6 @@ new database on the same server; a test's sandbox has the destination in a copy 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.destination import Destination
 
-from dlthub_project.sandbox import ENVIRONMENT_VARIABLE, Sandbox, is_allowed
+from dlthub_project.sandbox import Sandbox, is_allowed, move_destinations
 from pytest_dlthub.templates.digests import digest
 from pytest_dlthub.templates.loads import Load
 from pytest_dlthub.templates.servers import (
@@ -146,8 +145,7 @@ class Databases:
             _drop(self._copies)
             raise Damaged(str(error)) from error
         moved = self._moved(self._sandbox, [name for _, name in self._copies])
-        # for subprocesses, too
-        os.environ[ENVIRONMENT_VARIABLE] = moved.to_environment()
+        move_destinations(moved)
 
     def _moved(self, sandbox: Sandbox, databases: Sequence[str]) -> Sandbox:
         """Return a sandbox that has its destinations in other databases."""
@@ -170,7 +168,7 @@ class Databases:
         at: TracebackType | None,
     ) -> None:
         if self._copies:
-            os.environ[ENVIRONMENT_VARIABLE] = self._sandbox.to_environment()
+            move_destinations(self._sandbox)
             _drop(self._copies)
 
 

@@ -75,5 +75,5 @@ def test_sandboxed_contexts_ask_it(tmp_path: Path) -> None:
     with isolated(Sandbox(str(tmp_path / "sandbox"), None, str(tmp_path))):
         names = [type(p).__name__ for p in dlt.current.run_context().initial_providers()]
 
-    assert "FastEnvironProvider" in names
+    assert "SandboxEnvironProvider" in names
     assert "EnvironProvider" not in names

@@ -69,7 +69,7 @@ def test_an_allowed_destination_is_loaded_and_its_dataset_is_gone_afterwards(
     warehouse = dlt.destinations.postgres(postgres_url, destination_name="warehouse")
     merge = {"write_disposition": "merge", "primary_key": "id"}
 
-    with isolated(make_sandbox(allowed=("warehouse",))):
+    with isolated(make_sandbox(allowed=(postgres_url,))):
         load(warehouse, dataset_name, 1, 2)
         pipeline = load(warehouse, dataset_name, 2, 3, **merge)
 
@@ -88,7 +88,7 @@ def test_a_dataset_that_was_there_before_is_kept(
     query(f"CREATE TABLE {dataset_name}.mine AS SELECT 1 AS id")
     warehouse = dlt.destinations.postgres(postgres_url, destination_name="warehouse")
 
-    with isolated(make_sandbox(allowed=("warehouse",))):
+    with isolated(make_sandbox(allowed=(postgres_url,))):
         load(warehouse, dataset_name)
 
     assert query(f"SELECT id FROM {dataset_name}.mine") == [(1,)]
@@ -100,7 +100,7 @@ def test_it_is_dropped_when_the_block_fails(
     warehouse = dlt.destinations.postgres(postgres_url, destination_name="warehouse")
 
     def fail() -> None:
-        with isolated(make_sandbox(allowed=("warehouse",))):
+        with isolated(make_sandbox(allowed=(postgres_url,))):
             load(warehouse, dataset_name)
             raise KeyError("mine")
 
@@ -115,9 +115,9 @@ def test_end_of_an_inner_sandbox_keeps_what_the_outer_one_has_loaded(
 ) -> None:
     warehouse = dlt.destinations.postgres(postgres_url, destination_name="warehouse")
 
-    with isolated(make_sandbox("outer", allowed=("warehouse",))) as outer:
+    with isolated(make_sandbox("outer", allowed=(postgres_url,))) as outer:
         pipeline = load(warehouse, dataset_name)
-        with isolated(make_sandbox("inner", allowed=("warehouse",))):
+        with isolated(make_sandbox("inner", allowed=(postgres_url,))):
             assert len(pipeline.dataset().table("rows").fetchall()) == 1
         assert schemas_like(query, dataset_name) == [dataset_name]
         with isolated(replace(outer), goes_on=True):
@@ -256,7 +256,7 @@ def test_dataset_of_a_subprocess_with_credentials_in_code_is_dropped_by_a_test_t
     code = f"dlt.destinations.postgres({postgres_url!r}, destination_name='warehouse')"
     here = dlt.destinations.postgres(postgres_url, destination_name="warehouse")
 
-    with isolated(make_sandbox(allowed=("warehouse",))):
+    with isolated(make_sandbox(allowed=(postgres_url,))):
         run_python(in_subprocess(code, dataset_name), tmp_path)
         assert dlt.dataset(here, dataset_name).table("rows").select("id").fetchall() == [(1,)]
 
@@ -272,7 +272,7 @@ def test_dataset_of_a_subprocess_that_cannot_be_found_again_is_told(
     dataset_name: str,
 ) -> None:
     code = f"dlt.destinations.postgres({postgres_url!r}, destination_name='warehouse')"
-    sandbox = make_sandbox(allowed=("warehouse",))
+    sandbox = make_sandbox(allowed=(postgres_url,))
 
     with (
         pytest.warns(UserWarning, match=f"`{dataset_name}` at destination `warehouse`.*is left"),

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dlt
 import pytest
+from dlt.destinations.impl.sqlalchemy.configuration import SqlalchemyCredentials
 
 from dlthub_project.errors import RemoteDestinationBlocked
-from dlthub_project.sandbox import isolated
+from dlthub_project.sandbox import changed_destinations, isolated
 
 if TYPE_CHECKING:
     from conftest import MakeSandbox, WriteProject
 
-PLACES_OUTSIDE = [
+FILES_OUTSIDE = [
     "sqlite:///{elsewhere}/prod.db",
     "sqlite:///../../../prod.db",
     "sqlite+pysqlite:///{elsewhere}/prod.db",
-    "sqlite:///file:{elsewhere}/prod.db?uri=true",
-    "sqlite+libsql://prod.invalid/prod",
-    "postgresql://u:p@db.invalid/prod",
     {"drivername": "sqlite", "database": "{elsewhere}/prod.db"},
 ]
+REMOTE = ["sqlite+libsql://prod.invalid/prod", "postgresql://u:p@db.invalid/prod"]
 
 
 @pytest.fixture(autouse=True)
@@ -41,10 +42,12 @@ def load(destination: Any) -> list[Any]:
     return list(pipeline.dataset().table("rows").select("id").fetchall())
 
 
-@pytest.mark.parametrize("place", PLACES_OUTSIDE, ids=str)
-def test_database_outside_of_the_sandbox_is_blocked(
+@warned_of_tables
+@pytest.mark.parametrize("place", FILES_OUTSIDE, ids=str)
+def test_database_outside_of_the_sandbox_is_brought_into_it(
     make_sandbox: MakeSandbox, tmp_path: Path, place: Any
 ) -> None:
+    pytest.importorskip("sqlalchemy")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     if isinstance(place, dict):
@@ -52,14 +55,64 @@ def test_database_outside_of_the_sandbox_is_blocked(
     else:
         place = place.format(elsewhere=elsewhere)
 
+    with isolated(make_sandbox()) as sandbox:
+        assert load(dlt.destinations.sqlalchemy(place)) == [(1,)]
+        assert "/prod.db) -> " in changed_destinations(sandbox.folder)[0]
+
+    written = list(tmp_path.rglob("prod*.db"))
+    assert written
+    assert all(path.is_relative_to(sandbox.folder) for path in written)
+
+
+def test_file_in_a_uri_is_not_written_outside_of_the_sandbox(
+    make_sandbox: MakeSandbox, tmp_path: Path
+) -> None:
+    pytest.importorskip("sqlalchemy")
+    place = f"sqlite:///file:{tmp_path}/prod.db?uri=true"
+
+    with isolated(make_sandbox()), suppress(RemoteDestinationBlocked, Exception):
+        load(dlt.destinations.sqlalchemy(place))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["sandbox"]
+
+
+@pytest.mark.parametrize("place", REMOTE)
+def test_database_elsewhere_is_blocked(make_sandbox: MakeSandbox, place: str) -> None:
     with isolated(make_sandbox()):
         destination = dlt.destinations.sqlalchemy(place)
         with pytest.raises(RemoteDestinationBlocked, match=r"\(sqlalchemy\) .* given in code"):
             # past the pipeline, which wants the driver before it connects
             dlt.dataset(destination, "data").table("rows").fetchall()
 
-    assert list(elsewhere.iterdir()) == []
-    assert not list(tmp_path.rglob("prod.db"))
+
+def creator_of(path: Path) -> dict[str, Any]:
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(path)
+
+    return {"creator": connect}
+
+
+@pytest.mark.parametrize("way", ["argument", "credentials", "engine"])
+def test_function_that_connects_is_blocked(
+    make_sandbox: MakeSandbox, tmp_path: Path, way: str
+) -> None:
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    arguments = creator_of(tmp_path / "prod.db")
+    given: dict[str, Any] = {"credentials": "sqlite:///mine.db", "engine_kwargs": arguments}
+    if way == "credentials":
+        credentials = SqlalchemyCredentials("sqlite:///mine.db")
+        credentials.engine_kwargs = arguments
+        given = {"credentials": credentials}
+    if way == "engine":
+        given = {"credentials": sqlalchemy.create_engine("sqlite://", **arguments)}
+
+    with (
+        isolated(make_sandbox()),
+        pytest.raises(RemoteDestinationBlocked, match="a function of your own"),
+    ):
+        load(dlt.destinations.sqlalchemy(**given))
+
+    assert not (tmp_path / "prod.db").exists()
 
 
 @warned_of_tables
@@ -155,7 +208,7 @@ def test_database_of_the_tests_profiles_own_section_is_local_in_the_sandbox(
 
 
 @pytest.mark.parametrize("variable", ["", "DESTINATION__WAREHOUSE__CREDENTIALS"])
-def test_database_of_the_tests_profiles_own_section_is_blocked_outside(
+def test_database_of_the_tests_profiles_own_section_is_brought_in(
     make_sandbox: MakeSandbox,
     write_project: WriteProject,
     monkeypatch: pytest.MonkeyPatch,
@@ -170,8 +223,10 @@ def test_database_of_the_tests_profiles_own_section_is_blocked_outside(
     project = write_project(DECLARED.format(production="/nowhere/prod.db", tests=own))
 
     with isolated(make_sandbox(project=project)):
-        dataset = dlt.dataset("warehouse", "data")
-        with pytest.raises(RemoteDestinationBlocked, match="configuration of the test profile"):
+        assert load("warehouse") == [(1,)]
+        dataset = dlt.dataset("warehouse", "other")
+        # there is nothing in the sandbox's own file of that name
+        with pytest.raises(ValueError, match="not found"):
             dataset.table("rows").fetchall()
 
     assert not (tmp_path / "prod.db").exists()

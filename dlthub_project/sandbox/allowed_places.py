@@ -1,0 +1,102 @@
+"""Allowed is a place, and not a name: the one that tests have configured for a destination."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlt.common.destination import Destination
+
+from dlthub_project.dlt_internals import contexts, destinations
+from dlthub_project.sandbox.destinations import AnyDestination, original_of, short_type
+from dlthub_project.sandbox.settings import Sandbox
+
+# what a pipeline adds to a destination, and what leads nowhere else
+_LEADS_NOWHERE = {
+    "destination_name",
+    "environment",
+    "legacy_db_path",
+    "local_dir",
+    "pipeline_name",
+    "pipeline_working_dir",
+}
+
+# by the folder of the sandbox and the name: what the test profile says, when another one is entered
+_of_test_profile: dict[tuple[str, str], str] = {}
+
+
+def is_among_them(
+    destination: AnyDestination, config: Any, sandbox: Sandbox, *, is_given: bool
+) -> bool:
+    """Tell whether a destination is where tests have configured it.
+
+    Args:
+        destination: A remote one.
+        config: Its configuration, as dlt has resolved it.
+        sandbox: In which it is allowed.
+        is_given: Code gave credentials to the client itself.
+    """
+    here = destinations.remote_place(config)
+    if any(destinations.is_same_place(here, place) for place in sandbox.allowed if "://" in place):
+        return True
+    name, destination_type = destination.destination_name, short_type(destination)
+    by_type = sandbox.every_type == destination_type and destination_type in sandbox.allowed
+    if name not in sandbox.allowed and not by_type:
+        return False
+    if destinations.is_custom_destination(destination):
+        # a function says nothing of where it sends: to allow it is to trust it
+        return True
+    is_moved = name in sandbox.owned
+    given = {*original_of(destination).config_params} - _LEADS_NOWHERE
+    is_in_fixture = name in sandbox.destinations or destination_type in sandbox.destinations
+    is_elsewhere = is_other_profile(sandbox) and not is_in_fixture
+    if is_moved or not (given or is_given or is_elsewhere):
+        return True
+    if is_elsewhere:
+        expected = _of_test_profile.get((sandbox.folder, name), "")
+    else:
+        expected = _configured(destination, sandbox)
+    return bool(expected) and destinations.is_same_place(here, expected)
+
+
+def is_other_profile(sandbox: Sandbox) -> bool:
+    """Tell whether the active run context is on another profile than the tests."""
+    if sandbox.profile is None:
+        return False
+    active = getattr(contexts.active_run_context(), "profile", None)
+    return active is not None and active != sandbox.profile
+
+
+def remember(sandbox: Sandbox) -> None:
+    """Note where the test profile has the destinations that are allowed; another one is entered."""
+    if sandbox.profile is None or not sandbox.allowed or is_other_profile(sandbox):
+        return
+    for name in sandbox.allowed:
+        if "://" in name:
+            continue
+        try:
+            found = Destination.from_reference(name)
+        except Exception:  # whoever uses it is told, and what is not known is blocked
+            continue
+        if found is not None:
+            _of_test_profile[sandbox.folder, name] = _configured(found, sandbox)
+
+
+def forget(folder: str) -> None:
+    """Drop what is remembered of a sandbox that has ended."""
+    for key in [key for key in _of_test_profile if key[0] == folder]:
+        del _of_test_profile[key]
+
+
+def _configured(destination: AnyDestination, sandbox: Sandbox) -> str:
+    """Return where the configuration of the tests has a destination; empty when it does not say."""
+    name, destination_type = destination.destination_name, short_type(destination)
+    settings = (
+        {} if name in sandbox.destinations else sandbox.destinations.get(destination_type, {})
+    )
+    arguments = {key: value for key, value in settings.items() if key != "destination_type"}
+    fresh = type(destination)(destination_name=name, **arguments)
+    try:
+        return destinations.remote_place(fresh.configuration(fresh.spec(), accept_partial=True))
+    except Exception:
+        # what is not known is not allowed
+        return ""

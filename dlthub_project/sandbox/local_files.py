@@ -1,0 +1,62 @@
+"""Files of local destinations: one that code or configuration has elsewhere goes into the sandbox.
+
+The place that dlt has resolved decides, and not the text that leads there: `file:/data`,
+`local_dir=`, `%2e%2e` and a symbolic link all end as one path.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from dlthub_project.dlt_internals import destinations as dlt_destinations
+from dlthub_project.sandbox import change_report
+from dlthub_project.sandbox.destinations import AnyDestination, short_type
+from dlthub_project.sandbox.settings import Sandbox
+
+# below the folder of local files: what is copied of a loaded sandbox has it, too
+_FOLDER = "outside"
+
+
+def bring_in(destination: AnyDestination, config: Any, *sandboxes: Sandbox) -> Any:
+    """Return the configuration of a destination with its file or folder in the first sandbox.
+
+    It keeps its name there, and all the folders above it: two files of one name stay two. What is
+    in one of the sandboxes already stays, as does all that is not local.
+
+    Args:
+        destination: Whose configuration this is.
+        config: What dlt has resolved.
+        *sandboxes: The one that goes on, and those around it.
+    """
+    path = dlt_destinations.local_path(config)
+    if path is None or any(sandbox.is_local_path(path) for sandbox in sandboxes):
+        return config
+    here = path_in(sandboxes[0], path)
+    if dlt_destinations.move(config, here):
+        name, destination_type = destination.destination_name, short_type(destination)
+        change = f"{name} ({destination_type} {path}) -> {here}"
+        change_report.note(sandboxes[0].folder, change)
+    return config
+
+
+def path_in(sandbox: Sandbox, path: str) -> str:
+    """Return where in a sandbox a file from outside of it is."""
+    _, below_root = os.path.splitdrive(os.path.realpath(path))
+    return os.path.join(sandbox.local_dir, _FOLDER, below_root.lstrip("/\\"))
+
+
+def make_folders(config: Any, sandbox: Sandbox) -> None:
+    """Make the folder of a database file in the sandbox, as it is there in production.
+
+    A relative `data/raw.duckdb` is in a folder of the project.
+    """
+    path = dlt_destinations.local_path(config)
+    if path is not None and is_below(sandbox.folder, path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+
+
+def is_below(folder: str, path: str) -> bool:
+    """Tell whether a path leads into a folder, through links too."""
+    real, root = os.path.realpath(path), os.path.realpath(folder)
+    return real.startswith(root + os.sep)

@@ -1,0 +1,108 @@
+"""What a test may leave behind in its process: saved before a sandbox, and put back after it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+_MEMORY = "fsspec.implementations.memory"
+
+
+def save() -> Callable[[], None]:
+    """Return a function that puts back what this process has now.
+
+    That is the environment, also where `os.environ` is another object by then, the working
+    directory, the loggers of dlt, and what is in buckets of `memory://`.
+    """
+    environ, environment = os.environ, dict(os.environ)
+    working_dir = os.getcwd()
+    loggers = _loggers()
+    buckets = _buckets()
+
+    def restore() -> None:
+        os.environ = environ  # noqa: B003  # the object that was there: its own methods set C's
+        _restore_environment(environment)
+        os.chdir(working_dir)
+        _restore_loggers(loggers)
+        _restore_buckets(buckets)
+
+    return restore
+
+
+def _restore_environment(environment: dict[str, str]) -> None:
+    """Set `os.environ` item by item, so that the process's own environment follows."""
+    for name in [name for name in os.environ if name not in environment]:
+        del os.environ[name]
+    for name, value in environment.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
+
+
+def _names_of_loggers() -> list[str]:
+    names = {"dlt"}
+    dlts = sys.modules.get("dlt.common.logger")
+    # it is named after the run context
+    if name := getattr(getattr(dlts, "LOGGER", None), "name", None):
+        names.add(str(name))
+    known = logging.root.manager.loggerDict
+    return sorted({*names, *(name for name in known if name.startswith("dlt."))})
+
+
+def _loggers() -> dict[str, dict[str, Any]]:
+    return {name: _state_of(logging.getLogger(name)) for name in _names_of_loggers()}
+
+
+def _state_of(logger: logging.Logger) -> dict[str, Any]:
+    return {
+        "level": logger.level,
+        "propagate": logger.propagate,
+        "disabled": logger.disabled,
+        "handlers": list(logger.handlers),
+        "filters": list(logger.filters),
+    }
+
+
+def _restore_loggers(loggers: dict[str, dict[str, Any]]) -> None:
+    for name in _names_of_loggers():
+        logger = logging.getLogger(name)
+        state = loggers.get(name)
+        if state is None:
+            # made since: the handlers are dlt's, and write to where it says
+            logger.setLevel(logging.NOTSET)
+            logger.disabled = False
+            continue
+        logger.setLevel(state["level"])
+        logger.propagate, logger.disabled = state["propagate"], state["disabled"]
+        logger.handlers[:], logger.filters[:] = state["handlers"], state["filters"]
+
+
+def _file_system() -> Any:
+    module = sys.modules.get(_MEMORY)
+    return getattr(module, "MemoryFileSystem", None)
+
+
+def _buckets() -> tuple[dict[str, tuple[Any, bytes]], list[str]]:
+    files = _file_system()
+    if files is None:
+        return {}, [""]
+    # a file that is appended to stays the same object
+    contents = {path: (file, file.getvalue()) for path, file in files.store.items()}
+    return contents, list(files.pseudo_dirs)
+
+
+def _restore_buckets(buckets: tuple[dict[str, tuple[Any, bytes]], list[str]]) -> None:
+    files = _file_system()
+    if files is None:
+        return
+    contents, folders = buckets
+    files.store.clear()
+    for path, (file, content) in contents.items():
+        if file.getvalue() != content:
+            file.seek(0)
+            file.truncate()
+            file.write(content)
+        files.store[path] = file
+    files.pseudo_dirs[:] = folders

@@ -1,0 +1,168 @@
+"""The sandbox of a process is held in memory: what a test does to its environment leaves it on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import dlt
+import pytest
+
+from dlthub_project.errors import RemoteDestinationBlocked
+from dlthub_project.sandbox import ENVIRONMENT_VARIABLE, active_sandbox, isolated
+
+if TYPE_CHECKING:
+    from conftest import Listener, MakeSandbox, WriteProject
+
+
+def cleared() -> Any:
+    return mock.patch.dict(os.environ, {"PATH": "/usr/bin:/bin"}, clear=True)
+
+
+def replaced() -> Any:
+    return mock.patch.object(os, "environ", {"PATH": "/usr/bin:/bin"})
+
+
+def with_an_earlier_one() -> Any:
+    """Put back an environment that was saved in another sandbox, as a module at import would."""
+    earlier = {**os.environ, ENVIRONMENT_VARIABLE: '{"folder": "/nowhere", "project": null}'}
+    return mock.patch.dict(os.environ, earlier, clear=True)
+
+
+def deleted() -> Any:
+    left = {name: value for name, value in os.environ.items() if "DLT" not in name}
+    return mock.patch.dict(os.environ, left, clear=True)
+
+
+WAYS = [cleared, replaced, with_an_earlier_one, deleted]
+
+
+@pytest.mark.parametrize("change", WAYS)
+def test_guard_and_folders_are_there_whatever_the_environment_is(
+    make_sandbox: MakeSandbox, listener: Listener, home: Path, change: Callable[[], Any]
+) -> None:
+    url = f"postgresql://u:p@127.0.0.1:{listener.port}/prod"
+
+    with isolated(make_sandbox()) as sandbox, change():
+        assert active_sandbox() == sandbox
+        with pytest.raises(RemoteDestinationBlocked):
+            dlt.pipeline("p", destination=dlt.destinations.postgres(url)).run(
+                [{"id": 1}], table_name="rows"
+            )
+        pipeline = dlt.pipeline("local", destination="duckdb", dataset_name="data")
+        pipeline.run([{"id": 1}], table_name="rows")
+        assert pipeline.working_dir.startswith(sandbox.folder)
+        assert dlt.current.run_context().global_dir == sandbox.global_dir
+
+    assert listener.connections == 0
+    assert not list(home.iterdir())
+    assert active_sandbox() is None
+
+
+@pytest.mark.parametrize("change", WAYS)
+def test_threads_are_in_the_sandbox_whatever_the_environment_is(
+    make_sandbox: MakeSandbox, change: Callable[[], Any]
+) -> None:
+    with isolated(make_sandbox()) as sandbox, change(), ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda _: active_sandbox(), range(4)))
+
+    assert found == [sandbox] * 4
+
+
+def test_the_environment_is_restored_where_it_was_replaced(make_sandbox: MakeSandbox) -> None:
+    before, environ = dict(os.environ), os.environ
+
+    with isolated(make_sandbox()):
+        os.environ = {"ONLY": "mine"}  # type: ignore[assignment]  # noqa: B003  # as some tests do
+
+    assert os.environ is environ
+    assert dict(os.environ) == before
+
+
+def test_telemetry_stays_off_and_the_profile_that_of_the_tests(
+    make_sandbox: MakeSandbox, write_project: WriteProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = write_project("profiles: {tests: {}, dev: {}}", {".dlt/profile-name": "dev"})
+    monkeypatch.delenv("WORKSPACE__PROFILE", raising=False)
+
+    with isolated(make_sandbox(project=project, profile="tests")), cleared():
+        context: Any = dlt.current.run_context()
+        assert context.profile == "tests"
+        assert context.runtime_config.dlthub_telemetry is False
+
+
+@pytest.mark.parametrize("env", [{"PATH": os.environ["PATH"]}, None])
+def test_subprocess_with_an_environment_of_its_own_is_in_the_sandbox(
+    make_sandbox: MakeSandbox, tmp_path: Path, env: Any
+) -> None:
+    code = "import dlt; print(dlt.pipeline('sub', destination='duckdb').working_dir)"
+    python = [sys.executable, "-c", code]
+
+    with isolated(make_sandbox()) as sandbox, cleared():
+        done = subprocess.run(python, env=env, cwd=tmp_path, capture_output=True, text=True)
+
+    assert done.stdout.strip() == f"{sandbox.data_dir}/pipelines/sub", done.stderr
+
+
+def test_subprocess_that_clears_its_environment_stays_in_the_sandbox(
+    make_sandbox: MakeSandbox, tmp_path: Path, run_python: Callable[..., str]
+) -> None:
+    code = """
+        import os
+        import dlt
+
+        dlt.config.get("anything")
+        os.environ.clear()
+        print(dlt.pipeline("sub", destination="duckdb").working_dir)
+    """
+
+    with isolated(make_sandbox()) as sandbox:
+        printed = run_python(code, tmp_path)
+
+    assert printed.strip() == f"{sandbox.data_dir}/pipelines/sub"
+
+
+def test_bucket_in_memory_is_empty_for_the_next_test(make_sandbox: MakeSandbox) -> None:
+    def load(number: int) -> list[Any]:
+        destination = dlt.destinations.filesystem("memory://lake")
+        pipeline = dlt.pipeline(f"p{number}", destination=destination, dataset_name="data")
+        pipeline.run([{"id": number}], table_name="rows")
+        return sorted(pipeline.dataset().table("rows").select("id").fetchall())
+
+    with isolated(make_sandbox("outer")):
+        assert load(1) == [(1,)]
+        with isolated(make_sandbox("inner")):
+            # what a fixture of wider scope has loaded is there to read
+            assert load(2) == [(1,), (2,)]
+        assert load(3) == [(1,), (3,)]
+
+    with isolated(make_sandbox("next")):
+        assert load(4) == [(4,)]
+
+
+def test_logger_of_dlt_is_as_before(make_sandbox: MakeSandbox) -> None:
+    logger = logging.getLogger("dlt")
+    level, handlers = logger.level, list(logger.handlers)
+
+    with isolated(make_sandbox("first")):
+        dlt.pipeline("p", destination="duckdb").run([{"id": 1}], table_name="rows")
+        logger.setLevel(logging.CRITICAL)
+        logger.disabled = True
+        logger.addHandler(logging.NullHandler())
+        logger.addFilter(lambda _record: False)
+
+    assert (logger.level, logger.handlers) == (level, handlers)
+    assert not logger.disabled
+    assert not logger.filters
+
+
+def test_what_the_sandbox_sets_stays_in_a_cleared_environment(make_sandbox: MakeSandbox) -> None:
+    with isolated(make_sandbox()), cleared():
+        assert dlt.current.run_context().runtime_config.request_max_attempts == 1
