@@ -14,7 +14,7 @@ from typing import Any
 from dlthub_project.dlt_internals import destinations, resources
 from dlthub_project.entities import DltEntityFactory
 from dlthub_project.errors import ManifestError
-from dlthub_project.secrets import public_url
+from dlthub_project.secrets import masked_text, public_url
 
 UNKNOWN = "?"
 MISSING = "credentials are missing"
@@ -128,8 +128,12 @@ def _of_credentials(key: str, sections: tuple[tuple[str, ...], ...]) -> Any:
 
 
 def _printed_place(place: str, local_dir: str) -> str:
-    return public_url(place) if "://" in place else os.path.join(local_dir, place)
+    if "://" in place:
+        return public_url(place)
+    return os.path.join(local_dir, place.partition("?")[0])
 
 
 def _without_secrets(value: str) -> str:
-    return public_url(value) if "://" in value else value.rpartition("@")[2].partition("?")[0]
+    if "://" in value:
+        return public_url(value)
+    return masked_text(value.rpartition("@")[2].partition("?")[0])

@@ -44,6 +44,10 @@ SHOWN = {
     ),
     "{type: sqlalchemy, credentials: 'sqlite:///shop.db'}": "{local_dir}/shop.db",
     "{type: filesystem, bucket_url: lake}": "{local_dir}/lake",
+    "{type: filesystem, bucket_url: 'lake?token=sesame'}": "{local_dir}/lake",
+    "{type: mssql, credentials: {host: 'db.invalid;Pwd=sesame', database: shop}}": (
+        "db.invalid;Pwd=***/shop"
+    ),
     "{type: filesystem, bucket_url: 's3://key:sesame@bucket/lake?token=sesame'}": (
         "s3://***@bucket/lake"
     ),

@@ -1,8 +1,4 @@
-"""What a secret is, and how it is masked: by its name, in URLs, by its value.
-
-Everything that is shown, told or stored of values asks here. Knows no dlt: what dlt has looked up
-is handed in.
-"""
+"""Takes known secrets out of texts and values, however they are spelt."""
 
 from __future__ import annotations
 
@@ -13,138 +9,22 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, time
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
-MASK = "***"
-_WIDTH = 100
+from dlthub_project.secrets.masking import MASK, masked_text
+from dlthub_project.secrets.names import is_secret_name
 
-# dlt knows which values are secrets only of those that its types describe; where nobody has asked
-# for a value yet, its name decides
-_SECRET_NAME = re.compile(
-    r"passw|pass_?(phrase|code|key)|(^|_)pass$|pwd|secret|token|credential|jwt|salt$"
-    r"|(api|access|private|account|storage|signing|license|encryption|client|ssh)_?key"
-    r"|^key$|(^|_)o?auth(?!or)|authoriz|bearer|cookie|dsn|conn(ection)?_?str|(^|_)pat$"
-    r"|(^|_)sas(_|$)|^sas|^sig$|signature",
-    re.IGNORECASE,
-)
-# what looks like a secret, whatever it is called
-_SECRET_VALUE = re.compile(
-    # a URL with a password
-    r"://[^\s/@]{0,200}:[^\s@]{1,200}@|"
-    # a long run of letters and digits, but no word, path or variable
-    r"(?<![\w./{-])(?=[A-Za-z_\-+=]{0,40}\d)(?=[\d_\-+=]{0,40}[A-Za-z])[\w\-+=]{20,}(?![\w.}/{-])|"
-    r"\b(?:gh[pousr]_|github_pat_|sk-|xox[a-z]-|AKIA|eyJ|glpat-)\w|-----BEGIN"
-)
-_VARIABLE = re.compile(r"\{env\.\w+\}")
-_VARIABLE_NAME = re.compile(r"\{env\.(\w+)")
-_PASSWORD = re.compile(r"://[^\s:/@]*:(?P<password>[^\s]+)@")
-_URL_PASSWORD = re.compile(r"(://[^\s:/@]*:)[^\s]+(?=@)")
-_URL_ARGUMENT = re.compile(r"((?:^|[?&;\s])(?P<name>[^=&;?\s]+)=)[^&;\s]+")
-_NAMED = re.compile(
-    r"""(?P<name>[A-Za-z_][\w.-]*)(?P<between>["']?\s*[:=]\s*)"""
-    r"""(?P<value>"[^"]*"|'[^']*'|[^\s"',;&{}()\[\]]+)"""
-)
-_SCHEME = re.compile(r"\b(?P<scheme>Bearer|Basic|Token)\s+[\w.~+/=-]{6,}", re.IGNORECASE)
-# in front of a host, these may begin another part of a URL
-_AMBIGUOUS = re.compile(r"[?#;]")
 # what names things in a trace: a password `orders` does not rename the pipeline `orders`
 _IDENTIFIERS = frozenset(
     ("pipeline_name", "transaction_id", "span_id", "step", "load_id", "started_at", "finished_at")
 )
+_PASSWORD = re.compile(r"://[^\s:/]*:(?P<password>[^\s]+)@")
 # of shells, and no passwords
 _FOLDERS = frozenset(("PWD", "OLDPWD"))
 # shorter ones are masked only as whole words
 _LONG = 6
 _LINE = 12
-
-
-def is_secret_name(path: Iterable[str]) -> bool:
-    """Tell whether one of the names of a path is one that secrets usually have."""
-    # headers of a request, such as X-Api-Key, have hyphens
-    return any(_SECRET_NAME.search(name.replace("-", "_")) for name in path)
-
-
-def may_name_secret(text: str) -> bool:
-    """Tell whether one of the words of a text, such as a line of a file, is a name of secrets."""
-    words = re.findall(r"[A-Za-z][\w-]*", text)
-    return is_secret_name(words) or is_secret_name("_".join(pair) for pair in pairwise(words))
-
-
-def looks_secret(text: str) -> bool:
-    """Tell whether something in a text looks like a secret, whatever it is called."""
-    return _SECRET_VALUE.search(text) is not None
-
-
-def is_variable(value: Any) -> bool:
-    """Tell whether a value of the manifest is an environment variable as a whole."""
-    return isinstance(value, str) and _VARIABLE.fullmatch(value) is not None
-
-
-def names_secret_variable(value: Any) -> bool:
-    """Tell whether a value of the manifest uses a variable with a name that secrets have."""
-    if isinstance(value, Mapping):
-        return any(map(names_secret_variable, value.values()))
-    if isinstance(value, list):
-        return any(map(names_secret_variable, value))
-    return isinstance(value, str) and is_secret_name(_VARIABLE_NAME.findall(value))
-
-
-def masked_urls(text: str) -> str:
-    """Return a text with the passwords in its URLs masked, and their arguments that are secrets."""
-    return _URL_ARGUMENT.sub(_masked_argument, _URL_PASSWORD.sub(rf"\1{MASK}", text))
-
-
-def public_url(url: str) -> str:
-    """Return a URL, or a path, without user, password and arguments.
-
-    A password that is not quoted may have any character of a URL's own: where it is not clear what
-    is the host, neither is shown.
-    """
-    scheme, separator, rest = url.rpartition("://") if url.count("://") == 1 else ("", "", url)
-    if not separator:
-        return url.partition("?")[0] if "@" not in url and "://" not in url else MASK
-    user, at, place = rest.rpartition("@")
-    if _AMBIGUOUS.search(user):
-        return f"{scheme}://{MASK}"
-    shown = urlsplit(f"{scheme}://{place}")
-    shown_place = f"{shown.netloc}{shown.path}".partition(";")[0]
-    if not at:
-        return f"{scheme}://{shown_place}"
-    # the container of an Azure URL stands where a user may stand
-    container = user if ":" not in user and "/" not in user else MASK
-    return f"{scheme}://{container}@{shown_place}"
-
-
-def shown(value: Any, *, secret: bool = False) -> str:
-    """Return a configuration value for people to read, secrets masked.
-
-    Args:
-        value: The value.
-        secret: Whether all of it is a secret.
-    """
-    text = MASK if secret and value is not None else _text(value)
-    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
-
-
-def _text(value: Any, secret: bool = False) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, Mapping):
-        items = (f"{k}: {_text(v, secret or is_secret_name([str(k)]))}" for k, v in value.items())
-        return "{" + ", ".join(items) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_text(item, secret) for item in value) + "]"
-    if secret:
-        return MASK
-    if isinstance(value, bool):
-        return str(value).lower()
-    return masked_urls(" ".join(str(value).split()))
-
-
-def _masked_argument(match: re.Match[str]) -> str:
-    return f"{match[1]}{MASK}" if is_secret_name([match["name"]]) else match[0]
 
 
 class Redactor:
@@ -207,30 +87,34 @@ class Redactor:
 
     def redacted(self, value: Any) -> Any:
         """Return `value` made of plain types, without secrets and without what is None."""
+        return self._redacted(value, is_secret=False)
+
+    def _redacted(self, value: Any, *, is_secret: bool) -> Any:
         if isinstance(value, str):
-            return self._masked(value)
+            return MASK if is_secret and value else self._masked(value)
         if value is None or isinstance(value, bool | int | float | date | time):
+            # a number by a name of secrets is also a count of rows of a table `tokens`
             return value
         if callable(getattr(value, "asdict", None)):
-            return self.redacted(value.asdict())
+            return self._redacted(value.asdict(), is_secret=is_secret)
         if isinstance(value, Mapping):
             return {
-                str(key): item if key in _IDENTIFIERS else self.redacted(item)
+                str(key): item
+                if key in _IDENTIFIERS
+                else self._redacted(item, is_secret=is_secret or _names_secret(str(key), value))
                 for key, item in value.items()
                 if item is not None
             }
         if isinstance(value, Iterable) and not isinstance(value, bytes):
-            return [self.redacted(item) for item in value]
-        return self._masked(str(value))
+            return [self._redacted(item, is_secret=is_secret) for item in value]
+        return MASK if is_secret else self._masked(str(value))
 
     def masked(self, text: str) -> str:
         """Return a text without the secrets that are known."""
         return text if self._known is None else self._known.sub(MASK, text)
 
     def _masked(self, text: str) -> str:
-        text = self.masked(text)
-        text = _SCHEME.sub(rf"\g<scheme> {MASK}", masked_urls(text))
-        return _NAMED.sub(_mask_named, text)
+        return masked_text(self.masked(text))
 
     @cached_property
     def _known(self) -> re.Pattern[str] | None:
@@ -274,6 +158,12 @@ def _is_secret(key: str, value: Any, is_hinted: bool = False) -> bool:
     return is_hinted or is_secret_name([key])
 
 
+def _names_secret(key: str, mapping: Mapping[Any, Any]) -> bool:
+    # where dlt's trace tells of a look-up, `key` is the name of the value
+    tells_look_up = key == "key" and "is_secret_hint" in mapping
+    return not tells_look_up and is_secret_name([key])
+
+
 def _of_json(text: str) -> Any:
     """Return the mapping or list that a text is; None for any other text."""
     if text.lstrip()[:1] in ("{", "["):
@@ -299,11 +189,3 @@ def _spellings(secret: str) -> Iterator[str]:
 def _as_word(secret: str) -> str:
     escaped = re.escape(secret)
     return escaped if len(secret) >= _LONG else rf"(?<!\w){escaped}(?!\w)"
-
-
-def _mask_named(match: re.Match[str]) -> str:
-    if not is_secret_name([match["name"]]):
-        return match[0]
-    value = match["value"]
-    quotation = value[0] if value[0] in "\"'" else ""
-    return f"{match['name']}{match['between']}{quotation}{MASK}{quotation}"

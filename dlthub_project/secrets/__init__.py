@@ -1,0 +1,29 @@
+"""What a secret is, and how it is masked: by its name, by its shape, in URLs, by its value.
+
+All that is shown, told or stored of values asks here. This room knows no dlt: callers hand in what
+dlt has looked up.
+"""
+
+from __future__ import annotations
+
+from dlthub_project.secrets.masking import MASK, looks_secret, masked_text, public_url, shown
+from dlthub_project.secrets.names import (
+    is_secret_name,
+    is_variable,
+    may_name_secret,
+    names_secret_variable,
+)
+from dlthub_project.secrets.redactor import Redactor
+
+__all__ = [
+    "MASK",
+    "Redactor",
+    "is_secret_name",
+    "is_variable",
+    "looks_secret",
+    "masked_text",
+    "may_name_secret",
+    "names_secret_variable",
+    "public_url",
+    "shown",
+]

@@ -1,0 +1,137 @@
+"""Takes secrets that nobody knows out of texts and values: by names, by shapes, in URLs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from dlthub_project.secrets.names import is_secret_name
+
+MASK = "***"
+_WIDTH = 100
+
+# what looks like a secret, whatever it is called
+_SECRET_VALUE = re.compile(
+    # a URL with a password
+    r"://[^\s/@]{0,200}:[^\s@]{1,200}@|"
+    # a long run of letters and digits, but no word, path or variable
+    r"(?<![\w./{-])(?=[A-Za-z_\-+=]{0,40}\d)(?=[\d_\-+=]{0,40}[A-Za-z])[\w\-+=]{20,}(?![\w.}/{-])|"
+    r"\b(?:gh[pousr]_|github_pat_|sk-|xox[a-z]-|AKIA|eyJ|glpat-)\w|-----BEGIN"
+)
+# Of those, what nothing else looks like. A long run may be a hash or an id that a reader needs.
+_TOKEN = re.compile(
+    r"-----BEGIN [^-\n]*-----(?:.*?-----END [^-\n]*-----|.*)|"
+    r"\b(?:gh[pousr]_\w{6,}|github_pat_\w{6,}|sk-[\w-]{16,}|xox[a-z]-[\w-]{6,}|AKIA\w{12,}|"
+    r"eyJ[\w-]{6,}(?:\.[\w-]*)*|glpat-[\w-]{6,})",
+    re.DOTALL,
+)
+# The user of a URL may have an @ of its own: `ada@server` is one on Azure's PostgreSQL.
+_URL_PASSWORD = re.compile(r"(://[^\s:/]*:)[^\s]+(?=@)")
+_URL_USER = re.compile(r"(?<=://)[^\s:/@]+(?=@)")
+_NAME = re.compile(r"""(?P<name>[A-Za-z_][\w.%-]*)(?P<between>\\?["']?\s*[:=]\s*)""")
+_NAMED_VALUE = re.compile(
+    r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|"""
+    # JSON within a text of JSON or Python
+    r"""\\"(?:(?!\\").)*\\"|"""
+    # ODBC quotes by braces, and only behind an equals sign
+    r"""(?<==)\{[^}]*\}|"""
+    # what closes or parts values may stand in an unquoted one, and not at its end
+    r"""[^\s"',;&{}()\[\]\\](?:[^\s"';&]*[^\s"',;&{}()\[\]\\])?"""
+)
+_SCHEME = re.compile(r"\b(?P<scheme>Bearer|Basic|Token)\s+[\w.~+/=-]{6,}", re.IGNORECASE)
+# these headers have several secrets behind one name: a scheme and pairs, or the pairs of a cookie
+_HEADER = re.compile(
+    r"""\b(?P<name>(?:proxy-)?authorization|(?:set-)?cookie)(?P<between>[ \t]*:[ \t]*)"""
+    r"""(?:[A-Za-z][\w-]*[ \t]+)?(?:"[^"]*"|[^\s"',;])+"""
+    r"""(?:[,;][ \t]*[\w.-]+=(?:"[^"]*"|[^\s"',;]*))*""",
+    re.IGNORECASE,
+)
+# in front of a host, these may begin another part of a URL
+_AMBIGUOUS = re.compile(r"[?#;]")
+# the container of an Azure URL stands where others have a user
+_CONTAINER_SCHEMES = frozenset(("az", "azure", "adl", "abfs", "abfss", "wasb", "wasbs"))
+_ABSOLUTE_PATH = re.compile(r"\.{0,2}[/\\]|~|[A-Za-z]:[/\\]")
+
+
+def looks_secret(text: str) -> bool:
+    """Tell whether something in a text looks like a secret, whatever it is called."""
+    return _SECRET_VALUE.search(text) is not None
+
+
+def masked_text(text: str) -> str:
+    """Return a text without its secrets, as far as names, shapes and URLs tell them."""
+    text = _URL_PASSWORD.sub(rf"\1{MASK}", _TOKEN.sub(MASK, text))
+    text = _URL_USER.sub(lambda user: MASK if looks_secret(user[0]) else user[0], text)
+    text = _HEADER.sub(rf"\g<name>\g<between>{MASK}", text)
+    return _without_named(_SCHEME.sub(rf"\g<scheme> {MASK}", text))
+
+
+def public_url(url: str) -> str:
+    """Return a URL, or a path, without user, password and arguments.
+
+    A password without quoting may have any character of a URL's own: where it is not clear what is
+    the host, neither is shown.
+    """
+    scheme, separator, rest = url.rpartition("://") if url.count("://") == 1 else ("", "", url)
+    if not separator:
+        is_path = "://" not in url and ("@" not in url or _ABSOLUTE_PATH.match(url))
+        return url.partition("?")[0] if is_path else MASK
+    user, at, place = rest.rpartition("@")
+    if _AMBIGUOUS.search(user):
+        return f"{scheme}://{MASK}"
+    parts = urlsplit(f"{scheme}://{place}")
+    shown_place = f"{parts.netloc}{parts.path}".partition(";")[0]
+    if not at:
+        return f"{scheme}://{shown_place}"
+    is_container = scheme.lower() in _CONTAINER_SCHEMES and ":" not in user and "/" not in user
+    return f"{scheme}://{user if is_container else MASK}@{shown_place}"
+
+
+def shown(value: Any, *, secret: bool = False) -> str:
+    """Return a configuration value for people to read, secrets masked.
+
+    Args:
+        value: The value.
+        secret: Whether all of it is a secret.
+    """
+    text = MASK if secret and value is not None else _as_text(value)
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
+
+
+def _as_text(value: Any, secret: bool = False) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, Mapping):
+        items = (
+            f"{k}: {_as_text(v, secret or is_secret_name([str(k)]))}" for k, v in value.items()
+        )
+        return "{" + ", ".join(items) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_as_text(item, secret) for item in value) + "]"
+    if secret:
+        return MASK
+    if isinstance(value, bool):
+        return str(value).lower()
+    return " ".join(masked_text(str(value)).split())
+
+
+def _without_named(text: str) -> str:
+    """Mask the values that stand behind names of secrets.
+
+    The value of another name is searched too: in `url=https://x?token=abc` the token has a name.
+    """
+    shown_text = []
+    start = 0
+    for name in _NAME.finditer(text):
+        if name.start() < start or not is_secret_name([unquote(name["name"])]):
+            continue
+        value = _NAMED_VALUE.match(text, name.end())
+        if value is None:
+            continue
+        quotation = re.match(r"""\\?["']|""", value[0])
+        quoted = quotation[0] if quotation else ""
+        shown_text.append(f"{text[start : name.end()]}{quoted}{MASK}{quoted}")
+        start = value.end()
+    return "".join(shown_text) + text[start:]
