@@ -65,7 +65,7 @@ class Session:
     test_files: set[str] = field(default_factory=set)
     _folder: Path | None = None
     _restore: dict[str, str | None] = field(default_factory=dict)
-    _sandbox: Sandbox | None = None
+    sandbox: Sandbox | None = None
     _path_entry: str | None = None
     _early: EarlyCode | None = None
     _tests: int = 0
@@ -172,10 +172,10 @@ class Session:
             # without its text: there may be credentials in it
             print(f"dlt: remote data of this session are left ({type(error).__name__})")
         self.end_early_code()
-        if self._sandbox is not None:
+        if self.sandbox is not None:
             from dlthub_project.sandbox import leave
 
-            leave(self._sandbox)
+            leave(self.sandbox)
         for name, value in self._restore.items():
             _set_variable(name, value)
         if self._path_entry in sys.path:
@@ -214,8 +214,8 @@ class Session:
             return
         from dlthub_project.sandbox import end
 
-        if self._sandbox is not None:
-            end(self._sandbox)
+        if self.sandbox is not None:
+            end(self.sandbox)
 
     def _activate(self) -> None:
         self._set(_TELEMETRY_VARIABLE, "false")
@@ -226,7 +226,7 @@ class Session:
         # of no module that imports dlt
         from dlthub_project.sandbox import Sandbox, enter
 
-        self._sandbox = Sandbox(
+        self.sandbox = Sandbox(
             folder=str(self.folder / "session"),
             project=str(self.root) if self.root else None,
             working_dir=str(self.working_dir),
@@ -235,8 +235,8 @@ class Session:
             profile=self.profile if self.root else None,
         )
         # subprocesses find it there, this process in memory
-        self._set(SANDBOX_VARIABLE, self._sandbox.to_environment())
-        enter(self._sandbox)
+        self._set(SANDBOX_VARIABLE, self.sandbox.to_environment())
+        enter(self.sandbox)
         if self.root is not None:
             self._set(PROFILE_VARIABLE, self.profile)
             # in every import mode `from sources.x import y` is to work in tests

@@ -30,6 +30,7 @@ from pytest_dlthub.fixtures import (
     dlt_run,
     dlt_runs,
 )
+from pytest_dlthub.scopes import in_sandbox_of_scope
 from pytest_dlthub.tracebacks import is_interrupt
 
 if TYPE_CHECKING:
@@ -140,6 +141,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Say which project is tested on which profile, and where its data go."""
     return reports.header(config.stash[SESSION])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Have fixtures of wider scope in sandboxes of their scopes."""
+    with in_sandbox_of_scope(fixturedef, request):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from dlthub_project.sandbox.isolation import end, isolated
+from dlthub_project.sandbox.isolation import end, isolated, visited
 from dlthub_project.sandbox.settings import (
     ENVIRONMENT_VARIABLE,
     Sandbox,
@@ -45,6 +45,7 @@ __all__ = [
     "sent_to",
     "short_type",
     "unobserved",
+    "visited",
 ]
 
 _HOME_OF = {

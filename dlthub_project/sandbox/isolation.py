@@ -6,9 +6,18 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from dlthub_project.sandbox import children, process_state
-from dlthub_project.sandbox.settings import SETTINGS, Sandbox, active_sandbox, enter, forget, leave
+from dlthub_project.sandbox.settings import (
+    ENVIRONMENT_VARIABLE,
+    SETTINGS,
+    Sandbox,
+    active_sandbox,
+    enter,
+    forget,
+    leave,
+)
 
 
 @contextmanager
@@ -17,9 +26,8 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
 
     Afterwards environment, working directory, run context with its providers, active pipeline,
     registries of sources and destinations, dlt's loggers and buckets in memory are what they were
-    before, and datasets
-    that the block made at an allowed remote destination are gone. While dlt is not imported this
-    costs next to nothing.
+    before, and datasets that the block made at an allowed remote destination are gone. While dlt is
+    not imported this costs next to nothing.
 
     Args:
         sandbox: The sandbox.
@@ -28,11 +36,7 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
     restore = process_state.save()
     outer = active_sandbox() if goes_on else None
     children.install()
-    suspended = None
-    if _is_imported("dlt.common.configuration.container"):
-        from dlthub_project.dlt_internals import contexts
-
-        suspended = contexts.suspend_contexts()
+    suspended = _take_contexts()
     if _is_imported("dlt.pipeline.pipeline"):
         # a pipeline that a module has made outside of any sandbox may be the first to run
         from dlthub_project.sandbox import patches
@@ -54,17 +58,62 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
             leave(sandbox)
             restore()
             if _is_imported("dlt.common.configuration.container"):
-                from dlthub_project.dlt_internals import contexts
-
-                nothing = contexts.SuspendedContexts(None, None, None)
-                contexts.resume_contexts(suspended or nothing)
+                _give_contexts(suspended)
                 # the context that goes on has set up its logger
                 restore()
+
+
+@contextmanager
+def visited(sandbox: Sandbox) -> Iterator[None]:
+    """Run a block in a sandbox that lasts, and that other code runs between the visits of.
+
+    What the block sets in the environment stays. The run context with its providers is the one of
+    the last visit, and afterwards the one from before.
+    """
+    outer = _take_contexts()
+    if sandbox.folder in _contexts:
+        _give_contexts(_contexts.pop(sandbox.folder))
+    if _is_imported("dlt.pipeline.pipeline"):
+        from dlthub_project.sandbox import patches
+
+        patches.install()
+    before = os.environ.get(ENVIRONMENT_VARIABLE)
+    enter(sandbox)
+    try:
+        yield
+    finally:
+        leave(sandbox)
+        if before is not None:
+            os.environ[ENVIRONMENT_VARIABLE] = before
+        else:
+            os.environ.pop(ENVIRONMENT_VARIABLE, None)
+        _contexts[sandbox.folder] = _take_contexts()
+        _give_contexts(outer)
+
+
+# of sandboxes that last, by their folders
+_contexts: dict[str, Any] = {}
+
+
+def _take_contexts() -> Any:
+    if not _is_imported("dlt.common.configuration.container"):
+        return None
+    from dlthub_project.dlt_internals import contexts
+
+    return contexts.suspend_contexts()
+
+
+def _give_contexts(suspended: Any) -> None:
+    if _is_imported("dlt.common.configuration.container"):
+        from dlthub_project.dlt_internals import contexts
+
+        contexts.resume_contexts(suspended or contexts.SuspendedContexts(None, None, None))
 
 
 def end(sandbox: Sandbox) -> None:
     """Forget the settings of an active sandbox that ends now, and drop what it loaded remotely."""
     forget(sandbox)
+    _contexts.pop(sandbox.folder, None)
     if _is_imported("dlthub_project.sandbox.patches"):
         from dlthub_project.sandbox import change_report, pipelines
 

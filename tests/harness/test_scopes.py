@@ -13,9 +13,13 @@ import dlt
 def items(since=dlt.sources.incremental("id")):
     yield [{"id": 1}, {"id": 2}]
 
-def main():
+def run():
     pipeline = dlt.pipeline("etl", destination="duckdb", dataset_name="data")
     pipeline.run(items())
+    return pipeline
+
+def main():
+    pipeline = run()
     return len(pipeline.dataset()["items"].fetchall())
 """
 
@@ -126,3 +130,67 @@ def test_a_fixture_that_is_made_once_for_all_examples_is_refused(plain: pytest.P
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*dlt_config: Hypothesis runs this test many times*"])
+
+
+WIDER = """
+    import dlt, etl, os, pytest, unittest
+
+    @pytest.fixture(scope="module")
+    def loaded():
+        os.environ["SET_BY_A_FIXTURE"] = "yes"
+        rows = etl.main()
+        yield rows
+        # what is torn down is torn down where it was set up
+        assert etl.main() == rows
+
+    def test_of_module(loaded):
+        assert loaded == 2
+        assert os.environ["SET_BY_A_FIXTURE"] == "yes"
+
+    def test_a_test_has_a_sandbox_of_its_own(loaded):
+        assert etl.main() == 2
+
+    class TestClass:
+        @classmethod
+        def setup_class(cls): cls.rows = etl.main()
+        def test_it(self): assert self.rows == 2
+
+    class TestSetUp(unittest.TestCase):
+        @classmethod
+        def setUpClass(cls): cls.pipeline = etl.run()
+        def test_it(self):
+            self.assertEqual(len(self.pipeline.dataset()["items"].fetchall()), 2)
+
+    def setup_module(module): module.ROWS = etl.main()
+    def test_set_up(): assert ROWS == 2
+"""
+
+PARAMETERS = """
+    import etl, pytest
+
+    @pytest.fixture(scope="module", params=["a", "b"])
+    def loaded(request): return etl.run().last_trace.last_normalize_info.row_counts
+
+    @pytest.fixture(scope="module")
+    def other(): return etl.main()
+
+    @pytest.fixture(scope="module")
+    def loaded_again(loaded): return etl.run().last_trace.last_normalize_info.row_counts
+
+    def test_the_next_parameter_starts_anew(loaded, other, loaded_again):
+        assert loaded["items"] == 2
+        assert other == 2
+        assert "items" not in loaded_again
+"""
+
+
+@pytest.mark.parametrize("arguments", [(), ("-p", "no:randomly", "-n", "2")], ids=["one", "two"])
+def test_fixtures_of_wider_scope_have_a_sandbox_of_their_scope(
+    pytester: pytest.Pytester, arguments: tuple[str, ...]
+) -> None:
+    pytester.makepyfile(etl=ETL, test_one=WIDER, test_two=WIDER, test_three=PARAMETERS)
+    pytester.makeini("[pytest]\npythonpath = .\ndlt_isolation = on\n")
+
+    pytester.runpytest_subprocess(*arguments).assert_outcomes(passed=12)
+
+    assert not list(pytester.path.glob("*.duckdb"))
