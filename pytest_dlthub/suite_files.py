@@ -35,6 +35,7 @@ class SuiteFiles:
         self._collected = list(collected_paths(config))
         self._listings: dict[Path, frozenset[str]] = {}
         self._read: set[Path] = set()
+        self._looked_up: set[tuple[Path, bytes]] = set()
 
     def conftests(self) -> Iterator[bytes]:
         """Yield the texts of conftests and of plugins that are the suite's own."""
@@ -83,12 +84,20 @@ class SuiteFiles:
                 waiting.extend(self._imported(path, text))
 
     def _imported(self, path: Path, text: bytes) -> Iterator[Path]:
-        for module, names, modules in _IMPORT.findall(text):
+        for found in _IMPORT.finditer(text):
+            # the same line leads from one folder to the same files
+            line = (path.parent, found[0])
+            if line in self._looked_up:
+                continue
+            self._looked_up.add(line)
+            module, names, modules = found.groups()
             if module:
                 yield from self._imported_from(path, module.decode(), _dotted(names))
             else:
                 for name in _dotted(modules):
                     yield from self._modules(name, self._bases(path))
+        if b"pytest_plugins" not in text:
+            return
         for plugins in _PLUGINS.findall(text):
             for name in _dotted(plugins):
                 yield from self._modules(name, self._bases(path))
