@@ -348,7 +348,8 @@ def test_sections_of_a_look_up_are_those_of_dlt(
 def test_sections_of_dlt_that_stay_with_a_value_and_that_are_dropped_are_told_apart(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    pipeline = dlt.pipeline("load", destination=dlt.destinations.duckdb(str(tmp_path / "x.duckdb")))
+    destination = dlt.destinations.duckdb(str(tmp_path / "x.duckdb"))
+    pipeline = dlt.pipeline("load", destination=destination, pipelines_dir=str(tmp_path))
     asked = asked_of_environment(monkeypatch)
     pipeline.run([1], table_name="t")
     keys = {tuple(key.lower().split("__")) for key in asked}

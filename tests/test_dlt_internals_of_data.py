@@ -21,6 +21,12 @@ from dlthub_project.dlt_internals import destinations as dlt_places
 from dlthub_project.dlt_internals import server_cursors as dlt_chunks
 
 
+@pytest.fixture(autouse=True)
+def data_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep plain pipelines out of dlt's global folder."""
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "data"))
+
+
 def on_duckdb(name: str, tmp_path: Path) -> dlt.Pipeline:
     made: dlt.Pipeline = dlt.pipeline(
         name,
