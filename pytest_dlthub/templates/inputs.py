@@ -22,7 +22,7 @@ from pytest_dlthub.templates.digests import NoDigest, digest, file_digest
 from pytest_dlthub.templates.loads import Load
 
 # what a template consists of, and what its key is made from: raise it with any change of these
-_FORMAT = 3
+_FORMAT = 4
 _VERSIONS = ("dlt", "duckdb", "pytest-dlthub")
 
 

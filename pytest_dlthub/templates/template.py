@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 _RECORD = "template.json"
 _LOADED = "sandbox"
 _USED = "used"
-# load packages
-_COMPLETED = "data/pipelines/*/load/loaded/*"
 # the state of a pipeline is some kB; no file of data is read for the paths in it
 _LARGEST_WITH_PATHS = 1_000_000
 
@@ -82,8 +80,6 @@ class Template:
         folders: Its folders, parents first.
         files: Its files.
         with_paths: Those of them that hold paths.
-        linked: Folders of load packages that are completed: dlt reads them, and writes no more to
-            them. They are more than half of all files and folders, and take as much of the time.
         results: Digests of what the loads returned, by pipeline.
     """
 
@@ -96,7 +92,6 @@ class Template:
     folders: tuple[str, ...]
     files: tuple[StoredFile, ...]
     with_paths: frozenset[str]
-    linked: tuple[str, ...]
     results: Mapping[str, str]
 
     @classmethod
@@ -115,7 +110,6 @@ class Template:
             record["built_in"] = tuple(record["built_in"])
             record["files"] = tuple(_stored(folder, *file) for file in record["files"].items())
             record["with_paths"] = frozenset(record["with_paths"])
-            record["linked"] = tuple(record["linked"])
             return cls(folder=folder, **record)
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise Damaged(f"{folder}: {error}") from error
@@ -148,7 +142,6 @@ class Template:
             "folders": [str(path.relative_to(loaded)) for path in paths if path.is_dir()],
             "files": {name: file_digest(path) for name, path in files.items()},
             "with_paths": [name for name, path in files.items() if _has(path, names)],
-            "linked": [str(p.relative_to(loaded)) for p in loaded.glob(_COMPLETED)],
             "results": {name: file_digest(_results(folder, name)) for name in runs},
         }
         (folder / _RECORD).write_text(json.dumps(record), encoding="utf-8")
@@ -191,13 +184,9 @@ class Template:
         source = str(self.folder / _LOADED)
         made: list[str] = []
         try:
-            for name in ("", *self._copied_folders):
+            for name in ("", *self.folders):
                 os.makedirs(os.path.join(folder, name), exist_ok=True)
-            for name in self.linked:
-                copy = os.path.join(folder, name)
-                made.append(copy)
-                _link(os.path.join(source, name), copy)
-            for file in self._copied_files:
+            for file in self.files:
                 original, copy = os.path.join(source, file.path), os.path.join(folder, file.path)
                 if os.path.exists(copy):
                     raise FileExistsError(copy)
@@ -211,8 +200,6 @@ class Template:
             for copy in made:
                 with contextlib.suppress(OSError):
                     os.unlink(copy)
-                # where there are no links
-                shutil.rmtree(copy, ignore_errors=True)
             if isinstance(error, FileNotFoundError) and not self._is_complete():
                 # deleted while it was copied
                 raise Damaged(str(error)) from error
@@ -233,17 +220,6 @@ class Template:
             (self.folder / _USED).touch()
         except OSError:
             """A folder that cannot be written to is not pruned by us either."""
-
-    @cached_property
-    def _copied_folders(self) -> list[str]:
-        return [name for name in self.folders if not self._is_linked(name)]
-
-    @cached_property
-    def _copied_files(self) -> list[StoredFile]:
-        return [file for file in self.files if not self._is_linked(file.path)]
-
-    def _is_linked(self, path: str) -> bool:
-        return any(path == name or path.startswith(name + os.sep) for name in self.linked)
 
     def _check_is_as_found(self, path: str, file: StoredFile) -> None:
         try:
@@ -274,16 +250,6 @@ def _results(folder: Path, name: str) -> Path:
 def _stored(folder: Path, path: str, digest: str) -> StoredFile:
     found = (folder / _LOADED / path).stat()
     return StoredFile(path, digest, found.st_size, found.st_mtime_ns)
-
-
-def _link(folder: str, link: str) -> None:
-    try:
-        os.symlink(folder, link, target_is_directory=True)
-    except FileExistsError:
-        raise
-    except OSError:
-        # a file system, or a user of Windows, without them
-        shutil.copytree(folder, link)
 
 
 def _record_of(run: PipelineRun) -> LoadRecord:

@@ -460,3 +460,26 @@ def test_data_are_not_loaded_once_while_another_profile_is_active(run_tests: Run
     result.stdout.fnmatch_lines(
         ["*UsageError: dlt_load: * on profile `tests`, and `ci` is active*--dlt-profile ci."]
     )
+
+
+def test_a_test_may_write_to_load_packages_that_are_completed(run_tests: RunTests) -> None:
+    result = run_tests(
+        COUNTING
+        + """
+@pytest.mark.dlt_load(source=users)
+@pytest.mark.parametrize("n", range(3))
+def test_it(dlt_loaded, n):
+    package = Path(dlt_loaded.pipeline.get_load_package_info(
+        *dlt_loaded.load_info.loads_ids).package_path)
+    schema, jobs = package / "schema.json", [*package.glob("completed_jobs/users.*")]
+    assert jobs
+    assert schema.read_text() != "broken"
+    schema.write_text("broken")
+    for job in jobs:
+        job.unlink()
+    dlt_loaded.pipeline.drop()
+"""
+    )
+
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["1 template built (* s), 3 copies made"])
