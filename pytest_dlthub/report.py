@@ -32,7 +32,7 @@ _WITHOUT_SECRETS = (
 
 _REDACTOR = pytest.StashKey["Redactor"]()
 
-_CARRIED = "_dlt_template_uses"
+_CARRIED = "_dlthub_template_uses"
 
 
 def header(session: Session) -> str | None:

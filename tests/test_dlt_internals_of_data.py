@@ -16,9 +16,8 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlthub_project.catalog import atomic
-from dlthub_project.dlt_internals import datasets, pipelines, relations
+from dlthub_project.dlt_internals import datasets, pipelines, relations, sql_clients
 from dlthub_project.dlt_internals import destinations as dlt_places
-from dlthub_project.dlt_internals import server_cursors as dlt_chunks
 
 
 @pytest.fixture(autouse=True)
@@ -230,9 +229,38 @@ def test_chunks_of_postgres_stay_on_the_server(postgres_url: str) -> None:
         dlt.destinations.postgres(postgres_url), "any_dataset", "any"
     ).sql_client
     assert isinstance(client, Psycopg2SqlClient)
-    dlt_chunks.leave_on_server(client)
+    sql_clients.leave_on_server(client)
 
     with client, client.execute_query("SELECT generate_series(1, 10)") as cursor:
         chunks = cursor.iter_fetch(4)
         assert [len(next(chunks)) for _ in range(3)] == [4, 4, 2]
         assert cursor.native_cursor.name
+
+
+def test_a_client_uses_a_connection_that_somebody_else_has_opened(loaded: dlt.Pipeline) -> None:
+    with (
+        loaded.sql_client() as opened,
+        pipelines.destination_client(loaded, loaded.default_schema) as other,
+    ):
+        client: Any = other.sql_client  # type: ignore[attr-defined]  # of SQL destinations
+        client.close_connection()
+        sql_clients.use_connection(client, opened.native_connection)
+
+        assert client.native_connection is opened.native_connection
+        assert client.execute_sql("SELECT count(*) FROM items") == [(2,)]
+
+        sql_clients.use_connection(client, None)
+
+        assert client.native_connection is None
+
+
+def test_a_pipeline_is_made_of_a_subclass(tmp_path: Path) -> None:
+    class Counting(dlt.Pipeline):
+        pass
+
+    made = pipelines.pipeline_of_class(
+        Counting, pipeline_name="counted", pipelines_dir=str(tmp_path), destination="duckdb"
+    )
+
+    assert isinstance(made, Counting)
+    assert made.pipeline_name == "counted"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -17,11 +20,8 @@ from dlthub_project.runner import pipeline_manager, retry
 from pytest_dlthub import activation, roots
 
 ROOT = Path(__file__).parents[1]
-MODULES = sorted(
-    path
-    for package in ("dlthub_project", "pytest_dlthub")
-    for path in (ROOT / package).rglob("*.py")
-)
+OWN = ("dlthub_project", "pytest_dlthub")
+MODULES = sorted(path for package in OWN for path in (ROOT / package).rglob("*.py"))
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 INTERNALS = ROOT / "dlthub_project" / "dlt_internals"
 
@@ -66,8 +66,10 @@ def test_no_import_leads_back_to_where_it_came_from() -> None:
         found = set()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom):
-                of_module = {f"{node.module}.{alias.name}" for alias in node.names} & names.keys()
-                found |= of_module or {str(node.module)}
+                # a name may be a module, or be found in the package's `__init__`
+                for alias in node.names:
+                    inner = f"{node.module}.{alias.name}"
+                    found.add(inner if inner in names else str(node.module))
             elif isinstance(node, ast.Import):
                 found |= {alias.name for alias in node.names}
         imports[name] = (found & names.keys()) - {name}
@@ -85,48 +87,133 @@ def dotted(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def test_only_dlt_internals_touches_private_parts_of_others() -> None:
-    """A name with an underscore that no module of ours defines is a private part of others."""
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
-    ours = {name for tree in trees.values() for name in defined_names(tree)}
-    found = [
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_dlt_internals_touches_private_parts_of_others(path: Path) -> None:
+    if INTERNALS in path.parents:
+        return
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    ours_here, ours = {*defined_names(tree)}, names_of_all_modules()
+
+    # a class may use what its own base class has in another module; of any other object, a name
+    # with an underscore is private to the module that defines it
+    assert [
         f"{path.relative_to(ROOT)}:{line}: {name}"
-        for path, tree in trees.items()
-        if INTERNALS not in path.parents
-        for name, line in touched_names(tree)
-        if name.startswith("_") and not name.startswith("__") and name not in ours
+        for name, line, is_own in touched_names(tree)
+        if is_private(name) and name not in (ours if is_own else ours_here)
+    ] == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "pipeline._get_destination_clients(schema)",
+        "dataset._destination = other",
+        "def f(pipeline):\n    return pipeline._state_restored",
+        "class C(dlt.Pipeline):\n    def load(self):\n        return self._load_storage_config()",
+        "class C(dlt.Pipeline):\n    def load(self):\n        self._state_restored = True",
+        "class C(dlt.Pipeline):\n    def load(self):\n        super()._set_destinations()",
+        'getattr(pipeline, "_destination")',
+        'hasattr(pipeline, "_destination")',
+        'NAME = "_destination_client"\nsetattr(dataset, NAME, client)',
+        'vars(dataset)["_destination"]',
+        'dataset.__dict__["_destination"] = other',
+        'vars(dataset).get("_destination")',
+        "dlt.pipeline(_impl_cls=Other)",
+        "from dlt.pipeline.pipeline import _something",
+    ],
+)
+def test_each_way_to_a_private_part_is_seen(code: str) -> None:
+    tree = ast.parse(code)
+    ours = {*defined_names(tree)}
+
+    assert [n for n, *_ in touched_names(tree) if is_private(n) and n not in ours] != []
+
+
+def test_no_class_of_ours_overrides_a_private_method_of_dlt() -> None:
+    overridden = [
+        f"{module}.{cls.__name__}.{name}"
+        for module in map(dotted, MODULES)
+        # found as `dlthub` alone; it has no classes
+        if "dlt_internals" not in module and ".hub." not in module
+        for cls in vars(importlib.import_module(module)).values()
+        if inspect.isclass(cls) and cls.__module__ == module
+        for base in cls.__mro__[1:]
+        if base.__module__.startswith("dlt.")
+        for name in vars(cls)
+        if is_private(name) and inspect.isfunction(vars(base).get(name))
     ]
 
-    assert [one for one in found if not one.endswith(DOCUMENTED)] == []
+    assert overridden == []
 
 
-# of named tuples, `sys` and `os`: not dlt's
-DOCUMENTED = ("_replace", "_getframe", "_asdict", "_fields", "_Environ")
+# of named tuples, `sys` and `os`: these are documented
+DOCUMENTED = ("_replace", "_asdict", "_fields", "_getframe", "_Environ")
+# how attributes begin that we write on objects of others
+MARK = "_dlthub_"
+CONSTRUCTORS = ("__init__", "__new__", "__setstate__")
+
+
+def is_private(name: str) -> bool:
+    is_hidden = name.startswith("_") and not name.startswith("__")
+    return is_hidden and name not in DOCUMENTED and not name.startswith(MARK)
+
+
+@cache
+def names_of_all_modules() -> frozenset[str]:
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in MODULES)
+    return frozenset(name for tree in trees for name in defined_names(tree))
 
 
 def defined_names(tree: ast.Module) -> Iterator[str]:
+    """Yield the names that a module, its classes and the constructors of these define."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.name
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            for target in targets:
-                if isinstance(target, ast.Name):
-                    yield target.id
-                elif isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self":
-                    yield target.attr
+            if node.name in CONSTRUCTORS:
+                yield from (
+                    inner.attr
+                    for inner in ast.walk(node)
+                    if isinstance(inner, ast.Attribute) and isinstance(inner.ctx, ast.Store)
+                )
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
 
 
-def touched_names(tree: ast.Module) -> Iterator[tuple[str, int]]:
+def touched_names(tree: ast.Module) -> Iterator[tuple[str, int, bool]]:
+    """Yield the attributes, arguments and imports that a module names, with their lines.
+
+    And whether the object is the class's own.
+    """
+    constants = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+    def text(node: ast.expr) -> str:
+        found = constants.get(node.id, node) if isinstance(node, ast.Name) else node
+        return str(found.value) if isinstance(found, ast.Constant) else ""
+
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
-            yield node.attr, node.lineno
-        elif (
-            isinstance(node, ast.Call)
-            and ast.unparse(node.func) in ("getattr", "setattr")
-            and isinstance(node.args[1], ast.Constant)
-        ):
-            yield str(node.args[1].value), node.lineno
+            yield node.attr, node.lineno, ast.unparse(node.value) in ("self", "cls", "super()")
+        elif isinstance(node, ast.ImportFrom) and not str(node.module).startswith(OWN):
+            yield from ((alias.name, node.lineno, False) for alias in node.names)
+        elif isinstance(node, ast.Subscript) and is_namespace(ast.unparse(node.value)):
+            yield text(node.slice), node.lineno, False
+        elif isinstance(node, ast.Call):
+            yield from ((keyword.arg or "", node.lineno, False) for keyword in node.keywords)
+            function, _, method = ast.unparse(node.func).rpartition(".")
+            if method in ("getattr", "setattr", "hasattr", "delattr") and node.args[1:]:
+                yield text(node.args[1]), node.lineno, False
+            elif is_namespace(function) and node.args:
+                yield text(node.args[0]), node.lineno, False
+
+
+def is_namespace(expression: str) -> bool:
+    return expression.startswith("vars(") or expression.endswith("__dict__")
 
 
 def test_what_is_silenced_says_why() -> None:

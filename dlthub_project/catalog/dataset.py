@@ -10,7 +10,7 @@ import dlt
 from dlthub_project.catalog import conflicts
 from dlthub_project.catalog.saved_data import named_data
 from dlthub_project.catalog.saving import refuse_other_targets, saving
-from dlthub_project.dlt_internals import datasets, pipelines, server_cursors
+from dlthub_project.dlt_internals import datasets, pipelines, sql_clients
 from dlthub_project.entities import DatasetLocation
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class ReadableDataset(dlt.Dataset):
         """The client that runs queries; PostgreSQL keeps the chunks that nobody has fetched yet."""
         client = super().sql_client
         conflicts.connect_patiently(client)
-        server_cursors.leave_on_server(client)
+        sql_clients.leave_on_server(client)
         return client
 
     def __getstate__(self) -> dict[str, Any]:

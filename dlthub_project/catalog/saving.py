@@ -102,12 +102,12 @@ def saving(dataset: dlt.Dataset, pipeline_name: str, data_dir: str) -> Iterator[
         with _working_folder(queue, pipeline_name, data_dir) as folder:
             journal = queue.folder / f"journal_{uuid4().hex}"
             with contexts.no_active_pipeline():
-                pipeline = dlt.pipeline(
+                pipeline = pipelines.pipeline_of_class(
+                    atomic.AtomicPipeline,
                     pipeline_name=pipeline_name,
                     pipelines_dir=folder,
                     destination=atomic.undoable(datasets.destination_of(dataset), journal),
                     dataset_name=dataset_name,
-                    _impl_cls=atomic.AtomicPipeline,
                 )
             with _conflicts_told(dataset_name):
                 yield Save(pipeline, _schemas_now(pipeline))

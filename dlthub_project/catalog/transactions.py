@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from dlt.destinations.exceptions import DatabaseTerminalException, DatabaseUndefinedRelation
 
 from dlthub_project.catalog.conflicts import open_patiently
+from dlthub_project.dlt_internals import sql_clients
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
@@ -52,7 +53,7 @@ class SharedTransaction:
     @property
     def connection(self) -> Any:
         """The connection; None before the transaction begins and after it ends."""
-        return None if self._owner is None else _Kept(self._owner._conn)
+        return None if self._owner is None else _Kept(self._owner.native_connection)
 
     def join(self, client: JobClientBase) -> None:
         """Let a client, which is not connected yet, take part in the transaction when it begins."""
@@ -124,20 +125,20 @@ class SharedTransaction:
 
     @property
     def _is_postgres(self) -> bool:
-        return hasattr(self._owner._conn, "autocommit")
+        return hasattr(self._owner.native_connection, "autocommit")
 
     def _execute(self, statement: str, *parameters: Any) -> None:
-        with self._owner._conn.cursor() as cursor:
+        with self._owner.native_connection.cursor() as cursor:
             cursor.execute(statement, parameters)
 
     def _begin(self) -> None:
         if self._is_postgres:
-            self._owner._conn.autocommit = False
+            self._owner.native_connection.autocommit = False
             # saves on other machines wait for this lock; the end of the transaction releases it
             key = zlib.crc32(self._owner.dataset_name.encode())
             self._execute("SELECT pg_advisory_xact_lock(%s, %s)", _LOCK_SPACE, _signed(key))
         else:
-            self._owner._conn.begin()
+            self._owner.native_connection.begin()
 
 
 # tells our advisory locks from those of others
@@ -167,14 +168,14 @@ def _joined(client_class: Any) -> Any:
         def open_connection(self) -> Any:
             if (shared := self.transaction.connection) is None:
                 return open_patiently(super().open_connection)
-            self._conn = shared
+            sql_clients.use_connection(self, shared)
             return shared
 
         def close_connection(self) -> None:
             if self.transaction.connection is None:
                 super().close_connection()
             else:
-                self._conn = None
+                sql_clients.use_connection(self, None)
 
         @contextmanager
         def begin_transaction(self) -> Iterator[Any]:

@@ -20,7 +20,7 @@ class PipelineRunCommand:
     command = "run"
     compose: Literal["replace"] = "replace"
     help_string = "Run a pipeline that dlt.yml declares"
-    description = "Runs a pipeline of the project and prints the rows that each table was given."
+    description = "Runs a pipeline of the project and prints how many rows each table got."
     docs_url: str | None = None
 
     def configure_parser(self, parser: argparse.ArgumentParser) -> None:
@@ -58,6 +58,7 @@ class ProjectCommand:
     help_string = "Inspect the dltHub Project (dlt.yml) of this folder"
     description: str | None = help_string
     docs_url: str | None = None
+    _parser: argparse.ArgumentParser
 
     def configure_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add the subcommands."""

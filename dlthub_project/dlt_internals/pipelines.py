@@ -202,3 +202,9 @@ def run_load_job(client: JobClientBase, path: str, load_id: str, table: str) -> 
     job._job_client = client
     client.prepare_load_job_execution(job)
     job.run()
+
+
+def pipeline_of_class(pipeline_class: type[dlt.Pipeline], **arguments: Any) -> dlt.Pipeline:
+    """Return what `dlt.pipeline` makes of its arguments, as an instance of a subclass."""
+    made: dlt.Pipeline = dlt.pipeline(**arguments, _impl_cls=pipeline_class)
+    return made

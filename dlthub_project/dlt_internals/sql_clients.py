@@ -1,4 +1,4 @@
-"""Reading in chunks from a server that sends all of its answer at once."""
+"""dlt's SQL clients: the connection that one uses, and cursors that stay on the server."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ if TYPE_CHECKING:
     from dlt.common.schema.typing import TTableSchemaColumns
 
 
-def leave_on_server(client: SqlClientBase[Any]) -> None:
-    """Have a client of PostgreSQL leave on the server what is read in chunks.
+def use_connection(client: SqlClientBase[Any], connection: Any) -> None:
+    """Make a client use a connection that somebody else has opened; None takes it away again."""
+    client._conn = connection  # type: ignore[attr-defined]  # every client of dlt has it
 
-    psycopg2 alone receives all rows before it gives the first one. Clients of other destinations
-    are left as they are.
+
+def leave_on_server(client: SqlClientBase[Any]) -> None:
+    """Make a client of PostgreSQL leave rows on the server until somebody fetches their chunk.
+
+    psycopg2 alone receives all rows before it hands out the first one. Clients of other
+    destinations do not change.
     """
     names = [cls.__name__ for cls in type(client).__mro__]
     is_postgres = "Psycopg2SqlClient" in names and "RedshiftSqlClient" not in names
@@ -31,7 +36,7 @@ def leave_on_server(client: SqlClientBase[Any]) -> None:
 def _execute_late(
     client: Any, execute: Any, query: Any, *args: Any, **kwargs: Any
 ) -> Iterator[Any]:
-    """Do what `execute` does as soon as it is known how the rows are fetched."""
+    """Execute a query later, when the caller shows how it fetches the rows."""
     with ExitStack() as stack:
 
         def at_once() -> Any:
@@ -42,14 +47,14 @@ def _execute_late(
 
         cursor = _LateCursor(at_once, in_chunks if _is_select(query) else at_once)
         yield cursor
-        # whoever fetches nothing wants what the query does
+        # a caller that fetches nothing wants the query to run
         _ = cursor.native_cursor
 
 
 @contextmanager
 def _on_server(client: Any, query: str, arguments: Any) -> Iterator[Any]:
     try:
-        # held: no transaction is open, and no lock is kept, while somebody works on a chunk
+        # `withhold`: no transaction stays open, and no lock, while the caller works on a chunk
         named = client.native_connection.cursor(f"dlt_{uuid.uuid4().hex}", withhold=True)
         named.execute(query, arguments)
         with closing(named):
@@ -61,7 +66,7 @@ def _on_server(client: Any, query: str, arguments: Any) -> Iterator[Any]:
 
 
 class _LateCursor(DBApiCursorImpl):
-    """A cursor that asks when it is known whether the rows are fetched in chunks."""
+    """A cursor that runs its query when the caller fetches: all rows at once, or in chunks."""
 
     def __init__(self, at_once: Callable[[], Any], in_chunks: Callable[[], Any]) -> None:
         self._at_once = at_once
@@ -78,7 +83,7 @@ class _LateCursor(DBApiCursorImpl):
     @property
     def columns_schema(self) -> Any:
         if self._columns is None:
-            # known when the first rows are there
+            # PostgreSQL tells the columns with the first rows
             self._set_default_schema_columns()
         return self._columns
 
