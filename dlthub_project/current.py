@@ -1,7 +1,7 @@
 """The active project: its context, configuration, entities, runner and catalog.
 
-The same functions are reached as `dlt.hub.current.project.config()`, `dlthub_project.current`
-and, in a packaged project, as `my_package.config()`.
+The same functions are in `dlt.hub.current.project`, in `dlthub_project.current` and, in a packaged
+project, in the package itself: `my_package.config()`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def context() -> ProjectRunContext:
 
 
 def config() -> Project:
-    """Return the active project: its settings and the manifest merged for the active profile.
+    """Return the active project, with its settings and the manifest of the active profile.
 
     Raises:
         ProjectRunContextNotAvailable: dlt runs outside of a project.
@@ -43,7 +43,7 @@ def project() -> Project:
 
 
 def entities() -> EntityFactory:
-    """Return the factory of the active project's sources, destinations, datasets and pipelines.
+    """Return the factory of the active project's entities.
 
     Raises:
         ProjectRunContextNotAvailable: dlt runs outside of a project.

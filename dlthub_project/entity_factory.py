@@ -1,4 +1,4 @@
-"""The factory of all entities of a project, as users have it."""
+"""The public factory of a project's entities."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class EntityFactory(DltEntityFactory):
     Listing entities makes no dlt object and imports no code of the project.
 
     Attributes:
-        project: The project, under the profile that was active when it was asked for.
-        datasets: Which datasets it has, and where they live.
+        project: The project under the profile that was active when the factory was made.
+        datasets: The datasets of the project, and where they live.
     """
 
     def list_caches(self) -> list[str]:
@@ -25,23 +25,23 @@ class EntityFactory(DltEntityFactory):
         return list(self.project.manifest.names("transformations"))
 
     def get_cache(self, name: str) -> Cache:
-        """Return cache `name`; nothing is connected to or made.
+        """Return cache `name`; connect to nothing, and make nothing.
 
         Raises:
-            EntityNotFound: It is not declared.
-            ManifestError: It uses an environment variable that is not set.
-            ProjectError: Another project or profile was activated since.
+            EntityNotFound: The manifest does not declare it.
+            ManifestError: Its entry uses an environment variable that is not set.
+            ProjectError: Somebody has activated another project or profile since.
         """
         check_is_active(self.project)
         return Cache(self, name)
 
     def get_transformation(self, name: str) -> Transformation:
-        """Return transformation `name`; no code of the project is imported.
+        """Return transformation `name`; import no code of the project.
 
         Raises:
-            EntityNotFound: It is not declared, or its cache is not.
-            ManifestError: It uses an environment variable that is not set.
-            ProjectError: It names no cache, or another project or profile was activated since.
+            EntityNotFound: The manifest does not declare it, or its cache.
+            ManifestError: An entry uses an environment variable that is not set.
+            ProjectError: It names no cache, or somebody has activated another project or profile.
         """
         check_is_active(self.project)
         return Transformation(self, name)

@@ -1,4 +1,4 @@
-"""Answers for the name `dlthub` when nothing else on the path does.
+"""Finds `dlthub` for `import dlt` if no package of that name is installed.
 
 `import dlt` imports `dlthub` to offer `dlt.hub.current.project`. The build writes this module's
 source into a `.pth` line (`hatch_build.py`), so it imports nothing but `sys` at its top and knows
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class FallbackFinder:
-    """The last of `sys.meta_path`: every other finder is asked first, also later ones."""
+    """Stands last in `sys.meta_path`, and asks all other finders first, even later ones."""
 
     # finders of the `.pth` line and of this module are two classes with one mark
     is_dlthub_fallback = True
@@ -25,7 +25,7 @@ class FallbackFinder:
     def find_spec(
         name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
-        """Return the spec of `dlthub`: another finder's, else that of the stand-in beside us."""
+        """Return the spec of `dlthub`: that of another finder, else that of `hub/dlthub`."""
         if name != "dlthub":
             return None
         import os
@@ -57,7 +57,7 @@ def install() -> None:
 
 
 def is_dlthub_installed() -> bool:
-    """Tell whether a real `dlthub` is installed: then this project's hooks stay silent."""
+    """Tell whether a real `dlthub` is installed; if so, our hooks do nothing."""
     loaded = sys.modules.get("dlthub")
     if loaded is not None:
         return not getattr(loaded, "is_dlthub_project_fallback", False)
@@ -66,6 +66,6 @@ def is_dlthub_installed() -> bool:
             continue
         spec = finder.find_spec("dlthub", None)
         if spec is not None:
-            # a folder without code that happens to be called so is no package
+            # a folder of that name without code is no package
             return spec.origin is not None
     return False

@@ -1,4 +1,4 @@
-"""A project that is an importable package, usable from any working directory."""
+"""A project that is a Python package, and works from any working directory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TEST_PROFILE = "tests"
 
 
 class _Accessors(NamedTuple):
-    # a tuple of six types: unpacked in an `__init__.py`, each name has its own
+    # a tuple of six types, so that each name has its type when an `__init__.py` unpacks it
     access_profile: Callable[[], str]
     context: Callable[[], ProjectRunContext]
     config: Callable[[], Project]
@@ -39,8 +39,8 @@ class PackagedProject(_Accessors):
         from dlthub_project import PackagedProject
         access_profile, context, config, entities, runner, catalog = PackagedProject(__file__)
 
-    Each but `access_profile` activates the project as `activate_package` does, and raises as
-    `ensure_project`.
+    All but `access_profile` activate the project as `activate_package` does, and raise the errors
+    of `ensure_project`.
 
     Attributes:
         access_profile: Returns the profile that the package is used with.
@@ -85,23 +85,24 @@ class PackagedProject(_Accessors):
 
 
 def activate_package(root: Path) -> ProjectRunContext:
-    """Make the project of a package the active one, and return its run context.
+    """Activate the project of a package, and return its run context.
 
-    While it is active already, the profile that it was switched to stays. In its own folder the
-    profile is the one that is active there, and in a sandbox that of the tests; elsewhere it is
-    `access`, whatever the environment says: that speaks of the caller's project.
+    If the project is active already, its profile stays. Otherwise the profile depends on the
+    caller: in the folder of the package it is the one that is active there, in a sandbox it is that
+    of the tests. Elsewhere it is `access`, and variables do not count: they are for the caller's
+    project.
 
     Args:
         root: The folder of the package and of its `dlt.yml`.
 
     Raises:
-        ProjectError: As `ensure_project`.
+        ProjectError: As `ensure_project` raises it.
     """
     from dlthub_project.context import ProjectRunContext, ensure_project, find_project_dir
     from dlthub_project.dlt_internals import contexts
     from dlthub_project.sandbox import active_sandbox
 
-    # not `active_run_context`: it would make dlt look for a context where the caller is
+    # `active_run_context` would make dlt look for a context in the caller's folder
     earlier = contexts.save_run_context()
     active = earlier.context if earlier else None
     if isinstance(active, ProjectRunContext) and _is_same(Path(active.run_dir), root):
@@ -118,7 +119,7 @@ def _activate_for_tests(root: Path, *, is_project_tested: bool) -> ProjectRunCon
     from dlthub_project.context import PROFILE_VARIABLE, ensure_project
     from dlthub_project.errors import ProfileNotFound
 
-    # without a project under test, the variable is whatever the shell has
+    # if no project is under test, the variable comes from the shell
     profile = os.environ.get(PROFILE_VARIABLE) if is_project_tested else None
     try:
         return ensure_project(str(root), profile or _TEST_PROFILE)
@@ -127,5 +128,5 @@ def _activate_for_tests(root: Path, *, is_project_tested: bool) -> ProjectRunCon
 
 
 def _is_same(folder: Path, other: Path) -> bool:
-    # an environment, or a folder on its path, may be a symbolic link
+    # a virtual environment, or a folder on its path, may be a symbolic link
     return os.path.realpath(folder) == os.path.realpath(other)

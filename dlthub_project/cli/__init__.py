@@ -1,4 +1,4 @@
-"""Commands for dlt's own `dlt` program: they parse and print, and leave the work to the runtime."""
+"""Commands of the `dlt` program: they parse and print, and the runtime does the work."""
 
 from dlthub_project.cli.commands import PipelineRunCommand, ProjectCommand
 

@@ -36,11 +36,11 @@ def add_project_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def activate(args: argparse.Namespace) -> ProjectRunContext:
-    """Activate the project and profile that the arguments name, for code that uses `dlt.hub`."""
+    """Activate the project and profile that the arguments name, and make `dlt.hub` work."""
     hub_finder.install()
     if not dlt.hub.__found__:
-        # without a `.pth` line (`python -S`), dlt has looked for it in vain when it was imported;
-        # `reload` does not serve: what the first try left raises in the second
+        # without a `.pth` line (`python -S`), `import dlt` did not find `dlthub`. `reload` does not
+        # help, because the second try stumbles over what the first one left
         del sys.modules["dlt.hub"]
         importlib.import_module("dlt.hub")
     if args.project is None or (Path(args.project) / FILE_NAME).is_file():
@@ -64,6 +64,6 @@ def at_least_one(text: str) -> int:
 
 
 def names(text: str) -> list[str]:
-    """Return the names in a list with commas, for `argparse`."""
+    """Return the names in a text with commas, for `argparse`."""
     found = [name.strip() for name in text.split(",")]
     return [name for name in found if name]

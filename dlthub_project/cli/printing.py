@@ -1,4 +1,4 @@
-"""Tables for people to read."""
+"""Prints tables, and the tracebacks of users' code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlthub_project.errors import ProjectError
 
 
 def print_row_counts(title: str, counts: Mapping[str, int]) -> None:
-    """Print rows per table, or that there were none."""
+    """Print the number of rows of each table, or that there was nothing to load."""
     from rich.console import Console
     from rich.table import Table
 
@@ -22,7 +22,7 @@ def print_row_counts(title: str, counts: Mapping[str, int]) -> None:
         return
     print(title)
     table = Table()
-    # a name that is wider than the terminal goes on in the next line; none is cut
+    # a name that is wider than the terminal continues on the next line
     table.add_column("table", overflow="fold")
     table.add_column("rows", justify="right", no_wrap=True)
     for name, rows in sorted(counts.items()):
@@ -39,9 +39,9 @@ def print_facts(facts: Mapping[str, str]) -> None:
 
 @contextmanager
 def users_traceback(project_dir: str) -> Iterator[None]:
-    """Print the traceback of an error in the project's own code, from its first line there.
+    """Print the traceback of an error in the project's own code, from its first frame there.
 
-    dlt's program prints the message of an error alone.
+    The `dlt` program alone prints only the message.
     """
     try:
         yield

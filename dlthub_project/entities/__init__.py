@@ -1,4 +1,4 @@
-"""Manifest entries to live dlt objects: sources, destinations, datasets, pipelines."""
+"""Makes dlt's objects from manifest entries: sources, destinations, datasets, pipelines."""
 
 from dlthub_project.entities.dataset_locations import DatasetLocation, Datasets
 from dlthub_project.entities.entries import EntryPosition, check_is_active

@@ -1,4 +1,4 @@
-"""The datasets of a project: which there are, where each lives and what may be written to it."""
+"""The datasets of a project: their names, destinations and schema contracts."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _Loaders = Mapping[str, list[str]]
 
 @dataclass(frozen=True)
 class DatasetLocation:
-    """Where a dataset lives and what may be written to it.
+    """A dataset, the destination where it lives, and its schema contract.
 
     Attributes:
         dataset_name: Its name.
-        destination_name: The destination that it is looked at on.
+        destination_name: The destination where it lives.
         contract: Its schema contract, or None.
     """
 
@@ -48,9 +48,9 @@ class DatasetLocation:
 
 
 class Datasets:
-    """The datasets of a project, declared ones and those that pipelines name.
+    """The datasets of a project: declared ones, and those that pipelines name.
 
-    Asking for them makes no dlt object and connects to nothing.
+    No method makes a dlt object or connects to anything.
     """
 
     def __init__(self, project: Project) -> None:
@@ -58,9 +58,9 @@ class Datasets:
         self._manifest = project.manifest
 
     def names(self) -> list[str]:
-        """Return the names: of declared datasets, then of those that only pipelines name.
+        """Return the names of declared datasets, then of those that only pipelines name.
 
-        The latter where undefined entities are allowed.
+        Datasets that only pipelines name are there if undefined entities are allowed.
         """
         if not self._project.allow_undefined_entities:
             return list(self._manifest.names("datasets"))
@@ -71,7 +71,7 @@ class Datasets:
         return self._loaders().get(name, [])
 
     def name_of(self, pipeline: str) -> str:
-        """Return the name of the dataset that `pipeline` loads; dlt's default if none is named.
+        """Return the name of the dataset that `pipeline` loads; by default dlt's own.
 
         Raises:
             ManifestError: It uses an environment variable that is not set.
@@ -90,25 +90,25 @@ class Datasets:
     def locate(
         self, name: str, destination: str | None = None, *, asked_by: str = ""
     ) -> DatasetLocation:
-        """Return where dataset `name` lives: at `destination`, else at its default one.
+        """Return the location of dataset `name`: on `destination`, else on its default one.
 
         Args:
             name: The dataset.
-            destination: The destination to look at it on.
-            asked_by: Who asks for it, for the error.
+            destination: The destination to read it on.
+            asked_by: Who asks for it, such as "pipeline `orders`", for the error.
 
         Raises:
-            EntityNotFound: Neither the manifest nor a pipeline knows the dataset, or nobody says
+            EntityNotFound: Neither the manifest nor a pipeline names the dataset, or nothing says
                 where it lives.
-            DestinationNotAllowed: It is declared for other destinations.
-            ManifestError: It uses an environment variable that is not set.
+            DestinationNotAllowed: The manifest declares it for other destinations.
+            ManifestError: Its entry uses an environment variable that is not set.
         """
         return self._locate(name, destination, asked_by, self._loaders)
 
     def locate_all(self) -> dict[str, DatasetLocation | ProjectError]:
-        """Return where each dataset of `names()` lives; the error, where that cannot be told.
+        """Return the location of each dataset of `names()`, or the error that `locate` raises.
 
-        The pipelines are looked through once, and not for each dataset.
+        This reads the pipelines once, and not for each dataset.
         """
         loaders = self._loaders()
         is_free = self._project.allow_undefined_entities
@@ -125,7 +125,7 @@ class Datasets:
     def locate_pipeline(
         self, pipeline: str, *, destination: str | None = None, dataset_name: str | None = None
     ) -> DatasetLocation:
-        """Return the dataset that `pipeline` loads, and where.
+        """Return the location of the dataset that `pipeline` loads.
 
         Args:
             pipeline: The pipeline.
@@ -133,9 +133,9 @@ class Datasets:
             dataset_name: A dataset to use instead of the declared one.
 
         Raises:
-            EntityNotFound: The pipeline is not declared, or something that it needs is not.
-            DestinationNotAllowed: Its dataset is declared for other destinations.
-            ManifestError: It uses an environment variable that is not set.
+            EntityNotFound: The manifest lacks the pipeline, or an entity that it needs.
+            DestinationNotAllowed: The manifest declares its dataset for other destinations.
+            ManifestError: An entry uses an environment variable that is not set.
         """
         declared_pipeline(self._project, pipeline)
         return self.locate(
@@ -166,13 +166,14 @@ class Datasets:
         chosen = chosen or self._destination_by_pipeline(loaders().get(name, []))
         if chosen is None and asked_by:
             raise EntityNotFound(
-                f"{manifest_file(self._project)}: {asked_by} names no destination, and its dataset "
-                f"`{name}` neither.",
+                f"{manifest_file(self._project)}: {asked_by} names no destination, and "
+                f"neither does its dataset `{name}`.",
                 "Give it one: `destination: <a destination>` in its entry.",
             )
         if chosen is None:
             raise EntityNotFound(
-                f"{self._position(name)}: nobody says on which destination dataset `{name}` lives.",
+                f"{self._position(name)}: nothing says on which destination dataset `{name}` "
+                "lives.",
                 _how_to_declare(name, None),
             )
         return DatasetLocation(name, chosen, entry.get("contract"))
@@ -201,7 +202,7 @@ class Datasets:
     def _loaders(self) -> _Loaders:
         """Return the pipelines by the datasets that they load.
 
-        Without those whose dataset is an environment variable that is not set.
+        A pipeline whose dataset is an environment variable that is not set is left out.
         """
         found: dict[str, list[str]] = {}
         for pipeline in self._manifest.names("pipelines"):

@@ -1,4 +1,4 @@
-"""Makes the dlt objects that the entries of a project stand for."""
+"""Makes dlt's objects from the entries of a project."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 _SOURCE_KEYS = ("type", "with_args")
-# what a pipeline loads and how the runner runs it; where it loads to, `Datasets` tells
+# `get_pipeline_sources` and the runner read the first two, `Datasets` the others
 _NO_PLAIN_ARGUMENTS = ("source", "run_config", "destination", "dataset_name")
 
 
@@ -46,8 +46,8 @@ class DltEntityFactory:
     Listing entities makes no dlt object and imports no code of the project.
 
     Attributes:
-        project: The project, under the profile that was active when it was asked for.
-        datasets: Which datasets it has, and where they live.
+        project: The project under the profile that was active when the factory was made.
+        datasets: The datasets of the project, and where they live.
     """
 
     def __init__(self, project: Project) -> None:
@@ -63,9 +63,9 @@ class DltEntityFactory:
         return list(self.project.manifest.names("destinations"))
 
     def list_datasets(self) -> list[str]:
-        """Return the names of the datasets: declared ones, then those that pipelines name.
+        """Return the names of the datasets: declared ones, then those that only pipelines name.
 
-        The latter only where undefined entities are allowed.
+        Datasets that only pipelines name are there if undefined entities are allowed.
         """
         return self.datasets.names()
 

@@ -1,4 +1,4 @@
-"""A source entry to a factory of `DltSource`."""
+"""Finds the dlt source factory of an entry, and gives it the entry's arguments."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _BY_POSITION = inspect.Parameter.POSITIONAL_ONLY
 
 
 class ProjectSourceFactory(SourceFactory[Any, "DltSource"]):
-    """Makes the source of a manifest entry: call it, with arguments to override those declared.
+    """Makes the source of a manifest entry. Arguments of a call override declared ones.
 
-    A dlt source factory in all else: `Pipeline.run` takes it without a call, too.
+    It is a dlt source factory, so `Pipeline.run` also takes it without a call.
     """
 
     def __init__(self, factory: AnySourceFactory, entry: str, keys: Iterable[str] = ()) -> None:
@@ -38,18 +38,18 @@ class ProjectSourceFactory(SourceFactory[Any, "DltSource"]):
         Args:
             factory: The dlt factory, under the name and section of the entry.
             entry: The name of the entry.
-            keys: The keys of the entry that are arguments or configuration values.
+            keys: The keys of the entry that are arguments of the source.
         """
         self._factory = factory
         self._entry = entry
         self._keys = tuple(keys)
 
     def __call__(self, *args: Any, **kwargs: Any) -> DltSource:
-        """Make the source; what is not given comes from the configuration, manifest included.
+        """Make the source. The configuration and the manifest have the other arguments.
 
         Raises:
             ManifestError: A value uses an environment variable that is not set.
-            ConfigurationException: A value is missing, or cannot be cast to the argument's type.
+            ConfigurationException: A value is missing, or does not fit the argument's type.
         """
         signature = inspect.signature(resources.source_function(self._factory))
         configured = self._configured(args, kwargs)
@@ -59,18 +59,18 @@ class ProjectSourceFactory(SourceFactory[Any, "DltSource"]):
         return self._factory(*args, *filled, **{**configured, **kwargs})
 
     def clone(self, **arguments: Any) -> ProjectSourceFactory:
-        """Return a copy with other arguments of the decorator, as that of dlt's own factory."""
+        """Return a copy with other arguments of the decorator, as dlt's own factories do."""
         return ProjectSourceFactory(self._factory.clone(**arguments), self._entry, self._keys)
 
-    with_args = clone  # as dlt's own, where it is the old name
+    with_args = clone  # dlt's old name for it
 
     def add_postprocessor(self, func: Callable[[DltSource], Any]) -> None:
-        """Add a function that every source is given to, once it is made."""
+        """Add a function that is called with every source that this factory makes."""
         self._factory.add_postprocessor(func)
 
     def add_limit(self, *args: Any, **kwargs: Any) -> None:
-        """Limit every source that is made, as `DltSource.add_limit` does."""
-        # not through the factory's own method, which dlt 1.27 does not have
+        """Limit every source that this factory makes, as `DltSource.add_limit` does."""
+        # dlt 1.27 has no such method on its factories
         self._factory.add_postprocessor(lambda source: source.add_limit(*args, **kwargs))
 
     def __getattr__(self, name: str) -> Any:
@@ -79,9 +79,9 @@ class ProjectSourceFactory(SourceFactory[Any, "DltSource"]):
         return getattr(self._factory, name)
 
     def _configured(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the configured values of those arguments that are not left to dlt.
+        """Return the configured values of the arguments that dlt does not fill, or not completely.
 
-        It injects arguments with a default only, and takes a mapping from one layer.
+        dlt fills only arguments with a default, and takes a mapping from one layer alone.
         """
         function = resources.source_function(self._factory)
         signature = inspect.signature(function)
@@ -110,7 +110,7 @@ def find_source(
         reference: A dotted path, or a shorthand that dlt expands.
         project_dir: The root of the project's Python modules, for the error.
         position: Where the reference stands, for the error.
-        declared: The sources that it may have been meant for, for the error.
+        declared: The declared sources, among which the error finds a similar name.
 
     Raises:
         EntityReferenceError: Nothing is found. Code that is found and raises while it is imported
@@ -132,10 +132,10 @@ def find_source(
 def named(
     factory: AnySourceFactory, name: str, clone_arguments: Mapping[str, Any]
 ) -> AnySourceFactory:
-    """Return `factory` under the name and section of a manifest entry.
+    """Return a copy of `factory` that has the name and section of a manifest entry.
 
-    A source with a schema of its own, given in code or as a file beside it, keeps that schema's
-    name.
+    A source with a schema of its own, from code or from a file beside it, keeps the name of that
+    schema.
     """
     naming = {"section": name}
     if factory.schema is None and not resources.has_schema_file(factory):
@@ -157,10 +157,10 @@ def _types_of(function: Any) -> dict[str, Any]:
 
 
 def list_tried(traces: Iterable[ImportTrace], expected: str) -> str:
-    """Return one line for each candidate that was tried, with the reason why it does not serve.
+    """Return one line for each candidate that dlt tried, with the reason why it is not the one.
 
     Args:
-        traces: What dlt noted while it looked.
+        traces: The candidates that dlt tried.
         expected: What the reference should lead to.
     """
     return "".join(f"\n  {trace.ref}: {_why(trace, expected)}" for trace in traces)

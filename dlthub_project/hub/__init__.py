@@ -1,1 +1,1 @@
-"""What `import dlthub` finds when no package of that name is installed, and the finder of it."""
+"""The modules that `import dlthub` finds if no package of that name is installed."""

@@ -1,4 +1,4 @@
-"""The attempts of one run: each goes on where the one before has failed."""
+"""The attempts of one run: each continues where the one before failed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MakeData = Callable[[], Any]
 
 
 class Attempts:
-    """Runs a pipeline; called again, it resumes.
+    """Runs a pipeline. A second call continues the run that failed.
 
     Attributes:
         number: How many attempts there were.
@@ -41,9 +41,9 @@ class Attempts:
 
         Args:
             pipeline: The pipeline.
-            make_data: Makes what is extracted: now, and for every further attempt that extracts.
+            make_data: Makes the data: now, and again for every later attempt that extracts.
             run_arguments: Arguments of `dlt.Pipeline.run`.
-            prepare: What is to succeed once before anything is run.
+            prepare: Called before the first step, until it succeeds once.
         """
         self.number = 0
         self.started_at = datetime.now(timezone.utc)
@@ -57,11 +57,11 @@ class Attempts:
         self._failure: PipelineStepFailed | None = None
 
     def __call__(self) -> LoadInfo:
-        """Finish what is pending and run what is not extracted yet.
+        """Load what is pending, and run the data that no attempt has extracted yet.
 
         Raises:
-            PipelineStepFailed: As `dlt.Pipeline.run` does.
-            SourceUsedUp: The data are to be extracted again, and can be read only once.
+            PipelineStepFailed: As `dlt.Pipeline.run` raises it.
+            SourceUsedUp: The data must be extracted again and can be read only once.
         """
         self.number += 1
         self.started_at = datetime.now(timezone.utc)
@@ -78,7 +78,7 @@ class Attempts:
             if self._is_extracted and isinstance(error.step_info, LoadInfo):
                 self._loaded = joined(self._loaded, error.step_info)
             raise
-        # of no data at all dlt has no info
+        # dlt returns None if there were no data at all
         return joined(self._loaded, info) if info else info
 
     def _make_data_again(self) -> None:
@@ -100,19 +100,19 @@ class Attempts:
         trace = self._pipeline.last_trace
         step = trace.last_pipeline_step_trace("load") if trace else None
         info = step.step_info if step and step.started_at >= self.started_at else None
-        # where dlt keeps no traces, what is left to load: nothing
+        # without traces nobody knows; nothing is left to load, so this returns an empty info
         return info if isinstance(info, LoadInfo) else self._pipeline.load()
 
 
 def repeatable(data: Any) -> MakeData:
-    """Return what gives `data` at the first call, and the same anew at every further one.
+    """Return a function that returns `data` first, and fresh copies of them at each later call.
 
-    Sources and resources are copied before anything is read from them: an attempt leaves its
-    marks in their schemas.
+    Sources and resources are copied before anybody reads them, because an attempt changes their
+    schemas.
 
     Raises:
-        SourceUsedUp: By the function, called again: the data are, or hold, a generator or another
-            iterator.
+        SourceUsedUp: A later call of the function raises it if the data are, or hold, a generator
+            or another iterator.
     """
     items = list(data) if isinstance(data, list | tuple) else [data]
     spares = [_copied(item) for item in items]
@@ -142,7 +142,7 @@ def _copied(item: Any) -> Any:
 
 
 def _read_only_once(item: Any) -> str | None:
-    """Return how to call what of `item` can be read only once, or None."""
+    """Return a name for the part of `item` that can be read only once; None if there is none."""
     if isinstance(item, Iterator | AsyncIterator):
         return f"the {type(item).__name__} that is to be loaded"
     if not isinstance(item, DltSource | DltResource):
@@ -158,9 +158,9 @@ def _read_only_once(item: Any) -> str | None:
 
 
 def row_counts(pipeline: dlt.Pipeline) -> dict[str, int]:
-    """Return the rows that the last run of `pipeline` normalized, by data table.
+    """Return how many rows the last run of `pipeline` normalized, by data table.
 
-    Nested tables are included; a table without rows is absent, and so are dlt's own tables.
+    Nested tables count. Tables without rows and dlt's own tables are left out.
     """
     trace = pipeline.last_trace
     info = trace.last_normalize_info if trace else None
@@ -171,7 +171,7 @@ def row_counts(pipeline: dlt.Pipeline) -> dict[str, int]:
 def schema_changes(info: LoadInfo | None) -> dict[str, list[str]]:
     """Return the columns that a load added at the destination, by data table.
 
-    A new table has all of its columns.
+    All columns of a new table were added.
     """
     changes: dict[str, list[str]] = {}
     for package in info.load_packages if info else ():
@@ -182,7 +182,7 @@ def schema_changes(info: LoadInfo | None) -> dict[str, list[str]]:
 
 
 def joined(earlier: LoadInfo | None, later: LoadInfo) -> LoadInfo:
-    """Return `later` with the packages that an earlier attempt of the same run has loaded."""
+    """Return `later` and, with it, the packages that an earlier attempt of the run loaded."""
     loaded = [] if earlier is None else [p for p in earlier.load_packages if p.state == "loaded"]
     kept = [package for package in loaded if package.load_id not in later.loads_ids]
     if earlier is None or not kept:

@@ -1,4 +1,4 @@
-"""dlt's load packages on disk: which of their jobs may have written without being marked done."""
+"""dlt's load packages on disk, and which of their jobs the destination may have already."""
 
 from __future__ import annotations
 
@@ -23,7 +23,18 @@ _FOLDERS = (
 
 @dataclass(frozen=True)
 class PackageJob:
-    """One file of a load package, and how far it came."""
+    """One file of a load package, and how far it came.
+
+    Attributes:
+        file_name: The name of the file.
+        path: Its path.
+        table: The table that it is loaded to.
+        file_id: Its id, which is a part of its name.
+        file_format: Its format.
+        folder: The folder of the package that it is in.
+        marked: Whether the destination has it, and dlt knows.
+        doubtful: Whether the destination may have it, and dlt does not know.
+    """
 
     file_name: str
     path: str
@@ -31,19 +42,17 @@ class PackageJob:
     file_id: str
     file_format: str
     folder: str
-    # the destination has it, and dlt knows
     marked: bool
-    # the destination may have it, and dlt does not know
     doubtful: bool
 
     @property
     def is_followup(self) -> bool:
-        """Whether it moves what other jobs of the package brought to a staging dataset."""
+        """Whether it moves rows that other jobs have brought to the staging dataset."""
         return self.file_format == "sql"
 
 
 class PendingPackage:
-    """A normalized load package that is still to be loaded, whole or in part."""
+    """A normalized load package that dlt has not loaded, or not completely."""
 
     def __init__(self, packages: PackageStorage, load_id: str) -> None:
         self.load_id = load_id
@@ -52,18 +61,18 @@ class PendingPackage:
 
     @property
     def is_begun(self) -> bool:
-        """Whether a job may have been started: the tables are made, and dlt knows."""
+        """Whether dlt has made the tables, and may have started a job."""
         to_make = os.path.join(self.load_id, PackageStorage.SCHEMA_UPDATES_FILE_NAME)
         return not self._packages.storage.has_file(to_make)
 
     def jobs(self) -> list[PackageJob]:
-        """Return the jobs of the package, but those that failed for good."""
+        """Return the jobs of the package, without those that failed for good."""
         return [
             self._job(folder, file_name) for folder in _FOLDERS for file_name in self._files(folder)
         ]
 
     def put_back(self, job: PackageJob) -> None:
-        """Have a marked job run again; until then it is a doubtful one."""
+        """Make dlt run a marked job again; until then the job is doubtful."""
         self._packages.clear_pending_transition(self.load_id, job.file_name)
         if job.folder == PackageStorage.COMPLETED_JOBS_FOLDER:
             started = PackageStorage.STARTED_JOBS_FOLDER
@@ -75,7 +84,7 @@ class PendingPackage:
         os.remove(job.path)
 
     def complete_again(self) -> None:
-        """Have dlt complete a package that it has marked complete, and not moved away."""
+        """Make dlt complete a package again that it has marked complete and not moved away."""
         marker = os.path.join(self.load_id, PackageStorage.PACKAGE_COMPLETED_FILE_NAME)
         if self._packages.storage.has_file(marker):
             self._packages.storage.delete(marker)
@@ -91,7 +100,7 @@ class PendingPackage:
         parsed = ParsedLoadJobFileName.parse(file_name)
         started = folder == PackageStorage.STARTED_JOBS_FOLDER
         told = started and self._packages.load_pending_transition(self.load_id, file_name)
-        # a second attempt: the first may have failed after the destination had committed
+        # the job runs a second time: the first may have failed after the destination committed
         again = folder == PackageStorage.NEW_JOBS_FOLDER and parsed.retry_count > 0
         return PackageJob(
             file_name=file_name,
@@ -107,7 +116,7 @@ class PendingPackage:
 
 
 def pending_packages(pipeline: dlt.Pipeline) -> list[PendingPackage]:
-    """Return the packages that are normalized and not loaded, in the order of loading."""
+    """Return the packages that dlt has normalized and not loaded, in the order of loading."""
     if not (load_ids := pipeline.list_normalized_load_packages()):
         return []
     packages = pipelines.normalized_packages(pipeline)
@@ -115,9 +124,9 @@ def pending_packages(pipeline: dlt.Pipeline) -> list[PendingPackage]:
 
 
 def discard_normalized_extracts(pipeline: dlt.Pipeline) -> None:
-    """Delete extracted packages that are normalized already: dlt was killed before it did.
+    """Delete extracted packages that dlt has normalized, and did not delete because it was killed.
 
-    It would normalize them again, and could not put the outcome where the first one is.
+    dlt would normalize them again and fail, because the normalized package is there already.
     """
     if not (extracted := pipeline.list_extracted_load_packages()):
         return

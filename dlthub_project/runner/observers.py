@@ -1,4 +1,4 @@
-"""Tells observers of what happens in a run."""
+"""Calls observers at each step of a run."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 _STEPS = ("extract", "normalize", "load")
 _OF_STEPS = tuple(f"{when}_{step}" for step in _STEPS for when in ("before", "after"))
 METHODS = ("on_before", "on_after", "on_retry", *_OF_STEPS, "on_schema_change")
-"""What an observer may have."""
+"""The methods that an observer may have."""
 
 
 class Observers:
-    """The observers of one pipeline's runs: what they raise is logged.
+    """The observers of one pipeline's runs. An error that an observer raises is logged.
 
     An observer is any object with some of these methods:
 
     - `on_before(pipeline)`: before the run, once for all its attempts.
-    - `on_after(pipeline, load_info, error)`: after it; one of the two is None.
-    - `on_retry(pipeline, attempt, error)`: an attempt failed, and there will be another one.
+    - `on_after(pipeline, load_info, error)`: after the run; either `load_info` or `error` is None.
+    - `on_retry(pipeline, attempt, error)`: an attempt failed, and another one will follow.
     - `before_extract(pipeline)`, `before_normalize`, `before_load`.
     - `after_extract(pipeline, step)`, `after_normalize`, `after_load`: `step` is dlt's
       `PipelineStepTrace`, with `step_info` and, where it failed, `step_exception`.
-    - `on_schema_change(pipeline, changes)`: a load added columns, which `changes` has by table.
+    - `on_schema_change(pipeline, changes)`: a load added columns; `changes` lists them by table.
     """
 
     def __init__(self, pipeline: dlt.Pipeline, observers: Iterable[object]) -> None:
-        """Collect the observers, and the pipeline's progress collector if it is one.
+        """Collect the observers; the pipeline's progress collector may be one, too.
 
         Raises:
             TypeError: An object has none of the methods.
@@ -54,7 +54,7 @@ class Observers:
         return bool(self._observers)
 
     def tell(self, method: str, *arguments: Any) -> None:
-        """Call a method of all observers that have it, with the pipeline and `arguments`."""
+        """Call a method, with the pipeline and `arguments`, on every observer that has it."""
         for observer in self._observers:
             function = getattr(observer, method, None)
             if function is None:
@@ -70,7 +70,7 @@ class Observers:
                 )
 
     def on_step(self, step: str, trace: PipelineStepTrace | None) -> None:
-        """Tell of the start (without a trace) or the end of a step."""
+        """Tell the observers that a step starts (`trace` is None) or has ended."""
         if step not in _STEPS:
             return
         if trace is None:

@@ -1,4 +1,4 @@
-"""Takes out of a destination what a load package has written there."""
+"""Removes from a destination the rows and files that a load package has written."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from dlthub_project.runner.load_packages import PackageJob, PendingPackage
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
 
-# where a DELETE and a job that runs anew were tried out; others may refuse a file that they have
-# seen (BigQuery, Snowflake, Databricks, ClickHouse), and rows would be lost
+# DELETE and a second run of a job were tried on these. Others may refuse a file that they have seen
+# (BigQuery, Snowflake, Databricks, ClickHouse), and its rows would be lost
 _SQL = ("duckdb", "motherduck", "postgres")
 
 
 class PackageDestination:
-    """Where a pending package is loaded to, opened."""
+    """The open destination of a pending package."""
 
     def __init__(self, client: JobClientBase, package: PendingPackage) -> None:
         self._client: Any = client
@@ -31,47 +31,47 @@ class PackageDestination:
 
     @property
     def is_sql(self) -> bool:
-        """Whether rows can be removed here."""
-        if self._type.endswith("sqlalchemy"):
-            # others may have no CREATE TABLE AS
+        """Whether rows can be deleted, and their jobs can run again."""
+        if self._destination_type.endswith("sqlalchemy"):
+            # other databases may lack CREATE TABLE AS
             return str(self._client.sql_client.dialect_name) == "sqlite"
-        return self._type.endswith(_SQL)
+        return self._destination_type.endswith(_SQL)
 
     @property
     def is_files(self) -> bool:
         """Whether the destination has a file for each job."""
-        return self._type.endswith("filesystem")
+        return self._destination_type.endswith("filesystem")
 
     @property
-    def _type(self) -> str:
+    def _destination_type(self) -> str:
         return str(self._client.config.destination_type)
 
     def column(self, table: str, name: str) -> str | None:
-        """Return the name that `_dlt_id` or `_dlt_load_id` has in `table`, if it is there."""
+        """Return the column of `table` for `_dlt_id` or `_dlt_load_id`; None if it lacks one."""
         column = str(self.package.schema.naming.normalize_identifier(name))
         columns = self.package.schema.get_table_columns(table, include_incomplete=False)
         return column if column in columns else None
 
     def is_swapped(self, table: str) -> bool:
-        """Whether the table of the staging dataset becomes the table, and an empty one is left."""
-        if not self._type.endswith("postgres"):
+        """Whether dlt swaps the table with its staging table, and leaves the latter empty."""
+        if not self._destination_type.endswith("postgres"):
             return False
         prepared = self._client.prepare_load_table(table)
         strategy: str | None = prepared.get("x-replace-strategy")
         return prepared["write_disposition"] == "replace" and strategy == "staging-optimized"
 
     def holds_nothing_else(self, table: str) -> bool:
-        """Whether dlt has emptied what the package writes to: a staging table, a replaced one."""
+        """Whether dlt empties the table before it writes: it is a staging table, or replaced."""
         write_disposition = self._client.prepare_load_table(table)["write_disposition"]
         return self._stages(table) or write_disposition == "replace"
 
     def has_files_named_by_id(self, table: str) -> bool:
-        """Whether the files of `table` carry the ids of the jobs that wrote them."""
+        """Whether the names of the table's files have the ids of the jobs that wrote them."""
         table_format = self._client.prepare_load_table(table).get("table_format")
         return "{file_id}" in self._client.config.layout and not table_format
 
     def remove_file(self, job: PackageJob) -> None:
-        """Delete the file that a job has written, under whatever date the layout gave it."""
+        """Delete the file that a job has written, whichever date the layout put into its path."""
         try:
             files = self._client.list_table_files(job.table)
         except DestinationUndefinedEntity:
@@ -81,7 +81,7 @@ class PackageDestination:
                 self._client.fs_client.rm(path)
 
     def remove_load(self, table: str, column: str | None) -> None:
-        """Delete the rows of the package from a table; without `column`, all that are there."""
+        """Delete the rows of the package from a table; without `column`, delete all rows."""
         with self._dataset(table) as sql:
             name = sql.make_qualified_table_name(table)
             if column is None:
@@ -91,10 +91,10 @@ class PackageDestination:
                 sql.execute_sql(f"DELETE FROM {name} WHERE {where} = %s", self.package.load_id)
 
     def remove_rows_of(self, job: PackageJob, row_id: str, load_id: str | None) -> None:
-        """Delete the rows of one job's file from its table, wherever they are already.
+        """Delete the rows of one job's file from the table, as far as they are there.
 
-        The destination itself reads the file, whatever its format: into a table of its own, which
-        is dropped afterwards. What it can never load is not in the table either.
+        The destination reads the file, whatever its format, into a scratch table that is dropped
+        afterwards. A file that it can never load has no rows in the table either.
 
         Args:
             job: The job.
@@ -122,7 +122,7 @@ class PackageDestination:
                 sql.execute_sql(f"DROP TABLE IF EXISTS {name}")
 
     def remove_entry(self) -> None:
-        """Delete the package from `_dlt_loads`; dlt enters it again."""
+        """Delete the entry of the package in `_dlt_loads`; dlt writes it again."""
         schema = self.package.schema
         column = str(schema.naming.normalize_identifier("load_id"))
         self.remove_load(schema.loads_table_name, column)
@@ -132,10 +132,10 @@ class PackageDestination:
 
     @contextmanager
     def _dataset(self, table: str) -> Iterator[Any]:
-        """Give the SQL client of the dataset, or staging dataset, that `table` is loaded to."""
+        """Yield the SQL client of the dataset, or staging dataset, that has `table`."""
         is_data = table in self.package.schema.data_table_names()
         staging = self._client.with_staging_dataset() if is_data and self._stages(table) else None
-        # a table that somebody has dropped meanwhile holds nothing
+        # somebody may have dropped the table: then there is nothing to delete
         with suppress(DatabaseUndefinedRelation), staging or nullcontext():
             yield self._client.sql_client
 
@@ -144,7 +144,7 @@ class PackageDestination:
 
 
 def scratch_table(job: PackageJob) -> str:
-    """Return the table that a job's file is read into; one that was left is found again."""
+    """Return the scratch table of a job; the name is always the same, so leftovers are found."""
     return f"_dlt_resume_{job.file_id.lower()}"
 
 
@@ -154,7 +154,7 @@ def destination_of_package(
 ) -> Iterator[PackageDestination]:
     """Open the destination of a pending package in a block."""
     schema = package.schema.clone()
-    # dlt's jobs look the columns of their table up in the schema
+    # dlt's jobs look up the columns of their table in the schema
     for job in package.jobs():
         if not job.is_followup:
             scratch = scratch_table(job)

@@ -44,26 +44,26 @@ class PipelineManager:
         observers: Iterable[object] = (),
         **run_arguments: Any,
     ) -> LoadInfo:
-        """Run a declared pipeline, as its `run_config` says.
+        """Run a declared pipeline as its `run_config` says.
 
         Args:
             name: The pipeline.
             limit: The number of pages that each resource yields at most.
-            resources: The resources to load; None for all that the sources select.
+            resources: The resources to load; None for all resources that the sources select.
             data: What to load instead of the declared sources.
             destination: A destination to use instead of the declared one.
             dataset_name: A dataset to use instead of the declared one.
-            observers: Objects that are told of what happens; see `Observers`.
+            observers: Objects that hear of each step; see `Observers`.
             **run_arguments: Further arguments of `dlt.Pipeline.run`.
 
         Returns:
-            What was loaded, without what an earlier run had left pending.
+            What this run loaded. Packages that an earlier run left pending are not in it.
 
         Raises:
-            EntityNotFound: The pipeline, a source, destination, dataset or resource is not known.
-            ManifestError: It uses an environment variable that is not set.
-            PipelineStepFailed: As `dlt.Pipeline.run` does; the last one, where it was retried.
-            SourceUsedUp: Step `extract` was to be retried, and the data can be read only once.
+            EntityNotFound: There is no such pipeline, source, destination, dataset or resource.
+            ManifestError: An entry uses an environment variable that is not set.
+            PipelineStepFailed: As `dlt.Pipeline.run` raises it; that of the last attempt.
+            SourceUsedUp: A retry had to extract again, and the data can be read only once.
         """
         pipeline = self.entities.get_pipeline(
             name, destination=destination, dataset_name=dataset_name
@@ -87,7 +87,7 @@ class PipelineManager:
         observers: Iterable[object] = (),
         **run_arguments: Any,
     ) -> LoadInfo:
-        """Run a pipeline that `EntityFactory.get_pipeline` gave; arguments as `run_pipeline`."""
+        """Run a pipeline of `EntityFactory.get_pipeline`, with the arguments of `run_pipeline`."""
         config = run_config(pipeline.pipeline_name)
         runner = PipelineRunner(
             pipeline,
@@ -109,15 +109,15 @@ class PipelineManager:
         return runner.run_made(declared, **run_arguments)
 
     def _trace_pipeline(self, pipeline: str, named: bool | str) -> StoreTraceInfo:
-        """Return what makes the pipeline that stores the traces of another one, if it is named."""
+        """Return a function that makes the pipeline which stores the traces of `pipeline`."""
         if isinstance(named, bool):
             return named
         if named == pipeline:
             raise ProjectError(
                 f"pipelines.{pipeline}.run_config.store_trace_info names the pipeline itself.",
-                "Name another pipeline, or `true` for one that is made for the purpose.",
+                "Name another pipeline, or write `true`: the runner then makes one for traces.",
             )
-        # said before the run; a pipeline is made only when there is a trace
+        # a wrong name is an error before the run; the pipeline is made with the first trace
         self.entities.datasets.locate_pipeline(named)
         return partial(self.entities.get_pipeline, named)
 
@@ -136,10 +136,10 @@ class RunConfig:
     """The `run_config` of a pipeline.
 
     Attributes:
-        store_trace_info: Whether traces are stored, or the pipeline that stores them.
-        run_from_clean_folder: Whether the working folder is dropped first.
-        retry_policy: How often, and after how long, a failed step is tried again; None for never.
-        retry_pipeline_steps: The steps that may be; None for the default.
+        store_trace_info: Whether traces are stored, or the name of the pipeline that stores them.
+        run_from_clean_folder: Whether the working folder is dropped before the run.
+        retry_policy: How often, and after how long, a failed step runs again; None for never.
+        retry_pipeline_steps: The steps that may run again; None for the default.
     """
 
     store_trace_info: bool | str = False
@@ -149,10 +149,10 @@ class RunConfig:
 
 
 def run_config(pipeline: str) -> RunConfig:
-    """Return how the active project has `pipeline` run; each value may stand in any layer.
+    """Return the `run_config` of a pipeline of the active project, from all layers.
 
     Raises:
-        ManifestError: An environment variable that it uses is not set.
+        ManifestError: A value uses an environment variable that is not set.
         ConfigValueCannotBeCoercedException: A value has another type.
     """
     return RunConfig(
@@ -164,14 +164,17 @@ def run_config(pipeline: str) -> RunConfig:
 
 
 def _policy(pipeline: str) -> dict[str, Any] | None:
-    kind = run_config_value(pipeline, ["retry_policy", "type"], str)
-    if kind is None or kind == "none":
+    policy_type = run_config_value(pipeline, ["retry_policy", "type"], str)
+    if policy_type is None or policy_type == "none":
         return None
     values = {
         key: run_config_value(pipeline, ["retry_policy", key], hint)
         for key, hint in _NUMBERS.items()
     }
-    return {"type": kind, **{key: value for key, value in values.items() if value is not None}}
+    return {
+        "type": policy_type,
+        **{key: value for key, value in values.items() if value is not None},
+    }
 
 
 def _flag_or_name(value: str | None) -> bool | str:
@@ -182,8 +185,12 @@ def _flag_or_name(value: str | None) -> bool | str:
 def extractables(data: Any, argument: str) -> list[DltSource | DltResource]:
     """Return `data` as a list of sources and resources; factories and functions are called.
 
+    Args:
+        data: The data.
+        argument: The argument that needs sources or resources, for the error.
+
     Raises:
-        TypeError: They are something else, of which `argument` cannot tell a part.
+        TypeError: The data are neither sources nor resources.
     """
     made = sources_made_by(data)
     found: list[DltSource | DltResource] = []
@@ -241,7 +248,7 @@ def _needs_no_arguments(function: Any) -> bool:
 
 
 def narrowed(data: Any, resources: Sequence[str] | None, limit: int | None) -> Any:
-    """Return the part of `data` that a run is to load: some resources, some pages of each.
+    """Return the part of `data` that a run loads: some resources, and some pages of each.
 
     Args:
         data: Whatever `dlt.Pipeline.run` takes.
@@ -250,7 +257,7 @@ def narrowed(data: Any, resources: Sequence[str] | None, limit: int | None) -> A
 
     Raises:
         EntityNotFound: There is no such resource.
-        TypeError: The data are no sources or resources, of which there could be a part.
+        TypeError: The data are neither sources nor resources.
     """
     data = sources_made_by(data)
     if resources is not None:
@@ -267,7 +274,7 @@ def select_resources(
 
     Raises:
         EntityNotFound: There is no such resource.
-        TypeError: A name alone is given.
+        TypeError: `names` is a text and not a list.
     """
     if isinstance(names, str):
         raise TypeError(f'resources: a list of names is expected, as ["{names}"]')

@@ -1,4 +1,4 @@
-"""One run of one pipeline: with retries, traces and observers."""
+"""Runs one pipeline, with retries, traces and observers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RetryPolicy: TypeAlias = "Mapping[str, Any] | Retrying"
 
 
 class PipelineRunner:
-    """Runs a pipeline; data that an earlier run left pending are finished first."""
+    """Runs a pipeline. It first loads the packages that an earlier run left pending."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class PipelineRunner:
         self._policy = retry_policy
         self._steps = checked_steps(retry_pipeline_steps)
         self._observers = Observers(pipeline, observers)
-        # what is wrong with a policy is said now
+        # a wrong policy is an error now, and not after the first failure
         retrying(retry_policy, self._steps, lambda *_: None)
 
     def run(self, data: Any, **run_arguments: Any) -> LoadInfo:
@@ -54,20 +54,20 @@ class PipelineRunner:
             **run_arguments: Further arguments of `dlt.Pipeline.run`.
 
         Returns:
-            What was loaded of `data`, without what was pending before.
+            What was loaded of `data`. Packages that were pending before are not in it.
 
         Raises:
-            PipelineStepFailed: As `dlt.Pipeline.run` does; the last one, where it was retried.
-            SourceUsedUp: Step `extract` was to be retried, and the data can be read only once.
+            PipelineStepFailed: As `dlt.Pipeline.run` raises it; that of the last attempt.
+            SourceUsedUp: A retry had to extract again, and the data can be read only once.
         """
         is_rebuilt = self._policy is not None and "extract" in self._steps
         return self.run_made(repeatable(data) if is_rebuilt else lambda: data, **run_arguments)
 
     def run_made(self, make_data: MakeData, **run_arguments: Any) -> LoadInfo:
-        """Extract, normalize and load what `make_data` makes, for every extraction anew.
+        """Extract, normalize and load the data that `make_data` makes anew for each extraction.
 
         Raises:
-            PipelineStepFailed: As `dlt.Pipeline.run` does; the last one, where it was retried.
+            PipelineStepFailed: As `dlt.Pipeline.run` raises it; that of the last attempt.
         """
         prepare = None
         if self._clean:
@@ -137,25 +137,25 @@ def runner(
     retry_pipeline_steps: Sequence[str] | None = None,
     observers: Iterable[object] = (),
 ) -> PipelineRunner:
-    """Return the runner of a pipeline that is made in code; also `dlt.hub.runner`.
+    """Return a runner for a pipeline that code has made; also found as `dlt.hub.runner`.
 
     Args:
         pipeline: The pipeline.
-        store_trace_info: Whether the trace of every attempt is stored: by the pipeline
-            `_trace_<pipeline>` on the same destination, or by the pipeline that is named or given.
-        run_from_clean_folder: Whether the working folder is dropped first, and state and schemas
-            are restored from the destination.
+        store_trace_info: Whether the trace of each attempt is stored. True: by the pipeline
+            `_trace_<pipeline>` on the same destination. A name or a pipeline: by that one.
+        run_from_clean_folder: Whether the working folder is dropped before the run, and state and
+            schemas are restored from the destination.
         retry_policy: The mapping that `dlt.yml` takes, such as
             `{"type": "backoff", "max_attempts": 5, "min": 1, "max": 10}`, or a `tenacity.Retrying`.
-            Nothing is retried by default.
+            By default there is one attempt.
         retry_pipeline_steps: The steps that may be retried, of `sync`, `extract`, `normalize` and
             `load`; by default `sync` and `load`.
-        observers: Objects that are told of what happens; see `Observers`.
+        observers: Objects that hear of each step; see `Observers`.
 
     Raises:
         TypeError: The policy is no mapping and no `tenacity.Retrying`, or an observer has none of
             the methods.
-        ValueError: The policy or a step is none that there is.
+        ValueError: There is no such policy or step.
     """
     return PipelineRunner(
         pipeline,

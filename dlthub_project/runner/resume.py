@@ -1,7 +1,7 @@
-"""Finishes the packages that an earlier run of a pipeline left pending: each row once.
+"""Finishes the packages that an earlier run of a pipeline left pending, so that each row is once.
 
-dlt loads a job again that it has not marked as done, though the destination may have committed it:
-the process was killed, or the connection lost, between the two. What such a job may have written is
+dlt loads every job again that it has not marked as done. The destination may have committed such a
+job already, if the process was killed or the connection was lost before dlt marked it. Its rows are
 removed first. `docs/explanation/what-survives-a-crash.md` says what holds where.
 """
 
@@ -30,10 +30,10 @@ def finish_pending(pipeline: dlt.Pipeline) -> None:
     """Normalize and load what an earlier run left pending.
 
     Raises:
-        PipelineStepFailed: As `dlt.Pipeline.normalize` and `dlt.Pipeline.load` do.
+        PipelineStepFailed: As `dlt.Pipeline.normalize` and `dlt.Pipeline.load` raise it.
     """
-    # never with `run()`: it wipes extracted data when the dataset does not exist yet, and it
-    # stops after the pending data
+    # dlt#3227: `run()` loads the pending data and leaves the new data out. It also deletes
+    # extracted data if the dataset does not exist yet
     if not pipeline.has_pending_data:
         return
     pipeline.activate()
@@ -46,9 +46,9 @@ def finish_pending(pipeline: dlt.Pipeline) -> None:
 
 
 def settle_pending(pipeline: dlt.Pipeline) -> None:
-    """Remove from the destination what `dlt.Pipeline.load` would load a second time.
+    """Remove the rows and files that `dlt.Pipeline.load` would write a second time.
 
-    It may itself be interrupted: until dlt has loaded a job, the next call does the same again.
+    If this is interrupted, the next call does it again, until dlt has loaded the job.
 
     Raises:
         PipelineStepFailed: The destination does not answer.
@@ -68,19 +68,19 @@ def _settle(pipeline: dlt.Pipeline, package: PendingPackage) -> None:
     if unfinished and not doubtful and not _has_stale_followups(package):
         return
     if pipeline.staging is not None:
-        _tell(package, doubtful, "staged in files")
+        _warn(package, doubtful, "staged in files")
         return
     with package_removal.destination_of_package(pipeline, package) as destination:
         if destination.is_sql:
             _settle_followups(package, destination)
             _settle_rows(package, destination)
             if not unfinished:
-                # it may be entered already
+                # `_dlt_loads` may have its entry already
                 destination.remove_entry()
         elif destination.is_files:
             _settle_files(package, destination)
         else:
-            _tell(package, doubtful, "at a destination where nothing can be removed")
+            _warn(package, doubtful, "at a destination where nothing can be removed")
 
 
 def _settle_files(package: PendingPackage, destination: PackageDestination) -> None:
@@ -88,7 +88,7 @@ def _settle_files(package: PendingPackage, destination: PackageDestination) -> N
         if job.doubtful and destination.has_files_named_by_id(job.table):
             destination.remove_file(job)
         elif job.doubtful:
-            _tell(package, [job], "in files without the id of the job")
+            _warn(package, [job], "in files without the id of the job")
 
 
 def _settle_rows(package: PendingPackage, destination: PackageDestination) -> None:
@@ -105,34 +105,34 @@ def _settle_table(
     jobs: list[PackageJob],
     doubtful: list[PackageJob],
 ) -> None:
-    """Remove the rows of the doubtful jobs of one table; those of the marked ones stay, or return.
+    """Remove the rows of one table's doubtful jobs. Rows of marked jobs stay, or are loaded again.
 
-    The id of the load tells the package's rows from others, the id of a row even those of one job
-    from another's. A nested table has the second alone, and frames may have none.
+    The load id tells the rows of the package from others. Row ids even tell the rows of one job
+    from those of another. A nested table has row ids alone, and frames may have neither.
     """
     table = doubtful[0].table
     row_id, load_id = (destination.column(table, name) for name in ("_dlt_id", "_dlt_load_id"))
     marked = [job for job in jobs if job.marked]
-    # the rows of a model get other ids each time
+    # a model (a query) gives its rows new ids each time
     told_apart = row_id is not None and all(job.file_format != "model" for job in doubtful)
     if row_id is not None and told_apart and (marked or load_id is None):
         for job in doubtful:
             destination.remove_rows_of(job, row_id, load_id)
     elif load_id is not None or destination.holds_nothing_else(table):
-        # before the rows go: a process that is killed in between finds the jobs doubtful
+        # first: if this process is killed before the rows are gone, the jobs are doubtful
         for job in marked:
             package.put_back(job)
         destination.remove_load(table, load_id)
     else:
-        _tell(package, doubtful, "without `_dlt_load_id`")
+        _warn(package, doubtful, "without `_dlt_load_id`")
 
 
 def _settle_followups(package: PendingPackage, destination: PackageDestination) -> None:
-    """Have a table's staged rows moved to it once: a second time may lose or double them."""
+    """Make dlt move staged rows to their table only once: twice may lose or double them."""
     for root, jobs in _chains(package).items():
         followups = [job for job in jobs if job.is_followup]
         if any(job.doubtful for job in followups) and destination.is_swapped(root):
-            # the staged rows may be in the table already, and the staging table is empty then
+            # dlt may have swapped the tables, and the staging table is empty then
             for job in jobs:
                 if job.marked and not job.is_followup:
                     package.put_back(job)
@@ -145,7 +145,7 @@ def _has_stale_followups(package: PendingPackage) -> bool:
 
 
 def _stale_followups(package: PendingPackage) -> list[PackageJob]:
-    """Return the follow-up jobs that dlt makes again when it marks the last job of their tables."""
+    """Return the follow-up jobs that dlt will make anew with the last job of their tables."""
     return [
         followup
         for jobs in _chains(package).values()
@@ -156,7 +156,7 @@ def _stale_followups(package: PendingPackage) -> list[PackageJob]:
 
 
 def _chains(package: PendingPackage) -> dict[str, list[PackageJob]]:
-    """Return the jobs of each root table together with those of its nested tables."""
+    """Return the jobs by root table; the jobs of nested tables belong to it."""
     chains: dict[str, list[PackageJob]] = {}
     for job in package.jobs():
         root = job.table
@@ -166,7 +166,7 @@ def _chains(package: PendingPackage) -> dict[str, list[PackageJob]]:
     return chains
 
 
-def _tell(package: PendingPackage, jobs: list[PackageJob], where: str) -> None:
+def _warn(package: PendingPackage, jobs: list[PackageJob], where: str) -> None:
     for job in jobs:
         logger.warning(
             "Load package %s: a job of table `%s` was interrupted %s. Its rows may be there twice.",
@@ -177,7 +177,7 @@ def _tell(package: PendingPackage, jobs: list[PackageJob], where: str) -> None:
 
 
 def drop_working_folder(pipeline: dlt.Pipeline) -> None:
-    """Drop the working folder of a pipeline, pending packages too; what it was made with stays.
+    """Drop the working folder of a pipeline and its pending packages; its settings stay.
 
     The next `run` restores state and schemas from the destination.
     """
@@ -188,7 +188,7 @@ def drop_working_folder(pipeline: dlt.Pipeline) -> None:
         )
     local_dir, refresh = pipeline.get_local_state_val("initial_cwd"), pipeline.refresh
     pipeline.drop()
-    # dlt forgets it
+    # `drop` forgets it
     pipeline.refresh = refresh
     pipelines.use_local_dir(pipeline, local_dir)
 
@@ -196,7 +196,7 @@ def drop_working_folder(pipeline: dlt.Pipeline) -> None:
 def restore(
     pipeline: dlt.Pipeline, destination: TDestinationReferenceArg, dataset_name: str | None
 ) -> None:
-    """Restore state and schemas where the pipeline is configured not to do so in its run.
+    """Restore state and schemas if the pipeline's own run is configured not to do so.
 
     Raises:
         PipelineStepFailed: The destination does not answer (step `sync`).

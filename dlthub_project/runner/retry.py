@@ -1,4 +1,4 @@
-"""When a failed run is tried again, and after how long."""
+"""When a failed run starts again, and after how long."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _POLICIES = ("none", "fixed", "backoff")
 _DEFAULTS: dict[str, float] = {"max_attempts": 5, "multiplier": 2, "min": 1, "max": 10}
 
 OnRetry = Callable[[int, BaseException], None]
-"""Is told the number of the attempt that failed, and why."""
+"""Called with the number of the attempt that failed, and its error."""
 
 
 def checked_steps(steps: Sequence[str] | None) -> tuple[str, ...]:
     """Return the steps that may be retried: those given, or `DEFAULT_STEPS`.
 
     Raises:
-        ValueError: One of them is no step.
-        TypeError: They are a text.
+        ValueError: There is no step of that name.
+        TypeError: `steps` is a text and not a list.
     """
     if isinstance(steps, str):
         raise TypeError(f"retry_pipeline_steps is a list of steps, not the text '{steps}'")
@@ -46,20 +46,22 @@ def checked_steps(steps: Sequence[str] | None) -> tuple[str, ...]:
 def retrying(
     policy: Mapping[str, Any] | Retrying | None, steps: Sequence[str], on_retry: OnRetry
 ) -> Retrying | None:
-    """Return what calls a function until it succeeds or is not to be tried again; None for once.
+    """Return a `tenacity.Retrying` that calls a function until it succeeds, as a policy says.
 
-    The last error is raised as it is. In a sandbox nothing is waited for: what a policy waits is
-    counted as if it had passed.
+    It raises the last error as it is. In a sandbox it does not wait: it counts each wait as passed.
 
     Args:
         policy: The mapping of `retry_policy` in `dlt.yml`, or a `tenacity.Retrying`, whose own
-            condition holds beside ours.
+            condition must hold as well as ours.
         steps: The steps that may be retried.
-        on_retry: Called before every further attempt, and before the wait for it.
+        on_retry: Called before each further attempt, before the wait for it.
+
+    Returns:
+        The retrying; None if the policy allows one attempt alone.
 
     Raises:
         ValueError: The mapping has an unknown type or key, or a value out of range.
-        TypeError: The policy is neither, such as one for coroutines.
+        TypeError: The policy is no mapping and no `tenacity.Retrying`, or one for coroutines.
     """
     if policy is None:
         return None
@@ -98,9 +100,10 @@ def retrying(
 def _from_mapping(policy: Mapping[str, Any]) -> Retrying | None:
     import tenacity
 
-    kind = policy.get("type")
-    if kind not in _POLICIES:
-        raise ValueError(f"retry_policy.type is `{kind}`. {known_names(str(kind), _POLICIES)}")
+    policy_type = policy.get("type")
+    if policy_type not in _POLICIES:
+        known = known_names(str(policy_type), _POLICIES)
+        raise ValueError(f"retry_policy.type is `{policy_type}`. {known}")
     for key in policy:
         if key != "type" and key not in _DEFAULTS:
             known = known_names(key, ("type", *_DEFAULTS))
@@ -111,10 +114,10 @@ def _from_mapping(policy: Mapping[str, Any]) -> Retrying | None:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or value < lowest:
             raise ValueError(f"retry_policy.{key} is a number from {lowest} up, not {value!r}")
-    if kind == "none":
+    if policy_type == "none":
         return None
     low, high = values["min"], values["max"]
-    fixed = kind == "fixed"
+    fixed = policy_type == "fixed"
     return tenacity.Retrying(
         stop=tenacity.stop_after_attempt(int(values["max_attempts"])),
         wait=tenacity.wait_fixed(low)
@@ -124,17 +127,21 @@ def _from_mapping(policy: Mapping[str, Any]) -> Retrying | None:
 
 
 def _no_wait(_seconds: float) -> None:
-    """Stand for `time.sleep` in a sandbox."""
+    """Do not wait: a sandbox uses this in place of `time.sleep`."""
 
 
 def is_terminal(error: BaseException) -> bool:
-    """Tell whether it is of no use to repeat what raised `error`.
+    """Tell whether another attempt would fail in the same way.
 
-    Terminal are what dlt classifies so (missing configuration, failed jobs, wrong credentials), a
-    breach of a schema contract, which dlt does not, mistakes in a project, and all that ends a
-    process: Ctrl-C, signals, `RemoteDestinationBlocked`. dlt's classification is that of the
-    outermost error which has one: a lost connection stays transient where a missing table, which
-    dlt calls terminal, was asked about through it.
+    These errors are terminal:
+
+    - those that dlt calls terminal: missing configuration, failed jobs, wrong credentials;
+    - a breach of a schema contract, which dlt does not call terminal;
+    - mistakes in a project;
+    - what ends a process: Ctrl-C, signals, `RemoteDestinationBlocked`.
+
+    dlt's class of an error is that of the outermost cause which has one. A lost connection is
+    transient, though dlt may have lost it while it looked for a missing table (terminal).
     """
     if any(_ends_all(link) for link in chain(error, with_contexts=True)):
         return True
@@ -151,8 +158,8 @@ def chain(error: BaseException, *, with_contexts: bool = False) -> Iterator[Base
 
     Args:
         error: The error.
-        with_contexts: Whether an error that was being handled counts as a cause where none is
-            named.
+        with_contexts: Whether an error counts as the cause if it was handled when the next one was
+            raised, and that one names no cause.
     """
     seen: set[int] = set()
     link: BaseException | None = error

@@ -1,4 +1,7 @@
-"""Keeps the trace of every attempt: in a table, or in a file where that fails."""
+"""Stores the trace of each attempt: in a table, or in a file if that fails.
+
+dlt#1687: dlt does not mask secrets in traces, so the store does.
+"""
 
 from __future__ import annotations
 
@@ -26,31 +29,31 @@ _FOLDER = "traces"
 
 
 class TraceStore:
-    """Where the traces of a pipeline's runs go."""
+    """Stores the traces of one pipeline's runs."""
 
     def __init__(self, pipeline: dlt.Pipeline, make_pipeline: MakePipeline | None = None) -> None:
         """Make the store.
 
         Args:
             pipeline: The pipeline whose runs are traced.
-            make_pipeline: Makes the pipeline that stores the traces, when it is first needed; by
-                default `_trace_<pipeline>`, on the same destination, with a dataset of its own.
+            make_pipeline: Makes the pipeline that stores the traces, when there is a trace. The
+                default is `_trace_<pipeline>` on the same destination, with a dataset of its own.
         """
         self._pipeline = pipeline
         self._make_pipeline = make_pipeline
         self._redactor = Redactor()
 
     def on_step(self, step: str, trace: PipelineStepTrace | None) -> None:
-        """Remember the secrets that were looked up for a step that ends: dlt forgets them."""
+        """Remember the secrets that dlt looked up for a step that has ended: dlt forgets them."""
         if trace is not None:
             self._redactor.learn_look_ups(configuration.looked_up_values())
 
     def store(self, attempt: int, started_at: datetime) -> None:
-        """Store the trace of an attempt, without secrets; nothing that goes wrong is raised.
+        """Store the trace of an attempt, without secrets. A failure is logged and not raised.
 
         Args:
-            attempt: Its number, from 1.
-            started_at: When it started: what dlt has traced before is of others.
+            attempt: The number of the attempt, from 1.
+            started_at: When it started. Steps that started before belong to other attempts.
         """
         name = self._pipeline.pipeline_name
         try:
@@ -88,16 +91,16 @@ class TraceStore:
         self._redactor.learn_environment()
         for destination in (self._pipeline.destination, self._pipeline.staging):
             if destination is not None:
-                # what code gave it
+                # values that code has given to the destination
                 self._redactor.learn(destination.config_params, is_secret=False)
         traced = trace._replace(
             steps=[],
             started_at=steps[0].started_at,
             finished_at=datetime.now(timezone.utc),
-            # only where values come from, not what they are; plain, as all of the row is to be
+            # these tell where values come from, and not the values; a row holds plain types
             resolved_config_values=[v.asdict() for v in trace.resolved_config_values or ()],  # type: ignore[misc]
         )
-        # as in dlt's own, `run` says nothing that its steps do not say, but where it failed
+        # `run` tells nothing that its steps do not tell, unless it failed itself
         told = [_as_dict(s) for s in steps if s.step != "run" or s.step_exception is not None]
         whole = {**traced.asdict(), "attempt": attempt, "steps": told}
         row: dict[str, Any] = self._redactor.redacted(whole)
@@ -112,7 +115,7 @@ class TraceStore:
                 store.run([row], table_name=table)
             except Exception:
                 if self._make_pipeline is None:
-                    # it is to be in the file then, and not in a pending package too
+                    # the trace goes into a file, and must not stay in a pending package
                     store.drop()
                 raise
 
@@ -141,9 +144,10 @@ class TraceStore:
 
 @contextmanager
 def kept_files(pipeline: dlt.Pipeline) -> Iterator[None]:
-    """Keep the traces in files through a block in which the working folder may be wiped.
+    """Keep the trace files if dlt deletes the working folder in the block.
 
-    dlt wipes that of a pipeline whose dataset does not exist, which is that of a failed first run.
+    dlt deletes the working folder of a pipeline whose dataset does not exist. A first run that has
+    failed leaves no dataset.
     """
     folder = Path(pipeline.working_dir, _FOLDER)
     held = {path: path.read_bytes() for path in folder.glob("*.json")} if folder.is_dir() else {}
@@ -158,17 +162,17 @@ def kept_files(pipeline: dlt.Pipeline) -> Iterator[None]:
 
 def _as_dict(step: PipelineStepTrace) -> dict[str, Any]:
     if step.step == "run":
-        # what it has of it is that of the step that failed
+        # `run` repeats the info of the step that failed
         step = step._replace(step_info=None)
     try:
         return step.asdict()
     except AssertionError:
-        # dlt expects metrics, which a step does not have that failed before it had anything to do
+        # dlt expects metrics; a step that failed before it did anything has none
         return step._replace(step_info=None).asdict()
 
 
 def _unobserved() -> AbstractContextManager[None]:
-    """Keep the run that stores a trace from what a test sees as its runs."""
+    """Hide the run that stores a trace from the list of runs that a test sees."""
     if active_sandbox() is None:
         return nullcontext()
     from dlthub_project.sandbox import unobserved

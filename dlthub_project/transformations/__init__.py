@@ -1,4 +1,4 @@
-"""Transformations: functions from datasets to tables, and those that a project declares."""
+"""Transformations: in code, by a decorator, and those that a project declares."""
 
 from dlthub_project.transformations.cache import Cache
 from dlthub_project.transformations.declared_transformation import Transformation

@@ -1,4 +1,4 @@
-"""A cache: a DuckDB database between the datasets that a transformation reads and writes."""
+"""A cache: the DuckDB database between what a transformation reads and what it writes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlthub_project.catalog import Catalog
 from dlthub_project.entities import EntryPosition
 from dlthub_project.errors import DatasetNotLoaded, ProjectError
 from dlthub_project.transformations.cache_database import CacheTables, dataset_of, opened, quoted
-from dlthub_project.transformations.cache_inputs import Bringing, InputDataset
+from dlthub_project.transformations.cache_inputs import InputDataset, InputTables
 from dlthub_project.transformations.cache_outputs import Made, OutputDataset, schema_name
 from dlthub_project.transformations.declarations import CacheInput, OutputTable, declared_cache
 from dlthub_project.transformations.infos import CacheInfo, Flushed
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Cache:
-    """One cache of a project; its steps may be taken in different processes.
+    """One cache of a project. Different processes may do its steps.
 
     Attributes:
         name: Its name.
@@ -37,11 +37,11 @@ class Cache:
     """
 
     def __init__(self, entities: DltEntityFactory, name: str) -> None:
-        """Read what the manifest says; nothing is connected to or made.
+        """Read the entry in the manifest; connect to nothing, and make nothing.
 
         Raises:
-            EntityNotFound: The cache is not declared.
-            ManifestError: It uses an environment variable that is not set.
+            EntityNotFound: The manifest does not declare the cache.
+            ManifestError: Its entry uses an environment variable that is not set.
         """
         self.name = name
         self._entities = entities
@@ -52,12 +52,12 @@ class Cache:
         self._plan_path = self.path.with_suffix(".json")
         self._lock = FileLock(str(self.path.with_suffix(".lock")))
         self._blocks = 0
-        # while the cache is locked, nobody else writes to its outputs
+        # nobody else writes to the outputs of the cache while this process holds its lock
         self._opened: dict[str, OutputDataset] = {}
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from using the cache, in a block; blocks may be nested."""
+        """Keep other processes from using the cache in a block. Blocks may be nested."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._lock:
             self._blocks += 1
@@ -70,33 +70,33 @@ class Cache:
 
     @property
     def inputs(self) -> Sequence[CacheInput]:
-        """What it reads, as declared."""
+        """The datasets that it reads, as declared."""
         return self._declared.inputs
 
     def outputs(self, made: Iterable[str] = ()) -> list[OutputTable]:
-        """Return the tables that are written; where an output names none, all of `made`."""
+        """Return the tables to write. An output that names no tables takes all of `made`."""
         return self._declared.outputs(made)
 
     def verify_inputs(self) -> None:
         """Make sure that all inputs can be read.
 
         Raises:
-            DatasetNotLoaded: Datasets or tables are missing; it names the pipelines that would
+            DatasetNotLoaded: Datasets or tables are missing. The error names the pipelines that
                 load them.
-            ProjectError: There is no input, or two have tables of one name.
+            ProjectError: The cache has no input, or two inputs have tables of one name.
         """
         self._inputs()
 
     def populate(self, outputs: Sequence[OutputTable] | None = None) -> None:
-        """Fill the cache anew with what the tables to be written have not seen yet.
+        """Fill the cache anew with the loads that its output tables have not seen yet.
 
         Args:
-            outputs: The tables to be written; None for all that the manifest names.
+            outputs: The tables to write; None for all that the manifest names.
 
         Raises:
             DatasetNotLoaded: Datasets or tables of the inputs are missing.
             PipelineStepFailed: The destination of an output does not answer.
-            ProjectError: The inputs cannot be used together, or their loads cannot be told apart.
+            ProjectError: Two inputs have tables of one name, or rows do not tell their load.
         """
         with self.locked():
             inputs = self._inputs()
@@ -119,14 +119,14 @@ class Cache:
             self._fill(inputs, offers).write(self._plan_path)
 
     def is_populated_with(self, outputs: Sequence[OutputTable]) -> bool:
-        """Tell whether the cache offers anything for any of these tables."""
+        """Tell whether the cache holds new loads for any of these tables."""
         return any(output in offer.outputs for offer in self._plan().offers for output in outputs)
 
     def transform(self, engine: Engine) -> None:
-        """Make the tables of an engine in the cache, from each of its offers.
+        """Make the tables of an engine in the cache, once for each offer.
 
         Raises:
-            ProjectError: The cache is not populated, or its inputs cannot be read any more.
+            ProjectError: The cache is not populated, or its inputs are no longer readable.
         """
         with self.locked(), ExitStack() as stack:
             plan = self._plan()
@@ -143,17 +143,17 @@ class Cache:
             plan.write(self._plan_path)
 
     def flush(self, outputs: Sequence[OutputTable] | None = None, **options: Any) -> Flushed:
-        """Write the tables that were made to their datasets.
+        """Write the tables that engines have made to their datasets.
 
-        What was written before, by a flush that was killed too, is not written again.
+        A table is written once for the same loads, even if the first flush was killed.
 
         Args:
-            outputs: The tables to write; None for all that are made.
+            outputs: The tables to write; None for all that the cache holds.
             **options: `observers`, `retry_policy` and `retry_pipeline_steps` of `runner`.
 
         Raises:
-            PipelineStepFailed: As `dlt.Pipeline.run` does.
-            ProjectError: The cache is not populated, or was before others have written.
+            PipelineStepFailed: As `dlt.Pipeline.run` raises it.
+            ProjectError: The cache is not populated, or others have written its loads since.
         """
         flushed = Flushed()
         with self.locked():
@@ -173,10 +173,10 @@ class Cache:
         return flushed
 
     def dataset(self) -> dlt.Dataset:
-        """Return the cache as it is, as a dataset of dlt: what the first of its offers holds.
+        """Return the tables of the cache's first offer as a dataset of dlt.
 
         Raises:
-            ProjectError: It is not populated.
+            ProjectError: The cache is not populated, or no load is new.
         """
         plan = self._plan()
         if not plan.offers:
@@ -184,18 +184,18 @@ class Cache:
         return dataset_of(self.path, plan.offers[0])
 
     def drop(self) -> None:
-        """Remove the database; what the outputs remember stays."""
+        """Remove the database. The outputs still remember the loads that they have seen."""
         with self.locked():
             self._remove()
 
     def made_tables(self) -> list[str]:
-        """Return the tables that the cache holds, those of the inputs included."""
+        """Return the tables that the cache holds; the tables of the inputs count."""
         plan = Plan.read(self._plan_path)
         offers = plan.offers if plan else ()
         return list(dict.fromkeys(table for offer in offers for table in offer.tables))
 
     def info(self) -> CacheInfo:
-        """Return what the manifest says of the cache, and what it holds; connects to nothing."""
+        """Return the declaration of the cache and the tables in it; connects to nothing."""
         return CacheInfo(
             name=self.name,
             path=str(self.path),
@@ -257,40 +257,40 @@ class Cache:
             return Plan()
         with ExitStack() as stack:
             connection = stack.enter_context(opened(self.path, {}))
-            bringing = Bringing(connection, stack)
+            input_tables = InputTables(connection, stack)
             for offer in offers:
                 connection.execute(f"CREATE SCHEMA {quoted(offer.schema)}")
                 for source, loads in zip(inputs, offer.loads, strict=True):
                     for table, name in source.tables.items():
                         rows = source.rows(table, loads)
-                        bringing.bring(source, table, rows, offer.schema, name)
+                        input_tables.put(source, table, rows, offer.schema, name)
                         offer.inputs.append(name)
                         offer.tables[name] = source.described(table)
-            return Plan(offers, bringing.attached, bringing.viewed)
+            return Plan(offers, input_tables.attached, input_tables.viewed)
 
     def _reach_files(self, plan: Plan, connection: Any, stack: ExitStack) -> None:
-        """Have DuckDB know how to read the files of remote datasets: it forgets."""
-        bringing = Bringing(connection, stack)
+        """Tell DuckDB again how to read remote files: each connection forgets it."""
+        input_tables = InputTables(connection, stack)
         for declared in self._declared.inputs:
             if declared.dataset in plan.viewed:
                 source = self._open(declared)
                 if isinstance(source, DatasetNotLoaded):
                     raise source
-                bringing.scanner(source)
+                input_tables.scanner(source)
 
     def _check_made(self, engine: Engine, offer: Offer) -> None:
         inputs = {name.lower() for name in offer.inputs}
         for table in engine.table_names():
             if table.lower() in inputs:
                 raise ProjectError(
-                    f"Table `{table}` of cache `{self.name}` is an input, and is to be made.",
+                    f"Table `{table}` of cache `{self.name}` is an input, and is made, too.",
                     "Give the input another name: below its `tables`.",
                 )
 
     def _made(
         self, dataset: OutputDataset, due: Sequence[tuple[Offer, OutputTable]]
     ) -> Iterator[Made]:
-        """Yield the tables that are still to be written to a dataset."""
+        """Yield the tables that a dataset does not have yet."""
         processed = dataset.processed(output for _, output in due)
         for offer, output in due:
             done = processed[output]
@@ -324,9 +324,10 @@ class Cache:
 
 
 def _loads_of(inputs: Iterable[InputDataset]) -> Iterator[list[str]]:
-    """Yield the loads of each input; those of one dataset are looked at once.
+    """Yield the loads of each input. The loads of one dataset are read only once.
 
-    A load that ended between two looks would be seen by all inputs and offered by some.
+    A load may end between two reads: the plan would then count it as seen, and offer it from one
+    input and not from another.
     """
     completed: dict[str, list[tuple[str, str]]] = {}
     for source in inputs:

@@ -1,4 +1,4 @@
-"""The DuckDB database of a cache: its tables, and dlt's view of them."""
+"""The DuckDB database of a cache: its tables, and how dlt describes them."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
     from dlthub_project.transformations.load_plan import Offer
 
-# of a type of DuckDB that Arrow has not
+# DuckDB has these types, and Arrow lacks them
 _DATA_TYPES: dict[str, TDataType] = {"JSON": "json"}
 
 
 def quoted(*names: str) -> str:
-    """Return a name of DuckDB, qualified by those before it."""
+    """Return names as one quoted, qualified name in DuckDB's SQL."""
     return ".".join('"{}"'.format(name.replace('"', '""')) for name in names)
 
 
 def literal(text: str) -> str:
-    """Return a text of DuckDB."""
+    """Return a text as a literal in DuckDB's SQL."""
     return "'{}'".format(text.replace("'", "''"))
 
 
 @contextmanager
 def opened(path: Path, attached: Mapping[str, str]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Connect to a database, with other ones attached to it, in a block.
+    """Connect to a database in a block, and attach others to it.
 
     Args:
         path: The file.
@@ -61,15 +61,15 @@ def attach(connection: duckdb.DuckDBPyConnection, alias: str, file: str) -> None
 
 
 class CacheTables:
-    """The tables of one offer, while the database is open: what an engine reads and makes.
+    """The tables of one offer in the open database, which an engine reads and makes.
 
     Attributes:
         path: The database's file.
-        attached: The DuckDB files that its views read, by the alias they are attached by.
+        attached: The DuckDB files that its views read, by alias.
         connection: A connection in which `schema` is the default one.
-        schema: The schema of the database that the tables are in.
+        schema: The schema of the database that holds the tables.
         dataset: The tables as a dataset of dlt.
-        inputs: The names of the tables that the inputs offer.
+        inputs: The names of the input tables.
     """
 
     def __init__(
@@ -90,24 +90,24 @@ class CacheTables:
         self.dataset = dataset_of(path, offer)
 
     def forget(self, table: str) -> None:
-        """Remove a table that was made before."""
+        """Remove a table that an earlier transformation made."""
         self.connection.execute(f"DROP TABLE IF EXISTS {quoted(table)}")
         self._tables.pop(table, None)
 
     def create(self, table: str, query: str) -> None:
-        """Make a table of what a query of DuckDB returns."""
+        """Make a table of the rows that a query in DuckDB's SQL returns."""
         self.connection.execute(f"CREATE OR REPLACE TABLE {quoted(table)} AS\n{query}\n")
         self.note(table)
 
     def add(self, table: str, rows: Any) -> None:
-        """Add rows to a table that is made; the first ones make it.
+        """Add rows to a table; the first rows make it.
 
         Args:
             table: Its name.
             rows: A relation, a frame, anything with Arrow's interface, or a list of mappings.
 
         Raises:
-            ProjectError: They are something else.
+            ProjectError: The rows are something else.
         """
         hints: TTableSchemaColumns = {}
         if isinstance(rows, dlt.Relation) and relations.is_of_dataset(rows, self.dataset):
@@ -122,17 +122,17 @@ class CacheTables:
             self.note(table, hints)
 
     def note(self, table: str, hints: TTableSchemaColumns | None = None) -> None:
-        """Have dlt know a table that was made, with its columns as they are.
+        """Describe a table that the database has to dlt, with its present columns.
 
         Args:
             table: Its name.
-            hints: What else is known of the columns.
+            hints: Further hints of the columns.
         """
         columns = _columns_of(self.connection, table)
         for name, column in columns.items():
             known = {**self._known(table, name), **(hints or {}).get(name, {})}
             kept = {k: v for k, v in known.items() if k.startswith("x-") or k == "description"}
-            # also hints that dlt's type does not list
+            # a column may have hints that dlt's type does not list
             columns[name] = {**kept, **column}  # type: ignore[typeddict-item]
         self._tables[table] = described(table, columns)
         datasets.replace_schemas(self.dataset, [self._offer.dlt_schema()])
@@ -166,13 +166,13 @@ class CacheTables:
 
 def dataset_of(path: Path, offer: Offer) -> dlt.Dataset:
     """Return the tables of an offer as a dataset of dlt."""
-    # not what a project calls one of its destinations
+    # no destination of a project has this name
     destination = dlt.destinations.duckdb(str(path), destination_name=f"{path.stem}_database")
     return dlt.dataset(destination, offer.schema, schema=offer.dlt_schema())
 
 
 def described(table: str, columns: TTableSchemaColumns) -> TTableSchema:
-    """Return a table as dlt describes one that has rows."""
+    """Return a table in dlt's words, with the mark that it has rows."""
     made = new_table(table, columns=list(columns.values()))
     made["x-normalizer"] = {"seen-data": True}
     return made
@@ -185,7 +185,7 @@ def _columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> TTableSche
         if str(type_) in _DATA_TYPES:
             columns[name]["data_type"] = _DATA_TYPES[str(type_)]
     for column in columns.values():
-        # a query does not say more
+        # a query does not tell more
         column["nullable"] = True
     return columns
 

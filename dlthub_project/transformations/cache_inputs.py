@@ -1,4 +1,4 @@
-"""The inputs of a cache: which tables and loads they have, and how these come into its database."""
+"""The inputs of a cache: their tables and loads, and how these get into the database."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from dlt.common.schema import Schema
     from dlt.common.schema.typing import TTableSchema
 
-# what is copied at once
+# the rows that are copied at a time
 _CHUNK_ROWS = 10_000
-# DuckDB would keep 80 % of the machine's memory full of what it has written already
+# by default, DuckDB fills 80 % of the machine's memory with rows that it has written already
 _MEMORY = "128MB"
 
 
@@ -29,22 +29,22 @@ class InputDataset:
     """One input of a cache, at its destination.
 
     Attributes:
-        declared: What the manifest says of it.
+        declared: Its entry in the manifest.
         dataset: The dataset.
-        tables: The names of its tables to those in the cache.
+        tables: The names of its tables, and those that they get in the cache.
     """
 
     def __init__(self, declared: CacheInput, dataset: dlt.Dataset, own_schema: str) -> None:
-        """Look which tables there are.
+        """Find its tables.
 
         Args:
-            declared: What the manifest says of it.
+            declared: Its entry in the manifest.
             dataset: The dataset.
-            own_schema: The schema of the cache's outputs: what is written by the cache itself is
-                no input, unless it is named.
+            own_schema: The schema of the cache's outputs. A table that the cache writes itself is
+                no input unless the manifest names it.
 
         Raises:
-            DatasetNotLoaded: Tables that the manifest names are not there.
+            DatasetNotLoaded: The dataset lacks tables that the manifest names.
         """
         self.declared = declared
         self.dataset = dataset
@@ -63,26 +63,26 @@ class InputDataset:
             )
 
     def completed_loads(self) -> list[tuple[str, str]]:
-        """Return the loads of the dataset that are completed, with the schema of each."""
+        """Return the completed loads of the dataset, each with its schema."""
         normalize = self.dataset.schema.naming.normalize_identifier
         columns = [normalize(name) for name in ("load_id", "schema_name", "status")]
         loads = self.dataset.loads_table().select(*columns).fetchall()
         return [(str(row[0]), str(row[1])) for row in loads if row[2] == 0]
 
     def load_ids(self, completed: Iterable[tuple[str, str]]) -> list[str]:
-        """Return the loads of the schemas that the tables are of, the oldest first.
+        """Return the loads of the schemas that have the tables, the oldest first.
 
         Args:
-            completed: What `completed_loads` has told.
+            completed: The loads that `completed_loads` has returned.
         """
         schemas = {self._schema_of[table].name for table in self.tables}
         return sorted(load for load, schema in completed if schema in schemas)
 
     def rows(self, table: str, loads: Sequence[str] | None) -> dlt.Relation:
-        """Return the rows of a table that some loads have brought; those of all for None.
+        """Return the rows of a table that these loads have written; all rows for None.
 
         Raises:
-            ProjectError: The rows do not say which load has brought them.
+            ProjectError: The rows do not tell which load has written them.
         """
         if loads is None:
             return self.dataset.table(table)
@@ -90,11 +90,11 @@ class InputDataset:
         return self.dataset(self._of_loads(schema, table, loads, list(self.columns(table))))
 
     def columns(self, table: str) -> Mapping[str, Any]:
-        """Return the columns of a table, as dlt describes them."""
+        """Return the columns of a table with dlt's hints."""
         return self.dataset.table(table).columns_schema
 
     def described(self, table: str) -> TTableSchema:
-        """Return a table as the cache has it."""
+        """Return the description of a table under its name in the cache."""
         source = self._schema_of[table].tables[table]
         columns = {n: dict(c) for n, c in source["columns"].items() if n in self.columns(table)}
         made = described(self.tables[table], columns)  # type: ignore[arg-type]  # as copied
@@ -108,7 +108,7 @@ class InputDataset:
     def _of_loads(
         self, schema: Schema, table: str, loads: Sequence[str], columns: Sequence[str]
     ) -> exp.Select:
-        """Return the query of rows of some loads; those of nested tables go with their parents'."""
+        """Return a query for the rows of some loads. Nested rows have their parent's load."""
         tables = schema.tables
         normalize = schema.naming.normalize_identifier
         load_id, row_id, parent_id = map(normalize, ("_dlt_load_id", "_dlt_id", "_dlt_parent_id"))
@@ -122,35 +122,35 @@ class InputDataset:
         if load_id not in tables[table]["columns"]:
             raise ProjectError(
                 f"The rows of `{self.declared.dataset}.{table}` do not say which load has brought "
-                "them, so that new ones cannot be told: they were loaded as frames or Arrow.",
+                "them, because they were loaded as frames or Arrow. New rows cannot be told.",
                 "Load them with `normalize.parquet_normalizer.add_dlt_load_id` set to true, or "
                 "write `incremental: false` at this input, or `write_disposition: replace` at the "
                 "outputs.",
             )
         ids = [exp.Literal.string(load) for load in loads]
-        # one that there cannot be, where no load is new: IN takes no empty list
+        # IN takes no empty list: no load has the id ""
         return query.where(
             exp.column(load_id, quoted=True).isin(*(ids or [exp.Literal.string("")]))
         )
 
 
-class Bringing:
-    """Brings tables of inputs into the database of a cache.
+class InputTables:
+    """Puts tables of inputs into the database of a cache.
 
-    Those of a DuckDB file as views of the attached file, those of files as views of them, others
-    as copies.
+    A table of a DuckDB file becomes a view of the attached file. A table in files becomes a view of
+    these files. All others are copied.
 
     Attributes:
-        attached: The DuckDB files that are attached, by alias.
-        viewed: The datasets of files.
+        attached: The attached DuckDB files, by alias.
+        viewed: The datasets in files.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, stack: ExitStack) -> None:
-        """Make it.
+        """Put nothing into the database yet.
 
         Args:
             connection: A connection to the database.
-            stack: What closes other connections.
+            stack: Closes the connections that are opened later.
         """
         self._connection = connection
         self._stack = stack
@@ -160,13 +160,13 @@ class Bringing:
 
     @property
     def viewed(self) -> list[str]:
-        """The datasets of files that views read."""
+        """The datasets in files that views read."""
         return list(self._scanners)
 
-    def bring(
+    def put(
         self, source: InputDataset, table: str, rows: dlt.Relation, schema: str, name: str
     ) -> None:
-        """Have `rows` of `table` as table `name` of `schema`."""
+        """Put `rows` of `table` into table `name` of `schema`."""
         target = quoted(schema, name)
         alias = self._alias(source)
         if alias is not None:
@@ -181,7 +181,7 @@ class Bringing:
         self._copy(source, table, rows, target)
 
     def scanner(self, source: InputDataset) -> datasets.FileTables | None:
-        """Return what makes views of the files of a dataset; None for one that is not in files."""
+        """Return the views of a dataset that is in files; None for any other dataset."""
         name = source.declared.dataset
         if name not in self._scanners:
             found = datasets.file_tables(source.dataset, self._connection)
@@ -191,7 +191,7 @@ class Bringing:
         return self._scanners[name]
 
     def _alias(self, source: InputDataset) -> str | None:
-        """Return the alias of the DuckDB file of a dataset; None where none can be attached."""
+        """Return the alias of a dataset's DuckDB file; None if there is no file to attach."""
         file = datasets.local_database(source.dataset.destination_client)
         if file is None:
             return None
@@ -202,7 +202,7 @@ class Bringing:
                 self._aliases[file] = alias
                 self.attached[alias] = file
             except duckdb.BinderException:
-                # this process has it open, and DuckDB opens a file once: read through that
+                # this process has the file open, and DuckDB opens a file once: copy the rows
                 self._aliases[file] = None
         return self._aliases[file]
 

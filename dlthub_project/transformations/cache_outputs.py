@@ -1,4 +1,4 @@
-"""Writes tables of a cache to a dataset, and remembers there which loads they were made of."""
+"""Writes tables of a cache to a dataset, which remembers the loads that they were made of."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Made:
-    """A table of the cache that is to be written.
+    """A table of the cache that a flush writes.
 
     Attributes:
-        output: Where to, and how.
-        rows: Its rows; None when there are none, and no table.
-        seen: The loads that it has seen when it is written.
+        output: The table of the dataset, and how it is written.
+        rows: The rows; None if the cache has no such table.
+        seen: The loads that the table will have seen.
     """
 
     output: OutputTable
@@ -37,14 +37,14 @@ class Made:
 
 
 def schema_name(cache: str) -> str:
-    """Return the name of the schema that the outputs of a cache have in their datasets."""
+    """Return the name of the schema that a cache's outputs have in their datasets."""
     from dlt.common.schema.utils import normalize_schema_name
 
     return normalize_schema_name(f"{cache}_cache")
 
 
 class OutputDataset:
-    """A dataset that a cache is written to, through a pipeline of its own.
+    """A dataset that a cache writes to, by a pipeline of its own.
 
     Attributes:
         dataset: Its name.
@@ -55,27 +55,27 @@ class OutputDataset:
         """Make the pipeline.
 
         Raises:
-            EntityNotFound: The project does not know the dataset, or its destination.
+            EntityNotFound: The project has no such dataset or destination.
         """
         self.dataset = dataset
         self._name = schema_name(cache)
         asked_by = f"cache `{cache}`"
-        where = entities.datasets.locate(dataset, asked_by=asked_by)
-        self._contract = where.contract
+        location = entities.datasets.locate(dataset, asked_by=asked_by)
+        self._contract = location.contract
         self._is_restored = False
-        destination = entities.get_destination(where.destination_name, asked_by=asked_by)
+        destination = entities.get_destination(location.destination_name, asked_by=asked_by)
         name = f"{self._name}__{dataset}"
         with contexts.no_active_pipeline():
             self.pipeline: dlt.Pipeline = dlt.pipeline(
-                pipeline_name=name, destination=destination, dataset_name=where.dataset_name
+                pipeline_name=name, destination=destination, dataset_name=location.dataset_name
             )
         pipelines.use_local_dir(self.pipeline, entities.project.local_dir)
 
     def processed(self, outputs: Iterable[OutputTable]) -> dict[OutputTable, Loads]:
-        """Return the loads that tables have seen, as the destination knows.
+        """Return the loads that tables have seen, as the destination stores them.
 
-        What a run that was killed left behind is loaded first, and what this machine has lost is
-        restored: the answer is that of all that was written.
+        Packages that a killed run left pending are loaded first. State that this machine has lost
+        is restored. So the answer covers everything that was ever written.
 
         Raises:
             PipelineStepFailed: The destination does not answer.
@@ -91,7 +91,7 @@ class OutputDataset:
         return {output: stored.get(output.name, {}) for output in outputs}
 
     def write(self, tables: Iterable[Made], **options: Any) -> tuple[LoadInfo, dict[str, int]]:
-        """Write tables and what they have seen, in one load package.
+        """Write tables, and the loads that they have seen, in one load package.
 
         Args:
             tables: The tables.
@@ -101,7 +101,7 @@ class OutputDataset:
             What was loaded, and the rows of each table.
 
         Raises:
-            PipelineStepFailed: As `dlt.Pipeline.run` does.
+            PipelineStepFailed: As `dlt.Pipeline.run` raises it.
         """
         arguments: dict[str, Any] = {}
         if self._contract is not None:
@@ -117,7 +117,7 @@ class OutputDataset:
 
         @dlt.resource(name=f"{self._name}_loads")
         def loads() -> Iterator[Any]:
-            # with the rows, in one load package: neither is there without the other
+            # one load package has the rows and the state: the destination gets both or neither
             dlt.current.source_state().setdefault("loads", {}).update(_stored(seen))
             yield from ()
 
@@ -143,8 +143,8 @@ def _resource(made: Made) -> DltResource:
     resource: DltResource = dlt.resource(
         pages,
         name=output.name,
-        write_disposition=output.write_disposition,  # type: ignore[call-overload]  # checked before
-        # dlt tells keys that are empty from those that are not given
+        write_disposition=output.write_disposition,  # type: ignore[call-overload]  # the manifest is checked
+        # for dlt, an empty key is a key: leave it out
         primary_key=list(output.primary_key) or None,
         merge_key=list(output.merge_key) or None,
     )

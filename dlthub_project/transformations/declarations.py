@@ -1,4 +1,4 @@
-"""What the manifest says of a cache: the datasets that it reads and is written to."""
+"""The entries of caches and transformations in the manifest."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ class CacheInput:
 
     Attributes:
         dataset: Its name.
-        tables: The names of its tables to those in the cache; None for all of its data tables.
-        is_incremental: Whether tables that are added to are offered its new loads only.
+        tables: The names of its tables, and those that they get in the cache; None for all of its
+            data tables.
+        is_incremental: Whether outputs that append or merge read its new loads only.
     """
 
     dataset: str
@@ -34,7 +35,7 @@ class CacheInput:
 
 @dataclass(frozen=True)
 class OutputTable:
-    """A table of the cache that is written to a dataset.
+    """A table of a cache that goes to a dataset.
 
     Attributes:
         made: Its name in the cache.
@@ -68,7 +69,7 @@ class Declaration:
     _outputs: tuple[Mapping[str, Any], ...]
 
     def outputs(self, made: Iterable[str]) -> list[OutputTable]:
-        """Return the tables that are written; of an output without `tables`, all of `made`."""
+        """Return the tables to write. An output without `tables` takes all of `made`."""
         return [
             OutputTable(
                 made=name,
@@ -83,7 +84,7 @@ class Declaration:
         ]
 
     def output_lines(self) -> list[str]:
-        """Return one line for each table that is written, for people to read."""
+        """Return one line for each table to write, to be printed."""
         named = [str(output) for output in self.outputs(())]
         return named + [
             f"{entry['dataset']}: all tables that are made"
@@ -93,7 +94,7 @@ class Declaration:
 
 
 def declared_cache(project: Project, name: str) -> Declaration:
-    """Return what the manifest says of cache `name`.
+    """Return the entry of cache `name`.
 
     Raises:
         EntityNotFound: It is not declared.
@@ -141,5 +142,5 @@ def _columns(key: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _is_true(value: bool | str | None) -> bool:
-    # a variable is text
+    # the value of a variable is a text
     return value is None or str(value).lower() not in ("false", "0", "no")

@@ -1,4 +1,4 @@
-"""A transformation and its steps: populate, transform, flush."""
+"""A transformation that a project declares, and its steps: populate, transform, flush."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Transformation:
     """
 
     def __init__(self, entities: DltEntityFactory, name: str) -> None:
-        """Read what the manifest says; no code of the project is imported.
+        """Read the entry in the manifest; import no code of the project.
 
         Raises:
-            EntityNotFound: It is not declared, or its cache is not.
-            ManifestError: It uses an environment variable that is not set.
+            EntityNotFound: The manifest does not declare it, or its cache.
+            ManifestError: An entry uses an environment variable that is not set.
             ProjectError: It names no cache.
         """
         self._entities = entities
@@ -57,7 +57,7 @@ class Transformation:
         self.cache.populate(self._outputs())
 
     def transform(self) -> None:
-        """Make the tables in the cache; does nothing where no load is new.
+        """Make the tables in the cache. Nothing happens if no load is new.
 
         Raises:
             ProjectError: The project's code cannot be used, or the cache is not populated.
@@ -74,13 +74,13 @@ class Transformation:
         retry_policy: Any = None,
         retry_pipeline_steps: Sequence[str] | None = None,
     ) -> Flushed:
-        """Write the tables to their datasets; arguments as those of `runner`.
+        """Write the tables to their datasets; the arguments are those of `runner`.
 
         Returns:
-            What was written; empty where no load is new.
+            What was written; empty if no load is new.
 
         Raises:
-            PipelineStepFailed: As `dlt.Pipeline.run` does; the last one, where it was retried.
+            PipelineStepFailed: As `dlt.Pipeline.run` raises it; that of the last attempt.
             ProjectError: The project's code cannot be used, or the cache is not populated.
         """
         return self.cache.flush(
@@ -97,7 +97,7 @@ class Transformation:
         retry_policy: Any = None,
         retry_pipeline_steps: Sequence[str] | None = None,
     ) -> Flushed:
-        """Populate, transform and flush, while nobody else uses the cache; see these methods."""
+        """Populate, transform and flush, and keep others from the cache meanwhile."""
         with self.cache.locked():
             self.populate()
             self.transform()
@@ -111,17 +111,17 @@ class Transformation:
         """Make sure that all inputs of the cache can be read.
 
         Raises:
-            DatasetNotLoaded: Datasets or tables are missing; it names the pipelines that would
+            DatasetNotLoaded: Datasets or tables are missing. The error names the pipelines that
                 load them.
-            ProjectError: There is no input, or two have tables of one name.
+            ProjectError: The cache has no input, or two inputs have tables of one name.
         """
         self.cache.verify_inputs()
 
     def verify_outputs(self) -> None:
-        """Make sure that the cache holds all tables that it is to write, as last transformed.
+        """Make sure that the cache holds all the tables that flush will write.
 
         Raises:
-            ProjectError: Some were not made.
+            ProjectError: The transformation has not made some of them.
         """
         outputs = self._outputs()
         if not self.cache.is_populated_with(outputs):
@@ -135,7 +135,7 @@ class Transformation:
             )
 
     def info(self) -> TransformationInfo:
-        """Return what there is to say of the transformation; connects to nothing."""
+        """Return the declaration of the transformation; connects to nothing."""
         return TransformationInfo(
             self.name, self.engine, self._code.table_names(), self.cache.info()
         )
@@ -153,7 +153,7 @@ class Transformation:
         """Return the outputs of the cache that this transformation makes.
 
         Raises:
-            ProjectError: None of those that use the cache makes one of them.
+            ProjectError: No transformation of the cache makes one of its outputs.
         """
         made = self._code.table_names()
         outputs = self.cache.outputs(made)

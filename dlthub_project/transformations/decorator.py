@@ -1,4 +1,4 @@
-"""`@transformation`: a function of datasets as a dlt resource."""
+"""`@transformation`: makes a dlt resource of a function that reads datasets."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from dlthub_project.catalog import relation_pages
 def transformation(func: Callable[..., Any] | None = None, /, **resource_arguments: Any) -> Any:
     """Make a dlt resource of a function that takes at least one `dlt.Dataset`.
 
-    A relation that the function returns or yields is loaded with the hints of its columns. It
-    stays SQL where it lives at the destination that is loaded to, and is read as Arrow tables in
-    chunks of 100,000 rows otherwise. All else is loaded as a resource's data are.
+    A relation that the function returns or yields is loaded with the hints of its columns. The
+    relation stays SQL if it lives at the destination of the load. Otherwise it is read as Arrow
+    tables of 100,000 rows. Other data are loaded as those of any resource.
 
     Args:
-        func: The function; left out when the decorator is called with arguments.
+        func: The function; left out if the decorator has arguments.
         **resource_arguments: The arguments of `dlt.resource`.
 
     Raises:
@@ -53,7 +53,7 @@ def dataset_parameters(func: Callable[..., Any]) -> list[str]:
     """Return the names of the arguments that are annotated as a `dlt.Dataset`."""
     annotations = {n: p.annotation for n, p in inspect.signature(func).parameters.items()}
     with contextlib.suppress(NameError, TypeError):
-        # those that only type checkers can read stay text
+        # annotations that only type checkers can read stay text
         hints = typing.get_type_hints(func)
         annotations = {name: hint for name, hint in hints.items() if name != "return"}
     return [name for name, annotation in annotations.items() if _is_dataset(annotation)]

@@ -1,4 +1,4 @@
-"""What came of a transformation, and what there is to say of one: to be printed."""
+"""What a transformation has written, and what the manifest declares: to be printed."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
 
 @dataclass
 class Flushed:
-    """What was written.
+    """What a flush has written.
 
     Attributes:
-        loads: dlt's load info, by dataset; none when nothing was written.
-        rows: The rows that were written, by dataset and table.
+        loads: dlt's load info, by dataset; empty if nothing was written.
+        rows: The number of rows that were written, by dataset and table.
     """
 
     loads: dict[str, LoadInfo] = field(default_factory=dict)
     rows: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def add(self, dataset: str, info: LoadInfo, rows: Mapping[str, int]) -> None:
-        """Note what was written to a dataset."""
+        """Add what was written to a dataset."""
         self.loads[dataset] = info
         self.rows[dataset] = dict(rows)
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was written: no load was new."""
+        """Whether nothing was written, because no load was new."""
         return not self.loads
 
     def __str__(self) -> str:
@@ -44,13 +44,13 @@ class Flushed:
 
 @dataclass(frozen=True)
 class CacheInfo:
-    """A cache as declared, and what it holds.
+    """The declaration of a cache, and the tables in it.
 
     Attributes:
         name: Its name.
         path: The DuckDB file.
-        inputs: What it reads, one line each.
-        outputs: What is written, one line each.
+        inputs: One line for each dataset that it reads.
+        outputs: One line for each table that it writes.
         holds: The tables in it.
     """
 
@@ -73,11 +73,11 @@ class CacheInfo:
 
 @dataclass(frozen=True)
 class TransformationInfo:
-    """A transformation as declared.
+    """The declaration of a transformation.
 
     Attributes:
         name: Its name.
-        engine: What makes its tables.
+        engine: The engine that makes its tables.
         tables: The tables that it makes.
         cache: Its cache.
     """

@@ -1,4 +1,4 @@
-"""What a cache was populated with, and for which tables: kept beside it, for the next step."""
+"""Which loads a cache holds, and for which tables: kept in a file for the next step."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ Loads = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Offer:
-    """One choice of loads, and what is made of it.
+    """A choice of loads, and the tables that are made of them.
 
     Attributes:
-        schema: The schema of the cache database that holds it.
-        loads: The loads that are offered, of each input; None for an input that is offered whole.
-        seen: All loads that the inputs had when they were offered, by dataset.
-        outputs: The tables that are written when the transformation has made them.
-        inputs: The tables of the inputs, by their names in the cache.
-        tables: These, and those that were made of them, as dlt describes them.
+        schema: The schema of the cache database that holds the tables.
+        loads: The chosen loads of each input; None for an input with all its loads.
+        seen: All loads that the inputs had when they were chosen, by dataset.
+        outputs: The tables to write when the transformation has made them.
+        inputs: The input tables, by their names in the cache.
+        tables: The input tables and those that were made of them, in dlt's words.
     """
 
     schema: str
@@ -42,7 +42,7 @@ class Offer:
     tables: dict[str, TTableSchema] = field(default_factory=dict)
 
     def dlt_schema(self) -> dlt.Schema:
-        """Return the tables as a schema of dlt, with the names that they have here."""
+        """Return a schema of dlt that has the tables under their names in the cache."""
         schema = dlt.Schema(self.schema, normalizers={"names": "direct", "json": {}})
         for table in self.tables.values():
             schema.update_table(json.loads(json.dumps(table)), normalize_identifiers=False)
@@ -51,12 +51,12 @@ class Offer:
 
 @dataclass(frozen=True)
 class Plan:
-    """All offers of a cache; none when no table has anything to do.
+    """All offers of a cache; none if no load is new for any table.
 
     Attributes:
-        offers: What is offered.
-        attached: The DuckDB files that views of the cache read, by the alias they are attached by.
-        viewed: The datasets of files that views of the cache read.
+        offers: The offers.
+        attached: The DuckDB files that views of the cache read, by alias.
+        viewed: The datasets in files that views of the cache read.
     """
 
     offers: Sequence[Offer] = ()
@@ -64,14 +64,14 @@ class Plan:
     viewed: Sequence[str] = ()
 
     def write(self, path: Path) -> None:
-        """Store the plan, whole or not at all."""
+        """Store the plan: the file has all of it, or the file of before stays."""
         written = path.with_suffix(".new")
         written.write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")
         os.replace(written, path)
 
     @classmethod
     def read(cls, path: Path) -> Plan | None:
-        """Return the stored plan; None where there is none."""
+        """Return the stored plan; None if there is none."""
         if not path.exists():
             return None
         stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -85,15 +85,15 @@ def make_offers(
     listed: Sequence[Sequence[str]],
     processed: Mapping[OutputTable, Loads],
 ) -> list[Offer]:
-    """Return what is offered for which tables; tables of the same loads share an offer.
+    """Return the offers for the tables to write. Tables that need the same loads share an offer.
 
-    A table that is replaced is offered all loads when there is one that it has not seen. One that
-    is added to is offered the loads that it has not seen, and inputs that are not incremental
-    whole; those alone are no reason to make it again.
+    A table that is replaced needs all loads, as soon as there is one that it has not seen. A table
+    that is appended to or merged needs the loads that it has not seen. With them it gets all loads
+    of inputs that are not incremental, but these alone are no reason to make it again.
 
     Args:
-        inputs: What the cache reads.
-        outputs: The tables to be written.
+        inputs: The inputs of the cache.
+        outputs: The tables to write.
         listed: The loads of each input.
         processed: The loads that each table has seen.
     """

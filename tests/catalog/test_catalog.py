@@ -194,7 +194,7 @@ def test_a_dataset_that_cannot_be_located_is_not_taken_for_an_unknown_one(
 ) -> None:
     write_project("datasets:\n  shop_data: {}\n")
 
-    with pytest.raises(EntityNotFound, match="nobody says on which destination"):
+    with pytest.raises(EntityNotFound, match="nothing says on which destination"):
         current.catalog().get("shop_data")
 
 

@@ -1,7 +1,7 @@
-"""Stands for the package `dlthub` when it is not installed, so that `dlt.hub` works.
+"""Takes the place of the package `dlthub` if that is not installed, so that `dlt.hub` works.
 
-It is imported as `dlthub`, while `import dlt` runs, and under no other name; so it imports
-nothing before it is used.
+`import dlt` imports this module, under the name `dlthub` alone. So it imports nothing until
+somebody uses it.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""What makes the tables of a transformation, one module an engine."""
+"""The engines that make the tables of a transformation, one module for each."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 class Engine(Protocol):
     """Makes the tables of one transformation.
 
-    Made once for each use of a transformation: what is wrong with its code is said then.
+    One object is made for each use of a transformation. It refuses wrong code when it is made.
     """
 
     def table_names(self) -> list[str]:
-        """Return the tables that it makes, without making any."""
+        """Return the tables that it would make; make none."""
 
     def make_tables(self, cache: CacheTables) -> None:
-        """Make them, of what `cache` offers, in the schema `cache.schema` of its database."""
+        """Make the tables from the tables of `cache`, in the schema `cache.schema`."""
 
 
-def find_engine(kind: str, name: str, project_dir: str, position: EntryPosition) -> Engine:
+def find_engine(engine: str, name: str, project_dir: str, position: EntryPosition) -> Engine:
     """Return the engine of transformation `name`.
 
     Args:
-        kind: `python`, `arrow`, `sql` or `dbt`.
+        engine: `python`, `arrow`, `sql` or `dbt`.
         name: The transformation.
         project_dir: The root of the project's Python modules.
         position: Where the transformation stands in `dlt.yml`, for errors.
@@ -34,12 +34,12 @@ def find_engine(kind: str, name: str, project_dir: str, position: EntryPosition)
     Raises:
         ProjectError: Its code is missing or cannot be used.
     """
-    # an engine imports what it needs, and what may not be installed
-    if kind == "sql":
+    # late: an engine may need what is not installed
+    if engine == "sql":
         from dlthub_project.transformations.engines.sql import SqlEngine
 
         return SqlEngine(name, project_dir, position)
-    if kind == "dbt":
+    if engine == "dbt":
         from dlthub_project.transformations.engines.dbt import DbtEngine
 
         return DbtEngine(name, project_dir, position)

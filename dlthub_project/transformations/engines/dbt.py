@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dlthub_project.entities import EntryPosition
     from dlthub_project.transformations.cache_database import CacheTables
 
-# what dbt sees: database and schema, whichever offer of the cache they stand for
+# the database and schema that dbt sees, for each offer of the cache
 _DATABASE = "dbt"
 _SCHEMA = "cache"
 _IDLE = "idle"
@@ -33,14 +33,13 @@ _EPHEMERAL = re.compile(r"\bmaterialized\s*=\s*['\"]ephemeral['\"]")
 class DbtEngine:
     """Builds the dbt project in `transformations/<name>/`.
 
-    dbt works in a database of its own, made anew each time, whose schema `cache` shows it the
-    tables that the cache offers: so models are never added to by dbt, and see new loads only, as
-    queries of engine `sql` do. dbt needs not be in this Python's environment: its dependencies may
-    not agree with others.
+    dbt works in a new database each time, whose schema `cache` shows it the cache's tables.
+    So dbt never appends to a model, and models see new loads only, as queries of engine `sql` do.
+    dbt may be installed in another environment, because its dependencies may not agree with others.
     """
 
     def __init__(self, name: str, project_dir: str, position: EntryPosition) -> None:
-        """Look which models there are; dbt is not run.
+        """Find the models; do not run dbt.
 
         Raises:
             EntityReferenceError: There is no dbt project, or it has no model.
@@ -56,7 +55,7 @@ class DbtEngine:
 
     def make_tables(self, cache: CacheTables) -> None:
         command = find_dbt(self._position)
-        # kept beside the cache: dbt parses what has changed since, and its logs are there to read
+        # this folder stays: dbt parses only what has changed since, and users can read its logs
         work = cache.path.with_name(f"{cache.path.stem}-dbt") / self._name
         work.mkdir(parents=True, exist_ok=True)
         database = work / f"{_DATABASE}.duckdb"
@@ -72,7 +71,7 @@ class DbtEngine:
             _remove(database)
 
     def _take(self, cache: CacheTables, database: Path, nodes: list[dict[str, Any]]) -> None:
-        """Copy what models have made into the cache."""
+        """Copy the tables of the models into the cache."""
         cache.connection.execute(
             f"ATTACH {literal(str(database))} AS {quoted(_DATABASE)} (READ_ONLY)"
         )
@@ -116,7 +115,7 @@ def _models(folder: Path, position: EntryPosition) -> dict[str, Path]:
 
 
 def _table_of(model: Path) -> str | None:
-    """Return the table that a model makes; None for one that is part of others' queries."""
+    """Return the table that a model makes; None if the model is ephemeral."""
     config = "".join(_CONFIG.findall(model.read_text(encoding="utf-8")))
     if _EPHEMERAL.search(config):
         return None
@@ -125,13 +124,13 @@ def _table_of(model: Path) -> str | None:
 
 
 def _show_inputs(cache: CacheTables, database: Path) -> None:
-    """Make the database for dbt, with the inputs that the cache offers."""
+    """Make the database for dbt, with the input tables of the cache."""
     connection = cache.connection
     connection.execute(f"ATTACH {literal(str(database))} AS {quoted(_DATABASE)}")
     try:
         connection.execute(f"CREATE SCHEMA {quoted(_DATABASE, _SCHEMA)}")
         for table in cache.inputs:
-            # files are read with credentials that another process has not: their rows travel
+            # another process has no credentials to read the files: copy their rows
             kind = "TABLE" if _is_of_files(cache, table) else "VIEW"
             source = quoted(cache.path.stem, cache.schema, table)
             connection.execute(
@@ -155,7 +154,7 @@ def _is_of_files(cache: CacheTables, table: str) -> bool:
 
 @contextmanager
 def _let_go(cache: CacheTables) -> Iterator[None]:
-    """Have no connection to the cache's database in a block: DuckDB lets one process have it."""
+    """Detach the cache's database in a block: DuckDB lets only one process have it."""
     own = quoted(cache.path.stem)
     connection = cache.connection
     connection.execute(f"ATTACH ':memory:' AS {_IDLE}")

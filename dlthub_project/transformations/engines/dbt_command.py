@@ -1,4 +1,4 @@
-"""The program `dbt`: where it is, how it is called, and what it says."""
+"""The program `dbt`: finds it, calls it, and reads its results."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 INSTALL = 'pip install "pytest-dlthub[dbt]"'
 _PROFILE = "dlthub_project"
 _FAILED = ("error", "fail", "runtime error")
-# of what dbt prints, when it does not get as far as to say which model fails
+# the last lines of dbt's output, for an error before any model ran
 _LINES = 30
 
 
 @dataclass(frozen=True)
 class Profile:
-    """The database that dbt works in, as dbt-duckdb's profile says it.
+    """The database that dbt works in, for dbt-duckdb's `profiles.yml`.
 
     Attributes:
         path: The DuckDB file.
         schema: The schema of models.
-        attached: The files that views of it read, by the alias they are attached by.
+        attached: The files that its views read, by alias.
     """
 
     path: Path
@@ -49,7 +49,7 @@ class Profile:
             "path": str(self.path),
             "schema": self.schema,
             "attach": [
-                # dbt-duckdb puts both into SQL as they are
+                # dbt-duckdb writes both into SQL without quoting them
                 {"path": file.replace("'", "''"), "alias": f'"{alias}"', "read_only": True}
                 for alias, file in self.attached.items()
             ],
@@ -60,7 +60,7 @@ class Profile:
 
 
 def find_dbt(position: EntryPosition) -> list[str]:
-    """Return the words that call dbt: that of this Python's environment, else the one on PATH.
+    """Return the words that call the dbt of this Python's environment, else the one on PATH.
 
     Raises:
         ProjectError: There is none.
@@ -68,7 +68,7 @@ def find_dbt(position: EntryPosition) -> list[str]:
     spec = importlib.util.find_spec("dbt")
     for folder in (spec and spec.submodule_search_locations) or ():
         if Path(folder, "cli", "main.py").is_file():
-            # as its program does; `-m dbt.cli.main` warns that it is imported already
+            # as the program `dbt` does; `-m dbt.cli.main` warns of a second import
             return [sys.executable, "-c", "from dbt.cli.main import cli; cli()"]
     program = shutil.which("dbt")
     if program is None:
@@ -88,8 +88,8 @@ def build(
 
     Args:
         command: What calls dbt.
-        project: The folder of the dbt project, which nothing is written to.
-        work: An existing folder for what dbt leaves: `target/` and `logs/`.
+        project: The folder of the dbt project. dbt writes nothing into it.
+        work: An existing folder, in which dbt writes `target/` and `logs/`.
         profile: The database.
 
     Returns:
@@ -100,7 +100,7 @@ def build(
     """
     target = work / "target"
     for name in ("run_results.json", "manifest.json"):
-        # what an earlier build has left is not of this one
+        # results of an earlier build must not count for this one
         (target / name).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=work) as profiles:
         profile.write(Path(profiles))
@@ -148,7 +148,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _failure(
     project: Path, results: Sequence[Mapping[str, Any]], nodes: Mapping[str, Any], printed: str
 ) -> ProjectError:
-    """Return what went wrong, in the words of dbt."""
+    """Return an error in the words of dbt."""
     failed = [result for result in results if result["status"] in _FAILED]
     if failed:
         lines = [

@@ -80,13 +80,13 @@ def _is_transformation(value: Any) -> bool:
 
 
 def _items_of(resource: DltResource, dataset: dlt.Dataset) -> Iterator[Any]:
-    """Yield what a transformation yields: relations as they are, so that they stay queries."""
+    """Yield the items of a transformation. Relations are not read, so that they stay queries."""
     steps = resources.steps_of(resource)
     function = inspect.unwrap(steps[0])
     arguments = dict.fromkeys(dataset_parameters(function), dataset)
     with contexts.no_active_pipeline():
         if len(steps) > 1:
-            # maps and filters take rows
+            # maps and filters need rows
             yield from resource(**arguments)
             return
         held = dlt.resource(_holding(function), name=resource.name, section=resource.section)
@@ -105,4 +105,4 @@ def _holding(function: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
 
 
 class _Held(tuple[Any]):
-    """An item that dlt hands on as it is."""
+    """A tuple that keeps dlt from reading the item in it."""

@@ -25,8 +25,8 @@ class _Query:
 
     Attributes:
         file: Its path.
-        text: The query, without what may stand around it.
-        reads: The tables that it names, in lower case, as DuckDB compares them.
+        text: The query, without a semicolon.
+        reads: The tables that it names, by their names in lower case: DuckDB ignores case.
     """
 
     file: Path
@@ -35,9 +35,9 @@ class _Query:
 
 
 class SqlEngine:
-    """Runs the queries of `transformations/<name>/*.sql`, each after those whose tables it reads.
+    """Runs the queries of `transformations/<name>/*.sql`, each after the queries that it reads.
 
-    A file holds one query in DuckDB's SQL; its name is that of the table.
+    A file holds one query in DuckDB's SQL. The name of the file is the name of the table.
     """
 
     def __init__(self, name: str, project_dir: str, position: EntryPosition) -> None:
@@ -126,7 +126,7 @@ def _read(file: Path) -> _Query:
 
 
 def _tables_in(query: str, file: Path) -> dict[str, str]:
-    """Return the tables that a query reads by a name alone: no CTEs, files or table functions."""
+    """Return the tables that a query reads by name; CTEs, files and table functions are none."""
     try:
         parsed = sqlglot.parse_one(query, dialect="duckdb")
         tables = [
@@ -145,5 +145,5 @@ def _tables_in(query: str, file: Path) -> dict[str, str]:
 
 
 def _is_file(table: exp.Table) -> bool:
-    # DuckDB reads `FROM 'rates.csv'`; in the folder from which it is run
+    # DuckDB reads `FROM 'rates.csv'` from the current folder
     return "." in table.name
