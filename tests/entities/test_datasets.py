@@ -177,7 +177,7 @@ def test_a_dataset_of_which_nobody_says_where_it_lives_is_an_error(
 
     with pytest.raises(EntityNotFound) as caught:
         current.entities().get_dataset("shop_data")
-    assert f"{root / 'dlt.yml'}:2:3: datasets.shop_data: nobody says" in str(caught.value)
+    assert f"{root / 'dlt.yml'}:2:3: datasets.shop_data: nothing says" in str(caught.value)
 
 
 def test_a_variable_that_is_not_set_is_an_error_of_the_dataset_that_uses_it(
