@@ -11,9 +11,9 @@ from typing import Any
 import dlt
 from dlt.common.destination import Destination, DestinationCapabilitiesContext
 
-from dlthub_project.dlt_internals import pipelines
+from dlthub_project.dlt_internals import normalization, pipelines
 from dlthub_project.errors import MergeStrategyNotSupported
-from dlthub_project.sandbox import change_report
+from dlthub_project.sandbox import change_report, parquet_values
 from dlthub_project.sandbox.destinations import declared_type, is_replaced, short_type
 from dlthub_project.sandbox.pipelines import takes_any_file_format
 from dlthub_project.sandbox.settings import Sandbox
@@ -129,7 +129,7 @@ def _check_merge_strategy(table: Any, replaced: _Replaced) -> None:
 def normalize(
     sandbox: Sandbox, original: Callable[..., Any], pipeline: dlt.Pipeline, *args: Any, **kw: Any
 ) -> Any:
-    """Normalize, into Parquet where it pays or as the sandbox says.
+    """Normalize, as the sandbox says, else into Parquet where it pays and changes no value.
 
     A declared DuckDB keeps its production loader.
     """
@@ -138,12 +138,12 @@ def normalize(
     free = destination is not None and (is_replaced(destination) or takes_any_file_format(pipeline))
     if not free or not destination.destination_type.endswith(".duckdb"):
         return original(pipeline, *args, **kw)
-    file_format = sandbox.loader_file_format
-    if file_format is None and _extracted_bytes(pipeline) >= _WORTH_IT_BYTES:
-        file_format = "parquet"
-    if file_format is None:
+    if sandbox.loader_file_format is not None:
+        with pipelines.preferred_loader_file_format(pipeline, sandbox.loader_file_format):
+            return original(pipeline, *args, **kw)
+    if _extracted_bytes(pipeline) < _WORTH_IT_BYTES:
         return original(pipeline, *args, **kw)
-    with pipelines.preferred_loader_file_format(pipeline, file_format):
+    with normalization.file_format_tried("parquet", parquet_values.same_as_inserted):
         return original(pipeline, *args, **kw)
 
 
