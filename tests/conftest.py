@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sessions import imports_kept
 
 from dlthub_project.dlt_internals import contexts
 
@@ -35,7 +36,8 @@ def unused_dlt(
 ) -> Iterator[None]:
     """Give the test a dlt without context or active pipeline, and environment and path back."""
     if "pytester" in request.fixturenames:
-        yield
+        with imports_kept():
+            yield
         return
     for name in _OURS:
         monkeypatch.delenv(name, raising=False)

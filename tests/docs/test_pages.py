@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pages import Command, File, read_page
+from pages import Command, File, read_page, run_program
 
 PAGE = """
 Text.
@@ -84,4 +84,4 @@ def test_a_command_that_does_not_do_what_is_shown_is_an_error(
     command = Command(f'{sys.executable} -c "{code}"', (shown,))
 
     with pytest.raises(AssertionError, match=message):
-        command.run(tmp_path, {})
+        command.run(tmp_path, {}, run_program)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sessions import has_workers, run_session
 
 from dlthub_project.sandbox import ENVIRONMENT_VARIABLE
 
@@ -67,8 +68,31 @@ RunTests = Callable[..., pytest.RunResult]
 
 
 @pytest.fixture
-def run_tests(pytester: pytest.Pytester) -> RunTests:
-    """Run pytest in a process of its own on the code that is given: `run_tests(code, "-v")`."""
+def run_pytest(pytester: pytest.Pytester) -> RunTests:
+    """Run a session in this process, or with workers in a new one: `run_pytest("-v")`."""
+
+    def run(*arguments: str) -> pytest.RunResult:
+        if has_workers(arguments):
+            return pytester.runpytest_subprocess(*arguments)
+        return run_session(pytester.path, *arguments)
+
+    return run
+
+
+@pytest.fixture
+def run_tests(pytester: pytest.Pytester, run_pytest: RunTests) -> RunTests:
+    """Do the same on the code that is given: `run_tests(code, "-v")`."""
+
+    def run(code: str, *arguments: str) -> pytest.RunResult:
+        pytester.makepyfile(test_it=code)
+        return run_pytest("-p", "no:cacheprovider", *arguments)
+
+    return run
+
+
+@pytest.fixture
+def run_tests_apart(pytester: pytest.Pytester) -> RunTests:
+    """Do the same in a new process always, for where something of the process is at stake."""
 
     def run(code: str, *arguments: str) -> pytest.RunResult:
         pytester.makepyfile(test_it=code)

@@ -44,9 +44,9 @@ def beside(shop: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatc
 
 
 def test_plain_suite_does_not_import_dlt_and_sees_no_difference(
-    pytester: pytest.Pytester, run_tests: RunTests
+    pytester: pytest.Pytester, run_tests_apart: RunTests
 ) -> None:
-    result = run_tests(
+    result = run_tests_apart(
         """
         import os, sys
 
@@ -130,7 +130,7 @@ def test_sources_are_imported_from_the_project_dir_of_the_manifest(
 
 
 def test_project_above_the_collected_paths_is_found(
-    shop: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    shop: Path, pytester: pytest.Pytester, run_pytest: RunTests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tests = shop / "quality" / "tests"
     tests.mkdir(parents=True)
@@ -139,20 +139,25 @@ def test_project_above_the_collected_paths_is_found(
     (elsewhere / "pytest.ini").write_text("[pytest]\n")
     monkeypatch.chdir(elsewhere)
 
-    result = pytester.runpytest_subprocess("-s", str(tests))
+    result = run_pytest("-s", str(tests))
 
     result.stdout.fnmatch_lines(["*profile: tests shop*"])
 
 
 @pytest.mark.parametrize("above", ["rootdir", "working directory"])
 def test_project_above_rootdir_or_the_working_directory_is_found(
-    shop: Path, suite: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, above: str
+    shop: Path,
+    suite: Path,
+    pytester: pytest.Pytester,
+    run_pytest: RunTests,
+    monkeypatch: pytest.MonkeyPatch,
+    above: str,
 ) -> None:
     below = pytester.mkdir("below")
     monkeypatch.chdir(below if above == "working directory" else suite)
     rootdir = below if above == "rootdir" else suite
 
-    result = pytester.runpytest_subprocess("-s", f"--rootdir={rootdir}", str(suite))
+    result = run_pytest("-s", f"--rootdir={rootdir}", str(suite))
 
     result.stdout.fnmatch_lines(["*profile: tests shop*"])
 
@@ -168,29 +173,29 @@ def test_project_above_rootdir_or_the_working_directory_is_found(
     ],
 )
 def test_project_beside_the_tests_is_named_by_option_or_ini(
-    beside: Path, pytester: pytest.Pytester, arguments: list[str], ini: str
+    beside: Path, run_pytest: RunTests, arguments: list[str], ini: str
 ) -> None:
     (beside / "pytest.ini").write_text(f"[pytest]\n{ini}\n")
 
-    result = pytester.runpytest_subprocess("-s", "--import-mode=importlib", *arguments)
+    result = run_pytest("-s", "--import-mode=importlib", *arguments)
 
     result.stdout.fnmatch_lines(["*profile: tests shop*"])
     result.assert_outcomes(passed=1)
 
 
 def test_folder_in_the_ini_file_is_relative_to_that_file(
-    beside: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    beside: Path, pytester: pytest.Pytester, run_pytest: RunTests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (beside / "pytest.ini").write_text("[pytest]\ndlt_project = ../shop\n")
     monkeypatch.chdir(pytester.mkdir("elsewhere"))
 
-    result = pytester.runpytest_subprocess("-s", str(beside))
+    result = run_pytest("-s", str(beside))
 
     result.stdout.fnmatch_lines(["*profile: tests shop*"])
 
 
 def test_workspace_beside_the_tests_is_named_too(
-    suite: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    suite: Path, pytester: pytest.Pytester, run_pytest: RunTests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytester.mkdir(".dlt").joinpath(".workspace").touch()
     (pytester.path / "invoices.py").write_text("ROWS = [{'number': 1}]\n")
@@ -200,14 +205,14 @@ def test_workspace_beside_the_tests_is_named_too(
     )
     monkeypatch.chdir(suite)
 
-    result = pytester.runpytest_subprocess(f"--dlt-project={pytester.path}")
+    result = run_pytest(f"--dlt-project={pytester.path}")
 
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["dlt: workspace * (.dlt/.workspace) · profile tests*"])
 
 
-def test_error_when_the_named_project_is_none(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_subprocess("--dlt-project=nowhere")
+def test_error_when_the_named_project_is_none(run_pytest: RunTests) -> None:
+    result = run_pytest("--dlt-project=nowhere")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
@@ -230,8 +235,8 @@ def test_error_when_a_setting_and_its_old_name_say_different_things(
     result.stderr.fnmatch_lines([f"ERROR: *{name} (tests) and {alias} (ci)*remove {alias}"])
 
 
-def test_old_names_are_called_aliases_by_the_help(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_subprocess("--help")
+def test_old_names_are_called_aliases_by_the_help(run_pytest: RunTests) -> None:
+    result = run_pytest("--help")
 
     result.stdout.fnmatch_lines(
         [
@@ -243,13 +248,15 @@ def test_old_names_are_called_aliases_by_the_help(pytester: pytest.Pytester) -> 
     )
 
 
-def test_error_when_tests_belong_to_two_projects(pytester: pytest.Pytester) -> None:
+def test_error_when_tests_belong_to_two_projects(
+    pytester: pytest.Pytester, run_pytest: RunTests
+) -> None:
     for name in ("one", "two"):
         folder = pytester.mkdir(name)
         (folder / "dlt.yml").touch()
         (folder / "test_it.py").write_text("def test_it(): pass\n")
 
-    result = pytester.runpytest_subprocess("one", "two")
+    result = run_pytest("one", "two")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*more than one dlt project*", "*/one: */one", "*/two: */two"])
@@ -268,9 +275,9 @@ def two_projects(pytester: pytest.Pytester) -> None:
 @pytest.mark.parametrize("arguments", [[], ["--dlt-project=one"]])
 @pytest.mark.usefixtures("two_projects")
 def test_error_when_collected_tests_are_of_two_projects(
-    pytester: pytest.Pytester, arguments: list[str]
+    run_pytest: RunTests, arguments: list[str]
 ) -> None:
-    result = pytester.runpytest_subprocess(*arguments)
+    result = run_pytest(*arguments)
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
@@ -281,9 +288,9 @@ def test_error_when_collected_tests_are_of_two_projects(
 @pytest.mark.parametrize("arguments", [["-n", "2"], ["two", "--dlt-project=one"], ["-k", "two"]])
 @pytest.mark.usefixtures("two_projects")
 def test_a_test_of_a_project_that_the_session_does_not_test_is_an_error(
-    pytester: pytest.Pytester, arguments: list[str]
+    run_pytest: RunTests, arguments: list[str]
 ) -> None:
-    result = pytester.runpytest_subprocess(*arguments)
+    result = run_pytest(*arguments)
 
     result.assert_outcomes(errors=2 if "-n" in arguments else 1, deselected="-k" in arguments)
     result.stdout.fnmatch_lines(["*this test belongs to the dlt project */two*--dlt-project*"])
@@ -291,10 +298,10 @@ def test_a_test_of_a_project_that_the_session_does_not_test_is_an_error(
 
 @pytest.mark.usefixtures("two_projects")
 def test_tests_of_two_projects_are_listed_and_each_project_is_tested_alone(
-    pytester: pytest.Pytester,
+    run_pytest: RunTests,
 ) -> None:
-    listed = pytester.runpytest_subprocess("--collect-only", "-q")
-    alone = pytester.runpytest_subprocess("one")
+    listed = run_pytest("--collect-only", "-q")
+    alone = run_pytest("one")
 
     listed.stdout.fnmatch_lines(["one/test_one.py::test_one", "two/test_two.py::test_two"])
     assert listed.ret == 0
@@ -385,13 +392,13 @@ def test_environment_and_path_are_restored_after_the_session(
 
 
 def test_header_says_that_an_installed_dlthub_has_the_project(
-    shop: Path, run_tests: RunTests
+    shop: Path, run_tests_apart: RunTests
 ) -> None:
     (shop / "dlthub").mkdir()
     (shop / "dlthub" / "__init__.py").write_text("transformation = runner = None\n")
     (shop / "dlthub" / "current.py").touch()
 
-    result = run_tests("def test_it(): pass")
+    result = run_tests_apart("def test_it(): pass")
 
     result.stdout.fnmatch_lines(["dlt: the package dlthub is installed: * is left to it"])
 
@@ -410,7 +417,7 @@ def test_plugin_can_be_switched_off(shop: Path, run_tests: RunTests) -> None:
     result.stdout.no_fnmatch_line("dlt:*")
 
 
-def test_workers_have_sandboxes_of_their_own(shop: Path, run_tests: RunTests) -> None:
+def test_workers_have_sandboxes_of_their_own(shop: Path, run_tests_apart: RunTests) -> None:
     code = """
         import pytest
 
@@ -421,4 +428,4 @@ def test_workers_have_sandboxes_of_their_own(shop: Path, run_tests: RunTests) ->
             assert f"{worker_id}-" in dlt_project.config.data_dir
     """
 
-    run_tests(code, "-n", "2").assert_outcomes(passed=4)
+    run_tests_apart(code, "-n", "2").assert_outcomes(passed=4)

@@ -106,7 +106,7 @@ def test_plain_rows_and_sources_run_without_a_project(
 
     result.assert_outcomes(passed=3)
     left = {path.name for path in pytester.path.iterdir()} - {"stdout", "stderr", "__pycache__"}
-    assert left == {"test_it.py", "runpytest-0", "runpytest-0-dlt", "runpytest-current"}
+    assert left == {"test_it.py", "runpytest-0", "runpytest-0-dlt"}
     assert not list((pytester.path / "runpytest-0-dlt").iterdir())
     assert not list(home.iterdir())
 

@@ -260,7 +260,7 @@ def test_plain_code_is_isolated_by_the_ini_option_and_its_warnings_are_caught(
 
 
 def test_markers_are_registered_and_a_wrong_value_of_the_fixture_is_explained(
-    pytester: pytest.Pytester, run_tests: RunTests
+    pytester: pytest.Pytester, run_pytest: RunTests, run_tests: RunTests
 ) -> None:
     pytester.makeconftest(
         """
@@ -272,7 +272,7 @@ def test_markers_are_registered_and_a_wrong_value_of_the_fixture_is_explained(
         """
     )
 
-    listed = pytester.runpytest_subprocess("--markers")
+    listed = run_pytest("--markers")
     result = run_tests("def test_it(dlt_run): pass", "--strict-markers")
 
     listed.stdout.fnmatch_lines(

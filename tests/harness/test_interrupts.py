@@ -55,9 +55,9 @@ def test_z_is_not_run():
 
 @pytest.mark.parametrize("where", ["in_a_run", "of_a_module", "in_a_fixture"])
 def test_ctrl_c_ends_the_session(
-    run_tests: RunTests, kept_data: Callable[[], list[Path]], where: str
+    run_tests_apart: RunTests, kept_data: Callable[[], list[Path]], where: str
 ) -> None:
-    result = run_tests(CODE, "-k", f"{where} or not_run")
+    result = run_tests_apart(CODE, "-k", f"{where} or not_run")
 
     assert result.ret == pytest.ExitCode.INTERRUPTED
     assert not {"passed", "failed", "errors"} & result.parseoutcomes().keys()

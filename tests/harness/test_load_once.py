@@ -176,9 +176,9 @@ def test_a_copy_writes_nowhere_else(
 
 
 def test_workers_share_what_one_of_them_has_built(
-    run_tests: RunTests, builds: Callable[[], int], kept_data: Callable[[], list[Path]]
+    run_tests_apart: RunTests, builds: Callable[[], int], kept_data: Callable[[], list[Path]]
 ) -> None:
-    result = run_tests(
+    result = run_tests_apart(
         COUNTING
         + """
 @pytest.mark.dlt_load(source=users)

@@ -497,12 +497,12 @@ def test_it(dlt_loaded, n):
 
 
 def test_error_when_the_driver_is_missing(
-    in_postgres: Path, run_tests: RunTests, pytester: pytest.Pytester
+    in_postgres: Path, run_tests_apart: RunTests, pytester: pytest.Pytester
 ) -> None:
     conftest = in_postgres / "conftest.py"
     conftest.write_text(f"import sys\nsys.modules['psycopg2'] = None\n{conftest.read_text()}")
 
-    result = run_tests(
+    result = run_tests_apart(
         """
         import pytest
 

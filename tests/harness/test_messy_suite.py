@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from folders import snapshot
+
+RunTests = Callable[..., pytest.RunResult]
 
 MESSY = """
 import logging
@@ -155,11 +158,11 @@ def messy(shop: Path, pytester: pytest.Pytester, home: Path) -> tuple[Path, ...]
     ids=["alone", "load", "loadscope", "loadfile", "loadgroup", "worksteal", "each"],
 )
 def test_nothing_is_left_and_outcomes_are_the_same(
-    messy: tuple[Path, ...], pytester: pytest.Pytester, arguments: tuple[str, ...]
+    messy: tuple[Path, ...], run_pytest: RunTests, arguments: tuple[str, ...]
 ) -> None:
     before = snapshot(*messy)
 
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
+    result = run_pytest("-p", "no:cacheprovider", *arguments)
 
     times = 2 if "each" in arguments else 1
     result.assert_outcomes(passed=times * PASSED, xfailed=times)
@@ -177,7 +180,11 @@ def test_nothing_is_left_and_outcomes_are_the_same(
 )
 @pytest.mark.slow
 def test_order_does_not_matter(
-    messy: tuple[Path, ...], pytester: pytest.Pytester, reorder: str, arguments: tuple[str, ...]
+    messy: tuple[Path, ...],
+    pytester: pytest.Pytester,
+    run_pytest: RunTests,
+    reorder: str,
+    arguments: tuple[str, ...],
 ) -> None:
     pytester.makeconftest(
         f"""
@@ -189,7 +196,7 @@ def test_order_does_not_matter(
     )
     before = snapshot(*messy)
 
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
+    result = run_pytest("-p", "no:cacheprovider", *arguments)
 
     result.assert_outcomes(passed=PASSED, xfailed=1)
     assert snapshot(*messy) == before

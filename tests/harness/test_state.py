@@ -10,8 +10,8 @@ import pytest
 RunTests = Callable[..., pytest.RunResult]
 
 
-def test_environment_comes_back_down_to_what_libraries_in_c_read(run_tests: RunTests) -> None:
-    result = run_tests(
+def test_environment_comes_back_down_to_what_libraries_in_c_read(run_tests_apart: RunTests) -> None:
+    result = run_tests_apart(
         """
         import ctypes
         import os
@@ -133,14 +133,14 @@ def test_a_failing_request_is_tried_once_and_a_test_can_ask_for_more(run_tests: 
 
 @pytest.mark.parametrize("kind", ["plain", "project"])
 def test_telemetry_is_off_whatever_the_settings_say(
-    request: pytest.FixtureRequest, pytester: pytest.Pytester, run_tests: RunTests, kind: str
+    request: pytest.FixtureRequest, pytester: pytest.Pytester, run_tests_apart: RunTests, kind: str
 ) -> None:
     if kind == "project":
         request.getfixturevalue("shop")
     settings = pytester.mkdir(".dlt")
     (settings / "config.toml").write_text("[runtime]\ndlthub_telemetry = true\n")
 
-    result = run_tests(
+    result = run_tests_apart(
         f"""
         import dlt
 

@@ -91,9 +91,9 @@ def remains_in(folder: Path) -> list[Path]:
 
 @pytest.mark.slow
 def test_others_build_what_a_killed_worker_has_begun(
-    run_tests: RunTests, builds: Callable[[], int], cache: Path
+    run_tests_apart: RunTests, builds: Callable[[], int], cache: Path
 ) -> None:
-    result = run_tests(
+    result = run_tests_apart(
         COUNTING
         + """
 @dlt.resource
@@ -123,9 +123,9 @@ def test_it(dlt_loaded, n):
 
 @pytest.mark.slow
 def test_a_failing_build_is_told_once_across_workers(
-    run_tests: RunTests, builds: Callable[[], int]
+    run_tests_apart: RunTests, builds: Callable[[], int]
 ) -> None:
-    result = run_tests(
+    result = run_tests_apart(
         COUNTING
         + """
 @dlt.resource
@@ -152,7 +152,7 @@ def test_it(dlt_dataset, n):
 
 
 @pytest.mark.slow
-def test_an_interrupted_build_leaves_nothing(run_tests: RunTests, cache: Path) -> None:
+def test_an_interrupted_build_leaves_nothing(run_tests_apart: RunTests, cache: Path) -> None:
     code = (
         COUNTING
         + """
@@ -165,11 +165,11 @@ def users():
         + READS
     )
 
-    result = run_tests(code, "--dlt-reuse")
+    result = run_tests_apart(code, "--dlt-reuse")
 
     assert result.ret == pytest.ExitCode.INTERRUPTED
     assert templates_in(cache) == remains_in(cache) == []
-    run_tests(code, "--dlt-reuse").assert_outcomes(passed=1)
+    run_tests_apart(code, "--dlt-reuse").assert_outcomes(passed=1)
 
 
 @pytest.mark.slow

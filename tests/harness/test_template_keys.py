@@ -206,7 +206,7 @@ def test_a_source_in_a_test_module_counts_and_the_tests_there_do_not(
 
 
 def test_within_a_session_each_test_has_what_its_own_settings_load(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester, run_pytest: RunTests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytester.makepyfile(
         """
@@ -254,7 +254,7 @@ def test_within_a_session_each_test_has_what_its_own_settings_load(
     )
     monkeypatch.delenv("REGION", raising=False)
 
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result = run_pytest("-p", "no:cacheprovider")
 
     result.assert_outcomes(passed=8)
     result.stdout.fnmatch_lines(["5 templates built (* s), 8 copies made"])

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import dropwhile, takewhile
 from pathlib import Path
@@ -31,6 +31,9 @@ _DURATION = re.compile(r" in \d+(\.\d+)?s.*")
 # all that a page's commands see of this process's environment: nothing of dlt's, pytest's or ours
 PASSED_ON = ("COVERAGE", "COV_", "LANG", "LC_", "SYSTEMROOT", "VIRTUAL_ENV")
 _FAILURE = re.compile(r"\b(failed|FAILED|errors?|ERROR)\b")
+
+
+RunProgram = Callable[[list[str], Path, Mapping[str, str]], tuple[int, str]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Command:
     line: str
     shown: tuple[str, ...]
 
-    def run(self, folder: Path, environment: Mapping[str, str]) -> str:
+    def run(self, folder: Path, environment: Mapping[str, str], run: RunProgram) -> str:
         """Run it in `folder`, and return its output.
 
         Raises:
@@ -74,22 +77,14 @@ class Command:
         words = shlex.split(self.line)
         of_command = dropwhile(_ASSIGNMENT.match, words)
         assigned = dict(w.split("=", 1) for w in takewhile(_ASSIGNMENT.match, words))
-        done = subprocess.run(
-            list(of_command),
-            cwd=folder,
-            env={**environment, **assigned},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        code, printed = run(list(of_command), folder, {**environment, **assigned})
         is_to_fail = any(_FAILURE.search(line) for line in self.shown)
-        if bool(done.returncode) is not is_to_fail:
-            raise AssertionError(f"`{self.line}` ended with {done.returncode}:\n{done.stdout}")
-        if missing := self.missing_in(done.stdout):
+        if bool(code) is not is_to_fail:
+            raise AssertionError(f"`{self.line}` ended with {code}:\n{printed}")
+        if missing := self.missing_in(printed):
             listed = "\n".join(missing)
-            raise AssertionError(f"`{self.line}` did not print\n{listed}\nbut\n{done.stdout}")
-        return done.stdout
+            raise AssertionError(f"`{self.line}` did not print\n{listed}\nbut\n{printed}")
+        return printed
 
     def missing_in(self, output: str) -> list[str]:
         """Return the lines that the page shows and the output has not.
@@ -109,7 +104,23 @@ def read_page(page: Path) -> Iterator[File | Command]:
             yield File(name[1], code)
 
 
-def run_page(page: Path, folder: Path, environment: Mapping[str, str]) -> list[str]:
+def run_program(words: list[str], folder: Path, environment: Mapping[str, str]) -> tuple[int, str]:
+    """Run a program with its arguments in `folder`; return its exit code and output."""
+    done = subprocess.run(
+        words,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def run_page(
+    page: Path, folder: Path, environment: Mapping[str, str], run: RunProgram = run_program
+) -> list[str]:
     """Write the files and run the commands of `page` in `folder`; return what each printed.
 
     Raises:
@@ -118,7 +129,7 @@ def run_page(page: Path, folder: Path, environment: Mapping[str, str]) -> list[s
     printed = []
     for step in read_page(page):
         if isinstance(step, Command):
-            printed.append(step.run(folder, environment))
+            printed.append(step.run(folder, environment, run))
         else:
             step.write(folder)
     return printed
@@ -133,7 +144,8 @@ class Reader:
         temporary: The folder for temporary files.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, run: RunProgram = run_program) -> None:
+        self._run = run
         self.folder, self.home, self.temporary = (root / n for n in ("work", "home", "temporary"))
         for folder in (self.folder, self.home, self.temporary):
             folder.mkdir()
@@ -160,13 +172,13 @@ class Reader:
         found = {path.relative_to(self.home).as_posix() for path in self.home.rglob("*")}
         return sorted(found - {".dlt", ".dlt/.anonymous_id"})
 
-    def follow(self, page: Path) -> None:
-        """Write and run what `page` says.
+    def follow(self, page: Path) -> list[str]:
+        """Write and run what `page` says; return what each command printed.
 
         Raises:
             AssertionError: A command did not do what the page shows.
         """
-        run_page(page, self.folder, self.environment)
+        return run_page(page, self.folder, self.environment, self._run)
 
 
 def session_of(page: Path) -> str:
