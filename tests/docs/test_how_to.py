@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from pages import Command, File, Reader, read_page, run_page
+from pages import Command, File, Reader, read_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted((*DOCS.glob("tutorial/*.md"), *DOCS.glob("how-to/*.md")))
@@ -65,7 +65,7 @@ def test_code_of_a_page_runs_and_prints_what_is_shown(page: Path, reader: Reader
 
 
 def test_errors_of_manifests_are_printed_exactly_as_shown(reader: Reader) -> None:
-    printed = run_page(OF_ERRORS, reader.folder, reader.environment)
+    printed = reader.follow(OF_ERRORS)
     commands = [step for step in read_page(OF_ERRORS) if isinstance(step, Command)]
 
     assert sum(command.line == "pytest -q" for command in commands) == 3

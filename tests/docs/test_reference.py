@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import doctest
 import inspect
+import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from pages import File, Reader, read_page, session_of
+from sessions import new_state
 
 from dlthub_project import (
     Catalog,
@@ -58,18 +59,14 @@ def test_a_session_of_a_page_prints_what_is_shown(page: Path, reader: Reader) ->
             step.write(reader.folder)
     session = reader.temporary / page.name
     session.write_text(session_of(page), encoding="utf-8")
-    options = ("-o", "ELLIPSIS", "-o", "IGNORE_EXCEPTION_DETAIL")
-    done = subprocess.run(
-        [sys.executable, "-m", "doctest", *options, str(session)],
-        cwd=reader.folder,
-        env={**reader.environment, "RUNTIME__DLTHUB_TELEMETRY": "false"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    environment = {**reader.environment, "RUNTIME__DLTHUB_TELEMETRY": "false"}
+    with new_state(reader.folder, on_path=str(reader.folder), environment=environment):
+        os.chdir(reader.folder)
+        options = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
+        failed = doctest.testfile(str(session), module_relative=False, optionflags=options).failed
 
-    assert done.returncode == 0, done.stdout
+    # pytest shows which
+    assert not failed
     assert reader.left_at_home == []
 
 
