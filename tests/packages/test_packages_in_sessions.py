@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sessions import run_session
 
 Install = Callable[..., Path]
 
@@ -34,15 +35,14 @@ TESTS = """
 
 
 def test_a_package_never_leaves_profile_and_sandbox_of_a_session(
-    install: Install, site: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    install: Install, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     roots = install("rates_mart"), install("other_mart")
-    monkeypatch.setenv("PYTHONPATH", str(site))
     monkeypatch.delenv("WORKSPACE__PROFILE", raising=False)
     pytester.makeini(f"[pytest]\ndlt_project = {roots[0]}\n")
     pytester.makepyfile(TESTS)
 
-    result = pytester.runpytest_subprocess()
+    result = run_session(pytester.path)
 
     result.assert_outcomes(passed=3)
     assert not [path for root in roots for path in root.rglob("_data")]
