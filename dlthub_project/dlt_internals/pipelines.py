@@ -39,10 +39,12 @@ def make_again(
     destination: AnyDestination | None,
     staging: AnyDestination | None,
     dataset_name: str | None,
+    schema_paths: tuple[str | None, str | None] = (None, None),
 ) -> None:
     """Make a pipeline anew in place: without state, in the folders of the active run context.
 
-    Without `dataset_name` it keeps the one that it has.
+    Without `dataset_name` it keeps the one that it has. `schema_paths` are the folders that it
+    imports schemas from and exports them to.
     """
     context = Container()[PluggableRunContext]
     config = pipeline.config.copy()
@@ -56,8 +58,8 @@ def make_again(
         destination=destination,
         staging=staging,
         dataset_name=dataset_name or requested_dataset_name(pipeline),
-        import_schema_path=None,
-        export_schema_path=None,
+        import_schema_path=schema_paths[0],
+        export_schema_path=schema_paths[1],
         dev_mode=pipeline.dev_mode,
         progress=pipeline.collector,
         must_attach_to_local_pipeline=False,

@@ -106,9 +106,17 @@ PATCHES = (
         dlt.Pipeline,
         "__init__",
         uses.init_pipeline,
-        why="`pipelines_dir=` and `export_schema_path=` may lead out of the sandbox.",
+        why="`pipelines_dir=` and the folders of schemas may lead out of the sandbox.",
         leans_on="dlt/pipeline/pipeline.py: the folder is made and `state.json` written there.",
         until="Folders of pipelines come from the run context alone.",
+    ),
+    Patch(
+        dlt.Pipeline,
+        "_create_pipeline_instance_id",
+        uses.instance_id,
+        why="`dev_mode` names datasets by the second: two pipelines made within one share it.",
+        leans_on="dlt/pipeline/pipeline.py: the constructor asks for the suffix.",
+        until="The suffix is unique.",
     ),
     Patch(
         dlt.Pipeline,
@@ -122,7 +130,8 @@ PATCHES = (
         dlt.Pipeline,
         "extract",
         uses.extract,
-        why="As all members of a pipeline; tables are computed for what stands in its place.",
+        why="As all members of a pipeline; tables are computed for what stands in its place, and "
+        "a source that a module made forgets what earlier tests have loaded with it.",
         leans_on="dlt/pipeline/pipeline.py: `run` extracts with it.",
         until="See `compute_table_schema`.",
     ),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +17,7 @@ from dlthub_project.sandbox import destinations
 from dlthub_project.sandbox.settings import Sandbox, is_import_running
 
 _RECORD = "_dlthub_record"
+_SCHEMA_PATHS = ("import_schema_path", "export_schema_path")
 
 
 @dataclass
@@ -24,12 +28,14 @@ class _Record:
         folder: The folder of the sandbox that it belongs to; None when it was made in none.
         is_reset: Another sandbox that uses it makes it anew.
         dataset_name: The name that it was made with; a run may have been given another one.
+        schema_paths: The folders that it was to import schemas from and export them to.
         takes_any_file_format: Nobody declared its destination: rows are loaded as it is fastest.
     """
 
     folder: str | None = None
     is_reset: bool = True
     dataset_name: str | None = None
+    schema_paths: tuple[str | None, str | None] = (None, None)
     takes_any_file_format: bool = False
 
 
@@ -41,18 +47,35 @@ def keep_files_in(sandbox: Sandbox, arguments: dict[str, Any]) -> None:
     """Change the folders among a pipeline's arguments that it would write to elsewhere."""
     if not sandbox.is_local_path(arguments["pipelines_dir"]):
         arguments["pipelines_dir"] = os.path.join(sandbox.data_dir, "pipelines")
-    exported = arguments.get("export_schema_path")
-    if exported and not sandbox.is_local_path(exported):
-        folder = os.path.join(sandbox.data_dir, "schemas", arguments["pipeline_name"])
-        os.makedirs(folder, exist_ok=True)
-        arguments["export_schema_path"] = folder
+    for name in _SCHEMA_PATHS:
+        path = arguments.get(name)
+        if path and not sandbox.is_local_path(path):
+            arguments[name] = _copy_of_schemas(path, sandbox)
 
 
-def remember_origin(pipeline: dlt.Pipeline, sandbox: Sandbox, dataset_name: str | None) -> None:
-    """Note where a new pipeline was made, and whether by a module that is being imported."""
+def _copy_of_schemas(path: str, sandbox: Sandbox) -> str:
+    """Return a copy of a folder of schemas: dlt writes into it, also where it imports them."""
+    # one for all pipelines that share the folder
+    real = os.path.realpath(path)
+    name = hashlib.sha256(os.fsencode(real)).hexdigest()[:12]
+    copy = os.path.join(sandbox.data_dir, "schemas", name)
+    if not os.path.isdir(copy):
+        if os.path.isdir(real):
+            shutil.copytree(real, copy)
+        else:
+            os.makedirs(copy)
+    return copy
+
+
+def remember_origin(pipeline: dlt.Pipeline, sandbox: Sandbox, given: Mapping[str, Any]) -> None:
+    """Note where a new pipeline was made, with which arguments, and whether in an import."""
     if _RECORD not in vars(pipeline):
-        record = _Record(is_reset=is_import_running(), dataset_name=dataset_name)
-        vars(pipeline)[_RECORD] = record
+        paths = tuple(given.get(name) for name in _SCHEMA_PATHS)
+        vars(pipeline)[_RECORD] = _Record(
+            is_reset=is_import_running(),
+            dataset_name=given.get("dataset_name"),
+            schema_paths=(paths[0], paths[1]),
+        )
     _record_of(pipeline).folder = sandbox.folder
     _made.setdefault(sandbox.folder, weakref.WeakSet()).add(pipeline)
 
@@ -77,10 +100,36 @@ def bring_into(pipeline: dlt.Pipeline, sandbox: Sandbox) -> None:
             destinations.rebound(used, sandbox) if used is not None else None
             for used in (pipeline.destination, pipeline.staging)
         )
-        pipelines.make_again(pipeline, destination, staging, record.dataset_name)
+        pipelines.make_again(
+            pipeline, destination, staging, record.dataset_name, record.schema_paths
+        )
     except BaseException:
         record.folder = folder
         raise
+
+
+def unused_instance_id(instance_id: str, sandbox: Sandbox) -> str:
+    """Return a suffix of `dev_mode` that nobody has used in a sandbox: dlt's own is of a second.
+
+    Args:
+        instance_id: Such as `_20260101120000`.
+        sandbox: The sandbox; subprocesses of it count.
+    """
+    folder = os.path.join(sandbox.data_dir, "dev_mode")
+    os.makedirs(folder, exist_ok=True)
+    number = int(instance_id[1:])
+    while not _make_folder(os.path.join(folder, str(number))):
+        number += 1
+    return f"_{number}"
+
+
+def _make_folder(path: str) -> bool:
+    """Make a folder; tell whether it was not there yet."""
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        return False
+    return True
 
 
 def leave_behind(folder: str) -> None:

@@ -23,6 +23,7 @@ from dlthub_project.sandbox import (
     pipelines,
     remote_data,
     runs,
+    sources,
     speed,
     steps,
 )
@@ -98,10 +99,15 @@ def init_pipeline(
 ) -> None:
     """Make a pipeline whose folders are in the sandbox."""
     given = signature(original).bind(pipeline, *args, **kwargs).arguments
-    pipelines.keep_files_in(sandbox, given)
     # first: what it reads of itself is not to be reset
-    pipelines.remember_origin(pipeline, sandbox, given.get("dataset_name"))
+    pipelines.remember_origin(pipeline, sandbox, given)
+    pipelines.keep_files_in(sandbox, given)
     original(**given)
+
+
+def instance_id(sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline) -> str:
+    """Return what `dev_mode` adds to the name of a dataset: in one sandbox never the same."""
+    return pipelines.unused_instance_id(original(pipeline), sandbox)
 
 
 def set_destinations(
@@ -136,6 +142,8 @@ def extract(
     """Extract for what stands in the place of the destination."""
     __tracebackhide__ = True
     pipelines.bring_into(pipeline, sandbox)
+    data = signature(original).bind(pipeline, *args, **kwargs).arguments.get("data")
+    sources.forget_other_tests(data, sandbox)
     return steps.extract(sandbox, original, pipeline, *args, **kwargs)
 
 

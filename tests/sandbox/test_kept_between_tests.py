@@ -1,0 +1,136 @@
+"""What one test leaves in objects and folders is not there in the next one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dlt
+import pytest
+from dlt.common.schema import Schema
+from dlt.pipeline.exceptions import PipelineStepFailed
+from folders import snapshot
+
+from dlthub_project.sandbox import isolated
+
+if TYPE_CHECKING:
+    from conftest import MakeSandbox
+
+
+@dlt.source(schema_contract={"columns": "freeze"})
+def shop() -> Any:
+    return dlt.resource([], name="orders", columns={"id": {"data_type": "bigint"}})
+
+
+def rows(source: Any, *loaded: dict[str, Any]) -> Any:
+    source.resources["orders"]._pipe.replace_gen(list(loaded))
+    return source
+
+
+def run(source: Any) -> None:
+    dlt.pipeline("shop", destination="duckdb", dataset_name="data").run(source)
+
+
+@pytest.mark.parametrize("copied", [False, True], ids=["object", "copy"])
+def test_a_source_of_a_module_does_not_know_what_an_earlier_test_has_loaded(
+    make_sandbox: MakeSandbox, copied: bool
+) -> None:
+    # as a module makes it, once
+    source = shop()
+
+    def used() -> Any:
+        return source.with_resources("orders") if copied else source
+
+    with isolated(make_sandbox("first")):
+        # of a new table, columns are free
+        run(rows(used(), {"id": 1, "surprise": "x"}))
+    with isolated(make_sandbox("second")):
+        run(rows(used(), {"id": 1}))
+        with pytest.raises(PipelineStepFailed, match="surprise"):
+            run(rows(used(), {"id": 2, "surprise": "x"}))
+
+
+def test_in_one_test_a_source_keeps_what_it_has_learned(make_sandbox: MakeSandbox) -> None:
+    source = shop()
+    with isolated(make_sandbox()):
+        run(rows(source, {"id": 1, "surprise": "x"}))
+        run(rows(source, {"id": 2, "surprise": "y"}))
+
+        assert "surprise" in source.schema.tables["orders"]["columns"]
+
+
+@pytest.fixture
+def schemas(tmp_path: Path) -> Path:
+    """A folder with a schema that a team has written: `price` is a text."""
+    folder = tmp_path / "schemas"
+    folder.mkdir()
+    schema = Schema("shop")
+    columns: Any = {"price": {"name": "price", "data_type": "text"}}
+    schema.update_table({"name": "items", "columns": columns})
+    (folder / "shop.schema.yaml").write_text(schema.to_pretty_yaml())
+    return folder
+
+
+def test_schemas_are_imported_from_and_exported_to_copies(
+    make_sandbox: MakeSandbox, schemas: Path
+) -> None:
+    before = snapshot(schemas)
+    for more in ("one", "other"):
+        with isolated(make_sandbox(more)):
+            pipeline = dlt.pipeline(
+                "shop",
+                destination="duckdb",
+                dataset_name="data",
+                import_schema_path=str(schemas),
+                export_schema_path=str(schemas),
+            )
+            pipeline.run([{"price": 5, more: 1}], table_name="items")
+
+            columns = pipeline.default_schema.tables["items"]["columns"]
+            assert columns["price"]["data_type"] == "text"
+            assert {*columns} - {"_dlt_id", "_dlt_load_id"} == {"price", more}
+    assert snapshot(schemas) == before
+
+
+def test_a_folder_of_schemas_that_is_not_there_is_not_made(
+    make_sandbox: MakeSandbox, tmp_path: Path
+) -> None:
+    folder = tmp_path / "schemas"
+    with isolated(make_sandbox()):
+        dlt.pipeline("shop", destination="duckdb", import_schema_path=str(folder)).run(
+            [{"id": 1}], table_name="items"
+        )
+        # pipelines that share the folder share its copy
+        other = dlt.pipeline("shop", destination="duckdb", export_schema_path=str(folder))
+        assert other._schema_storage.config.export_schema_path is not None
+    assert not folder.exists()
+
+
+def test_a_pipeline_of_a_module_imports_its_schemas_in_every_test(
+    make_sandbox: MakeSandbox, schemas: Path
+) -> None:
+    # made outside of any sandbox, as by a module
+    with isolated(make_sandbox()):
+        pipeline = dlt.pipeline(
+            "shop", destination="duckdb", dataset_name="data", import_schema_path=str(schemas)
+        )
+    for name in ("first", "second"):
+        with isolated(make_sandbox(name)):
+            pipeline.run([{"price": 5}], table_name="items")
+            assert pipeline.default_schema.tables["items"]["columns"]["price"]["data_type"] == (
+                "text"
+            )
+
+
+def test_pipelines_of_one_second_have_datasets_of_their_own(make_sandbox: MakeSandbox) -> None:
+    names = []
+    with isolated(make_sandbox()):
+        for number in range(1, 12):
+            pipeline = dlt.pipeline(
+                "shop", destination="duckdb", dataset_name="data", dev_mode=True
+            )
+            pipeline.run([{"id": n} for n in range(number)], table_name="items")
+            names.append(pipeline.dataset_name)
+            assert len(pipeline.dataset()["items"].fetchall()) == number
+    assert len(set(names)) == 11
+    assert all(len(name) == len("data_20260101120000") for name in names)
