@@ -208,7 +208,20 @@ def local_path(config: Any) -> str | None:
     if credentials is None or kind not in ("duckdb", "sqlalchemy"):
         return None
     path = duckdb_path(credentials) if kind == "duckdb" else sqlite_path(credentials)
-    return os.path.abspath(path) if path and path != ":external:" else None
+    if kind == "duckdb" and not os.path.isabs(path or "."):
+        path = _path_of_dlts(config, path)
+    return os.path.abspath(path) if path else None
+
+
+def _path_of_dlts(config: Any, path: str | None) -> str | None:
+    """Return the file that dlt finds for a relative path, or none; it does so when all is resolved.
+
+    None for a database that is not in a file.
+    """
+    database = str(getattr(config.credentials, "database", None) or "")
+    if path is None or database.startswith(":") or is_open_already(config):
+        return None
+    return str(config.make_location(path, "%s.duckdb"))
 
 
 def local_bucket(bucket_url: str) -> str | None:

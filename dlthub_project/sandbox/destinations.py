@@ -152,6 +152,8 @@ class TemporaryDestinations(ConfigProvider):
                 return Decision("custom function", is_recorded=True)
         if is_placed and name not in sandbox.owned:
             return Decision(declared_type)
+        if self._is_of_each_pipeline(name, made):
+            return Decision(declared_type)
         if name in sandbox.destinations:
             settings = sandbox.destinations[name]
             settings = {**_files_of(sandbox, name, settings[_TYPE]), **settings}
@@ -166,6 +168,19 @@ class TemporaryDestinations(ConfigProvider):
             # the name alone was enough to have an object of that type made
             declared_type = self._declared_type(name)
         return Decision(declared_type, settings)
+
+    def _is_of_each_pipeline(self, name: str, made: AnyDestination | None) -> bool:
+        """Tell whether this is a DuckDB without a name, or a path: each pipeline has a file then.
+
+        dlt chooses it, in the local folder of the sandbox.
+        """
+        sandbox = self._sandbox
+        is_other = sandbox.every_type not in (None, "duckdb") or "duckdb" in sandbox.destinations
+        if name != "duckdb" or is_other or name in self._configured_for_tests:
+            return False
+        if made is not None and (made.configured_name or short_type(made) != "duckdb"):
+            return False
+        return self._declared(_TYPE, name) is None and self._declared("credentials", name) is None
 
     def declared_bucket(self, name: str) -> str:
         """Ask the other providers for the URL of a bucket; empty when they do not tell."""

@@ -156,6 +156,9 @@ def _check_local(destination: AnyDestination, client: Any, sandboxes: tuple[Sand
             "Leave `creator`, `pool` and `module` out in tests, or refer to it by its name to have "
             "a temporary DuckDB instead.",
         )
+    if short_type(destination) == "duckdb" and destinations.duckdb_path(config.credentials) is None:
+        # a variable has led it to MotherDuck
+        raise _blocked(destination, sandboxes[0])
     path = destinations.local_path(config)
     for written in [*([path] if path else []), *destinations.folders_of(client)]:
         if any(sandbox.is_local_path(written) for sandbox in sandboxes):

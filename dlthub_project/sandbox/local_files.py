@@ -11,7 +11,7 @@ from typing import Any
 
 from dlthub_project.dlt_internals import destinations as dlt_destinations
 from dlthub_project.sandbox import change_report
-from dlthub_project.sandbox.destinations import AnyDestination, short_type
+from dlthub_project.sandbox.destinations import AnyDestination, has_place, short_type
 from dlthub_project.sandbox.settings import Sandbox
 
 # below the folder of local files: what is copied of a loaded sandbox has it, too
@@ -46,14 +46,19 @@ def path_in(sandbox: Sandbox, path: str) -> str:
     return os.path.join(sandbox.local_dir, _FOLDER, below_root.lstrip("/\\"))
 
 
-def make_folders(config: Any, sandbox: Sandbox) -> None:
-    """Make the folder of a database file in the sandbox, as it is there in production.
+def make_folders(destination: AnyDestination, config: Any, *sandboxes: Sandbox) -> None:
+    """Make the folder of a database file in a sandbox, as it is there in production.
 
     A relative `data/raw.duckdb` is in a folder of the project.
     """
     path = dlt_destinations.local_path(config)
-    if path is not None and is_below(sandbox.folder, path):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+    if path is None or not any(is_below(sandbox.folder, path) for sandbox in sandboxes):
+        return
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    is_named = destination.configured_name or has_place(destination)
+    if short_type(destination) == "duckdb" and not is_named:
+        # a file of each pipeline
+        change_report.note(sandboxes[0].folder, f"duckdb -> DuckDB {path}")
 
 
 def is_below(folder: str, path: str) -> bool:

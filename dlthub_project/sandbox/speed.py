@@ -7,6 +7,7 @@ A small run takes some 0.55 of its time with it. The tests of sandboxes pass wit
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,11 +18,14 @@ from dlt.common.configuration.providers import EnvironProvider
 from dlthub_project.dlt_internals import contexts, destinations, pipelines
 from dlthub_project.sandbox.destinations import short_type
 from dlthub_project.sandbox.local_files import is_below
-from dlthub_project.sandbox.settings import active_sandbox
+from dlthub_project.sandbox.settings import Sandbox, active_sandbox
 
 ENVIRONMENT_VARIABLE = "DLTHUB_PROJECT_SPEED"
 
 _SECRET_FILES = "/run/secrets"
+
+# of what stands for a destination, which is for one sandbox and one pipeline: not for every run
+_databases: weakref.WeakKeyDictionary[Any, str | None] = weakref.WeakKeyDictionary()
 
 
 def is_on() -> bool:
@@ -98,6 +102,13 @@ def _database_of(pipeline: dlt.Pipeline) -> str | None:
     bound = destination.config_params.get("credentials")
     if isinstance(bound, str) and os.path.isabs(bound) and sandbox.is_local_path(bound):
         return bound
+    if destination in _databases:
+        return _databases[destination]
+    found = _databases[destination] = _resolved_database(destination, sandbox)
+    return found
+
+
+def _resolved_database(destination: Any, sandbox: Sandbox) -> str | None:
     config = destination.configuration(destination.spec(), accept_partial=True)
     if destinations.is_open_already(config) or getattr(config.credentials, "read_only", False):
         return None

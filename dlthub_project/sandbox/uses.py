@@ -53,7 +53,7 @@ def client(
     opened = original(here, *args, **kwargs)
     given = signature(original).bind(here, *args, **kwargs).arguments
     guard.check_resolved(here, opened, given.get("initial_config"), *sandboxes)
-    local_files.make_folders(opened.config, made_in)
+    local_files.make_folders(here, opened.config, *sandboxes)
     if guard.is_allowed(here, sandbox) and here.destination_name not in made_in.owned:
         remote_data.remember_if_new(opened, here, sandbox)
     return opened

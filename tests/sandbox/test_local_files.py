@@ -332,3 +332,94 @@ def test_file_that_is_allowed_by_its_path_is_written(make_sandbox: MakeSandbox, 
         assert ids(load(dlt.destinations.duckdb(f"{real}/allowed.duckdb"))) == [1]
 
     assert os.path.exists(f"{real}/allowed.duckdb")
+
+
+def files_of(folder: str) -> list[str]:
+    return sorted(path.name for path in Path(folder).glob("*.duckdb"))
+
+
+UNNAMED: dict[str, Callable[[], Any]] = {
+    "name": lambda: "duckdb",
+    "dotted name": lambda: "dlt.destinations.duckdb",
+    "class": lambda: dlt.destinations.duckdb,
+    "instance": dlt.destinations.duckdb,
+}
+
+
+@pytest.mark.parametrize("way", UNNAMED)
+def test_each_pipeline_has_a_file_of_its_own_without_a_name_or_path(
+    make_sandbox: MakeSandbox, way: str
+) -> None:
+    with isolated(make_sandbox()) as sandbox:
+        for number, name in enumerate(("one", "two")):
+            pipeline = dlt.pipeline(name, destination=UNNAMED[way](), dataset_name="data")
+            pipeline.run([{"id": number}], table_name="rows")
+            assert ids(pipeline) == [number]
+        assert files_of(sandbox.local_dir) == ["one.duckdb", "two.duckdb"]
+        assert changed_destinations(sandbox.folder) == [
+            f"duckdb -> DuckDB {sandbox.local_dir}/one.duckdb",
+            f"duckdb -> DuckDB {sandbox.local_dir}/two.duckdb",
+        ]
+
+
+@pytest.mark.parametrize("way", ["declared", "named instance", "configured"])
+def test_named_warehouse_is_one_database(
+    make_sandbox: MakeSandbox,
+    write_project: WriteProject,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+) -> None:
+    monkeypatch.setenv("WORKSPACE__PROFILE", "tests")
+    project = write_project("destinations: {warehouse: {type: duckdb}}")
+    destination: Any = "warehouse"
+    if way == "named instance":
+        destination = dlt.destinations.duckdb(destination_name="warehouse")
+    if way == "configured":
+        monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", "/data/shared.duckdb")
+        destination = "duckdb"
+
+    with isolated(make_sandbox(project=project)) as sandbox:
+        for number, name in enumerate(("one", "two"), start=1):
+            pipeline = dlt.pipeline(name, destination=destination, dataset_name="data")
+            pipeline.run([{"id": number}], table_name="rows")
+        assert ids(pipeline) == [1, 2]
+        assert len(files_of(sandbox.local_dir)) == 1
+
+
+@pytest.mark.parametrize(
+    "variable", ["DESTINATION__CREDENTIALS", "DESTINATION__DUCKDB__CREDENTIALS__DATABASE"]
+)
+def test_no_variable_leads_a_pipelines_own_file_elsewhere(
+    make_sandbox: MakeSandbox, real: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    before = content(real)
+    monkeypatch.setenv(variable, f"{real}/prod.duckdb")
+    with isolated(make_sandbox("file")):
+        assert ids(load("duckdb")) == [1]
+    monkeypatch.setenv(variable, "../../../real/prod.duckdb")
+    with isolated(make_sandbox("relative")):
+        assert ids(load("duckdb")) == [1]
+
+    assert content(real) == before
+
+
+@pytest.mark.parametrize("speed", ["on", "off"])
+def test_second_pipeline_is_on_a_database_that_is_new(
+    make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch, speed: str
+) -> None:
+    monkeypatch.setenv("DLTHUB_PROJECT_SPEED", speed)
+    restored: list[str] = []
+    original = dlt.Pipeline._restore_state_from_destination
+
+    def restore(pipeline: dlt.Pipeline) -> Any:
+        restored.append(pipeline.pipeline_name)
+        return original(pipeline)
+
+    monkeypatch.setattr(dlt.Pipeline, "_restore_state_from_destination", restore)
+
+    with isolated(make_sandbox()):
+        for name in ("one", "two"):
+            pipeline = dlt.pipeline(name, destination="duckdb", dataset_name="data")
+            pipeline.run([{"id": 1}], table_name="rows")
+
+    assert restored == ([] if speed == "on" else ["one", "two"])

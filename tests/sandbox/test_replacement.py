@@ -41,7 +41,6 @@ def databases(sandbox: Sandbox) -> list[str]:
         (dlt.destinations.snowflake(destination_name="warehouse"), "warehouse"),
         (dlt.destinations.athena, "athena"),
         ("motherduck", "motherduck"),
-        (dlt.destinations.duckdb, "duckdb"),
         (dlt.destinations.duckdb(destination_name="mine"), "mine"),
     ],
     ids=lambda value: getattr(value, "__name__", None) or str(value)[:40],

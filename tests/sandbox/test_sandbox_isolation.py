@@ -40,7 +40,7 @@ def test_everything_that_plain_code_writes_is_below_the_folder(
         pipeline = load_one_row()
         assert pipeline.working_dir == f"{sandbox.data_dir}/pipelines/one"
         assert dlt.current.run_context().global_dir == sandbox.global_dir
-        assert Path(sandbox.local_dir, "duckdb-test.duckdb").is_file()
+        assert Path(sandbox.local_dir, "one.duckdb").is_file()
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "sandbox"]
     assert not list(home.iterdir())

@@ -35,7 +35,7 @@ def load(destination: str) -> dlt.Pipeline:
     return pipeline
 
 
-@pytest.mark.parametrize("name", ["warehouse", "lake", "bigquery", "postgres", "duckdb"])
+@pytest.mark.parametrize("name", ["warehouse", "lake", "bigquery", "postgres"])
 def test_rows_are_loaded_into_a_file_of_the_destinations_name(sandbox: Sandbox, name: str) -> None:
     pipeline = load(name)
 
