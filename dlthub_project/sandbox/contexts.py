@@ -19,7 +19,7 @@ from dlt.common.configuration.specs.pluggable_run_context import RunContextBase
 
 from dlthub_project import context
 from dlthub_project.context import PROFILE_VARIABLE, Project, find_project_dir, open_project
-from dlthub_project.dlt_internals import contexts, destinations
+from dlthub_project.dlt_internals import contexts, destinations, http_client
 from dlthub_project.dlt_internals.configuration import DocumentProvider
 from dlthub_project.hub_finder import is_dlthub_installed
 from dlthub_project.manifest import FILE_NAME, Manifest
@@ -218,6 +218,7 @@ class Overrides(MutableMapping[str, Any]):
                 section[name] = {}
             section = section[name]
         section[key] = copy.deepcopy(dict(value)) if isinstance(value, Mapping) else value
+        _apply(path)
 
     def __getitem__(self, path: str) -> Any:
         section, key = self._existing(path)
@@ -226,6 +227,7 @@ class Overrides(MutableMapping[str, Any]):
     def __delitem__(self, path: str) -> None:
         section, key = self._existing(path)
         del section[key]
+        _apply(path)
 
     def __iter__(self) -> Iterator[str]:
         return _paths(self._document, "")
@@ -241,6 +243,12 @@ class Overrides(MutableMapping[str, Any]):
         if not isinstance(section, dict) or key not in section:
             raise KeyError(path)
         return section, key
+
+
+def _apply(path: str) -> None:
+    """Have what was configured with a context that is active already take another setting."""
+    if path.split(".")[0] == "runtime" and contexts.has_run_context():
+        http_client.read_configuration()
 
 
 def forget(sandbox: Sandbox) -> None:

@@ -16,7 +16,7 @@ import dlt
 from dlt.common.destination import Destination
 from dlt.extract import DltResource
 
-from dlthub_project.dlt_internals import destinations, statements
+from dlthub_project.dlt_internals import destinations, http_client, normalization, statements
 from dlthub_project.sandbox import pipelines, steps, uses
 from dlthub_project.sandbox.settings import active_sandbox
 
@@ -94,6 +94,17 @@ PATCHES = (
         leans_on="dlt/common/destination/reference.py: only some classes override the adjustment.",
         until="dlt resolves it once.",
     ),
+    *(
+        Patch(
+            owner,
+            "__call__",
+            uses.wait_of_attempt,
+            why="A request that fails five times waits 15 s in all. The attempts are production's.",
+            leans_on="dlt/sources/helpers/requests/retry.py: each session asks one of the two.",
+            until="A setting for the waits that clients with arguments of their own take, too.",
+        )
+        for owner in http_client.WAITS
+    ),
     Patch(
         DltResource,
         "compute_table_schema",
@@ -101,6 +112,22 @@ PATCHES = (
         why="A table format or merge strategy of production may be missing here.",
         leans_on="dlt/extract/hints.py: extract computes each table with it.",
         until="A hook on tables of resources.",
+    ),
+    Patch(
+        normalization.Normalize,
+        "map_single",
+        steps.normalize_package,
+        why="Speed alone: rows are tried as Parquet, and inserted when a value would change.",
+        leans_on="dlt/normalize/normalize.py: a package may be normalized again until it returns.",
+        until="DuckDB inserts rows as fast as it reads Parquet.",
+    ),
+    Patch(
+        normalization.LoadItemStorage,
+        "write_data_item",
+        steps.write_rows,
+        why="Speed alone: it sees the rows that are tried as Parquet.",
+        leans_on="dlt/common/storages/data_item_storage.py: all rows of a package go through it.",
+        until="DuckDB inserts rows as fast as it reads Parquet.",
     ),
     Patch(
         dlt.Pipeline,

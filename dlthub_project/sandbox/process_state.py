@@ -9,18 +9,21 @@ from collections.abc import Callable
 from typing import Any
 
 _MEMORY = "fsspec.implementations.memory"
+_HTTP_HELPER = "dlt.sources.helpers.requests"
 
 
 def save() -> Callable[[], None]:
     """Return a function that puts back what this process has now.
 
     That is the environment, also where `os.environ` is another object by then, the working
-    directory, the loggers of dlt, and what is in buckets of `memory://`.
+    directory, the loggers of dlt, the configuration of its HTTP client, and what is in buckets of
+    `memory://`.
     """
     environ, environment = os.environ, dict(os.environ)
     working_dir = os.getcwd()
     loggers = _loggers()
     buckets = _buckets()
+    restore_client = _save_client()
 
     def restore() -> None:
         os.environ = environ  # noqa: B003  # the object that was there: its own methods set C's
@@ -28,8 +31,17 @@ def save() -> Callable[[], None]:
         os.chdir(working_dir)
         _restore_loggers(loggers)
         _restore_buckets(buckets)
+        restore_client()
 
     return restore
+
+
+def _save_client() -> Callable[[], None]:
+    if _HTTP_HELPER not in sys.modules:
+        return lambda: None
+    from dlthub_project.dlt_internals import http_client
+
+    return http_client.save_shared_client()
 
 
 def _restore_environment(environment: dict[str, str]) -> None:

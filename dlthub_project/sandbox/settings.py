@@ -14,8 +14,6 @@ from typing import Any
 ENVIRONMENT_VARIABLE = "DLTHUB_PROJECT_SANDBOX"
 
 SETTINGS = {
-    # a mocked HTTP 500 otherwise costs a test 15 s of retries
-    "RUNTIME__REQUEST_MAX_ATTEMPTS": "1",
     # starts with the first look at the configuration
     "RUNTIME__DLTHUB_TELEMETRY": "false",
     # dlt otherwise takes the first Ctrl-C for itself, and forgets it where the run succeeds

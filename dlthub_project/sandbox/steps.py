@@ -147,6 +147,20 @@ def normalize(
         return original(pipeline, *args, **kw)
 
 
+def normalize_package(
+    _sandbox: Sandbox, original: Callable[..., Any], step: Any, *args: Any, **kw: Any
+) -> Any:
+    """Normalize one package, in the format that is tried if all its rows may be."""
+    return normalization.normalize_package(original, step, *args, **kw)
+
+
+def write_rows(
+    _sandbox: Sandbox, original: Callable[..., Any], storage: Any, *args: Any, **kw: Any
+) -> Any:
+    """Write rows of a table, unless they must not be in the format that is tried."""
+    return normalization.write_rows(original, storage, *args, **kw)
+
+
 def _extracted_bytes(pipeline: dlt.Pipeline) -> int:
     folder = Path(pipeline.working_dir, "normalize")
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

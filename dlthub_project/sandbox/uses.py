@@ -15,6 +15,7 @@ import dlt
 from dlt.common.destination import Destination
 
 from dlthub_project.dlt_internals import destinations as dlt_destinations
+from dlthub_project.dlt_internals import http_client
 from dlthub_project.sandbox import (
     change_report,
     destinations,
@@ -177,3 +178,11 @@ def _prepared(sandbox: Sandbox, pipeline: dlt.Pipeline) -> AbstractContextManage
     if not guard.passes(here, sandbox, destinations.sandbox_of(here, sandbox)):
         return nullcontext()
     return speed.prepared_run(pipeline)
+
+
+def wait_of_attempt(_sandbox: Sandbox, original: _Original, wait: Any, state: Any) -> float:
+    """Wait for nothing between attempts of an HTTP request; other attempts wait as they do."""
+    if http_client.is_attempt_of_session(state):
+        return 0.0
+    seconds: float = original(wait, state)
+    return seconds

@@ -68,7 +68,9 @@ def test_what_fixtures_of_wider_scope_set_stays_for_their_tests(run_tests: RunTe
     result.assert_outcomes(passed=2)
 
 
-def test_a_failing_request_is_tried_once_and_a_test_can_ask_for_more(run_tests: RunTests) -> None:
+def test_a_failing_request_is_made_as_often_as_in_production_unless_a_test_chooses(
+    run_tests: RunTests,
+) -> None:
     result = run_tests(
         """
         import os
@@ -108,22 +110,20 @@ def test_a_failing_request_is_tried_once_and_a_test_can_ask_for_more(run_tests: 
             return server.requests
 
         @pytest.mark.parametrize("n", range(2))
-        def test_once(server, dlt_run, n):
-            assert load(server, dlt_run) == 1
+        def test_as_in_production(server, dlt_run, n):
+            assert load(server, dlt_run) == 5
 
         def test_three_times(server, dlt_run, dlt_config):
             dlt_config["runtime.request_max_attempts"] = 3
-            dlt_config["runtime.request_backoff_factor"] = 0
             assert load(server, dlt_run) == 3
 
         def test_by_the_environment(server, dlt_run, monkeypatch):
             monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "2")
-            monkeypatch.setenv("RUNTIME__REQUEST_BACKOFF_FACTOR", "0")
             assert load(server, dlt_run) == 2
 
         @pytest.mark.parametrize("n", range(2))
-        def test_once_again(server, dlt_run, n):
-            assert load(server, dlt_run) == 1
+        def test_as_in_production_again(server, dlt_run, n):
+            assert load(server, dlt_run) == 5
         """,
         "--durations=5",
     )

@@ -165,4 +165,4 @@ def test_logger_of_dlt_is_as_before(make_sandbox: MakeSandbox) -> None:
 
 def test_what_the_sandbox_sets_stays_in_a_cleared_environment(make_sandbox: MakeSandbox) -> None:
     with isolated(make_sandbox()), cleared():
-        assert dlt.current.run_context().runtime_config.request_max_attempts == 1
+        assert dlt.current.run_context().runtime_config.dlthub_telemetry is False

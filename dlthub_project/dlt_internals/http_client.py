@@ -1,0 +1,42 @@
+"""dlt's HTTP helper: how long it waits between attempts, and the client that all code shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from dlt.sources.helpers import requests
+from dlt.sources.helpers.requests.retry import wait_exponential_retry_after
+from dlt.sources.helpers.requests.session import Session
+from tenacity import wait_exponential
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+WAITS: tuple[type, ...] = (wait_exponential, wait_exponential_retry_after)
+"""What says how long to wait: with `respect_retry_after_header`, as is the default, and without."""
+
+
+def is_attempt_of_session(state: RetryCallState) -> bool:
+    """Tell whether one of dlt's sessions makes an attempt, and not a function of the user's."""
+    return isinstance(getattr(state.fn, "__self__", None), Session)
+
+
+def read_configuration() -> None:
+    """Have the shared client take its attempts, waits and timeout from the configuration anew."""
+    requests.client.configure()
+
+
+def save_shared_client() -> Callable[[], None]:
+    """Return a function that gives the shared client the configuration that it has now."""
+    client = requests.client
+    saved: list[dict[str, Any]] = [dict(client._retry_kwargs), dict(client._session_kwargs)]
+
+    def restore() -> None:
+        if [client._retry_kwargs, client._session_kwargs] != saved:
+            client._retry_kwargs.update(saved[0])
+            client._session_kwargs.update(saved[1])
+            # sessions of all threads are made anew
+            client._config_version += 1
+
+    return restore
