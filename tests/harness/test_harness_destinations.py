@@ -103,6 +103,8 @@ def test_what_mark_ini_or_fixture_say_is_reached_when_it_is_allowed(
         def dlt_destinations():
             return {{
                 "by_fixture": URL,
+                "by_ini": URL,
+                "by_mark": URL,
                 "files": "filesystem",
                 "not_allowed": {{"type": "postgres", "credentials": URL}},
             }}
