@@ -1,4 +1,4 @@
-"""The run context of a project: where it is, which profile is active, where values come from."""
+"""The run context of a project: its folder, its active profile, and its values."""
 
 from dlthub_project.context.configured_values import (
     pipeline_argument,

@@ -1,4 +1,4 @@
-"""Looks values up as dlt does, in all layers: environment, TOML files, vaults and the manifest."""
+"""Looks values up as dlt does in all layers: environment, TOML files, vaults and manifest."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from dlthub_project.dlt_internals import configuration, destinations
 
 @dataclass(frozen=True)
 class LookUp:
-    """What is asked for one value.
+    """The question for one value.
 
     Attributes:
         key: The last part of its path.
         sections: The sections to look in, the most specific ones first.
-        pipeline: The pipeline whose own section is searched first, in all layers; or None.
+        pipeline: The pipeline whose own section is searched first in all layers; None for no
+            pipeline.
     """
 
     key: str
@@ -37,9 +38,9 @@ class Found:
 
     Attributes:
         provider: The layer.
-        path: Where it is in the layer.
-        key: The same as the layer has it, such as the name of an environment variable.
-        value: The value; that of the manifest with its variables as they are written.
+        path: Where the layer has the value.
+        key: The layer's own name for the path, such as that of an environment variable.
+        value: The value. The manifest gives its variables as they are written.
     """
 
     provider: ConfigProvider
@@ -52,30 +53,30 @@ class Found:
 def source_argument(source: str, key: str, hint: Any) -> Any:
     """Return the configured value of a source's argument that has no default, or None.
 
-    dlt has nothing for such an argument. It is looked up as one with a default, but in sections
-    alone: what only happens to have the argument's name does not stand for one that is missing.
+    dlt does not look such an argument up. This looks it up as one with a default, but only in
+    sections: a value without a section that happens to have its name is not meant for it.
 
     Raises:
-        ManifestError: It uses environment variables that are not set.
-        ConfigValueCannotBeCoercedException: It cannot be cast to `hint`.
+        ManifestError: The value uses environment variables that are not set.
+        ConfigValueCannotBeCoercedException: The value cannot be cast to `hint`.
     """
     look_up = source_look_up(source, key)
     return value_of(replace(look_up, sections=tuple(s for s in look_up.sections if s)), hint)
 
 
 def source_mapping(source: str, key: str, hint: Any) -> Any:
-    """Return what several layers have of a mapping for an argument that has a default, or None.
+    """Return a mapping, for an argument with a default, from all layers that have a part of it.
 
-    dlt takes such a mapping from the highest layer alone.
+    dlt takes such a mapping from the highest layer alone. None if dlt's own look-up is right.
 
     Raises:
-        ManifestError: It uses environment variables that are not set.
+        ManifestError: The mapping uses environment variables that are not set.
     """
     if not configuration.may_be_mapping(hint):
         return None
     found = list(find(source_look_up(source, key), hint))
     mappings = [one for one in found if isinstance(one.value, Mapping)]
-    # one that stands in environment variables alone dlt does not find at all
+    # dlt does not find a mapping whose parts are environment variables
     is_left_to_dlt = len(found) < 2 and not any(map(_is_of_variables, found))
     value = merged(found) if mappings and not is_left_to_dlt else None
     return value if isinstance(value, Mapping) else None
@@ -91,8 +92,8 @@ def pipeline_argument(pipeline: str, key: str, hint: Any) -> Any:
         hint: The type of the value.
 
     Raises:
-        ManifestError: It uses environment variables that are not set.
-        ConfigValueCannotBeCoercedException: It cannot be cast to `hint`.
+        ManifestError: The value uses environment variables that are not set.
+        ConfigValueCannotBeCoercedException: The value cannot be cast to `hint`.
     """
     *_, known_to_dlt = configuration_path(("pipelines", pipeline, key))
     return value_of(pipeline_look_up(pipeline, known_to_dlt), hint)
@@ -102,26 +103,26 @@ def run_config_value(pipeline: str, path: Sequence[str], hint: Any) -> Any:
     """Return a value of the `run_config` of a pipeline, or None.
 
     Raises:
-        ManifestError: It uses environment variables that are not set.
-        ConfigValueCannotBeCoercedException: It cannot be cast to `hint`.
+        ManifestError: The value uses environment variables that are not set.
+        ConfigValueCannotBeCoercedException: The value cannot be cast to `hint`.
     """
     look_up = _look_up(("pipelines", pipeline), ("run_config", *path))
     return value_of(replace(look_up, pipeline=pipeline), hint)
 
 
 def source_look_up(source: str, *below: str) -> LookUp:
-    """Return the look-up of an argument of a source, or of a value in a mapping that is one."""
+    """Return the look-up of a source's argument, or of a value in an argument that is a mapping."""
     names = source.split(".")
     return _look_up(("sources", *(names if names[1:] else names * 2)), below)
 
 
 def destination_look_up(destination: str, *below: str) -> LookUp:
-    """Return the look-up of a value of a destination, or of one in a mapping that is one."""
+    """Return the look-up of a destination's value, or of a value in a mapping."""
     return _look_up(("destination", destination), below)
 
 
 def pipeline_look_up(pipeline: str, key: str) -> LookUp:
-    """Return the look-up of an argument of `dlt.pipeline`, whose `key` is dlt's."""
+    """Return the look-up of an argument of `dlt.pipeline`; `key` is dlt's name for it."""
     sections = configuration.look_up_sections(("pipelines", pipeline))
     return LookUp(key, tuple(sections), pipeline)
 
@@ -133,22 +134,22 @@ def _look_up(sections: Sequence[str], below: Sequence[str]) -> LookUp:
 
 
 def find(look_up: LookUp, hint: Any) -> Iterator[Found]:
-    """Yield what the layers have for a look-up, the winner first.
+    """Yield the values that the layers have for a look-up, the winner first.
 
     Args:
-        look_up: What is looked up.
-        hint: The type of the value: some layers have secrets only.
+        look_up: The look-up.
+        hint: The type of the value: some layers hold secrets only.
     """
 
     def is_mapping_sought(provider: ConfigProvider, sections: tuple[str, ...]) -> bool:
-        # an argument called `runtime` is not all that is set of that section
+        # an argument called `runtime` does not mean the whole section `runtime`
         is_argument = len(look_up.sections) > 1
         return isinstance(provider, EnvironProvider) and bool(sections or not is_argument)
 
     for pipeline in dict.fromkeys((look_up.pipeline, None)):
         above = (pipeline,) if pipeline else ()
         for provider in destinations.providers():
-            # dlt asks for it at the beginning, and so providers expect it
+            # providers expect this question first, because dlt asks it first
             if provider.is_empty:
                 continue
             for sections in look_up.sections:
@@ -164,17 +165,17 @@ def find(look_up: LookUp, hint: Any) -> Iterator[Found]:
 
 
 def value_of(look_up: LookUp, hint: Any) -> Any:
-    """Return the value of a look-up as `hint` has it, or None.
+    """Return the value of a look-up, cast to `hint`, or None.
 
-    A mapping is made of what all layers have of it, value by value.
+    A mapping is merged from all layers, value by value.
 
     Raises:
-        ManifestError: It uses environment variables that are not set.
-        ConfigValueCannotBeCoercedException: It cannot be cast.
+        ManifestError: The value uses environment variables that are not set.
+        ConfigValueCannotBeCoercedException: The value cannot be cast.
     """
     found = list(find(look_up, hint))
     if not configuration.may_be_mapping(hint):
-        # variables below the name of a text are those of somebody else
+        # a text has no parts: variables below its name belong to another value
         found = [one for one in found if not _is_of_variables(one)][:1]
     if not found:
         return None
@@ -185,7 +186,7 @@ def value_of(look_up: LookUp, hint: Any) -> Any:
 
 
 def gives_way(look_up: LookUp) -> bool:
-    """Tell whether a variable without a section is set, and left out for what is declared."""
+    """Tell whether a variable without a section is set, and ignored for a declared value."""
     if look_up.key.upper() not in os.environ:
         return False
     manifest = destinations.providers()[-1]
@@ -196,10 +197,10 @@ def gives_way(look_up: LookUp) -> bool:
 
 
 def merged(found: Sequence[Found]) -> Any:
-    """Return the value that layers have together, the winner first, with variables filled in.
+    """Return the merged value of layers, the winner first, with its variables filled in.
 
-    Only those variables have to be set that are in use: not those of a value that a higher layer
-    has too.
+    Variables must be set only where they are used. Those of a value that a higher layer replaces
+    are not.
     """
     if not any(isinstance(part.value, Mapping) for part in found):
         return _filled(found[0], found[0].value)
@@ -217,7 +218,7 @@ def merged(found: Sequence[Found]) -> Any:
 
 
 def variables_below(name: str) -> dict[str, Any]:
-    """Return the environment variables of the values below a mapping, as that mapping."""
+    """Return the mapping whose parts are environment variables below `name`."""
     below: dict[str, Any] = {}
     for variable in [v for v in os.environ if v.startswith(f"{name}__")]:
         *sections, key = variable.removeprefix(f"{name}__").lower().split("__")
@@ -238,7 +239,7 @@ def _is_of_variables(found: Found) -> bool:
 
 
 def _as_mapping(value: Any) -> Any:
-    """Return the mapping that a text is in JSON; anything else as it is."""
+    """Return the mapping that a JSON text holds; return anything else as it is."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
         with contextlib.suppress(ValueError):
             return json.loads(value)
@@ -252,7 +253,7 @@ def _filled(found: Found, value: Any) -> Any:
 
 
 def _without(above: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of `below` stays when `above` is laid over it."""
+    """Return the part of `below` that `above` does not replace."""
     kept: dict[str, Any] = {}
     for key, value in below.items():
         over = above.get(key)
@@ -275,9 +276,9 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, 
 
 
 def _spelt_as(others: Sequence[Any], variables: Any) -> Any:
-    """Return environment variables with the names, and the types, that other layers have them in.
+    """Return a mapping of environment variables, in the spelling and the types of other layers.
 
-    The names of variables have no case.
+    Names of variables have no case, and their values are texts.
     """
     if not isinstance(variables, Mapping):
         return variables

@@ -1,4 +1,4 @@
-"""Finds the folder of the project that a run belongs to."""
+"""Finds the folder of a project, installed projects, and the profiles of a project."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def find_project_dir(run_dir: str | None = None) -> Path | None:
     """Return the folder that holds the project's `dlt.yml`, or None outside of a project.
 
     Args:
-        run_dir: The folder to look at, and at no other; None for the folder that
-            `DLT_PROJECT_DIR` names, else the nearest one from the working directory upwards.
-            A workspace that is nearer than the project stays a workspace.
+        run_dir: The only folder to look at. None for the folder that `DLT_PROJECT_DIR` names,
+            else for the nearest one from the working directory upwards. If a workspace is nearer
+            than a project, the workspace counts.
     """
     explicit = run_dir or os.environ.get(_PROJECT_DIR_VARIABLE)
-    # absolute, and without `..`: the folder is compared with others and shown
+    # absolute and without `..`, because the folder is compared with others and printed
     folder = Path(os.path.abspath(explicit)) if explicit else _nearest(Path.cwd())
     return folder if folder and (folder / FILE_NAME).is_file() else None
 
@@ -50,8 +50,8 @@ def _nearest(here: Path) -> Path | None:
     return None
 
 
-def where_it_was_looked_for(run_dir: str | None = None) -> str:
-    """Say where `find_project_dir` looks, for an error that it found nothing."""
+def searched_folders(run_dir: str | None = None) -> str:
+    """Return a clause that says where `find_project_dir` has found no project."""
     if run_dir:
         return f"there is no {FILE_NAME} in {Path(run_dir).absolute()}"
     if named := os.environ.get(_PROJECT_DIR_VARIABLE):
@@ -62,15 +62,15 @@ def where_it_was_looked_for(run_dir: str | None = None) -> str:
 
 
 def installed_packages() -> dict[str, Path]:
-    """Return the folders of the installed packages that are projects, by the module's name.
+    """Return the folders of installed packages that are projects, by the names of their modules.
 
-    None of them is imported. Those without a `dlt.yml` are left out.
+    This imports no package. Packages without a `dlt.yml` are left out.
     """
     found: dict[str, Path] = {}
     for entry in entry_points(group=_GROUP):
         folder = _folder(entry)
         if folder is not None:
-            # an environment may list a distribution twice: the first is the one that is imported
+            # an environment may list a distribution twice: Python imports the first
             found.setdefault(entry.module, folder)
     return found
 
@@ -98,13 +98,13 @@ def _folder(entry: EntryPoint) -> Path | None:
 
 
 def _candidates(entry: EntryPoint, parts: list[str]) -> Iterator[Path]:
-    # beside the metadata first: `dlt` has the working directory on its path, and there may be a
-    # clone of the package
+    # the folder beside the metadata first: the program `dlt` has the working directory on its path,
+    # which may have a clone of the package
     if entry.dist is not None:
         yield Path(str(entry.dist.locate_file("")), *parts)
     top, *below = parts
     try:
-        # for editable ones; of the top alone, since Python imports `a` to find `a.b`
+        # for editable installs. Only the top module, because Python imports `a` to find `a.b`
         spec = find_spec(top)
     except (ImportError, ValueError):
         return
@@ -117,12 +117,12 @@ def _normalized(name: str) -> str:
 
 
 def available_profiles(document: Document, settings_dir: Path) -> list[str]:
-    """Return the profiles that can be activated: implicit, declared, or with a TOML file."""
+    """Return the profiles that can be active: implicit, declared, or with a TOML file."""
     return list(dict.fromkeys((*IMPLICIT_PROFILES, *configured_profiles(document, settings_dir))))
 
 
 def configured_profiles(document: Document, settings_dir: Path) -> list[str]:
-    """Return the profiles that say something: declared, or with a TOML file."""
+    """Return the profiles that have settings: declared ones, and those with a TOML file."""
     found = dict.fromkeys(declared_profiles(document))
     for suffix in _TOML_FILES:
         for file in sorted(settings_dir.glob(f"?*.{suffix}")):
@@ -139,10 +139,13 @@ def read_pin(settings_dir: Path) -> str | None:
 
 
 def choose_profile(document: Document, settings_dir: Path, explicit: str | None) -> str:
-    """Return the active profile: explicit, else environment, pin file, manifest, `dev`.
+    """Return the profile that becomes active.
+
+    The first of these names it: `explicit`, the environment, the pin file, the manifest. If none
+    does, it is `dev`.
 
     Raises:
-        ProfileNotFound: The project does not have it.
+        ProfileNotFound: The project does not have the profile.
     """
     candidates = (
         (explicit, "it was asked for"),

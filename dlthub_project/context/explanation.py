@@ -1,4 +1,4 @@
-"""Where a configuration value comes from: every layer that has it, and the one that wins."""
+"""Explains where a configuration value comes from: each layer that has it, and the winner."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from dlthub_project.secrets import is_secret_name, shown
 
 STEPS, KEPT = configuration.STEP_SECTIONS, configuration.CONFIGURATION_SECTIONS
 _SETTINGS = tuple(s.name for s in fields(Settings) if s.name != "current_profile")
-# what a destination or a pipeline may have from elsewhere, also where the manifest does not say so
+# values that other layers may give to a destination or pipeline, without a key in the manifest
 _ALWAYS = {
     "destination": ("destination_type", "credentials", "bucket_url"),
     "pipelines": ("destination_type", "staging_type", "dataset_name"),
 }
-# dlt looks nothing of these up
+# dlt looks up nothing in these sections
 _OF_MANIFEST_ALONE = ("project", "datasets", "caches", "transformations")
 _SOURCE_KEYS = ("type", "with_args")
 _FOLDER_VARIABLES = {"data_dir": "DLT_DATA_DIR", "local_dir": "DLT_LOCAL_DIR"}
@@ -48,9 +48,9 @@ class Explanation:
     """Every layer that has a value.
 
     Attributes:
-        path: The value, as the manifest calls it; such as `destinations.warehouse.credentials`.
-        layers: The layers that have it, the highest first.
-        below: Of a section, the explanations of the values in it.
+        path: The manifest's path of the value, such as `destinations.warehouse.credentials`.
+        layers: The layers that have the value, the highest first.
+        below: The explanations of the values in a section.
     """
 
     path: str
@@ -83,10 +83,10 @@ def explain(manifest: Manifest, path: str) -> Explanation:
 
     Args:
         manifest: The manifest of the active project.
-        path: The value, as the manifest or as dlt calls it.
+        path: The path of the value, in the manifest or in dlt.
 
     Raises:
-        ValueNotSet: No layer has it.
+        ValueNotSet: No layer has the value.
     """
     explainer = _Explainer(manifest)
     parts = configuration_path(tuple(path.split(".")))
@@ -102,13 +102,13 @@ class _Explainer:
         self._layers = Layers(manifest)
 
     def explain(self, path: tuple[str, ...], *, secret: bool = False) -> Explanation:
-        """Explain what dlt looks up at `path`; the explanation of nothing has no layers."""
+        """Explain the value that dlt looks up at `path`; without a value there are no layers."""
         look_up = look_up_of(path)
         secret = secret or is_secret_name(path) or configuration.was_looked_up_as_secret(path)
         hint = TSecretStrValue if secret else AnyType
         found = list(find(look_up, hint)) if look_up else []
         values = [one for one in found if not isinstance(one.value, Mapping)]
-        # what stands in one place for secrets is a secret everywhere
+        # if one layer keeps the value among secrets, it is a secret in all layers
         secret = secret or any(map(self._layers.is_in_secrets, values))
         names = self._names_below(path, found)
         layers: list[Layer] = []
@@ -147,7 +147,7 @@ class _Explainer:
     def _names_below(
         self, path: tuple[str, ...], found: Sequence[Found]
     ) -> dict[tuple[str, ...], None]:
-        """Return the paths, as dlt has them, of what may stand below a section."""
+        """Return dlt's paths of the values that a section may have."""
         mappings = [one.value for one in found if isinstance(one.value, Mapping)]
         names: list[Any] = [name for mapping in mappings for name in mapping]
         names += self._layers.names_in_manifest(manifest_path(path))
@@ -157,7 +157,7 @@ class _Explainer:
             names += _ALWAYS.get(path[0], ())
         spelled: dict[str, str] = {}
         for name in map(str, names):
-            # the names of environment variables have no case: others have the spelling
+            # names of environment variables have no case: take the spelling of another layer
             if name != name.lower() or name not in spelled:
                 spelled[name.lower()] = name
         return dict.fromkeys(configuration_path((*path, name)) for name in spelled.values())
@@ -187,7 +187,7 @@ class _Explainer:
             yield Layer("default", ".".join(path), shown(default, secret=secret))
 
     def _given_folder(self, name: str) -> Iterator[Layer]:
-        """Yield the layer of a folder that is not declared, but given from outside."""
+        """Yield the layer of a folder that a variable or code has given, and not the manifest."""
         folder = self._manifest.folders.get(name)
         if folder is None:
             return
@@ -214,7 +214,7 @@ class _Explainer:
 
 
 def look_up_of(path: tuple[str, ...]) -> LookUp | None:
-    """Return how dlt looks up the value at `path`; None for what it does not look up."""
+    """Return the look-up that dlt makes for `path`; None if it makes none."""
     section, *rest = path
     *sections, key = path
     active = configuration.active_pipeline_name()
@@ -222,12 +222,12 @@ def look_up_of(path: tuple[str, ...]) -> LookUp | None:
     if section in _OF_MANIFEST_ALONE or is_source_key or path[2:] == ("source",):
         return None
     if section == "destination" and path[2:] == ("destination_type",):
-        # as it is made from a name: with no other sections, and of no pipeline
+        # dlt looks up the type of a name in one section, without the pipeline's
         return LookUp(key, (tuple(sections),))
     if section == "pipelines" and len(path) == 3:
         return pipeline_look_up(path[1], key)
     if section == "sources" and len(path) > 2:
-        # dlt looks below the section and the name of a source, and here both are the entry's
+        # dlt looks below a source's section and name, and both are the name of the entry
         name, *below = rest[1:] if rest[0] == rest[1] and len(rest) > 2 else rest
         return source_look_up(name, *below)
     if section == "destination" and len(path) > 2:

@@ -26,16 +26,16 @@ _MARK = "the value that is looked for"
 
 @dataclass(frozen=True)
 class Layer:
-    """One place that has a value.
+    """A file, an environment or a provider that has a value.
 
     Attributes:
-        source: What kind of place it is, such as `environment` or `profile prod`.
+        source: Its name, such as `environment` or `profile prod`.
         key: Where the value stands there: a path, or the name of an environment variable.
         value: The value as text; secrets are masked.
         location: `file:line` or `file:line:column`, counted from 1, relative to the project's
-            folder; empty for what is in no file.
-        remark: What else there is to say of it.
-        counts: Whether the value is used where no higher layer has one.
+            folder; empty if the value is in no file.
+        remark: A remark for the reader.
+        counts: Whether the value is used if no higher layer has one.
     """
 
     source: str
@@ -52,15 +52,15 @@ class Layers:
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
         self._root = manifest.document.path.parent.absolute()
-        # one parse of each file, however many values are explained
+        # read each file once, because many values may be explained
         self._toml_files = cache(self._read_toml_files)
 
     def of(self, found: Found, secret: bool) -> Iterator[Layer]:
-        """Yield the layers of what a look-up has found with one provider, the winner first."""
+        """Yield the layers of a value that one provider has, the winner first."""
         if isinstance(found.provider, ManifestProvider):
             path = manifest_path(found.path)
             written = list(self.of_manifest(path, secret))
-            # what the manifest implies, such as a type by its name, or code has set
+            # the manifest implies the value, such as a type by its name, or code has set it
             implied = Layer("default", found.key, shown(found.value, secret=secret))
             yield from written or [implied]
         elif isinstance(found.provider, SettingsTomlProvider):
@@ -94,7 +94,7 @@ class Layers:
                 hidden = hidden or f"{ends} by {source}"
 
     def names_in_manifest(self, path: tuple[str, ...]) -> list[str]:
-        """Return what stands below a path of the manifest, in the base or in a profile."""
+        """Return the names below a path of the manifest, in the base and in the profiles."""
         profiles = [("profiles", profile) for profile in self.manifest.layers]
         data = self.manifest.document.data
         sections = [value_at(data, (*above, *path)) for above in ((), *profiles)]
@@ -102,14 +102,14 @@ class Layers:
         return list(dict.fromkeys(map(str, names)))
 
     def is_in_secrets(self, found: Found) -> bool:
-        """Tell whether a value stands in a place for secrets, or comes from a variable for one."""
+        """Tell whether a layer keeps the value among secrets, or a secret variable has it."""
         if isinstance(found.provider, ManifestProvider):
             return names_secret_variable(found.value)
         if isinstance(found.provider, EnvironProvider):
             return False
         if isinstance(found.provider, SettingsTomlProvider):
             return found.provider.supports_secrets
-        # vaults that dlt or its user adds; ours tell of destinations and of settings of tests
+        # a vault that dlt or the user adds; our own providers hold destinations and test settings
         is_ours = type(found.provider).__module__.partition(".")[0] == __name__.partition(".")[0]
         return found.provider.supports_secrets and not is_ours
 
@@ -143,7 +143,7 @@ class Layers:
         if secret and is_variable(value):
             return f"{MASK} (from {value})"
         if names_secret_variable(value):
-            # as it is written: it tells all but the secret
+            # as it is written, which shows the variable and not its secret
             return shown(value, secret=secret)
         return shown(self.manifest.fill_known(value), secret=secret)
 
@@ -166,7 +166,7 @@ class Layers:
 
 
 def _descend(section: Any, path: tuple[str, ...]) -> tuple[Any, str]:
-    """Return the value at `path`, or None; and what becomes of lower layers, if anything does."""
+    """Return the value at `path` or None, and whether it removes or replaces lower layers."""
     for index, part in enumerate(path):
         if not isinstance(section, Mapping):
             replaces = _REMOVED if section is None else _REPLACED
@@ -179,7 +179,7 @@ def _descend(section: Any, path: tuple[str, ...]) -> tuple[Any, str]:
 
 @dataclass(frozen=True)
 class TomlFile:
-    """A TOML file, as it is now.
+    """The present content of a TOML file.
 
     Attributes:
         path: The file.
@@ -196,9 +196,9 @@ class TomlFile:
         return f"<TomlFile {self.path}>"
 
     def line(self, path: Sequence[str]) -> int | None:
-        """Return the line, from 1, of the value at `path`; of a section, that of its first value.
+        """Return the line of the value at `path`, counted from 1, or of a section's first value.
 
-        None when it cannot be told.
+        None if nobody can tell.
         """
         parts: list[str | int] = list(path)
         value = value_at(self.data, path)
@@ -208,7 +208,7 @@ class TomlFile:
             part: Any = next(iter(value)) if isinstance(value, Mapping) else 0
             parts.append(part)
             value = value[part]
-        # tomlkit tells no positions, but keeps the text around a value that is replaced
+        # tomlkit has no positions, but keeps the text around a value that is replaced
         document: Any = tomlkit.parse(self.text)
         section = document
         try:
@@ -222,19 +222,19 @@ class TomlFile:
 
 
 def read_toml_files(paths: Sequence[str]) -> Iterator[TomlFile]:
-    """Yield those of the files that are there and can be read, in the order given."""
+    """Yield the files that exist and can be read, in the given order."""
     for path in map(Path, paths):
         try:
             text = path.read_text(encoding="utf-8")
             data = tomlkit.parse(text).unwrap()
         except (OSError, ValueError):
-            # it was changed since dlt has read it
+            # somebody has changed the file since dlt has read it
             continue
         yield TomlFile(path, text, data)
 
 
 def value_at(section: Any, path: Sequence[str]) -> Any:
-    """Return what stands at `path` of nested mappings, or None."""
+    """Return the value at `path` of nested mappings, or None."""
     for part in path:
         section = section.get(part) if isinstance(section, Mapping) else None
     return section

@@ -1,4 +1,4 @@
-"""What users see of a project: its settings and its declared entities, read-only."""
+"""A project as users see it: its settings and declared entities, read-only."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Project:
 
     @property
     def default_profile(self) -> str:
-        """The profile that is active when nobody names one."""
+        """The profile that is active if nobody names one."""
         return self.manifest.settings.default_profile
 
     @property
@@ -167,8 +167,8 @@ def open_project(
         folder: The folder that holds `dlt.yml`.
         profile: The profile; None for the one that is active by environment, pin or default.
         folders: `data_dir` and `local_dir` to use instead of the declared ones; None for those
-            that `DLT_DATA_DIR` and `DLT_LOCAL_DIR` name, if any. Those of a package that cannot
-            be written to are the user's own: see `folders_of_user`.
+            that `DLT_DATA_DIR` and `DLT_LOCAL_DIR` name, if any. A package whose folders nobody
+            can write to gets folders of the user: see `folders_of_user`.
 
     Raises:
         ManifestError: The manifest is not valid under the profile.
@@ -197,11 +197,11 @@ def folders_of_user(root: Path, settings: Settings, given: Collection[str]) -> d
     Args:
         root: The folder of the `dlt.yml`. A project that is no package keeps its folders.
         settings: The folders that the project would have.
-        given: Names of folders that somebody asked for; they are kept, too.
+        given: The names of folders that somebody has chosen. They do not move.
 
     Returns:
-        `data_dir`, `local_dir`, both or none. Only folders below `root` are moved: whoever
-        declares another place means it.
+        The folders to use instead: `data_dir`, `local_dir`, both or none. Only folders below `root`
+        move: the project has chosen the others.
     """
     if not (root / "__init__.py").is_file():
         return {}
@@ -215,16 +215,16 @@ def folders_of_user(root: Path, settings: Settings, given: Collection[str]) -> d
 
 
 def _user_folder(root: Path) -> Path:
-    # late: hardly anybody needs it
+    # late: few projects need it
     import platformdirs
 
-    # two environments may have a package of one name, and each has data of its own
+    # packages of one name in two environments have different data
     digest = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:8]
     user_folder = platformdirs.user_data_dir("dlthub_project", appauthor=False)
     return Path(user_folder, f"{root.name}-{digest}")
 
 
 def _is_writable(folder: Path) -> bool:
-    """Tell whether files can be made in `folder`, or it can be made."""
+    """Tell whether this process can make files in `folder`, or make the folder."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)

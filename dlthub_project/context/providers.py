@@ -1,4 +1,4 @@
-"""The manifest as dlt configuration, below every other place where values come from."""
+"""The manifest as a dlt configuration provider, below all other providers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from dlt.common.configuration.providers.provider import ConfigProvider
 from dlthub_project.dlt_internals.configuration import DocumentProvider
 from dlthub_project.manifest import Manifest
 
-# `type` names the code and `with_args` its decorator's arguments: neither is a value of the source
+# `type` names code, and `with_args` has arguments of its decorator: both are no values of a source
 _NOT_CONFIGURATION = ("type", "with_args")
-# as the manifest writes a key, and as dlt looks it up
+# keys of the manifest, and dlt's names for them
 _DESTINATION_KEYS = {"type": "destination_type"}
 _PIPELINE_KEYS = {"destination": "destination_type", "staging": "staging_type"}
 _NAMES = {"destination": _DESTINATION_KEYS, "pipelines": _PIPELINE_KEYS}
@@ -36,7 +36,7 @@ _unset: str | None = None
 
 
 class ManifestProvider(DocumentProvider):
-    """Answers dlt's look-ups from the merged manifest, filling variables in when asked."""
+    """Answers dlt's look-ups from the merged manifest, and fills variables in then."""
 
     def __init__(self, manifest: Manifest) -> None:
         super().__init__(_as_configuration(manifest))
@@ -63,17 +63,17 @@ class ManifestProvider(DocumentProvider):
         return (None if value is None else self.fill(value, path)), full_key
 
     def as_written(self, path: tuple[str, ...]) -> Any:
-        """Return what dlt finds at `path`, with its variables as they are written, or None."""
+        """Return the value at dlt's `path`, with its variables as they are written, or None."""
         value: Any = self.document
         for part in path:
             value = value.get(part) if isinstance(value, dict) else None
         return None if value is None or _is_entry(path, value) else value
 
     def fill(self, value: Any, path: tuple[str, ...]) -> Any:
-        """Return `value`, which dlt looks up at `path`, with its variables filled in.
+        """Return `value` of dlt's `path` with its variables filled in.
 
         Raises:
-            ManifestError: Environment variables that it uses are not set.
+            ManifestError: The value uses environment variables that are not set.
         """
         written_at = manifest_path(path)
         if _unset is None:
@@ -83,16 +83,16 @@ class ManifestProvider(DocumentProvider):
 
     @cached_property
     def declared_names(self) -> frozenset[str]:
-        """The last parts of all paths that the manifest declares a value at."""
+        """The last names of all paths at which the manifest has a value."""
         return frozenset(_names_in(_as_configuration(self._manifest)))
 
 
 @contextmanager
 def unset_variables_missing(text: str) -> Iterator[None]:
-    """Take values that use environment variables which are not set for missing, in a block.
+    """Count values as missing, in a block, if they use environment variables that are not set.
 
-    Otherwise they are an error. Below a key that dlt looks up as a whole, such as the `client` of
-    a rest_api source, they are `text`.
+    Outside of the block they are an error. In a mapping that dlt looks up as a whole, such as the
+    `client` of a rest_api source, they become `text`.
     """
     global _unset
     earlier, _unset = _unset, text
@@ -103,7 +103,7 @@ def unset_variables_missing(text: str) -> Iterator[None]:
 
 
 class ProvidersWithLowest(list[ConfigProvider]):
-    """A list of providers whose last one stays last, whatever dlt and its users add."""
+    """A list of providers that keeps its last one last when dlt or users append others."""
 
     def append(self, provider: ConfigProvider) -> None:
         """Insert `provider` above the lowest one."""
@@ -111,7 +111,7 @@ class ProvidersWithLowest(list[ConfigProvider]):
 
 
 def _as_configuration(manifest: Manifest) -> dict[str, Any]:
-    # a copy: dlt and its users set values in it
+    # a copy, because dlt and its users set values in it
     document = {
         key: copy.deepcopy(value)
         for key, value in manifest.merged.items()
@@ -147,10 +147,10 @@ def _names_in(section: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_entry(path: tuple[str, ...], value: Any) -> bool:
-    """Tell whether a look-up met a section of the manifest, or one of its pipelines.
+    """Tell whether a path leads to a section of the manifest, or to a pipeline, and to no value.
 
-    dlt shortens the path of a value that it misses, so that an argument called `project` or a
-    setting called as a pipeline would be given that entry.
+    dlt shortens the path of a value that it does not find. An argument called `project` would then
+    get that section, and a setting with the name of a pipeline would get its entry.
     """
     if len(path) == 1:
         return path[0] in OWN_SECTIONS
@@ -158,14 +158,14 @@ def _is_entry(path: tuple[str, ...], value: Any) -> bool:
 
 
 def configuration_path(path: tuple[str, ...]) -> tuple[str, ...]:
-    """Return where dlt looks up what the manifest has at `path`; one of dlt's stays as it is."""
+    """Return dlt's path of a value for its path in the manifest; dlt's own path stays."""
     section = "destination" if path[0] == "destinations" else path[0]
     names = _NAMES.get(section, {}) if len(path) == 3 else {}
     return (section, *path[1:2], *(names.get(part, part) for part in path[2:]))
 
 
 def manifest_path(path: tuple[str, ...]) -> tuple[str, ...]:
-    """Return where the manifest has what dlt looks up at `path`."""
+    """Return the manifest's path of a value for dlt's path of it."""
     names = _NAMES.get(path[0], {}) if len(path) == 3 else {}
     as_written = {known_to_dlt: written for written, known_to_dlt in names.items()}
     section = "destinations" if path[0] == "destination" else path[0]
@@ -173,17 +173,17 @@ def manifest_path(path: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class EnvironmentBesideManifest(EnvironProvider):
-    """Answers as dlt's provider does, but for variables without a section.
+    """dlt's provider of environment variables, which ignores some variables without a section.
 
-    Such a one is no answer to a look-up that the manifest has a value for: a declared `path` is
-    not the shell's `PATH`.
+    It ignores a variable if the manifest has a value for the same look-up: a declared `path` is not
+    the `PATH` of the shell.
     """
 
     def __init__(self, environment: EnvironProvider, manifest: ManifestProvider) -> None:
         """Make the provider.
 
         Args:
-            environment: Who reads the variables.
+            environment: The provider that reads the variables.
             manifest: The lowest provider of the project.
         """
         self._environment = environment
@@ -192,8 +192,8 @@ class EnvironmentBesideManifest(EnvironProvider):
 
     @property
     def is_empty(self) -> bool:
-        # dlt asks it once at the beginning of each look-up, and then for the value at one path
-        # after the other, the shortest one last
+        # dlt asks this once at the beginning of each look-up. Then it asks for the value at one
+        # path after the other, the shortest path last
         self._look_up.asked = []
         return self._environment.is_empty
 
@@ -207,12 +207,12 @@ class EnvironmentBesideManifest(EnvironProvider):
         return self._environment.get_value(key, hint, pipeline_name or "", *sections)
 
     def gives_way(self) -> bool:
-        """Tell whether the manifest has a value for what is looked up at present."""
+        """Tell whether the manifest has a value for the present look-up."""
         return any(self._manifest.as_written(path) is not None for path in self._look_up.asked)
 
 
 class _LookUp(threading.local):
-    """The paths that the present look-up of a thread has asked for."""
+    """The paths that a thread has asked for in its present look-up."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, ...]] = []

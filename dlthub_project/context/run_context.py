@@ -1,4 +1,4 @@
-"""The run context that plain dlt code meets inside of a project."""
+"""The dlt run context of a project, and how a project or profile becomes active."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dlthub_project.context.discovery import (
     available_profiles,
     configured_profiles,
     find_project_dir,
-    where_it_was_looked_for,
+    searched_folders,
 )
 from dlthub_project.context.project import Project
 from dlthub_project.context.providers import (
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-# packages of the project's own code that dlt's references are looked up in
+# the packages of project code in which dlt looks up references
 _CODE_PACKAGES = ("sources", "destinations", "transformations")
 
 
@@ -125,7 +125,7 @@ class ProjectRunContext(ProfilesRunContext):
 
     @property
     def default_profile(self) -> str:
-        """The profile that is active when nobody names one."""
+        """The profile that is active if nobody names one."""
         return self._project.default_profile
 
     def available_profiles(self) -> list[str]:
@@ -133,7 +133,7 @@ class ProjectRunContext(ProfilesRunContext):
         return available_profiles(self._project.manifest.document, Path(self.settings_dir))
 
     def configured_profiles(self) -> list[str]:
-        """Return the profiles that the project configures: declared, with files, or active."""
+        """Return the configured profiles: declared, with TOML files, and the active one."""
         configured = configured_profiles(self._project.manifest.document, Path(self.settings_dir))
         return list(dict.fromkeys((*configured, self.profile)))
 
@@ -141,9 +141,8 @@ class ProjectRunContext(ProfilesRunContext):
         """Activate another profile of this project and return the new context.
 
         Raises:
-            ProfileNotFound: The project does not have it.
-            ManifestError: The manifest is not valid under it. In both cases this context stays
-                active.
+            ProfileNotFound: The project does not have the profile. This context stays active.
+            ManifestError: The manifest is not valid under it. This context stays active.
         """
         return ensure_project(self._run_dir, new_profile)  # type: ignore[return-value]  # opened as this one was
 
@@ -186,13 +185,13 @@ class ProjectRunContext(ProfilesRunContext):
             self._is_on_path = True
 
     def unplug(self) -> None:
-        # another project's modules are to be found there, or none
+        # the next project must not find the modules of this one
         if self._is_on_path and self._project.project_dir in sys.path:
             sys.path.remove(self._project.project_dir)
         self._is_on_path = False
 
     def __getstate__(self) -> dict[str, Any]:
-        # what it has put on the path is so in this process alone
+        # another process has another path
         return {**self.__dict__, "_is_on_path": False}
 
     def __repr__(self) -> str:
@@ -200,7 +199,7 @@ class ProjectRunContext(ProfilesRunContext):
 
 
 def _forget_code_of_other_projects(project_dir: str) -> None:
-    """Unload `sources` and the like when they were imported from another project's folder."""
+    """Unload `sources`, `destinations` and `transformations` of another project."""
     root = os.path.realpath(project_dir) + os.sep
     for package in _CODE_PACKAGES:
         module = sys.modules.get(package)
@@ -238,8 +237,8 @@ def not_found(run_dir: str | None) -> ProjectRunContextNotAvailable:
             "The package dlthub is installed, and projects are left to it.",
             "Use its own interface, or uninstall one of the two packages.",
         )
-    where = where_it_was_looked_for(run_dir)
-    return ProjectRunContextNotAvailable(f"No dltHub Project: {where}.", _HOW_TO_MAKE_ONE)
+    reason = searched_folders(run_dir)
+    return ProjectRunContextNotAvailable(f"No dltHub Project: {reason}.", _HOW_TO_MAKE_ONE)
 
 
 def ensure_project(run_dir: str | None = None, profile: str | None = None) -> ProjectRunContext:
@@ -263,15 +262,15 @@ def switch_profile(name: str) -> ProjectRunContext:
     Raises:
         ProjectRunContextNotAvailable: dlt runs outside of a project.
         ProfileNotFound: The project does not have the profile.
-        ManifestError: The manifest is not valid under the profile. In each case the earlier
-            context stays active.
+        ManifestError: The manifest is not valid under the profile. After each error the earlier
+            context is active.
     """
     return _activate(active_context().run_dir, name)
 
 
 @contextmanager
 def kept_context() -> Iterator[None]:
-    """Run a block that may activate other projects; the earlier context comes back in any case."""
+    """Run a block that may activate other projects. The earlier context always comes back."""
     earlier = contexts.save_run_context()
     try:
         yield
@@ -281,7 +280,7 @@ def kept_context() -> Iterator[None]:
 
 @contextmanager
 def switched_profile(name: str) -> Iterator[ProjectRunContext]:
-    """Activate another profile for a while; the earlier context comes back in any case."""
+    """Activate another profile in a block. The earlier context always comes back."""
     with kept_context():
         yield switch_profile(name)
 
