@@ -1,4 +1,4 @@
-"""What users get wrong, in their own terms: the reason, the place, the candidates, the remedy."""
+"""Errors for users: each has a reason, a position, similar names and a remedy."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 
 class ProjectError(Exception):
-    """Base of every error that this package raises for a user to mend.
+    """Base class of the errors that a user can mend.
 
     Attributes:
         reason: What is wrong, and where.
-        instruction: What to do about it; empty when the reason says it all.
+        instruction: What the user can do; empty if the reason tells it.
     """
 
     def __init__(self, reason: str, instruction: str = "") -> None:
@@ -25,15 +25,15 @@ class ProjectError(Exception):
 
 
 class ProjectRunContextNotAvailable(ProjectError):
-    """A project was asked for where there is none."""
+    """There is no project here."""
 
 
 class ProfileNotFound(ProjectError):
-    """A profile was asked for that the project does not have."""
+    """The project does not have this profile."""
 
 
 class EntityNotFound(ProjectError):
-    """A source, destination, dataset or pipeline was asked for that the project does not have."""
+    """The project does not have this source, destination, dataset, pipeline or other entity."""
 
 
 class EntityReferenceError(ProjectError):
@@ -41,11 +41,11 @@ class EntityReferenceError(ProjectError):
 
 
 class ValueNotSet(ProjectError):
-    """An explanation was asked for of a configuration value that no layer has."""
+    """No layer has the configuration value that somebody wants explained."""
 
 
 class DestinationNotAllowed(ProjectError):
-    """A dataset was asked for on a destination that its declaration does not list."""
+    """The declaration of a dataset does not list this destination."""
 
 
 class DatasetNotLoaded(ProjectError):
@@ -53,15 +53,15 @@ class DatasetNotLoaded(ProjectError):
 
 
 class DatasetInUse(ProjectError):
-    """A dataset cannot be written to while somebody else writes to it, or has its database."""
+    """Somebody else writes to the dataset, or has its database open."""
 
 
 class SourceUsedUp(ProjectError):
-    """Step `extract` is to be tried again, and the data can be read only once."""
+    """A retry must extract again, and the data can be read only once."""
 
 
 class MergeStrategyNotSupported(ProjectError):
-    """A resource merges in a way that what stands for its destination in tests does not have."""
+    """The destination that a test uses lacks the merge strategy of a resource."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ class Problem:
     """One mistake in a manifest.
 
     Attributes:
-        location: `file:line:column`, counted from 1; without line and column where none is known.
+        location: `file:line:column`, counted from 1; without line and column if nobody knows them.
         path: The dotted path of the entry, such as `pipelines.load_shop.destination`.
-        message: What is wrong and what was expected.
-        excerpt: The line of the file with a caret below the place; empty when there is none.
+        message: What is wrong, and what was expected.
+        excerpt: The line of the file with a caret below the position; empty if there is none.
     """
 
     location: str
@@ -90,7 +90,7 @@ class ManifestError(ProjectError):
     """A `dlt.yml` cannot be used.
 
     Attributes:
-        problems: Every mistake that was found, in the order of the file.
+        problems: All mistakes, in the order of the file.
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -102,7 +102,7 @@ class ManifestError(ProjectError):
 
 
 def known_names(name: str, known: Iterable[str]) -> str:
-    """Say which names there are, and which of them is nearest to `name`.
+    """Return a sentence that lists the known names, and the one that is most like `name`.
 
     Returns:
         A sentence or two, such as `Known: dev, prod. Did you mean prod?`
@@ -116,9 +116,9 @@ def known_names(name: str, known: Iterable[str]) -> str:
 
 
 class RemoteDestinationBlocked(BaseException):
-    """A test was about to reach a remote destination that nobody allowed.
+    """A test wanted to reach a remote destination that nobody has allowed.
 
-    No `Exception`: dlt would wrap it as the failure of a step, or try again.
+    It is no `Exception`, because dlt would wrap it as the failure of a step, or try again.
 
     Attributes:
         reason: Which destination it is, and who configured it.

@@ -1,4 +1,4 @@
-"""dlt's clients of datasets."""
+"""dlt's datasets: their clients, schemas, files and types."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CLIENT = "_destination_client"
 def open_destination(
     destination: AnyDestination, dataset_name: str, schema_name: str
 ) -> JobClientBase:
-    """Return a client of the dataset at `destination`; enter it to connect."""
+    """Return a client of a dataset at `destination`; a `with` block connects it."""
     from dlt.dataset.utils import get_destination_clients
 
     return get_destination_clients(
@@ -38,14 +38,14 @@ def open_destination(
 
 
 def destination_of(dataset: dlt.Dataset) -> AnyDestination:
-    """Return the destination that a dataset is read from."""
+    """Return the destination of a dataset."""
     return dataset._destination
 
 
 def make_dataset(destination: AnyDestination, dataset_name: str, schema_name: str) -> None:
     """Make an empty dataset with an empty schema, as a load without tables would."""
     client = open_destination(destination, dataset_name, schema_name)
-    # dlt takes only schemas that are stored somewhere
+    # dlt stores only a schema whose version has changed
     client.schema._bump_version()
     with client:
         client.initialize_storage()
@@ -53,7 +53,7 @@ def make_dataset(destination: AnyDestination, dataset_name: str, schema_name: st
 
 
 def open_dataset(destination: AnyDestination, dataset_name: str, naming: str) -> JobClientBase:
-    """Return a client of the dataset of this very name, as the naming convention has left it."""
+    """Return a client of the dataset of this exact name, which is normalized already."""
     from dlt.dataset.utils import get_destination_clients
 
     return get_destination_clients(
@@ -77,10 +77,10 @@ def local_database(client: JobClientBase) -> str | None:
 def stored_versions(client: JobClientBase) -> list[tuple[str, str]]:
     """Return name and hash of every stored schema version, the oldest first.
 
-    Where there is no SQL to ask with, the name is empty: it stands for the one stored last.
+    A destination without SQL gives one version without a name: the one that was stored last.
 
     Raises:
-        DestinationUndefinedEntity: There is none; some destinations raise others.
+        DestinationUndefinedEntity: There is no version. Some destinations raise other errors.
     """
     from dlt.destinations.sql_client import WithSqlClient
 
@@ -98,9 +98,9 @@ def stored_versions(client: JobClientBase) -> list[tuple[str, str]]:
 
 
 def file_format_there(pipeline: dlt.Pipeline, schema: Schema, table: str) -> str | None:
-    """Return the format of the files that a table has, where its destination keeps files.
+    """Return the format of a table's files; None if the destination has no files for it yet.
 
-    dlt reads a table whose files are of one format. None where there is none yet.
+    dlt can read a table only if all its files have one format.
     """
     from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 
@@ -118,14 +118,14 @@ def file_format_there(pipeline: dlt.Pipeline, schema: Schema, table: str) -> str
 
 
 def replace_schemas(dataset: dlt.Dataset, schemas: Sequence[Schema]) -> None:
-    """Give a dataset other schemas, in place; its client, and a connection that it holds, stay."""
+    """Give a dataset other schemas. It keeps its client, and an open connection."""
     opened, client = dataset._opened_sql_client, vars(dataset).get(_CLIENT)
     dlt.Dataset.__init__(dataset, dataset._destination, dataset.dataset_name, schema=list(schemas))
     dataset._opened_sql_client = opened
     if isinstance(opened, WithSchemas):
         opened.set_schemas(dataset.schemas)
         _forget_views(opened)
-    # others have made views of the files that were there
+    # other clients have made views of the earlier files
     if isinstance(client, SqlJobClientBase):
         read_through(dataset, client)
 
@@ -136,11 +136,11 @@ def _forget_views(opened: Any) -> None:
 
 
 def read_through(dataset: dlt.Dataset, client: JobClientBase) -> None:
-    """Have a dataset read through a client that has read its schemas already.
+    """Make a dataset read by a client that has read its schemas already.
 
-    dlt makes another one, and looks the whole configuration of the destination up again: a quarter
-    of the time of opening a dataset and reading one small table. So it does still where the schema
-    has another naming convention than the client, and dlt 1.27 for every dataset.
+    dlt alone makes another client, and looks up the whole configuration of the destination again.
+    That is a quarter of the time of opening a dataset and reading one small table. dlt 1.27 still
+    does so, and so does every dlt if client and schema have different naming conventions.
     """
     schema, used = dataset.schema, client.schema
     if _CLIENT in vars(dataset) and schema.naming.name() == used.naming.name():
@@ -151,9 +151,9 @@ def read_through(dataset: dlt.Dataset, client: JobClientBase) -> None:
 
 
 def without_connections(dataset: dlt.Dataset) -> dict[str, Any]:
-    """Return the attributes of a dataset for a copy of it, which connects itself.
+    """Return the attributes of a dataset for a copy, or a pickle, that opens its own connection.
 
-    For pickling, too: dlt's clients cannot be pickled, and its schemas lose their naming.
+    Nobody can pickle dlt's clients, and a pickled schema loses its naming convention.
     """
     clients = {"_sql_client", "_opened_sql_client", _CLIENT} & vars(dataset).keys()
     schemas = [schema.to_dict() for schema in dataset.schemas]
@@ -162,14 +162,14 @@ def without_connections(dataset: dlt.Dataset) -> dict[str, Any]:
 
 
 def restore_dataset(dataset: dlt.Dataset, attributes: dict[str, Any]) -> None:
-    """Give a copy the attributes that `without_connections` has returned."""
+    """Give a copy the attributes that `without_connections` returned."""
     schemas: list[Any] = attributes["_schema_arg"]
     made = [Schema.from_dict(schema, validate_schema=False) for schema in schemas]
     vars(dataset).update({**attributes, "_schema_arg": made})
 
 
 class HeldDataset(dlt.Dataset):
-    """A dataset that keeps its connection, from the first query on, until it is released."""
+    """A dataset that keeps its connection from the first query until `release`."""
 
     @property
     def sql_client(self) -> SqlClientBase[Any]:
@@ -184,7 +184,7 @@ class HeldDataset(dlt.Dataset):
             super().__exit__(None, None, None)  # type: ignore[arg-type]  # dlt's hints are narrow
 
     def refresh(self) -> None:
-        """Close the connection, and read the schemas from the destination when they are needed."""
+        """Close the connection. The next access reads the schemas from the destination."""
         self.release()
         dlt.Dataset.__init__(self, self._destination, self.dataset_name)
 
@@ -196,21 +196,21 @@ class HeldDataset(dlt.Dataset):
 
 
 def checkpoint(path: str) -> None:
-    """Have all of a DuckDB database in its file: a part of it may be in the log beside it."""
+    """Write a DuckDB database into its file: a part of it may be in the log beside the file."""
     import duckdb
 
     with duckdb.connect(path) as connection:
         connection.execute("CHECKPOINT")
 
 
-# what dlt or the destination converts without loss, or not at all
+# dlt or the destination converts these without loss, or refuses to
 _LEFT_ALONE = ("text", "json", "binary", "wei")
 
 
 def narrower_arrow_type(column: TColumnSchema, kind: Any) -> Any:
-    """Return the Arrow type of a dlt column that may lose a part of a value of type `kind`.
+    """Return the Arrow type of a dlt column, if it may lose a part of a value of type `kind`.
 
-    None where it cannot, and where the column has no type yet.
+    None if it loses nothing, or if the column has no type yet.
     """
     from dlt.common.destination import DestinationCapabilitiesContext
     from dlt.common.libs.pyarrow import (
@@ -225,7 +225,7 @@ def narrower_arrow_type(column: TColumnSchema, kind: Any) -> Any:
     try:
         found = get_column_type_from_py_arrow(kind)
     except UnsupportedArrowTypeException:
-        # dlt says it better
+        # dlt raises the better error
         return None
     if found.get("data_type") in (None, "json", "text"):
         return None
@@ -240,7 +240,7 @@ def narrower_arrow_type(column: TColumnSchema, kind: Any) -> Any:
 class FileTables:
     """The tables of a filesystem dataset (also Delta and Iceberg) as views of a DuckDB database.
 
-    While it is entered, DuckDB has the credentials to read the files; they are stored nowhere.
+    In a `with` block, DuckDB has the credentials to read the files. Nothing stores them.
     """
 
     def __init__(self, dataset: dlt.Dataset, connection: DuckDBPyConnection) -> None:
@@ -255,9 +255,9 @@ class FileTables:
         self._client.set_schemas(dataset.schemas)
 
     def query(self, relation: dlt.Relation) -> str:
-        """Return the query of a relation of the dataset, which DuckDB runs on its views.
+        """Return the query of a relation of the dataset, for DuckDB to run on views of the files.
 
-        The views are made, and have the files that there are now.
+        This makes the views; they have the present files.
         """
         import sqlglot
 
@@ -275,7 +275,7 @@ class FileTables:
 
 
 def file_tables(dataset: dlt.Dataset, connection: DuckDBPyConnection) -> FileTables | None:
-    """Return what makes views of the files of a dataset; None for one that is not in files."""
+    """Return the views of a dataset that is in files; None for any other dataset."""
     from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 
     client = dataset.destination_client
@@ -285,7 +285,7 @@ def file_tables(dataset: dlt.Dataset, connection: DuckDBPyConnection) -> FileTab
 
 
 def empty_arrow_table(dataset: dlt.Dataset, columns: Mapping[str, Any]) -> Any:
-    """Return an Arrow table without rows, of the types that those of `dataset` are read with."""
+    """Return an Arrow table without rows that has the types of rows read from `dataset`."""
     from dlt.common.libs.pyarrow import columns_to_arrow
 
     capabilities = dataset.sql_client.capabilities

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def extracting_pipeline() -> dlt.Pipeline | None:
-    """Return the pipeline that extracts in this thread, at this moment.
+    """Return the pipeline that extracts in this thread at this moment.
 
-    None where data are only iterated: a pipeline may be active then, too.
+    None if code only iterates over the data, even if a pipeline is active.
     """
     try:
         dlt.current.load_package_state()
@@ -34,7 +34,7 @@ def extracting_resource() -> DltResource:
 
 
 def gives_row_ids() -> bool:
-    """Tell whether the pipeline that extracts is configured to give rows of Arrow tables ids."""
+    """Tell whether the extracting pipeline gives row ids to Arrow tables (`add_dlt_id`)."""
     from dlt.common.configuration.resolve import resolve_configuration
     from dlt.normalize.configuration import ItemsNormalizerConfiguration
 
@@ -45,13 +45,13 @@ def gives_row_ids() -> bool:
 def inserts_from(pipeline: dlt.Pipeline, relation: dlt.Relation) -> bool:
     """Tell whether the destination of `pipeline` can insert the rows of `relation` by a query.
 
-    They are there already, and it takes queries as load jobs.
+    It can if it has the rows already, and takes queries as load jobs.
     """
     if pipeline.destination is None or pipeline.staging is not None:
         return False
     client = _client(pipeline)
     formats = client.capabilities.supported_loader_file_formats or ()
-    # files take queries as well, by dlt 1.27: as files
+    # dlt 1.27 lets file systems take queries, too, and writes them as files
     return (
         "model" in formats
         and isinstance(client, SqlJobClientBase)
@@ -60,7 +60,7 @@ def inserts_from(pipeline: dlt.Pipeline, relation: dlt.Relation) -> bool:
 
 
 def has_outer_join(relation: dlt.Relation) -> bool:
-    """Tell whether a relation may have nulls where its tables have none, which dlt does not see."""
+    """Tell whether a join adds nulls to columns that have none, which dlt does not see."""
     import sqlglot
 
     query = sqlglot.parse_one(relation.to_sql(), dialect=relation.query_dialect)
@@ -68,7 +68,7 @@ def has_outer_join(relation: dlt.Relation) -> bool:
 
 
 def reads_table(relation: dlt.Relation, pipeline: dlt.Pipeline, table: str) -> bool:
-    """Tell whether a relation that `inserts_from` names `table` of the pipeline's dataset."""
+    """Tell whether a relation at the pipeline's destination reads `table` of its dataset."""
     import sqlglot
 
     query = sqlglot.parse_one(relation.to_sql(), dialect=relation.query_dialect)
@@ -92,29 +92,29 @@ def _is_one_place(
     if can_write_from is not None:
         try:
             return bool(can_write_from(other))
-        except ValueError:  # a place that cannot be told is not the same
+        except ValueError:  # an unknown place counts as another one
             return False
     # dlt 1.27
     return one.destination_type == other.destination_type and str(one) == str(other)
 
 
 def is_of_dataset(relation: dlt.Relation, dataset: dlt.Dataset) -> bool:
-    """Tell whether a relation was made of this very object."""
+    """Tell whether a relation was made by this very object."""
     return relation._dataset is dataset
 
 
-def query_in(relation: dlt.Relation, **place: str) -> str:
-    """Return the query of a relation for a DuckDB database that has its tables elsewhere.
+def query_in(relation: dlt.Relation, **qualifier: str) -> str:
+    """Return the query of a relation, for a DuckDB database with its tables in another schema.
 
     Args:
         relation: A relation of a DuckDB or filesystem destination.
-        place: Where the tables are: `catalog`, the name that their database is attached by, or
-            `db`, a schema.
+        qualifier: `catalog`, the alias of the attached database that has the tables, or `db`, the
+            schema that has them.
     """
     import sqlglot
 
     query = sqlglot.parse_one(relation.to_sql(), dialect="duckdb")
     for table in query.find_all(sqlglot.exp.Table):
-        for part, name in place.items():
+        for part, name in qualifier.items():
             table.set(part, sqlglot.exp.to_identifier(name, quoted=True))
     return query.sql(dialect="duckdb")

@@ -1,4 +1,4 @@
-"""dlt's resources: what they are made of, and other rows in place of what they extract."""
+"""dlt's sources and resources: their parts, and how to replace their rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def steps_of(resource: DltResource) -> list[Any]:
-    """Return what a resource does, its parents' steps first: functions, data, item transforms."""
+    """Return the functions, data and item transforms of a resource; its parents' come first."""
     return [step for pipe in reversed(_with_parents(resource)) for step in pipe.steps]
 
 
@@ -39,7 +39,7 @@ def explicit_arguments(resource: DltResource) -> dict[str, Any]:
     """Return the arguments that code called a resource with."""
     if resource._explicit_args or not resource._args_bound:
         return dict(resource._explicit_args or {})
-    # dlt forgets them when it renames a resource; the function that it has made of them does not
+    # dlt forgets the arguments of a renamed resource; the function that it made of them has them
     function = resource._pipe.gen
     enclosed = inspect.getclosurevars(function).nonlocals if inspect.isfunction(function) else {}
     if not enclosed.keys() >= {"f", "args", "kwargs"}:
@@ -51,7 +51,7 @@ def explicit_arguments(resource: DltResource) -> dict[str, Any]:
 
 
 def hints_of(resource: DltResource) -> dict[str, Any]:
-    """Return the hints of a resource as they were set, functions and all."""
+    """Return the hints of a resource as code has set them; some may be functions."""
     return dict(resource._hints or {})
 
 
@@ -70,7 +70,7 @@ def copy_extractables(
 
 
 def resources_of(data: Sequence[DltSource | DltResource]) -> list[DltResource]:
-    """Return the resources of sources, resources, and those that these get their data from."""
+    """Return all resources of `data`, and the parents from which they get their data."""
     resources: dict[str, DltResource] = {}
     for item in data:
         of_item = item.resources.values() if isinstance(item, DltSource) else [item]
@@ -94,10 +94,10 @@ def descends_from(resource: DltResource, ancestor: DltResource) -> bool:
 
 
 def replace_extraction(resource: DltResource, extract: Callable[[], Iterator[Any]]) -> None:
-    """Have a resource yield other items in place of what its function yields.
+    """Make a resource yield other items than those of its function.
 
-    Everything else of the resource stays: hints, maps, filters, limits, and the incremental, also
-    one that stands in the signature of its function. A transformer has no parent any more.
+    The resource keeps its hints, maps, filters, limits and incremental, even an incremental that
+    its function takes as an argument. A transformer loses its parent.
 
     Args:
         resource: The resource; it is changed in place.
@@ -105,14 +105,14 @@ def replace_extraction(resource: DltResource, extract: Callable[[], Iterator[Any
     """
     pipe = resource._pipe
     explicit = explicit_arguments(resource)
-    # dlt's hints forget that most resources have none
+    # most resources have no parent, though dlt's types say that all have one
     pipe.parent = None  # type: ignore[assignment]
     resource._parent = None  # type: ignore[assignment]
     function = inspect.unwrap(pipe.gen) if callable(pipe.gen) else None
     cursor = _incremental_parameter(function) if function else None
     if cursor is None:
         pipe.replace_gen(extract)  # type: ignore[arg-type]  # dlt has no type for it
-        # what it asks the configuration for is not needed
+        # the function does not run, so dlt need not look up its arguments
         resource._args_bound = True
         return
 
@@ -132,13 +132,13 @@ def replace_extraction(resource: DltResource, extract: Callable[[], Iterator[Any
 
 @contextmanager
 def placeholders(value_of: Callable[[str, Any], Any]) -> Iterator[None]:
-    """Resolve secrets that nobody has configured to placeholders, in a block.
+    """Give placeholders to required secrets that nobody has configured, in a block.
 
-    Only those that are required: a secret with a default keeps it. `dlt.secrets["name"]` is
-    required, `dlt.secrets.get("name")` and `"name" in dlt.secrets` are not.
+    A secret with a default keeps the default. `dlt.secrets["name"]` requires a secret, and
+    `dlt.secrets.get("name")` and `"name" in dlt.secrets` do not.
 
     Args:
-        value_of: Gives the placeholder for a field of a name and a type; None for no placeholder.
+        value_of: Returns the placeholder for a field's name and type; None for no placeholder.
     """
     original = resolve._resolve_config_fields
 
@@ -193,7 +193,7 @@ def _copy_source(source: DltSource) -> DltSource:
     clone = source.clone()
     originals = {resource._pipe.instance_id: resource for resource in resources_of([source])}
     for made in resources_of([clone]):
-        # dlt forgets them
+        # dlt's clone forgets them
         made._explicit_args = originals[made._pipe.instance_id]._explicit_args
     return clone
 
@@ -214,7 +214,7 @@ def _incremental_parameter(function: Callable[..., Any]) -> inspect.Parameter | 
 
 
 def _with_parents(resource: DltResource) -> list[Any]:
-    """Return the pipe of a resource and those above it, from the lowest up."""
+    """Return the pipe of a resource and the pipes of its parents, the nearest first."""
     pipes = [resource._pipe]
     while pipes[-1].parent is not None:
         pipes.append(pipes[-1].parent)
@@ -222,20 +222,20 @@ def _with_parents(resource: DltResource) -> list[Any]:
 
 
 def configured_value(key: str, hint: Any, *sections: str) -> Any:
-    """Return a configured value as `hint` has it, or None; looked up in `sections` alone.
+    """Return a configured value, cast to `hint`, or None. Only `sections` are searched.
 
-    A type that dlt's configuration does not know leaves the value as it is written.
+    If dlt's configuration does not know the type, the value stays as it is written.
 
     Raises:
-        ConfigValueCannotBeCoercedException: It cannot be cast.
+        ConfigValueCannotBeCoercedException: The value cannot be cast.
     """
     return cast_value(key, dlt.config.get(".".join((*sections, key))), hint)
 
 
 def source_function(factory: AnySourceFactory) -> Callable[..., Any]:
-    """Return the function that is called for a source; if it is a resource, that of the resource.
+    """Return the function of a source; for a resource that serves as a source, its function.
 
-    dlt wraps a resource that serves as a source in a function that takes anything.
+    dlt wraps such a resource in a function that takes any arguments.
     """
     function: Callable[..., Any] = inspect.unwrap(factory)
     if isinstance(factory, DltSourceFactoryWrapper) and issubclass(
@@ -247,12 +247,12 @@ def source_function(factory: AnySourceFactory) -> Callable[..., Any]:
 
 
 def has_schema_file(factory: AnySourceFactory) -> bool:
-    """Tell whether a schema lies as a file beside the code of a source, under its own name."""
+    """Tell whether a schema file with the name of a source stands beside its code."""
     found = _maybe_load_schema_for_callable(inspect.unwrap(factory), factory.ref.name)
     return found is not None
 
 
 def postprocessors_of(factory: AnySourceFactory) -> Any:
-    """Return what a source factory does with each source that it makes; None where it cannot."""
-    # dlt 1.30 has it, 1.27 has not
+    """Return the functions that a factory calls with each source; None if dlt has no such list."""
+    # dlt 1.30 has the list, and 1.27 lacks it
     return getattr(factory, "_postprocessors", None)
