@@ -150,7 +150,12 @@ def dlt_runs(dlt_isolated: Sandbox) -> Iterator[DltRuns]:
 
 @pytest.fixture
 def dlt_config(dlt_isolated: Sandbox) -> MutableMapping[str, Any]:
-    """Settings for this test, above all others: `dlt_config["sources.github.token"] = "x"`."""
+    """Settings for this test, above all others: `dlt_config["sources.github.token"] = "x"`.
+
+    A value replaces the whole: of a connection string nothing comes from elsewhere. None and `del`
+    unset a value, wherever it is configured: so you test that a secret is missing. `clear()` takes
+    all back.
+    """
     from dlthub_project.sandbox import Overrides
 
     return Overrides(dlt_isolated)

@@ -14,6 +14,7 @@ from dlt.common.configuration.providers.provider import ConfigProvider
 
 from dlthub_project.context.providers import ManifestProvider, configuration_path
 from dlthub_project.dlt_internals import configuration, destinations
+from dlthub_project.dlt_internals.configuration import DocumentProvider
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,8 @@ def find(look_up: LookUp, hint: Any) -> Iterator[Found]:
                     yield Found(provider, path, name, value)
                 elif is_mapping_sought(provider, sections) and (below := variables_below(name)):
                     yield Found(provider, path, name, below)
+            if isinstance(provider, DocumentProvider) and provider.answers_alone:
+                return
 
 
 def value_of(look_up: LookUp, hint: Any) -> Any:

@@ -42,6 +42,11 @@ class DocumentProvider(BaseDocProvider):
         document: dict[str, Any] = self._config_doc
         return document
 
+    @property
+    def answers_alone(self) -> bool:
+        """Whether no provider below may answer for what is looked up at present."""
+        return False
+
 
 def look_up_sections(
     sections: Sequence[str], configuration_section: str | None = None

@@ -21,9 +21,9 @@ from dlthub_project.sandbox.settings import (
 
 if TYPE_CHECKING:
     from dlthub_project.sandbox.change_report import changed_destinations
-    from dlthub_project.sandbox.contexts import Overrides
     from dlthub_project.sandbox.destinations import sent_to, short_type
     from dlthub_project.sandbox.guard import is_allowed, is_local
+    from dlthub_project.sandbox.overrides import Overrides
     from dlthub_project.sandbox.pipelines import choose_file_format_freely
     from dlthub_project.sandbox.runs import observe_runs, unobserved
 
@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 _HOME_OF = {
-    "Overrides": "contexts",
+    "Overrides": "overrides",
     "changed_destinations": "change_report",
     "choose_file_format_freely": "pipelines",
     "is_allowed": "guard",

@@ -5,10 +5,9 @@ They have the names of those that they stand for: dlt compares them.
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,20 +18,16 @@ from dlt.common.configuration.specs.pluggable_run_context import RunContextBase
 
 from dlthub_project import context
 from dlthub_project.context import PROFILE_VARIABLE, Project, find_project_dir, open_project
-from dlthub_project.dlt_internals import contexts, destinations, http_client
-from dlthub_project.dlt_internals.configuration import DocumentProvider
+from dlthub_project.dlt_internals import contexts, destinations
 from dlthub_project.hub_finder import is_dlthub_installed
 from dlthub_project.manifest import FILE_NAME, Manifest
 from dlthub_project.sandbox import allowed_places, patches, speed
 from dlthub_project.sandbox.destinations import PLACE_KEYS, TemporaryDestinations
+from dlthub_project.sandbox.overrides import OverridesProvider
 from dlthub_project.sandbox.settings import SETTINGS, Sandbox
 
 if TYPE_CHECKING:
     from dlt.common.configuration.specs import RuntimeConfiguration
-
-
-# by the folder of the sandbox: contexts of one test come and go, its settings stay
-_documents: dict[str, dict[str, Any]] = {}
 
 
 class SandboxEnvironProvider(speed.FastEnvironProvider):
@@ -71,7 +66,7 @@ class _InSandbox(RunContextBase):
             if type(provider) is EnvironProvider:
                 providers[index] = SandboxEnvironProvider()
         temporary = TemporaryDestinations(self._sandbox, self._configured_for_tests())
-        providers[:0] = [OverridesProvider(self._sandbox), temporary]
+        providers[:0] = [OverridesProvider(self._sandbox, providers), temporary]
         return providers
 
     def initialize_runtime(self, runtime_config: RuntimeConfiguration | None = None) -> None:
@@ -187,78 +182,3 @@ def _placed(destinations: Any) -> Iterator[str]:
     for name, entry in destinations.items() if isinstance(destinations, Mapping) else ():
         if isinstance(entry, Mapping) and any(key in entry for key in PLACE_KEYS):
             yield name
-
-
-class OverridesProvider(DocumentProvider):
-    """Answers from the settings of the test that runs in a sandbox."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        super().__init__(_documents.setdefault(sandbox.folder, {}))
-
-    @property
-    def name(self) -> str:
-        return "Settings of the test"
-
-    @property
-    def supports_secrets(self) -> bool:
-        return True
-
-
-class Overrides(MutableMapping[str, Any]):
-    """Settings by dotted path, such as `sources.github.token`."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._document = _documents.setdefault(sandbox.folder, {})
-
-    def __setitem__(self, path: str, value: Any) -> None:
-        *sections, key = path.split(".")
-        section = self._document
-        for name in sections:
-            if not isinstance(section.get(name), dict):
-                section[name] = {}
-            section = section[name]
-        section[key] = copy.deepcopy(dict(value)) if isinstance(value, Mapping) else value
-        _apply(path)
-
-    def __getitem__(self, path: str) -> Any:
-        section, key = self._existing(path)
-        return section[key]
-
-    def __delitem__(self, path: str) -> None:
-        section, key = self._existing(path)
-        del section[key]
-        _apply(path)
-
-    def __iter__(self) -> Iterator[str]:
-        return _paths(self._document, "")
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def _existing(self, path: str) -> tuple[dict[str, Any], str]:
-        *sections, key = path.split(".")
-        section: Any = self._document
-        for name in sections:
-            section = section.get(name) if isinstance(section, dict) else None
-        if not isinstance(section, dict) or key not in section:
-            raise KeyError(path)
-        return section, key
-
-
-def _apply(path: str) -> None:
-    """Have what was configured with a context that is active already take another setting."""
-    if path.split(".")[0] == "runtime" and contexts.has_run_context():
-        http_client.read_configuration()
-
-
-def forget(sandbox: Sandbox) -> None:
-    """Drop the settings of a test that has ended."""
-    _documents.pop(sandbox.folder, None)
-
-
-def _paths(section: dict[str, Any], above: str) -> Iterator[str]:
-    for key, value in section.items():
-        if isinstance(value, dict):
-            yield from _paths(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}"

@@ -120,9 +120,9 @@ def end(sandbox: Sandbox) -> None:
         change_report.forget(sandbox.folder)
         pipelines.leave_behind(sandbox.folder)
         if _is_imported("dlthub_project.sandbox.contexts"):
-            from dlthub_project.sandbox import allowed_places, contexts
+            from dlthub_project.sandbox import allowed_places, overrides
 
-            contexts.forget(sandbox)
+            overrides.forget(sandbox)
             allowed_places.forget(sandbox.folder)
     # a test may leave all use of dlt to subprocesses
     elif not os.path.isdir(sandbox.remote_dir):

@@ -71,7 +71,7 @@ class Inputs:
                 self._of_context(),
                 in_sandbox,
                 sandbox.loader_file_format,
-                dict(Overrides(sandbox)),
+                Overrides(sandbox).described(),
                 parts,
             )
         except NoDigest as error:

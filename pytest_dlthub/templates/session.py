@@ -176,7 +176,7 @@ class _Build:
                 request.databases.made_for(folder, own) as sandbox,
                 unobserved(),
             ):
-                Overrides(own).update(Overrides(request.sandbox))
+                Overrides(own).copy_from(Overrides(request.sandbox))
                 with isolated(sandbox):
                     with self._inputs.recorded() as recorded:
                         runs = {name: _run(load, sandbox) for name, load in request.loads.items()}

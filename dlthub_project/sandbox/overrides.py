@@ -1,0 +1,235 @@
+"""Settings of one test: above all other configuration, and gone with the sandbox."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dlt.common.configuration.providers.provider import ConfigProvider
+
+from dlthub_project.dlt_internals import contexts, http_client
+from dlthub_project.dlt_internals.configuration import DocumentProvider
+from dlthub_project.sandbox.destinations import TemporaryDestinations
+from dlthub_project.sandbox.settings import Sandbox, active_sandbox
+
+_Path = tuple[str, ...]
+
+
+@dataclass
+class _Document:
+    """What a test has set.
+
+    Attributes:
+        values: The settings, nested by section; None for those that are unset.
+        whole: The paths of mappings that replace all that others have there.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    whole: set[_Path] = field(default_factory=set)
+
+    def set(self, path: _Path, value: Any) -> None:
+        """Set a value, or None to unset it, in place of all that was set there and below."""
+        section = self.values
+        for depth, name in enumerate(path[:-1], 1):
+            if name in section and not isinstance(section[name], dict):
+                # the test answered for all of it, and still does
+                self.whole.add(path[:depth])
+            if not isinstance(section.get(name), dict):
+                section[name] = {}
+            section = section[name]
+        self.whole -= {one for one in self.whole if one[: len(path)] == path}
+        section[path[-1]] = value
+        if isinstance(value, dict):
+            self.whole.add(path)
+
+    def find(self, path: _Path) -> tuple[Any, bool]:
+        """Return what is set at a path, or None, and whether nobody else may answer for it."""
+        node: Any = self.values
+        for part in path:
+            if not isinstance(node, dict):
+                # of what is given as one value others have no part
+                return None, True
+            if part not in node:
+                return None, self._is_within_whole(path)
+            node = node[part]
+        return node, not isinstance(node, dict) or self._is_within_whole(path)
+
+    def _is_within_whole(self, path: _Path) -> bool:
+        return any(path[: len(one)] == one for one in self.whole)
+
+
+# by the folder of the sandbox: contexts of one test come and go, its settings stay
+_documents: dict[str, _Document] = {}
+
+
+class _LookUp(threading.local):
+    """The look-up of a thread at present: dlt asks one provider after the other.
+
+    It does so for the section of the pipeline, and then once more without it.
+
+    Attributes:
+        is_answered: The test has answered for the value.
+        first: What the present round asked for first.
+        answered_before: What the round before asked for first, if the test had answered for it.
+    """
+
+    is_answered = False
+    first: _Path | None = None
+    answered_before: _Path | None = None
+
+
+_look_up = _LookUp()
+
+
+class OverridesProvider(DocumentProvider):
+    """Answers from the settings of the test that runs in a sandbox.
+
+    What a test gives as a whole, dlt would complete from the providers below, value by value: a
+    connection string of the test with the password of `secrets.toml`. So once this one has
+    answered for a value, those below have none.
+    """
+
+    def __init__(self, sandbox: Sandbox, providers: list[ConfigProvider]) -> None:
+        """Make the provider.
+
+        Args:
+            sandbox: Whose settings they are.
+            providers: All of the context, which users may add to.
+        """
+        self._document = _documents.setdefault(sandbox.folder, _Document())
+        super().__init__(self._document.values)
+        self._providers = providers
+        self._below: list[ConfigProvider] = []
+
+    @property
+    def name(self) -> str:
+        return "Settings of the test"
+
+    @property
+    def supports_secrets(self) -> bool:
+        return True
+
+    @property
+    def is_empty(self) -> bool:
+        # dlt asks the first provider for it at the beginning of each look-up
+        _look_up.answered_before = _look_up.first if _look_up.is_answered else None
+        _look_up.is_answered, _look_up.first = False, None
+        if not self._document.values:
+            return True
+        if len(self._below) != len(self._providers):
+            for provider in self._providers:
+                if provider not in self._below:
+                    self._below.append(provider)
+                    _let_give_way(provider)
+        return False
+
+    @property
+    def answers_alone(self) -> bool:
+        return _look_up.is_answered
+
+    def get_value(
+        self, key: str, hint: type[Any], pipeline_name: str | None, *sections: str
+    ) -> tuple[Any | None, str]:
+        if _look_up.first is None:
+            _look_up.first = (*sections, key)
+            # in the second round, what was answered for in the first one
+            second = not pipeline_name and _look_up.answered_before == _look_up.first
+            _look_up.is_answered = second
+        # a value without the section of a pipeline stands above those of other providers with it
+        above = ((pipeline_name,), ()) if pipeline_name else ((),)
+        for name in above:
+            if _look_up.is_answered:
+                break
+            value, _look_up.is_answered = self._document.find((*name, *sections, key))
+            if value is not None:
+                return value, ".".join((*name, *sections, key))
+        return None, ".".join((*sections, key))
+
+
+def _let_give_way(provider: ConfigProvider) -> None:
+    """Have a provider without an answer where the test has one for the present look-up."""
+    if isinstance(provider, OverridesProvider | TemporaryDestinations):
+        # no setting leads out of the sandbox
+        return
+    original = provider.get_value
+
+    def get_value(
+        key: str, hint: type[Any], pipeline_name: str | None, *sections: str
+    ) -> tuple[Any | None, str]:
+        if _look_up.is_answered and active_sandbox() is not None:
+            return None, ".".join((*sections, key))
+        return original(key, hint, pipeline_name, *sections)
+
+    # of this provider alone: its class is dlt's
+    provider.get_value = get_value  # type: ignore[method-assign]
+
+
+class Overrides(MutableMapping[str, Any]):
+    """Settings by dotted path, such as `sources.github.token`.
+
+    A value replaces all that the configuration has at its path and below, a mapping too. None and
+    `del` unset it: it is missing in this test, wherever else it is configured. `clear` takes back
+    what the test has set and unset.
+    """
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._document = _documents.setdefault(sandbox.folder, _Document())
+
+    def __setitem__(self, path: str, value: Any) -> None:
+        own = copy.deepcopy(dict(value)) if isinstance(value, Mapping) else value
+        self._document.set(tuple(path.split(".")), own)
+        _apply(path)
+
+    def __getitem__(self, path: str) -> Any:
+        value, _ = self._document.find(tuple(path.split(".")))
+        if value is None:
+            raise KeyError(path)
+        return value
+
+    def __delitem__(self, path: str) -> None:
+        self[path] = None
+
+    def __iter__(self) -> Iterator[str]:
+        return _paths(self._document.values, "")
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def clear(self) -> None:
+        """Take back what the test has set and unset."""
+        had = list(self._document.values)
+        self._document.values.clear()
+        self._document.whole.clear()
+        for name in had:
+            _apply(name)
+
+    def copy_from(self, other: Overrides) -> None:
+        """Take over all that is set and unset in another sandbox."""
+        self._document.values.update(copy.deepcopy(other._document.values))
+        self._document.whole |= other._document.whole
+
+    def described(self) -> tuple[Any, ...]:
+        """Return what is set, what is unset and what is given as a whole, to be compared."""
+        return self._document.values, sorted(self._document.whole)
+
+
+def _apply(path: str) -> None:
+    """Have what was configured with a context that is active already take another setting."""
+    if path.split(".")[0] == "runtime" and contexts.has_run_context():
+        http_client.read_configuration()
+
+
+def forget(sandbox: Sandbox) -> None:
+    """Drop the settings of a test that has ended."""
+    _documents.pop(sandbox.folder, None)
+
+
+def _paths(section: dict[str, Any], above: str) -> Iterator[str]:
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from _paths(value, f"{above}{key}.")
+        elif value is not None:
+            yield f"{above}{key}"
