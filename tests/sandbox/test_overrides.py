@@ -166,7 +166,8 @@ def shop(
     @dlt.resource
     def rows():
         url = credentials.to_native_representation()
-        yield {"url": url, "token": token, "size": params.get("size", -1), "page": params.get("page", -1)}
+        size, page = params.get("size", -1), params.get("page", -1)
+        yield {"url": url, "token": token, "size": size, "page": page}
     return rows
 """,
 }
