@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlparse
 
-from dlthub_project.dlt_internals import destinations, statements
+from dlthub_project.dlt_internals import destinations, sql_clients
 from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox import allowed_places
 from dlthub_project.sandbox.destinations import (
@@ -82,7 +82,7 @@ def check_statement(sql: str, values: tuple[Any, ...], *sandboxes: Sandbox) -> N
         RemoteDestinationBlocked: It attaches a database elsewhere, or copies or exports to there.
     """
     __tracebackhide__ = True
-    for written in statements.files_written(sql, values):
+    for written in sql_clients.files_written(sql, values):
         is_file = "://" not in written and not written.startswith(_REMOTE)
         is_local = any(sandbox.is_local_path(written) for sandbox in sandboxes)
         if is_file and (is_local or written in ("", ":memory:")):

@@ -16,7 +16,7 @@ import dlt
 from dlt.common.destination import Destination
 from dlt.extract import DltResource
 
-from dlthub_project.dlt_internals import destinations, http_client, normalization, statements
+from dlthub_project.dlt_internals import destinations, http_client, normalization, sql_clients
 from dlthub_project.sandbox import pipelines, steps, uses
 from dlthub_project.sandbox.settings import active_sandbox
 
@@ -84,7 +84,7 @@ PATCHES = (
             leans_on=f"{owner.__module__.replace('.', '/')}.py: all SQL of users goes through it.",
             until="A hook on statements.",
         )
-        for owner in statements.sql_clients()
+        for owner in sql_clients.sql_clients()
     ),
     Patch(
         Destination,

@@ -1,4 +1,4 @@
-"""Pipelines of an earlier sandbox, or of none: made anew in the one that uses them."""
+"""Pipelines and sources of an earlier sandbox, or of none: as new in the one that uses them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import dlt
+from dlt.common.schema import Schema
+from dlt.extract import DltSource
 
 from dlthub_project.dlt_internals import pipelines
 from dlthub_project.sandbox import destinations
@@ -18,6 +20,10 @@ from dlthub_project.sandbox.settings import Sandbox, is_import_running
 
 _RECORD = "_dlthub_record"
 _SCHEMA_PATHS = ("import_schema_path", "export_schema_path")
+
+
+# by the folder of the sandbox, while it lasts
+_made: dict[str, weakref.WeakSet[dlt.Pipeline]] = {}
 
 
 @dataclass
@@ -37,10 +43,6 @@ class _Record:
     dataset_name: str | None = None
     schema_paths: tuple[str | None, str | None] = (None, None)
     takes_any_file_format: bool = False
-
-
-# by the folder of the sandbox, while it lasts
-_made: dict[str, weakref.WeakSet[dlt.Pipeline]] = {}
 
 
 def keep_files_in(sandbox: Sandbox, arguments: dict[str, Any]) -> None:
@@ -152,3 +154,28 @@ def _record_of(pipeline: dlt.Pipeline) -> _Record:
     # one that was made outside of any sandbox has none yet
     record: _Record = vars(pipeline).setdefault(_RECORD, _Record())
     return record
+
+
+@dataclass
+class _SchemaRecord:
+    """A schema as it was when the first sandbox ran it, and the sandbox that ran it last."""
+
+    folder: str
+    original: Schema
+
+
+def forget_other_tests(data: Any, sandbox: Sandbox) -> None:
+    """Put the schemas of sources back that an earlier sandbox has run.
+
+    In place: copies of a source, as `with_resources` makes them, share its schema.
+    """
+    for source in data if isinstance(data, list | tuple) else [data]:
+        if not isinstance(source, DltSource):
+            continue
+        state = vars(source.schema)
+        record: _SchemaRecord | None = state.get(_RECORD)
+        if record is None:
+            state[_RECORD] = _SchemaRecord(sandbox.folder, source.schema.clone())
+        elif record.folder != sandbox.folder:
+            state.update(vars(record.original.clone()))
+            state[_RECORD] = _SchemaRecord(sandbox.folder, record.original)

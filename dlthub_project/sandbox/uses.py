@@ -24,7 +24,6 @@ from dlthub_project.sandbox import (
     pipelines,
     remote_data,
     runs,
-    sources,
     speed,
     steps,
 )
@@ -144,7 +143,7 @@ def extract(
     __tracebackhide__ = True
     pipelines.bring_into(pipeline, sandbox)
     data = signature(original).bind(pipeline, *args, **kwargs).arguments.get("data")
-    sources.forget_other_tests(data, sandbox)
+    pipelines.forget_other_tests(data, sandbox)
     return steps.extract(sandbox, original, pipeline, *args, **kwargs)
 
 

@@ -6,12 +6,16 @@ dlt has looked up.
 
 from __future__ import annotations
 
-from dlthub_project.secrets.masking import MASK, looks_secret, masked_text, public_url, shown
-from dlthub_project.secrets.names import (
+from dlthub_project.secrets.masking import (
+    MASK,
     is_secret_name,
     is_variable,
+    looks_secret,
+    masked_text,
     may_name_secret,
     names_secret_variable,
+    public_url,
+    shown,
 )
 from dlthub_project.secrets.redactor import Redactor
 

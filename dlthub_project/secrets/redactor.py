@@ -12,8 +12,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote, unquote
 
-from dlthub_project.secrets.masking import MASK, masked_text
-from dlthub_project.secrets.names import is_secret_name
+from dlthub_project.secrets.masking import MASK, is_secret_name, masked_text
 
 # what names things in a trace: a password `orders` does not rename the pipeline `orders`
 _IDENTIFIERS = frozenset(
