@@ -65,9 +65,10 @@ def tell_of_test(
     folder = item.stash.get(FOLDER, None)
     if folder is None:
         return
-    from dlthub_project.sandbox import changed_destinations
+    from dlthub_project.sandbox import blocked_in_subprocesses, changed_destinations
 
     lines = how_to_give(error, item.config.stash[SESSION]) if error is not None else []
+    lines += blocked_in_subprocesses(str(folder))
     lines += changed_destinations(str(folder))
     if folder.exists() and item.config.getini("dlt_keep") != "none":
         lines.append(f"the data of this test are kept in {folder}")

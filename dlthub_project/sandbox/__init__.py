@@ -20,7 +20,7 @@ from dlthub_project.sandbox.settings import (
 )
 
 if TYPE_CHECKING:
-    from dlthub_project.sandbox.change_report import changed_destinations
+    from dlthub_project.sandbox.change_report import blocked_in_subprocesses, changed_destinations
     from dlthub_project.sandbox.destinations import sent_to, short_type
     from dlthub_project.sandbox.guard import is_allowed, is_local
     from dlthub_project.sandbox.overrides import Overrides
@@ -32,6 +32,7 @@ __all__ = [
     "Overrides",
     "Sandbox",
     "active_sandbox",
+    "blocked_in_subprocesses",
     "changed_destinations",
     "choose_file_format_freely",
     "end",
@@ -50,6 +51,7 @@ __all__ = [
 
 _HOME_OF = {
     "Overrides": "overrides",
+    "blocked_in_subprocesses": "change_report",
     "changed_destinations": "change_report",
     "choose_file_format_freely": "pipelines",
     "is_allowed": "guard",

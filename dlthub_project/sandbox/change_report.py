@@ -1,6 +1,15 @@
-"""What a sandbox changed about the destinations of a test, for its report when it fails."""
+"""What a sandbox did about the destinations of a test, for its report when it fails."""
 
 from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+from dlthub_project.errors import RemoteDestinationBlocked
+from dlthub_project.sandbox.settings import Sandbox
+
+_BLOCKED = "blocked"
 
 # by the folder of the sandbox; a dict for its order
 _changes: dict[str, dict[str, None]] = {}
@@ -36,3 +45,25 @@ def hand_on(folder: str, to_folder: str) -> None:
 def forget(folder: str) -> None:
     """Drop what is remembered of a sandbox that has ended."""
     _changes.pop(folder, None)
+
+
+def note_blocked(sandbox: Sandbox, error: RemoteDestinationBlocked) -> None:
+    """Leave a note of what is blocked in a subprocess: its test may see an exit status alone."""
+    if not sandbox.is_inherited:
+        return
+    folder = Path(sandbox.folder, _BLOCKED)
+    os.makedirs(folder, exist_ok=True)
+    # whole, or not there: the test may read it at any time
+    written = folder / f"{uuid.uuid4().hex}.part"
+    written.write_text(str(error), encoding="utf-8")
+    written.replace(written.with_suffix(".txt"))
+
+
+def blocked_in_subprocesses(folder: str) -> list[str]:
+    """Return what subprocesses in the sandbox in `folder` were kept from: place and remedy, once.
+
+    They have no credentials in them.
+    """
+    notes = sorted(Path(folder, _BLOCKED).glob("*.txt"), key=lambda note: note.stat().st_mtime_ns)
+    found = (note.read_text(encoding="utf-8") for note in notes)
+    return [f"blocked in a subprocess: {text}" for text in dict.fromkeys(found)]

@@ -17,7 +17,8 @@ from dlt.common.destination import Destination
 from dlt.extract import DltResource
 
 from dlthub_project.dlt_internals import destinations, http_client, normalization, sql_clients
-from dlthub_project.sandbox import pipelines, steps, uses
+from dlthub_project.errors import RemoteDestinationBlocked
+from dlthub_project.sandbox import change_report, pipelines, steps, uses
 from dlthub_project.sandbox.settings import active_sandbox
 
 
@@ -251,7 +252,11 @@ def _wrap(owner: type, name: str, wrapper: Callable[..., Any]) -> None:
         sandbox = active_sandbox()
         if sandbox is None:
             return original(*args, **kwargs)
-        return wrapper(sandbox, original, *args, **kwargs)
+        try:
+            return wrapper(sandbox, original, *args, **kwargs)
+        except RemoteDestinationBlocked as error:
+            change_report.note_blocked(sandbox, error)
+            raise
 
     setattr(owner, name, classmethod(wrapped) if is_of_class else wrapped)
 

@@ -240,3 +240,36 @@ def test_an_error_whose_causes_go_round_in_a_circle_is_reported(run_tests: RunTe
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*ValueError: one"])
+
+
+@pytest.mark.parametrize("start", ["run", "spawn"])
+def test_what_is_blocked_in_a_subprocess_is_told(run_tests_apart: RunTests, start: str) -> None:
+    result = run_tests_apart(
+        f"""
+        import multiprocessing, subprocess, sys
+        import pytest
+
+        CODE = (
+            "import dlt; dlt.pipeline('p', destination=dlt.destinations.postgres("
+            "'postgresql://u:a-password@db.invalid/prod')).run([1], table_name='t')"
+        )
+
+        def work():
+            exec(CODE)
+
+        @pytest.mark.usefixtures("dlt_isolated")
+        def test_it():
+            if {start!r} == "run":
+                subprocess.run([sys.executable, "-c", CODE], check=True, capture_output=True)
+            process = multiprocessing.get_context("spawn").Process(target=work)
+            process.start()
+            process.join()
+            assert process.exitcode == 0
+        """
+    )
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["blocked in a subprocess: Destination `postgres` (postgres) is remote*", "To allow it: *"]
+    )
+    assert "a-password" not in result.stdout.str().partition("- dlt -")[2]
