@@ -17,7 +17,7 @@ from dlt.common.destination.reference import DestinationReference
 from dlthub_project.dlt_internals import destinations as dlt_destinations
 from dlthub_project.errors import ManifestError
 from dlthub_project.sandbox import change_report
-from dlthub_project.sandbox.settings import Sandbox, active_sandbox, is_import_running
+from dlthub_project.sandbox.settings import Sandbox, active_sandbox, has_ended, is_import_running
 from dlthub_project.secrets import public_url
 
 AnyDestination = Destination[Any, Any]
@@ -234,11 +234,13 @@ def in_sandbox(destination: AnyDestination, sandbox: Sandbox) -> AnyDestination:
     """Return what stands for `destination` in `sandbox`; for one object always the same.
 
     What stands for one already is returned as it is, also where it was made in another sandbox:
-    a fixture of wider scope reads in those of its tests. Not so when a module made it.
+    a fixture of wider scope reads in those of its tests. Not so when a module made it, or a test
+    that has ended: code may keep it in a cache.
     """
     here, record = destination, _record_of(destination)
     made_in = record.sandbox
-    if made_in is None or record.is_made_at_import or _is_earlier(made_in, sandbox):
+    is_of_others = made_in is None or record.is_made_at_import or has_ended(made_in)
+    if is_of_others or (made_in is not None and _is_earlier(made_in, sandbox)):
         here = rebound(destination, sandbox)
     if change := _record_of(here).change:
         change_report.note(sandbox.folder, change)

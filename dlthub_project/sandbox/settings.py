@@ -145,6 +145,12 @@ def lasting_sandboxes() -> list[Sandbox]:
     return others if active is None else [active, *others]
 
 
+def has_ended(sandbox: Sandbox) -> bool:
+    """Tell whether this process had entered a sandbox whose data are gone by now."""
+    is_entered = any(entered.folder == sandbox.folder for entered in _entered)
+    return not is_entered and sandbox.folder not in _lasting
+
+
 def forget(sandbox: Sandbox) -> None:
     """Drop a sandbox that has ended."""
     _lasting.pop(sandbox.folder, None)

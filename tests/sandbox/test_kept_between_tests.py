@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,3 +136,28 @@ def test_pipelines_of_one_second_have_datasets_of_their_own(make_sandbox: MakeSa
             assert len(pipeline.dataset()["items"].fetchall()) == number
     assert len(set(names)) == 11
     assert all(len(name) == len("data_20260101120000") for name in names)
+
+
+@pytest.mark.parametrize("reference", ["postgres", "duckdb", "filesystem"])
+def test_a_destination_in_a_cache_follows_the_tests(
+    make_sandbox: MakeSandbox, reference: str
+) -> None:
+    @functools.cache
+    def warehouse() -> Any:
+        return dlt.destination(reference, destination_name="warehouse")
+
+    for name in ("first", "second"):
+        sandbox = make_sandbox(name)
+        with isolated(sandbox):
+            # of a fixture of this test, in a sandbox around it
+            with isolated(make_sandbox(f"{name}-inner")):
+                read = dlt.destination(reference, destination_name="warehouse")
+                assert read is not warehouse()
+            pipeline = dlt.pipeline("shop", destination=warehouse(), dataset_name="data")
+            pipeline.run([{"id": 1}], table_name="items")
+            assert pipeline.dataset()["items"].fetchall()[0][0] == 1
+            assert len(pipeline.dataset()["items"].fetchall()) == 1
+            reader = dlt.dataset(warehouse(), "data")
+            assert len(reader["items"].fetchall()) == 1
+        # as a passed test's
+        shutil.rmtree(sandbox.folder)
