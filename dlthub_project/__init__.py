@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dlthub_project.errors import DatasetInUse as DatasetInUse
     from dlthub_project.errors import DatasetNotLoaded as DatasetNotLoaded
     from dlthub_project.errors import DestinationNotAllowed as DestinationNotAllowed
+    from dlthub_project.errors import DisputedColumn as DisputedColumn
     from dlthub_project.errors import EntityNotFound as EntityNotFound
     from dlthub_project.errors import EntityReferenceError as EntityReferenceError
     from dlthub_project.errors import ManifestError as ManifestError
@@ -51,6 +52,7 @@ _HOME_OF = {
     "switched_profile": "context",
     "EntityFactory": "entity_factory",
     "DatasetInUse": "errors",
+    "DisputedColumn": "errors",
     "DatasetNotLoaded": "errors",
     "DestinationNotAllowed": "errors",
     "EntityNotFound": "errors",

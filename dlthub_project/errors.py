@@ -56,6 +56,10 @@ class DatasetInUse(ProjectError):
     """Somebody else writes to the dataset, or has its database open."""
 
 
+class DisputedColumn(ProjectError):
+    """A column is read that two schemas of its dataset give different types."""
+
+
 class SourceUsedUp(ProjectError):
     """A retry must extract again, and the data can be read only once."""
 

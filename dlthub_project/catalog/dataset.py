@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dlt
 
 from dlthub_project.catalog import conflicts
+from dlthub_project.catalog.disputes import Dispute, settle, tell_when_read
 from dlthub_project.catalog.saved_data import named_data
 from dlthub_project.catalog.saving import refuse_other_targets, saving
 from dlthub_project.dlt_internals import datasets, pipelines, sql_clients
@@ -26,12 +27,20 @@ class ReadableDataset(dlt.Dataset):
     DuckDB file while a connection to it is open.
     """
 
+    _disputes: Sequence[Dispute] = ()
+
+    @property
+    def disputes(self) -> Sequence[Dispute]:
+        """The columns that its schemas give different types: they are not read."""
+        return self._disputes
+
     @property
     def sql_client(self) -> Any:
         """The client that runs queries; PostgreSQL keeps the chunks that nobody has fetched yet."""
         client = super().sql_client
         conflicts.connect_patiently(client)
         sql_clients.leave_on_server(client)
+        tell_when_read(client, self)
         return client
 
     def __getstate__(self) -> dict[str, Any]:
@@ -59,7 +68,8 @@ class WritableDataset(ReadableDataset):
             schemas: Its schemas, the default one first.
             data_dir: An existing folder for the working files of saves.
         """
-        super().__init__(destination, location.dataset_name, schema=list(schemas))
+        settled, self._disputes = settle(schemas)
+        super().__init__(destination, location.dataset_name, schema=settled)
         self._location = location
         self._data_dir = data_dir
 
@@ -118,5 +128,6 @@ class WritableDataset(ReadableDataset):
                 schema_contract=schema_contract or self._location.contract,
                 **run_arguments,
             )
-            datasets.replace_schemas(self, save.schemas)
+            settled, self._disputes = settle(save.schemas)
+            datasets.replace_schemas(self, settled)
         return info

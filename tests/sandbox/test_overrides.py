@@ -166,8 +166,8 @@ def shop(
     @dlt.resource
     def rows():
         url = credentials.to_native_representation()
-        size, page = params.get("size", -1), params.get("page", -1)
-        yield {"url": url, "token": token, "size": size, "page": page}
+        found = {key: params.get(key, -1) for key in ("size", "page")}
+        yield {"url": url, "token": token, **found}
     return rows
 """,
 }

@@ -13,6 +13,7 @@ from dlthub_project import (
     DatasetInUse,
     DatasetNotLoaded,
     DestinationNotAllowed,
+    DisputedColumn,
     EntityFactory,
     EntityNotFound,
     EntityReferenceError,
@@ -39,6 +40,7 @@ from dlthub_project import (
 
 MISTAKES: tuple[type[ProjectError], ...] = (
     DatasetInUse,
+    DisputedColumn,
     DatasetNotLoaded,
     DestinationNotAllowed,
     EntityNotFound,
