@@ -137,7 +137,9 @@ class DltRuns(Sequence[PipelineRun]):
             AssertionError: No pipeline was run in this test.
         """
         if not self._runs:
-            raise AssertionError("no pipeline was run in this test")
+            raise AssertionError(
+                "no pipeline was run in this test; dlt_runs does not see runs of subprocesses"
+            )
         return self._runs[-1]
 
     def of(self, pipeline_name: str) -> list[PipelineRun]:

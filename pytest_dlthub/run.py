@@ -27,8 +27,8 @@ class PipelineRun:
     are when they are asked for, after later runs too.
 
     Attributes:
-        row_counts: Rows that this run normalized by data table, nested tables included; a table
-            without rows is absent.
+        row_counts: Rows of this run by data table, nested tables included; a table without rows
+            is absent.
     """
 
     def __init__(self, pipeline: dlt.Pipeline, load_info: LoadInfo | None, again: Again) -> None:
@@ -42,8 +42,10 @@ class PipelineRun:
         self._again = again
         self._pipeline = pipeline
         self._load_info = load_info
-        self._trace = pipeline.last_trace
-        self.row_counts: dict[str, int] = row_counts(pipeline)
+        trace = pipeline.last_trace
+        # dlt adds the steps of later calls to the trace that it has
+        self._trace = trace and trace._replace(steps=list(trace.steps))
+        self.row_counts: dict[str, int] = row_counts(pipeline, load_info)
 
     @property
     def pipeline(self) -> dlt.Pipeline:

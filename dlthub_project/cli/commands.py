@@ -42,10 +42,10 @@ class PipelineRunCommand:
             raise EntityNotFound(f"Name the pipeline: dlt pipeline NAME run. {known}")
         pipeline = manager.entities.get_pipeline(args.pipeline_name)
         with users_traceback(manager.entities.project.project_dir):
-            manager.run(pipeline, limit=args.limit, resources=args.resources)
+            info = manager.run(pipeline, limit=args.limit, resources=args.resources)
         where = f"{pipeline.dataset_name}@{pipeline.destination.destination_name}"
         print_row_counts(
-            f"{pipeline.pipeline_name} -> {where} (profile {profile})", row_counts(pipeline)
+            f"{pipeline.pipeline_name} -> {where} (profile {profile})", row_counts(pipeline, info)
         )
 
 

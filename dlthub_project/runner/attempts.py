@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from dlt.common.pipeline import LoadInfo
+from dlt.common.pipeline import LoadInfo, NormalizeInfo
 from dlt.extract import DltResource, DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
@@ -16,7 +16,6 @@ from dlthub_project.runner.resume import finish_pending
 
 if TYPE_CHECKING:
     import dlt
-    from dlt.common.pipeline import LoadInfo
 
 
 MakeData = Callable[[], Any]
@@ -157,15 +156,27 @@ def _read_only_once(item: Any) -> str | None:
     return None
 
 
-def row_counts(pipeline: dlt.Pipeline) -> dict[str, int]:
-    """Return how many rows the last run of `pipeline` normalized, by data table.
+def row_counts(pipeline: dlt.Pipeline, info: LoadInfo | None) -> dict[str, int]:
+    """Return how many rows were normalized for the packages that a run has just loaded, by table.
 
-    Nested tables count. Tables without rows and dlt's own tables are left out.
+    Nested tables count. Tables without rows and dlt's own tables are left out. A run that had
+    nothing to do has none: dlt's trace still has the steps of the run before.
+
+    Args:
+        pipeline: The pipeline.
+        info: What its run returned.
     """
     trace = pipeline.last_trace
-    info = trace.last_normalize_info if trace else None
-    counts = info.row_counts if info else {}
-    return {table: rows for table, rows in counts.items() if rows and not table.startswith("_dlt_")}
+    counts: dict[str, int] = {}
+    loaded = set(info.loads_ids) if info else set()
+    for step in trace.steps if trace else ():
+        if not isinstance(step.step_info, NormalizeInfo):
+            continue
+        for load_id in loaded.intersection(step.step_info.metrics):
+            for table, written in step.step_info.metrics[load_id][-1]["table_metrics"].items():
+                if written.items_count and not table.startswith("_dlt_"):
+                    counts[table] = counts.get(table, 0) + written.items_count
+    return counts
 
 
 def schema_changes(info: LoadInfo | None) -> dict[str, list[str]]:

@@ -37,13 +37,20 @@ def unobserved() -> Iterator[None]:
 
 
 @contextmanager
-def observed(pipeline: dlt.Pipeline) -> Iterator[Callable[[Any], None]]:
-    """Tell the observers of a run that succeeds; `load` within `run` is a part of it."""
+def observed(pipeline: dlt.Pipeline, step: str) -> Iterator[Callable[[Any], None]]:
+    """Tell the observers of a run that succeeds.
+
+    `load` within `run` is a part of it, and a `load` after it that finds nothing is no run.
+
+    Args:
+        pipeline: The pipeline.
+        step: `run` or `load`.
+    """
     is_part = pipeline in _running
     _running.append(pipeline)
 
     def done(info: Any) -> None:
-        if not is_part:
+        if not is_part and (step == "run" or info.loads_ids or _worked_before_load(pipeline)):
             for observer in _observers:
                 observer(pipeline, info)
 
@@ -51,3 +58,10 @@ def observed(pipeline: dlt.Pipeline) -> Iterator[Callable[[Any], None]]:
         yield done
     finally:
         _running.remove(pipeline)
+
+
+def _worked_before_load(pipeline: dlt.Pipeline) -> bool:
+    """Tell whether `extract` or `normalize` stands right before the `load` that has just ended."""
+    trace = pipeline.last_trace
+    steps = [step.step for step in trace.steps] if trace else []
+    return steps[-2:-1] in (["extract"], ["normalize"])

@@ -163,7 +163,7 @@ def run(
     __tracebackhide__ = True
     # first, or another sandbox's database would be opened
     pipelines.bring_into(pipeline, sandbox)
-    with _prepared(sandbox, pipeline), runs.observed(pipeline) as done:
+    with _prepared(sandbox, pipeline), runs.observed(pipeline, original.__name__) as done:
         info = original(pipeline, *args, **kwargs)
         done(info)
     return info

@@ -110,7 +110,7 @@ class OutputDataset:
             info = PipelineRunner(self.pipeline, **options).run(
                 self._source(list(tables)), **arguments
             )
-        return info, row_counts(self.pipeline)
+        return info, row_counts(self.pipeline, info)
 
     def _source(self, tables: list[Made]) -> DltSource:
         seen = {made.output.name: made.seen for made in tables}

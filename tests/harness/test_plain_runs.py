@@ -208,3 +208,60 @@ def test_runs_are_found_by_the_name_of_their_pipeline(dlt_runs: DltRuns) -> None
     assert dlt_runs["two"] is dlt_runs[1]
     with pytest.raises(KeyError, match=r"not run in this test\. Known: one, two\. Did you mean"):
         dlt_runs["ones"]
+
+
+def shop_pipeline() -> dlt.Pipeline:
+    return dlt.pipeline("shop", destination="duckdb", dataset_name="data")
+
+
+def test_a_load_after_a_run_is_no_run_of_its_own(dlt_runs: DltRuns) -> None:
+    pipeline = shop_pipeline()
+    pipeline.run(**append(1))
+
+    pipeline.load()
+    dlt.attach("shop").load()
+
+    assert [run.row_counts for run in dlt_runs] == [{"items": 1}]
+
+
+def test_a_run_without_data_has_no_rows(dlt_run: DltRun, dlt_runs: DltRuns) -> None:
+    pipeline = shop_pipeline()
+    pipeline.run(**append(1, 2))
+    pipeline.run()
+    pipeline.run(**append())
+    dlt_run(None, pipeline=pipeline)
+
+    assert [run.row_counts for run in dlt_runs] == [{"items": 2}, {}, {}, {}]
+    assert dlt_run(None, pipeline=pipeline).row_counts == {}
+
+
+def test_steps_by_hand_are_one_run_with_or_without_rows(dlt_runs: DltRuns) -> None:
+    pipeline = shop_pipeline()
+    pipeline.run(**append(1))
+    for ids in ([2, 3], [], [4]):
+        pipeline.extract(**append(*ids))
+        pipeline.normalize()
+        pipeline.load()
+
+    assert [run.row_counts.get("items") for run in dlt_runs] == [1, 2, None, 1]
+
+
+def test_packages_that_are_loaded_together_are_counted_together(dlt_runs: DltRuns) -> None:
+    pipeline = shop_pipeline()
+    pipeline.run(**append(0))
+    for ids in ([1], [2, 3]):
+        pipeline.extract(**append(*ids))
+        pipeline.normalize()
+    pipeline.load()
+
+    assert [run.row_counts for run in dlt_runs] == [{"items": 1}, {"items": 3}]
+
+
+def test_the_trace_of_a_run_has_no_steps_of_later_ones(dlt_run: DltRun) -> None:
+    run = dlt_run(**append(1))
+    assert run.trace is not None
+    steps = [step.step for step in run.trace.steps]
+
+    run.pipeline.load()
+
+    assert [step.step for step in run.trace.steps] == steps
