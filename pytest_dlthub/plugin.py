@@ -198,7 +198,7 @@ def _has_workers(config: pytest.Config) -> bool:
 
 
 def _runs_tests(session: pytest.Session) -> bool:
-    """Tell whether this is a session, and not a worker's part of one, that does not only tell."""
+    """Tell whether this process runs or hands out tests, and does not only list something."""
     telling = ("collectonly", "showfixtures", "show_fixtures_per_test")
     asked = session.config.option
     is_worker = hasattr(session.config, "workerinput")

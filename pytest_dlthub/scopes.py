@@ -31,7 +31,7 @@ _SCOPES = ("class", "module", "package")
 
 
 # they have one state for the whole test
-_OF_WHOLE_TEST = ("dlt_config", "dlt_dataset", "dlt_loaded")
+_OF_WHOLE_TEST = ("dlt_config", "dlt_dataset", "dlt_loaded", "dlt_runs")
 
 
 @dataclass

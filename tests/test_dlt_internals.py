@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import dlt
 import pytest
 from dlt.common.configuration import configspec, resolve_configuration
 from dlt.common.configuration.container import Container
+from dlt.common.configuration.exceptions import ConfigFieldMissingException
 from dlt.common.configuration.providers import EnvironProvider
 from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.specs import (
@@ -28,7 +30,14 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from interrupted import committed_and_not_marked
 
 from dlthub_project.context import ProjectRunContext, ensure_project
-from dlthub_project.dlt_internals import configuration, contexts, datasets, destinations, pipelines
+from dlthub_project.dlt_internals import (
+    configuration,
+    contexts,
+    datasets,
+    destinations,
+    pipelines,
+    resources,
+)
 from dlthub_project.runner import load_packages, package_removal
 
 
@@ -630,3 +639,34 @@ def test_configured_documents_are_those_of_the_active_context(
 
     found = dict(configuration.configured_documents())
     assert found["secrets.toml"] == {"sources": {"token": "of the file"}}
+
+
+def test_placeholders_are_for_one_thread_and_those_that_dlt_starts_for_it() -> None:
+    @dlt.resource(parallelized=True)
+    def rows(token: str = dlt.secrets.value) -> Any:
+        def row() -> Any:
+            yield {"token": token, "again": dlt.secrets["another_token"]}
+
+        yield from row()
+
+    def resolved() -> list[Any]:
+        return list(rows())
+
+    def placeholder(name: str, _hint: Any) -> str:
+        return f"no {name}"
+
+    with ThreadPoolExecutor(1) as other:
+        with resources.placeholders(placeholder):
+            assert resolved() == [{"token": "no token", "again": "no another_token"}]
+            with pytest.raises(ConfigFieldMissingException):
+                other.submit(lambda: dlt.secrets["another_token"]).result()
+            assert other.submit(lambda: "token" in dlt.secrets).result() is False
+            with resources.placeholders(lambda _name, _hint: "inner"):
+                assert dlt.secrets["token"] == "inner"
+            assert dlt.secrets["token"] == "no token"
+        with pytest.raises(ConfigFieldMissingException):
+            resolved()
+    with pytest.raises(ZeroDivisionError), resources.placeholders(placeholder):
+        1 / 0  # noqa: B018  # what fails in the block
+    with pytest.raises(ConfigFieldMissingException):
+        dlt.secrets["token"]

@@ -24,10 +24,14 @@ from dlt.extract.decorators import DltSourceFactoryWrapper, _maybe_load_schema_f
 from dlt.extract.incremental import IncrementalResourceWrapper
 from dlt.extract.source import _DltSingleSource
 
+from dlthub_project.dlt_internals import pipelines
 from dlthub_project.dlt_internals.configuration import cast_value
 
 if TYPE_CHECKING:
     from dlt.extract.reference import AnySourceFactory
+
+# by the thread whose work they are for
+_placeholders: dict[int, Callable[[str, Any], Any]] = {}
 
 
 def steps_of(resource: DltResource) -> list[Any]:
@@ -134,24 +138,50 @@ def replace_extraction(resource: DltResource, extract: Callable[[], Iterator[Any
 def placeholders(value_of: Callable[[str, Any], Any]) -> Iterator[None]:
     """Give placeholders to required secrets that nobody has configured, in a block.
 
-    A secret with a default keeps the default. `dlt.secrets["name"]` requires a secret, and
+    Only the thread of the block has them, and the threads that dlt starts for it. A secret with a
+    default keeps the default. `dlt.secrets["name"]` requires a secret, and
     `dlt.secrets.get("name")` and `"name" in dlt.secrets` do not.
 
     Args:
         value_of: Returns the placeholder for a field's name and type; None for no placeholder.
     """
+    _install_placeholders()
+    thread = pipelines.thread_of_work()
+    outer = _placeholders.get(thread)
+    _placeholders[thread] = value_of
+    try:
+        yield
+    finally:
+        if outer is None:
+            del _placeholders[thread]
+        else:
+            _placeholders[thread] = outer
+
+
+def _placeholder_of_thread() -> Callable[[str, Any], Any] | None:
+    return _placeholders.get(pipelines.thread_of_work()) if _placeholders else None
+
+
+def _install_placeholders() -> None:
+    """Wrap what dlt resolves secrets with, once; without placeholders it does what dlt does."""
     original = resolve._resolve_config_fields
+    if original.__module__ == __name__:
+        return
+    read_secret, knows_secret = _SecretsAccessor.__getitem__, _SecretsAccessor.__contains__
 
     def resolve_fields(config: BaseConfiguration, *args: Any) -> None:
+        value_of = _placeholder_of_thread()
         try:
             original(config, *args)
         except ConfigFieldMissingException as missing:
             *_, accepts_partial = args
+            if value_of is None or accepts_partial:
+                raise
             hints = config.get_resolvable_fields()
             values = {
                 name: _placeholder(config, name, hints[name], value_of) for name in missing.traces
             }
-            if accepts_partial or None in values.values():
+            if None in values.values():
                 raise
             for name, value in values.items():
                 setattr(config, name, value)
@@ -160,26 +190,21 @@ def placeholders(value_of: Callable[[str, Any], Any]) -> Iterator[None]:
         try:
             return read_secret(accessor, field)
         except ConfigFieldMissingException:
-            placeholder = value_of(field.rpartition(".")[2], str)
+            value_of = _placeholder_of_thread()
+            placeholder = value_of(field.rpartition(".")[2], str) if value_of else None
             if placeholder is None:
                 raise
             return placeholder
 
     def has_secret(accessor: _SecretsAccessor, field: str) -> bool:
+        if _placeholder_of_thread() is None:
+            return knows_secret(accessor, field)
         return accessor.get(field) is not None
 
-    read_secret, knows_secret = _SecretsAccessor.__getitem__, _SecretsAccessor.__contains__
-    # put back when the block ends
-    resolve._resolve_config_fields = resolve_fields  # type: ignore[assignment]
+    resolve._resolve_config_fields = resolve_fields  # type: ignore[assignment]  # wider arguments
+    # methods of our own in the place of dlt's
     _SecretsAccessor.__getitem__ = secret  # type: ignore[assignment, method-assign]
     _SecretsAccessor.__contains__ = has_secret  # type: ignore[assignment, method-assign]
-    try:
-        yield
-    finally:
-        resolve._resolve_config_fields = original
-        # dlt's own again
-        _SecretsAccessor.__getitem__ = read_secret  # type: ignore[method-assign]
-        _SecretsAccessor.__contains__ = knows_secret  # type: ignore[method-assign]
 
 
 def _placeholder(

@@ -134,7 +134,7 @@ def test_source_and_resource_objects_of_the_user_are_not_changed(dlt_run: DltRun
     source = numbers(3)
     assert dlt_run(source, given={"numbers": [{"n": 9}]}).rows("numbers") == [{"n": 9}]
 
-    later = dlt_run(source, dataset_name="later", pipeline_name="later")
+    later = dlt_run(source, dataset_name="later_data", pipeline_name="later")
 
     assert [row["n"] for row in later.rows("numbers")] == [0, 1, 2]
 
