@@ -24,6 +24,7 @@ from dlthub_project.entities.entries import (
 )
 from dlthub_project.entities.sources import (
     ProjectSourceFactory,
+    check_source_name,
     clone_argument_names,
     find_source,
     list_tried,
@@ -84,7 +85,8 @@ class DltEntityFactory:
             EntityNotFound: It is not declared, and undefined entities are not allowed.
             EntityReferenceError: Its type leads to no code.
             ManifestError: It uses an environment variable that is not set.
-            ProjectError: Another project or profile was activated since.
+            ProjectError: dlt cannot call a schema by its name, or another project or profile was
+                activated since.
         """
         check_is_active(self.project)
         entry = self._entry("sources", name, "type: <module>.<function>", asked_by)
@@ -92,12 +94,15 @@ class DltEntityFactory:
         if entry is None:
             declared = self.project.sources
             factory = find_source(name, self.project.project_dir, position, declared)
+            if "." not in name:
+                check_source_name(factory, name, position)
             # a dotted name is where dlt looks for its values anyway: sources.<module>.<function>
             return ProjectSourceFactory(factory if "." in name else named(factory, name, {}), name)
         used = {key: entry[key] for key in _SOURCE_KEYS if entry.get(key) is not None}
         filled = self.project.manifest.fill(used, ("sources", name))
         factory = find_source(filled["type"], self.project.project_dir, position)
         arguments = filled.get("with_args", {})
+        check_source_name(factory, arguments.get("name", name), position)
         self._check_with_args(name, arguments, clone_argument_names(factory))
         keys = [key for key in entry if key not in _SOURCE_KEYS]
         return ProjectSourceFactory(named(factory, name, arguments), name, keys)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from dlt.common.schema.utils import is_valid_schema_name
 from dlt.extract.exceptions import UnknownSourceReference
 from dlt.extract.reference import SourceFactory, SourceReference
 
 from dlthub_project.context import source_argument, source_mapping
 from dlthub_project.dlt_internals import resources
 from dlthub_project.entities.entries import EntryPosition
-from dlthub_project.errors import EntityReferenceError, known_names
+from dlthub_project.errors import EntityReferenceError, ProjectError, known_names
 
 if TYPE_CHECKING:
     from dlt.common.reflection.ref import ImportTrace
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from dlt.extract.reference import AnySourceFactory
 
 
+_LONGEST_NAME = 64
 _ANY_KEY = inspect.Parameter.VAR_KEYWORD
 _BY_POSITION = inspect.Parameter.POSITIONAL_ONLY
 
@@ -141,6 +144,25 @@ def named(
     if factory.schema is None and not resources.has_schema_file(factory):
         naming["name"] = name
     return factory.clone(**{**naming, **clone_arguments})
+
+
+def check_source_name(factory: AnySourceFactory, name: str, position: EntryPosition) -> None:
+    """Make sure that dlt can call the schema of a source by its name.
+
+    Raises:
+        ProjectError: It cannot, and the source has no schema of its own.
+    """
+    if factory.schema is not None or resources.has_schema_file(factory):
+        return
+    if not is_valid_schema_name(name):
+        proposal = re.sub(r"\W", "_", name)[:_LONGEST_NAME]
+        if not proposal.isidentifier():
+            proposal = f"s_{proposal}"[:_LONGEST_NAME]
+        raise ProjectError(
+            f"{position}: dlt calls the schema of a source by its name, and `{name}` is none: it "
+            f"takes letters, digits and `_`, no digit first, {_LONGEST_NAME} at most.",
+            f"Call the source `{proposal}`, also where pipelines name it.",
+        )
 
 
 def clone_argument_names(factory: AnySourceFactory) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dlthub_project.manifest.document import Mistake
+from dlthub_project.manifest.names import problem_of_name, problem_of_path
 
 # no path is longer, and settings made of each other many times would be gigabytes
 _LONGEST = 4_096
@@ -117,6 +118,11 @@ class _Reader:
         self._open.append(name)
         try:
             filled = self._fill(name)
+            check = problem_of_path if name in PATH_SETTINGS else problem_of_name
+            # the default name is that of the folder, which is there
+            problem = check(filled) if name in self._declared else ""
+            if problem:
+                raise _SettingMistake(name, problem)
             if name in PATH_SETTINGS:
                 filled = self._absolute(name, filled)
             self._known[name] = filled

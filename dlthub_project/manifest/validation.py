@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from dlthub_project.errors import known_names
 from dlthub_project.manifest import models, profiles
 from dlthub_project.manifest.document import Document, EntryPath, Mistake
+from dlthub_project.manifest.names import mistakes_in_names
 from dlthub_project.manifest.settings import Settings, read_settings
 
 _IN_PLAIN_WORDS = {
@@ -220,7 +221,9 @@ def check(document: Document, profile: str, folders: Mapping[str, str]) -> Check
     """
     layers, mistakes = profiles.layers(document, profile)
     merged = profiles.merged_for(document, layers)
-    mistakes += validate({**merged, "profiles": document.data.get("profiles")})
+    declared = document.data.get("profiles")
+    mistakes += validate({**merged, "profiles": declared})
+    mistakes += mistakes_in_names(merged, declared)
     if not any(mistake.path[0] in ("caches", "transformations") for mistake in mistakes):
         mistakes += mistakes_between_entries(merged)
     settings = None
