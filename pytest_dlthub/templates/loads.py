@@ -92,7 +92,10 @@ class Load:
     def destination(self) -> AnyDestination:
         """Return the destination of the pipeline in the active sandbox, without the pipeline."""
         if not self.is_declared:
-            return DltRun().destination(**self.arguments)
+            destination = DltRun().destination(**self.arguments)
+            # as dlt binds it to the first pipeline that uses it: its file may be called after that
+            destination.config_params.setdefault("pipeline_name", self.name)
+            return destination
         chosen = {key: self.arguments.get(key) for key in _OF_PLACE}
         entities = current.entities()
         where = entities.datasets.locate_pipeline(self.name, **chosen)
