@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dlthub.activation import SESSION
-from pytest_dlthub.plain import FIXTURES
 from pytest_dlthub.report import FAILED, FOLDER, HELD
 
 if TYPE_CHECKING:
@@ -26,8 +25,10 @@ if TYPE_CHECKING:
 def _dlt_sandbox(request: pytest.FixtureRequest) -> None:
     session = request.config.stash[SESSION]
     session.check_belongs(request.node.path)
-    # an autouse fixture of a plugin is the first of a test: the user's own ones are in the sandbox
-    if session.isolates_all or FIXTURES.intersection(request.fixturenames):
+    # an autouse fixture of a plugin is the first of a test: the user's own ones are in the sandbox.
+    # Not by the names of the others, which fixtures of the user's own may have.
+    is_asked = "dlt_isolated" in request.fixturenames or request.node.get_closest_marker("dlt_load")
+    if session.isolates_all or is_asked:
         request.getfixturevalue("dlt_isolated")
 
 
