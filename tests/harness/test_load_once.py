@@ -359,7 +359,7 @@ def test_error_when_a_fixture_has_loaded_before(run_tests: RunTests) -> None:
         + """
 @pytest.fixture
 def loaded_early(dlt_isolated):
-    dlt.pipeline("other", destination="duckdb").run([{"id": 1}], table_name="rows")
+    dlt.pipeline("users", destination="duckdb").run([{"id": 1}], table_name="rows")
 
 
 @pytest.mark.dlt_load(source=users)
