@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from inspect import isfunction, signature
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dlt
@@ -35,6 +36,12 @@ def public_members() -> list[str]:
         for name, member in members
         if not name.startswith("_") and (isfunction(member) or isinstance(member, property))
     )
+
+
+@pytest.fixture(autouse=True)
+def data_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Have what is made outside of sandboxes below the test's own folder."""
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "outside"))
 
 
 def made_at_import() -> dlt.Pipeline:
