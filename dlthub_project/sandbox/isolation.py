@@ -19,6 +19,9 @@ from dlthub_project.sandbox.settings import (
     leave,
 )
 
+# of sandboxes that last, by their folders
+_contexts: dict[str, Any] = {}
+
 
 @contextmanager
 def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
@@ -37,11 +40,7 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
     outer = active_sandbox() if goes_on else None
     children.install()
     suspended = _take_contexts()
-    if _is_imported("dlt.pipeline.pipeline"):
-        # a pipeline that a module has made outside of any sandbox may be the first to run
-        from dlthub_project.sandbox import patches
-
-        patches.install()
+    _wrap_dlt()
     os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})
     enter(sandbox)
     try:
@@ -73,10 +72,7 @@ def visited(sandbox: Sandbox) -> Iterator[None]:
     outer = _take_contexts()
     if sandbox.folder in _contexts:
         _give_contexts(_contexts.pop(sandbox.folder))
-    if _is_imported("dlt.pipeline.pipeline"):
-        from dlthub_project.sandbox import patches
-
-        patches.install()
+    _wrap_dlt()
     before = os.environ.get(ENVIRONMENT_VARIABLE)
     enter(sandbox)
     try:
@@ -91,8 +87,12 @@ def visited(sandbox: Sandbox) -> Iterator[None]:
         _give_contexts(outer)
 
 
-# of sandboxes that last, by their folders
-_contexts: dict[str, Any] = {}
+def _wrap_dlt() -> None:
+    """Wrap dlt, if it is imported: a pipeline that a module has made may be the first to run."""
+    if _is_imported("dlt.pipeline.pipeline"):
+        from dlthub_project.sandbox import patches
+
+        patches.install()
 
 
 def _take_contexts() -> Any:
