@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_dlthub.early_code import EarlyCode
 from pytest_dlthub.options import check_ini, ini_by_either_name, option
+from pytest_dlthub.plain import EarlyCode
 from pytest_dlthub.roots import MANIFEST, check_is_one, chosen_root, root_above
 
 if TYPE_CHECKING:

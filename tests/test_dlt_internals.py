@@ -38,7 +38,7 @@ from dlthub_project.dlt_internals import (
     pipelines,
     resources,
 )
-from dlthub_project.runner import load_packages, package_removal
+from dlthub_project.runner import load_packages
 
 
 def provider_names() -> list[str]:
@@ -591,7 +591,7 @@ def test_rows_of_a_package_are_removed_by_its_load_id_or_by_the_rows_of_a_file(
 ) -> None:
     (package,) = load_packages.pending_packages(interrupted)
     (lines,) = [job for job in package.jobs() if job.table == "items__lines"]
-    with package_removal.destination_of_package(interrupted, package) as destination:
+    with load_packages.destination_of_package(interrupted, package) as destination:
         assert destination.is_sql
         assert not destination.is_files
         assert destination.column("items", "_dlt_load_id") == "_dlt_load_id"
@@ -602,7 +602,7 @@ def test_rows_of_a_package_are_removed_by_its_load_id_or_by_the_rows_of_a_file(
         destination.remove_entry()
     assert row_counts(interrupted, "items", "items__lines", "_dlt_loads") == [2, 0, 0]
 
-    with package_removal.destination_of_package(interrupted, package) as destination:
+    with load_packages.destination_of_package(interrupted, package) as destination:
         destination.remove_load("items", "_dlt_load_id")
     assert row_counts(interrupted, "items", "items__lines") == [0, 0]
 
@@ -619,7 +619,7 @@ def test_a_file_is_removed_by_the_id_of_its_job(tmp_path: Path) -> None:
         pipeline.load()
     (package,) = load_packages.pending_packages(pipeline)
     (job,) = [job for job in package.jobs() if job.table == "items"]
-    with package_removal.destination_of_package(pipeline, package) as destination:
+    with load_packages.destination_of_package(pipeline, package) as destination:
         assert destination.is_files
         assert destination.has_files_named_by_id("items")
         destination.remove_file(job)

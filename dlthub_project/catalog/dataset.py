@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import dlt
 
 from dlthub_project.catalog import conflicts
-from dlthub_project.catalog.disputes import Dispute, settle, tell_when_read
 from dlthub_project.catalog.saved_data import named_data
 from dlthub_project.catalog.saving import refuse_other_targets, saving
+from dlthub_project.catalog.schemas import Dispute, settle, tell_when_read
 from dlthub_project.dlt_internals import datasets, pipelines, sql_clients
 from dlthub_project.entities import DatasetLocation
 

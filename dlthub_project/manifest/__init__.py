@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dlthub_project.manifest.document import FILE_NAME, Document
-from dlthub_project.manifest.manifest import Manifest, default_profile
+from dlthub_project.manifest.manifest import Manifest, default_profile, read_document
 from dlthub_project.manifest.profiles import IMPLICIT_PROFILES, declared_profiles
-from dlthub_project.manifest.reading import read_document
 from dlthub_project.manifest.settings import Settings, unset_names
 
 if TYPE_CHECKING:

@@ -1,9 +1,8 @@
 """Runs pipelines: one made in code, or one that the manifest declares."""
 
 from dlthub_project.runner.attempts import row_counts, schema_changes
-from dlthub_project.runner.observers import Observers
 from dlthub_project.runner.pipeline_manager import PipelineManager
-from dlthub_project.runner.pipeline_runner import PipelineRunner, runner
+from dlthub_project.runner.pipeline_runner import Observers, PipelineRunner, runner
 from dlthub_project.runner.resume import finish_pending
 from dlthub_project.runner.run_data import extractables, narrowed
 

@@ -14,9 +14,8 @@ from dlt.common import logger as dlt_logger
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlthub_project.dlt_internals import pipelines
-from dlthub_project.runner import load_packages, package_removal
-from dlthub_project.runner.load_packages import PackageJob, PendingPackage
-from dlthub_project.runner.package_removal import PackageDestination
+from dlthub_project.runner import load_packages
+from dlthub_project.runner.load_packages import PackageDestination, PackageJob, PendingPackage
 
 if TYPE_CHECKING:
     import dlt
@@ -70,7 +69,7 @@ def _settle(pipeline: dlt.Pipeline, package: PendingPackage) -> None:
     if pipeline.staging is not None:
         _warn(package, doubtful, "staged in files")
         return
-    with package_removal.destination_of_package(pipeline, package) as destination:
+    with load_packages.destination_of_package(pipeline, package) as destination:
         if destination.is_sql:
             _settle_followups(package, destination)
             _settle_rows(package, destination)

@@ -1,14 +1,16 @@
-"""One test's sandbox: switched on, and everything put back as it was."""
+"""One test's sandbox: switched on, and everything put back as it was, also in what it starts."""
 
 from __future__ import annotations
 
+import functools
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dlthub_project.sandbox import children, process_state
+from dlthub_project.sandbox import process_state
 from dlthub_project.sandbox.settings import (
     ENVIRONMENT_VARIABLE,
     SETTINGS,
@@ -21,6 +23,10 @@ from dlthub_project.sandbox.settings import (
 
 # of sandboxes that last, by their folders
 _contexts: dict[str, Any] = {}
+_PROFILE_VARIABLE = "WORKSPACE__PROFILE"
+_wrapped = False
+# behind `args`
+_INDEX_OF_ENV = 9
 
 
 @contextmanager
@@ -38,7 +44,7 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
     """
     restore = process_state.save()
     outer = active_sandbox() if goes_on else None
-    children.install()
+    _hand_on_to_children()
     suspended = _take_contexts()
     _wrap_dlt()
     os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})
@@ -135,3 +141,42 @@ def end(sandbox: Sandbox) -> None:
 def _is_imported(module: str) -> bool:
     # the package alone says too little: its import may have failed half way
     return module in sys.modules
+
+
+def _hand_on_to_children() -> None:
+    """Wrap the way in which Python starts a program, once.
+
+    A child with `env={"PATH": ...}`, or of a test that has cleared its environment, would
+    otherwise run outside: on the default profile, and into the real destinations.
+    """
+    global _wrapped
+    if _wrapped:
+        return
+    _wrapped = True
+    original = subprocess.Popen.__init__
+
+    @functools.wraps(original)
+    def start(self: Any, args: Any, *positional: Any, **named: Any) -> None:
+        __tracebackhide__ = True
+        # `env` is the eleventh argument, and given by name by whoever wants to be understood
+        if len(positional) > _INDEX_OF_ENV:
+            before, after = positional[:_INDEX_OF_ENV], positional[_INDEX_OF_ENV + 1 :]
+            positional = (*before, _with_sandbox(positional[_INDEX_OF_ENV]), *after)
+        else:
+            named["env"] = _with_sandbox(named.get("env"))
+        original(self, args, *positional, **named)
+
+    subprocess.Popen.__init__ = start  # type: ignore[method-assign]  # as it is done to dlt's
+
+
+def _with_sandbox(env: Any) -> Any:
+    """Return the environment of a child; as it is outside of a sandbox, or where it has one."""
+    sandbox = active_sandbox()
+    environment = os.environ if env is None else env
+    if sandbox is None or ENVIRONMENT_VARIABLE in environment:
+        return env
+    added = {**SETTINGS, ENVIRONMENT_VARIABLE: sandbox.to_environment()}
+    if sandbox.profile is not None:
+        added[_PROFILE_VARIABLE] = sandbox.profile
+    # what the child's own environment says of these goes first, but for the sandbox
+    return {**added, **environment}

@@ -17,8 +17,13 @@ from dlthub_project.errors import DatasetNotLoaded, ProjectError
 from dlthub_project.transformations.cache_database import CacheTables, dataset_of, opened, quoted
 from dlthub_project.transformations.cache_inputs import InputDataset, InputTables
 from dlthub_project.transformations.cache_outputs import Made, OutputDataset, schema_name
-from dlthub_project.transformations.declarations import CacheInput, OutputTable, declared_cache
-from dlthub_project.transformations.infos import CacheInfo, Flushed
+from dlthub_project.transformations.declarations import (
+    CacheInfo,
+    CacheInput,
+    Flushed,
+    OutputTable,
+    declared_cache,
+)
 from dlthub_project.transformations.load_plan import Offer, Plan, make_offers
 
 if TYPE_CHECKING:

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 from dlthub_project.entities import EntryPosition
 from dlthub_project.errors import ProjectError, known_names
 from dlthub_project.transformations.cache import Cache
-from dlthub_project.transformations.declarations import OutputTable, declared_transformation
+from dlthub_project.transformations.declarations import (
+    Flushed,
+    OutputTable,
+    TransformationInfo,
+    declared_transformation,
+)
 from dlthub_project.transformations.engines import Engine, find_engine
-from dlthub_project.transformations.infos import Flushed, TransformationInfo
 
 if TYPE_CHECKING:
     from dlthub_project.entities import DltEntityFactory

@@ -1,13 +1,20 @@
-"""The rows of a relation as plain values."""
+"""The rows of a relation: one value for one cell, whichever destination it is read from."""
 
 from __future__ import annotations
 
+import datetime
+import json
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-
-from pytest_dlthub.assertions.values import reader_of
 
 if TYPE_CHECKING:
     import dlt
+
+
+# what dlt gives to a decimal without a scale
+_SCALE = 9
+_Reader = Callable[[Any, Mapping[str, Any]], Any]
 
 
 def table_rows(relation: dlt.Relation) -> list[dict[str, Any]]:
@@ -23,3 +30,86 @@ def table_rows(relation: dlt.Relation) -> list[dict[str, Any]]:
         if not name.startswith("_dlt_")
     ]
     return [{name: read(row[i]) for i, name, read in kept} for row in relation.fetchall()]
+
+
+def reader_of(column: Mapping[str, Any]) -> Callable[[Any], Any]:
+    """Return a function that makes the value of a column what dlt says that the column holds.
+
+    PostgreSQL's driver returns objects for JSON and views of memory for binary values; DuckDB
+    returns text for JSON; SQLite has no dates, times, decimals or booleans; MySQL has no zones, and
+    durations for times. A value that is nothing of the kind stays as it is.
+
+    Args:
+        column: Its hints in dlt's schema, or those that dlt derives from a query.
+    """
+    make = _READERS.get(column.get("data_type"))
+
+    def read(value: Any) -> Any:
+        if isinstance(value, memoryview | bytearray):
+            return bytes(value)
+        if value is None or make is None:
+            return _in_utc(value) if isinstance(value, datetime.datetime) else value
+        try:
+            return make(value, column)
+        except (ValueError, ArithmeticError):
+            return value
+
+    return read
+
+
+def _json(value: Any, _column: Mapping[str, Any]) -> Any:
+    return json.loads(value) if isinstance(value, str | bytes) else value
+
+
+def _bool(value: Any, _column: Mapping[str, Any]) -> Any:
+    return bool(value) if value in (0, 1) else value
+
+
+def _decimal(value: Any, column: Mapping[str, Any]) -> Any:
+    scale = _SCALE if column.get("precision") is None else column.get("scale") or 0
+    if scale == 0:
+        # dlt's relations call a wei so
+        return _wei(value, column)
+    return round(Decimal(str(value)), scale) if isinstance(value, int | float | str) else value
+
+
+def _wei(value: Any, _column: Mapping[str, Any]) -> Any:
+    # PostgreSQL has 78 noughts behind the point
+    number = Decimal(value)
+    return Decimal(int(number)) if number == int(number) else number
+
+
+def _date(value: Any, _column: Mapping[str, Any]) -> Any:
+    return datetime.date.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _time(value: Any, _column: Mapping[str, Any]) -> Any:
+    if isinstance(value, datetime.timedelta):
+        midnight = datetime.datetime.combine(datetime.date.min, datetime.time())
+        return (midnight + value).time()
+    return datetime.time.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _timestamp(value: Any, column: Mapping[str, Any]) -> Any:
+    moment = datetime.datetime.fromisoformat(value) if isinstance(value, str) else value
+    if not isinstance(moment, datetime.datetime):
+        return moment
+    if column.get("timezone") is False:
+        return _in_utc(moment).replace(tzinfo=None)
+    # what has no zone is in UTC: dlt has brought it there
+    return _in_utc(moment) if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)
+
+
+def _in_utc(moment: datetime.datetime) -> datetime.datetime:
+    return moment.astimezone(datetime.timezone.utc) if moment.tzinfo else moment
+
+
+_READERS: dict[str | None, _Reader] = {
+    "json": _json,
+    "bool": _bool,
+    "decimal": _decimal,
+    "wei": _wei,
+    "date": _date,
+    "time": _time,
+    "timestamp": _timestamp,
+}

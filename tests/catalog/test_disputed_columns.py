@@ -15,7 +15,7 @@ from dlt.common.schema.exceptions import SchemaException
 from dlt.common.schema.utils import new_table
 
 from dlthub_project import DisputedColumn, WritableDataset, current
-from dlthub_project.catalog.disputes import settle
+from dlthub_project.catalog.schemas import settle
 
 MANIFEST = """
 destinations:
