@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 from dlt.common.configuration.plugins import hookimpl
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from dlt.common.configuration.plugins import SupportsCliCommand
     from dlt.common.configuration.specs.pluggable_run_context import RunContextBase
 
     from dlthub_project.cli import PipelineRunCommand, ProjectCommand
@@ -96,6 +99,24 @@ def plug_project(host: str) -> type[ProjectCommand] | None:
     from dlthub_project.cli import ProjectCommand
 
     return ProjectCommand
+
+
+@hookimpl(specname="plug_cli", wrapper=True)
+def add_project_to_commands(
+    host: str,
+) -> Generator[None, list[type[SupportsCliCommand]], list[type[SupportsCliCommand]]]:
+    """Let dlt's own `dlt pipeline` take `--project` and `--profile`."""
+    commands = yield
+    if host != "dlt" or _is_left_to_dlthub():
+        return commands
+    from dlthub_project.cli import with_project_arguments
+
+    return [
+        with_project_arguments(command)
+        if command.command == "pipeline" and command.parent is None
+        else command
+        for command in commands
+    ]
 
 
 def _is_left_to_dlthub() -> bool:

@@ -1,5 +1,9 @@
 """Commands of the `dlt` program: they parse and print, and the runtime does the work."""
 
-from dlthub_project.cli.commands import PipelineRunCommand, ProjectCommand
+from dlthub_project.cli.commands import (
+    PipelineRunCommand,
+    ProjectCommand,
+    with_project_arguments,
+)
 
-__all__ = ["PipelineRunCommand", "ProjectCommand"]
+__all__ = ["PipelineRunCommand", "ProjectCommand", "with_project_arguments"]

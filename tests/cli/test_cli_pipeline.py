@@ -197,3 +197,45 @@ def test_a_run_is_retried_as_the_pipeline_declares(
 
     assert (done.returncode, done.stderr) == (0, "")
     assert cells(done.stdout) == [["orders", "1"]]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("pipeline", "--profile", "tests", "load_orders", "run"),
+        ("pipeline", "--project", "{shop}", "--profile", "tests", "load_orders", "run"),
+        ("pipeline", "--profile", "dev", "load_orders", "run", "--profile", "tests"),
+    ],
+    ids=["profile before", "both before", "the later one wins"],
+)
+def test_profile_and_project_stand_before_the_subcommand_too(
+    arguments: tuple[str, ...],
+    dlt_program: DltProgram,
+    shop: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if "--project" in arguments:
+        monkeypatch.chdir(tmp_path)
+    done = dlt_program(*[argument.format(shop=shop) for argument in arguments])
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("load_orders -> shop_data@warehouse (profile tests)\n")
+    assert not (shop / "_data" / "dev" / "local" / "warehouse.duckdb").exists()
+
+
+def test_subcommands_of_dlt_itself_take_the_profile_before_and_after(
+    dlt_program: DltProgram, shop: Path
+) -> None:
+    dlt_program("pipeline", "--profile", "tests", "load_orders", "run")
+
+    for arguments in [
+        ("pipeline", "--profile", "tests", "load_orders", "info"),
+        ("pipeline", "load_orders", "info", "--profile", "tests"),
+    ]:
+        done = dlt_program(*arguments)
+        assert done.returncode == 0, done.stderr
+        assert "_data/tests/pipelines" in done.stdout.replace("\n", "")
+    # on profile `dev` this pipeline has never run
+    other = dlt_program("pipeline", "load_orders", "info")
+    assert "No state found" in other.stdout + other.stderr
