@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Callable, Hashable, Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dlthub_project.errors import known_names
 from dlthub_project.manifest.document import Mistake
 from dlthub_project.manifest.names import problem_of_name, problem_of_path
 
@@ -118,6 +120,9 @@ class _Reader:
         self._open.append(name)
         try:
             filled = self._fill(name)
+            unknown = unknown_variable(str(self._written[name])) if name in PATH_SETTINGS else ""
+            if unknown:
+                raise _SettingMistake(name, unknown)
             check = problem_of_path if name in PATH_SETTINGS else problem_of_name
             # the default name is that of the folder, which is there
             problem = check(filled) if name in self._declared else ""
@@ -180,6 +185,24 @@ class MissingVariable(LookupError):
             f"the environment variable {self.name} is not set; set it, or give a default: "
             f"{{env.{self.name}:default}}"
         )
+
+
+def unknown_variable(text: str, *, least_likeness: float = 0.0) -> str:
+    """Return what is wrong with the first variable in `text` that does not exist; else nothing.
+
+    Args:
+        text: A path or URL, as written.
+        least_likeness: How like one of ours a name must be, from 0 to 1: `{table_name}` of a layout
+            belongs to dlt.
+    """
+    for name in re.findall(rf"(?<!\{{)\{{((?:project\.)?{_NAME})\}}(?!\}})", text):
+        plain = name.removeprefix("project.")
+        known = PROJECT_SETTINGS if name != plain or not least_likeness else SETTINGS
+        if plain in known:
+            continue
+        if name != plain or difflib.get_close_matches(plain, known, 1, least_likeness):
+            return f"there is no variable {{{name}}}. {known_names(plain, known)}"
+    return ""
 
 
 def substitute(

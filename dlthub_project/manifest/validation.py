@@ -16,7 +16,12 @@ from dlthub_project.errors import known_names
 from dlthub_project.manifest import models, profiles
 from dlthub_project.manifest.document import Document, EntryPath, Mistake
 from dlthub_project.manifest.names import mistakes_in_names
-from dlthub_project.manifest.settings import Settings, read_settings
+from dlthub_project.manifest.settings import (
+    Settings,
+    read_settings,
+    substitute_all,
+    unknown_variable,
+)
 
 _IN_PLAIN_WORDS = {
     "dict_type": "a mapping",
@@ -56,14 +61,17 @@ def validate(merged: Mapping[str, Any]) -> list[Mistake]:
     return [
         Mistake(path, _message(merged, path, details) if number < _MOST_MESSAGES else "is wrong")
         for number, (path, details) in enumerate(wrong)
-    ] + list(_misspelt_sections(merged))
+    ] + [*_misspelt_sections(merged), *_unknown_variables(merged)]
 
 
 def _misspelt_sections(merged: Mapping[str, Any]) -> Iterator[Mistake]:
     """Yield the top-level keys that nobody would read: named and filled almost as a section.
 
-    Any other one is configuration of dlt, as is `destination`.
+    Any other one is configuration of dlt. `destination` is dlt's name of our section: the entries
+    of `destinations` take its place.
     """
+    if "destination" in merged:
+        yield Mistake(("destination",), "is read by nobody. Did you mean `destinations`?")
     sections = [name for name in models.ManifestModel.model_fields if name != "project"]
     for key, entries in merged.items():
         is_known = key in models.ManifestModel.model_fields or key == "destination"
@@ -74,6 +82,22 @@ def _misspelt_sections(merged: Mapping[str, Any]) -> Iterator[Mistake]:
             known = {*_keys_beside((near[0], "", "")), *(sections if near[0] == "profiles" else ())}
             if any(isinstance(entry, Mapping) and known & set(entry) for entry in entries.values()):
                 yield Mistake((key,), f"is no section. Did you mean `{near[0]}`?")
+
+
+def _unknown_variables(merged: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Yield the values of destinations with a variable that is almost one of ours."""
+    entries = merged.get("destinations")
+    mistakes: list[Mistake] = []
+
+    def look_at(text: str, path: EntryPath) -> str:
+        # a layout has dlt's own placeholders
+        if path[2:3] != ("layout",) and (wrong := unknown_variable(text, least_likeness=_NEAR)):
+            mistakes.append(Mistake(path, wrong))
+        return text
+
+    if isinstance(entries, Mapping):
+        substitute_all(entries, look_at, ("destinations",))
+    return iter(mistakes)
 
 
 def _details(merged: Mapping[str, Any]) -> list[ErrorDetails]:

@@ -324,6 +324,8 @@ def test_listing_entities_of_a_large_manifest_imports_no_dlt(
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
+        ("destination: duckdb", "destinations"),
+        ("destination: {postgres: {credentials: {host: h}}}", "destinations"),
         ("piplines: {p: {source: s, destination: d}}", "pipelines"),
         ("source: {s: {type: a.b}}", "sources"),
         ("profile: {prod: {sources: {}}}", "profiles"),
@@ -341,7 +343,6 @@ def test_a_misspelt_section_that_nobody_would_read_is_an_error(
 @pytest.mark.parametrize(
     "written",
     [
-        "destination: {postgres: {credentials: {host: h}}}",
         "source: {page_size: 5}",
         "cache: {folder: {path: x}}",
         "processes: {p: {source: s}}",

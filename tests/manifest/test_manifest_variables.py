@@ -171,3 +171,39 @@ def test_a_variable_of_a_profile_is_filled_in_after_the_merge(open_manifest: Ope
         "prod",
     )
     assert filled(manifest) == {"path": "/prod/prod", "other": "/prod"}
+
+
+def test_a_misspelt_setting_in_a_path_is_an_error_with_the_nearest_name(
+    mistakes_of: Callable[..., list[str]],
+) -> None:
+    """Otherwise a folder of that name, with its braces, is made, and every profile uses it."""
+    mistakes = mistakes_of(
+        'project: {data_dir: "{dta_dir}/x", local_dir: "{project.data_dri}/l"}\n'
+        "destinations:\n"
+        '  lake: {type: filesystem, bucket_url: "{data_dr}/lake", layout: "{table_name}/{ext}"}\n'
+        '  shop: {type: duckdb, credentials: {database: "{project.folder}/{shop}.duckdb"}}\n'
+        'profiles: {prod: {destinations: {wh: {credentials: "{curent_profile}.duckdb"}}}}\n',
+        "prod",
+    )
+
+    assert [mistake.partition(" Known")[0] for mistake in mistakes] == [
+        "1:11: project.data_dir: there is no variable {dta_dir}.",
+        "1:36: project.local_dir: there is no variable {project.data_dri}.",
+        "3:28: destinations.lake.bucket_url: there is no variable {data_dr}.",
+        "4:38: destinations.shop.credentials.database: there is no variable {project.folder}.",
+        "5:42: profiles.prod.destinations.wh.credentials: there is no variable {curent_profile}.",
+    ]
+    assert mistakes[0].endswith(" Did you mean `data_dir`?")
+    assert mistakes[2].endswith(" Did you mean `data_dir`?")
+    assert mistakes[4].endswith(" Did you mean `current_profile`?")
+
+
+def test_braces_in_paths_that_resemble_no_setting_stay(open_manifest: OpenManifest) -> None:
+    manifest = open_manifest(
+        'project: {data_dir: "{{data_dir}}/x"}\n'
+        'destinations: {lake: {type: filesystem, bucket_url: "s3://{bucket}/{{data_dir}}"}}\n'
+    )
+
+    assert manifest.settings.data_dir.endswith("/{data_dir}/x")
+    entry = manifest.fill(manifest.entry("destinations", "lake"), ("destinations", "lake"))
+    assert entry["bucket_url"] == "s3://{bucket}/{data_dir}"
