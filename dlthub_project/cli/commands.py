@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import dlt
 from dlt.common.configuration.plugins import SupportsCliCommand
@@ -123,12 +123,20 @@ def with_project_arguments(command: type[SupportsCliCommand]) -> type[SupportsCl
         __doc__ = command.__doc__
 
         def configure_parser(self, parser: argparse.ArgumentParser) -> None:
+            add_subparsers = parser.add_subparsers
+            added: list[Any] = []
+
+            def add_and_note(**arguments: Any) -> Any:
+                added.append(add_subparsers(**arguments))
+                return added[-1]
+
+            # argparse tells nobody else which subcommands a parser has
+            parser.add_subparsers = add_and_note  # type: ignore[method-assign]
             super().configure_parser(parser)
             add_project_arguments(parser)
-            for action in parser._actions:
-                if isinstance(action, argparse._SubParsersAction):
-                    for subcommand in action.choices.values():
-                        add_project_arguments(subcommand)
+            for subparsers in added:
+                for subcommand in subparsers.choices.values():
+                    add_project_arguments(subcommand)
 
         def execute(self, args: argparse.Namespace) -> None:
             if hasattr(args, "profile"):

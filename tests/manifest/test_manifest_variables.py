@@ -191,7 +191,7 @@ def test_a_misspelt_setting_in_a_path_is_an_error_with_the_nearest_name(
         "1:36: project.local_dir: there is no variable {project.data_dri}.",
         "3:28: destinations.lake.bucket_url: there is no variable {data_dr}.",
         "4:38: destinations.shop.credentials.database: there is no variable {project.folder}.",
-        "5:42: profiles.prod.destinations.wh.credentials: there is no variable {curent_profile}.",
+        "5:39: profiles.prod.destinations.wh.credentials: there is no variable {curent_profile}.",
     ]
     assert mistakes[0].endswith(" Did you mean `data_dir`?")
     assert mistakes[2].endswith(" Did you mean `data_dir`?")
