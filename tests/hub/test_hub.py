@@ -68,6 +68,12 @@ def test_runner_and_transformation_are_offered(shop: Path) -> None:
     assert [row[0] for row in pipeline.dataset().table("cheap_items").fetchall()] == [1, 2]
 
 
+def test_what_is_not_offered_says_where_it_is_to_be_had() -> None:
+    for statement in ("from dlt.hub import data_quality", "import dlthub.data_quality"):
+        with pytest.raises(ImportError, match=r"are not offered by .*pip install 'dlt\[hub\]'"):
+            exec(statement, {})
+
+
 def test_nothing_is_imported_before_it_is_used(tmp_path: Path, run_python: RunPython) -> None:
     code = """
         import sys
