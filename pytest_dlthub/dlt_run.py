@@ -15,7 +15,7 @@ from dlt.common.destination import Destination
 from dlthub_project.errors import known_names
 from dlthub_project.runner import PipelineRunner, extractables, narrowed
 from dlthub_project.sandbox import choose_file_format_freely, observe_runs
-from pytest_dlthub.given import Given, give, located, placeholders
+from pytest_dlthub.given import Given, give, hints_by_resource, located, placeholders
 from pytest_dlthub.run import PipelineRun
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class DltRun:
         data: Any,
         *,
         given: Given | None = None,
+        hints: Any = None,
         limit: int | None = None,
         resources: Sequence[str] | None = None,
         pipeline: dlt.Pipeline | None = None,
@@ -54,6 +55,8 @@ class DltRun:
                 resources.
             given: What named resources yield instead of what they would extract, as
                 `DltProject.run` takes it.
+            hints: Hints of resources that are given, which they otherwise have from elsewhere, as
+                `DltProject.run` takes them.
             limit: The number of pages that each resource yields at most.
             resources: The resources to load; None for all.
             pipeline: A pipeline to run instead of a new one.
@@ -65,16 +68,18 @@ class DltRun:
 
         Raises:
             TypeError: An argument belongs to neither, or to `dlt.pipeline` though there is a
-                pipeline already.
+                pipeline already. Or there are hints, and nothing is given.
             EntityNotFound: There is no such resource.
             PipelineStepFailed: As `dlt.Pipeline.run` does.
         """
         of_pipeline, of_run = split_arguments(arguments, is_made=pipeline is not None)
         live = pipeline if pipeline is not None else self.pipeline(**of_pipeline)
-        with nullcontext() if given is None else placeholders():
-            loaded = data
-            if given is not None:
-                loaded = give(extractables(data, "given"), located(given, self._folder))
+        if hints is not None and given is None:
+            raise TypeError("dlt_run: hints= are for what is given=; there is nothing given")
+        own_hints = hints_by_resource(hints, self._folder)
+        rows = None if given is None else located(given, self._folder)
+        with nullcontext() if rows is None else placeholders(rows, own_hints):
+            loaded = data if rows is None else give(extractables(data, "given"), rows, own_hints)
             loaded = narrowed(loaded, resources, limit)
             info = (
                 PipelineRunner(live).run(loaded, **of_run) if runner else live.run(loaded, **of_run)
@@ -85,6 +90,8 @@ class DltRun:
             if isinstance(data, Iterator):
                 raise TypeError("next: data= is needed: an iterator was run, which is used up")
             same = {"limit": limit, "resources": resources, "runner": runner, **of_run}
+            if given is not None:
+                same["hints"] = hints
             return self(data, given=given, pipeline=live, **{**same, **changes})
 
         return PipelineRun(live, info, again)

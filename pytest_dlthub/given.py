@@ -5,26 +5,36 @@ from __future__ import annotations
 import copy
 import datetime
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlt.common.exceptions import DltException
+from dlt.common.schema import Schema
 from dlt.extract import DltResource, DltSource
 
-from dlthub_project.catalog import Catalog
 from dlthub_project.context import unset_variables_missing
-from dlthub_project.dlt_internals import datasets as dlt_datasets
 from dlthub_project.dlt_internals import resources as dlt_resources
-from dlthub_project.errors import DatasetNotLoaded, EntityNotFound, ProjectError, known_names
+from dlthub_project.errors import EntityNotFound, ProjectError, known_names
 
 if TYPE_CHECKING:
-    from dlthub_project.catalog import WritableDataset
-    from dlthub_project.entity_factory import EntityFactory
-    from dlthub_project.transformations import Cache
+    pass
 
+
+DRIVER = "dlthub_given"
+"""The dialect of SQLAlchemy in the URL of a database that nobody has configured."""
+
+described_tables: ContextVar[Mapping[str, Hints]] = ContextVar("described_tables")
+"""The tables that such a database has, with the arguments of `apply_hints` for each."""
 
 _NOT_SET = "not-set"
+_URL_OF_DATABASE = re.compile(
+    r"(?:^|_)(?:conn|connection|credentials|database|db|dsn|engine)(?:_|$)"
+)
 _PLACEHOLDERS: dict[type, Any] = {
     bool: False,
     bytes: b"not-set",
@@ -43,20 +53,93 @@ _READERS: dict[str, Callable[[Path], Any]] = {
 }
 
 Given = Mapping[str, Any]
-
-
-_Tables = Mapping[str, Iterable[str] | None]
-"""The tables of each input; None for all that there are."""
+Hints = Mapping[str, Any]
+_HINTS = [name for name in signature(DltResource.apply_hints).parameters if name != "self"]
 
 
 @contextmanager
-def placeholders() -> Iterator[None]:
+def placeholders(
+    given: Given | None = None, hints: Mapping[str, Hints] | None = None
+) -> Iterator[None]:
     """Resolve required secrets that nobody has configured to placeholders of their type.
 
-    Values of `dlt.yml` that use environment variables which are not set are not configured.
+    Values of `dlt.yml` that use environment variables which are not set are not configured. The URL
+    of a database leads to one that has the tables that are given, and of each what `hints` say.
+
+    Args:
+        given: What is given, by resource or `source.resource`.
+        hints: As `hints_by_resource` returns them.
     """
-    with unset_variables_missing(_NOT_SET), dlt_resources.placeholders(_placeholder):
-        yield
+    tables: dict[str, Hints] = {name.rpartition(".")[2]: {} for name in given or ()}
+    tables.update({name.rpartition(".")[2]: own for name, own in (hints or {}).items()})
+    token = described_tables.set(tables)
+    try:
+        with unset_variables_missing(_NOT_SET), dlt_resources.placeholders(_placeholder):
+            yield
+    finally:
+        described_tables.reset(token)
+
+
+def hints_by_resource(hints: Any, folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the hints of resources, whichever way they are written.
+
+    Args:
+        hints: A mapping of resources, or `source.resource`, to arguments of
+            `DltResource.apply_hints`; a schema of dlt; or the path of a file with one, `.yaml` or
+            `.json`, as `export_schema_path` writes it. None for no hints.
+        folder: What the path is relative to.
+
+    Raises:
+        ProjectError: It is none of these, the file holds no schema, or `apply_hints` has no such
+            argument.
+    """
+    if hints is None:
+        return {}
+    if isinstance(hints, str | Path):
+        hints = _read_schema(Path(folder, hints))
+    if isinstance(hints, Schema):
+        return _hints_of_schema(hints)
+    if not isinstance(hints, Mapping) or not all(
+        isinstance(own, Mapping) for own in hints.values()
+    ):
+        raise ProjectError(
+            f"hints: {type(hints).__name__} is neither hints by resource nor a schema.",
+            'Name the resource: hints={"my_resource": {"primary_key": "id"}}.',
+        )
+    for name, own in hints.items():
+        for argument in own:
+            if argument not in _HINTS:
+                raise ProjectError(
+                    f"hints: `{name}`: there is no hint `{argument}`. "
+                    f"{known_names(argument, _HINTS)}"
+                )
+    return {name: dict(own) for name, own in hints.items()}
+
+
+def _read_schema(path: Path) -> Schema:
+    import yaml
+
+    if not path.is_file():
+        raise ProjectError(f"hints: there is no file {path.absolute()}.")
+    try:
+        # YAML reads JSON, too
+        return Schema.from_dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError, DltException) as error:
+        raise ProjectError(f"hints: {path} holds no schema of dlt: {error}") from error
+
+
+def _hints_of_schema(schema: Schema) -> dict[str, dict[str, Any]]:
+    tables = [table for table in schema.data_tables() if not table.get("parent")]
+    return {
+        str(table.get("resource", table["name"])): {
+            "columns": {
+                name: column
+                for name, column in table["columns"].items()
+                if not name.startswith(schema.naming.normalize_identifier("_dlt_"))
+            }
+        }
+        for table in tables
+    }
 
 
 def located(given: Given, folder: Path) -> dict[str, Any]:
@@ -76,7 +159,11 @@ def located(given: Given, folder: Path) -> dict[str, Any]:
     }
 
 
-def give(data: Sequence[DltSource | DltResource], given: Given) -> list[DltSource | DltResource]:
+def give(
+    data: Sequence[DltSource | DltResource],
+    given: Given,
+    hints: Mapping[str, Hints] | None = None,
+) -> list[DltSource | DltResource]:
     """Return copies of sources and resources that yield what is given.
 
     Args:
@@ -85,18 +172,26 @@ def give(data: Sequence[DltSource | DltResource], given: Given) -> list[DltSourc
             nested list is a page; a frame; an Arrow table; or the path of a `.json`, `.jsonl`,
             `.csv` (as rows) or `.parquet` file (as an Arrow table). Resources that are neither
             named nor get their data from one that is are not run.
+        hints: Hints of resources, which a source otherwise has from elsewhere: `sql_database` from
+            its database.
 
     Raises:
         EntityNotFound: There is no such resource.
         ProjectError: A name is ambiguous, a value nothing that a resource yields, or nothing of
-            what is given is to be loaded.
+            what is given is to be loaded. Or a table is to be merged by a key that only its
+            database knows.
     """
     loose = [item for item in data if isinstance(item, DltResource)]
     parts = [_Part([item], item.name) for item in data if isinstance(item, DltSource)]
     parts += [_Part(loose)] if loose else []
+    for name, own in (hints or {}).items():
+        for resource in _matching(name, parts, "hints"):
+            resource.apply_hints(**own)
     for name, value in given.items():
         extraction = _extraction(name, value)
         for resource in _matching(name, parts):
+            if dlt_resources.lacks_reflected_key(resource, DRIVER):
+                raise _key_not_known(name)
             dlt_resources.replace_extraction(resource, extraction)
     narrowed = [item for part in parts for item in part.narrowed(given)]
     if not narrowed:
@@ -154,17 +249,26 @@ def _feed(resources: Sequence[DltResource], other: DltResource) -> bool:
     return any(dlt_resources.descends_from(other, resource) for resource in resources)
 
 
-def _matching(name: str, parts: Sequence[_Part]) -> list[DltResource]:
+def _key_not_known(name: str) -> ProjectError:
+    return ProjectError(
+        f"given: `{name}` is merged, and its key is known to its database alone, which is not "
+        "asked. Without a key dlt would append.",
+        f'Give it: hints={{"{name}": {{"primary_key": "id"}}}}; or the schema that a real run had: '
+        'hints="schemas/my_source.schema.yaml".',
+    )
+
+
+def _matching(name: str, parts: Sequence[_Part], what: str = "given") -> list[DltResource]:
     """Return the resources called `name`, all in one part."""
     found = [part for part in parts if part.matching(name)]
     if not found:
         full = [part.full(known) for part in parts for known in dict.fromkeys(part.names)]
         short = [known for part in parts for known in dict.fromkeys(part.names)]
         names = full if len(set(short)) < len(short) or "." in name else short
-        raise EntityNotFound(f"given: there is no resource `{name}`. {known_names(name, names)}")
+        raise EntityNotFound(f"{what}: there is no resource `{name}`. {known_names(name, names)}")
     if len(found) > 1:
         listed = ", ".join(part.full(name) for part in found)
-        raise ProjectError(f"given: `{name}` is ambiguous.", f"Name one of {listed}.")
+        raise ProjectError(f"{what}: `{name}` is ambiguous.", f"Name one of {listed}.")
     return found[0].matching(name)
 
 
@@ -245,101 +349,12 @@ def _read_parquet(path: Path) -> Any:
 
 
 def _placeholder(name: str, hint: Any) -> Any:
-    """Return the placeholder for a secret; an engine is made of a database URL, but not used."""
+    """Return the placeholder for a secret.
+
+    Where it is the URL of a database, an engine can be made of it.
+    """
     if name == "drivername":
-        return "sqlite"
+        return DRIVER
+    if hint is str and _URL_OF_DATABASE.search(name.lower()):
+        return f"{DRIVER}://"
     return copy.copy(_PLACEHOLDERS.get(hint, _NOT_SET))
-
-
-def load_tables(entities: EntityFactory, cache: Cache, given: Given) -> None:
-    """Add rows to tables of the inputs of a cache; datasets and tables are made as needed.
-
-    Args:
-        entities: The project's.
-        cache: The cache.
-        given: Rows by table, or by `dataset.table`, as `DltProject.run` takes them.
-
-    Raises:
-        EntityNotFound: The cache has no such input.
-        PipelineStepFailed: As `dlt.Pipeline.run` does.
-        ProjectError: A name is ambiguous, or a value no rows.
-    """
-    inputs = _tables_of(cache)
-    # everything is looked at before anything is loaded
-    found = [(*_place(name, inputs), given_items(name, value)) for name, value in given.items()]
-    for dataset, table, items in found:
-        _load(_opened(entities, dataset), table, items)
-
-
-def _tables_of(cache: Cache) -> dict[str, list[str] | None]:
-    tables: dict[str, list[str] | None] = {}
-    for source in cache.inputs:
-        known = tables.setdefault(source.dataset, [])
-        if source.tables is None or known is None:
-            tables[source.dataset] = None
-        else:
-            known.extend(source.tables)
-    return tables
-
-
-def _place(name: str, inputs: _Tables) -> tuple[str, str]:
-    """Return the dataset and the table that a name of `given` stands for."""
-    before, dot, table = name.rpartition(".")
-    datasets = [d for d in inputs if not dot or d == before]
-    listed = [d for d in datasets if _lists(inputs[d], table)]
-    # one that names no tables may have it, too, but not in a cache where another names it
-    found = listed or [d for d in datasets if inputs[d] is None]
-    if not found:
-        known = [f"{d}.{t}" for d, tables in inputs.items() for t in tables or ()]
-        open_ones = [d for d, tables in inputs.items() if tables is None]
-        others = f" Any table of {', '.join(f'`{d}`' for d in open_ones)}." if open_ones else ""
-        short = [k.rpartition(".")[2] for k in known]
-        names = known if dot or len(set(short)) < len(short) else short
-        listing = known_names(name, names) if known or not open_ones else ""
-        raise EntityNotFound(f"given: there is no input `{name}`. {listing}{others}")
-    if len(found) > 1:
-        listing = ", ".join(f"{dataset}.{table}" for dataset in found)
-        raise ProjectError(f"given: `{name}` is ambiguous.", f"Name one of {listing}.")
-    return found[0], table
-
-
-def _lists(tables: Iterable[str] | None, table: str) -> bool:
-    """Tell whether a table is among `tables`, or has a nested one there."""
-    return any(each == table or each.startswith(f"{table}__") for each in tables or ())
-
-
-def _opened(entities: EntityFactory, name: str) -> WritableDataset:
-    """Return a dataset; it is made when it does not exist."""
-    catalog = Catalog(entities)
-    try:
-        return catalog.dataset(name)
-    except DatasetNotLoaded:
-        where = entities.datasets.locate(name)
-        destination = entities.get_destination(where.destination_name)
-        schema_name = _schema_name(entities, name)
-        dlt_datasets.make_dataset(destination, where.dataset_name, schema_name)
-        return catalog.dataset(name)
-
-
-def _schema_name(entities: EntityFactory, dataset: str) -> str:
-    """Return the schema that the first pipeline of a dataset loads, as far as can be told.
-
-    A pipeline that is run later in the test then goes on with the same one.
-    """
-    from dlt.common.schema.utils import normalize_schema_name
-
-    loaders = entities.datasets.loaders_of(dataset)
-    source = entities.project.pipelines[loaders[0]].get("source") if loaders else None
-    return normalize_schema_name(source if isinstance(source, str) else dataset)
-
-
-def _load(dataset: WritableDataset, table: str, items: list[Any]) -> None:
-    rows = [item for page in items for item in (page if isinstance(page, list) else [page])]
-    name = dataset.schema.naming.normalize_table_identifier(table)
-    if rows:
-        dataset.save(rows, table_name=table)
-    elif not any(name in schema.tables for schema in dataset.schemas):
-        raise ProjectError(
-            f"given: `{table}` has no rows, and its columns are not known.",
-            "Give an Arrow table or a frame that has columns and no rows.",
-        )

@@ -17,7 +17,7 @@ from dlthub_project.errors import ProjectError
 from dlthub_project.manifest import unset_names
 from dlthub_project.runner import extractables
 from dlthub_project.sandbox import Sandbox, active_sandbox, isolated
-from pytest_dlthub.given import Given, give, located, placeholders
+from pytest_dlthub.given import Given, give, hints_by_resource, located, placeholders
 from pytest_dlthub.run import PipelineRun
 from pytest_dlthub.transformation import ProjectTransformation
 
@@ -51,6 +51,7 @@ class DltProject:
         *,
         data: Any = None,
         given: Given | None = None,
+        hints: Any = None,
         limit: int | None = None,
         resources: Sequence[str] | None = None,
         destination: str | None = None,
@@ -66,6 +67,9 @@ class DltProject:
                 by `source.resource`, rows, a frame, an Arrow table, or the path of a file beside
                 the test. Resources that are neither named nor get their data from one that is are
                 not run; secrets that are not configured have placeholders.
+            hints: Hints of resources that are given, where their source has them from elsewhere, as
+                `sql_database` has keys and types from its database: by resource, arguments of
+                `DltResource.apply_hints`; or a schema of dlt, or the path of a file with one.
             limit: The number of pages that each resource yields at most.
             resources: The resources to load; None for all.
             destination: A destination to use instead of the declared one.
@@ -75,21 +79,36 @@ class DltProject:
         Raises:
             EntityNotFound: There is no such pipeline or resource.
             PipelineStepFailed: As `dlt.Pipeline.run` does.
+            TypeError: There are hints, and nothing is given.
         """
+        if hints is not None and given is None:
+            raise TypeError("run: hints= are for what is given=; there is nothing given")
+        own_hints = hints_by_resource(hints, self._folder)
+        rows = None if given is None else located(given, self._folder)
         with self._entered():
             live = self._pipeline(pipeline, destination, dataset_name)
-            with nullcontext() if given is None else placeholders():
-                loaded = data if given is None else self._given(live.pipeline_name, data, given)
+            with nullcontext() if rows is None else placeholders(rows, own_hints):
+                loaded = data
+                if rows is not None:
+                    loaded = give(self._sources(live.pipeline_name, data), rows, own_hints)
                 info = current.runner().run(
                     live, data=loaded, limit=limit, resources=resources, **run_arguments
                 )
         # it holds for one run
         run_arguments.pop("refresh", None)
-        same = {"data": data, "given": given, "limit": limit, "resources": resources}
+        same = {
+            "data": data,
+            "given": given,
+            "hints": hints,
+            "limit": limit,
+            "resources": resources,
+        }
         target = {"destination": destination, "dataset_name": dataset_name}
 
         def again(**changes: Any) -> PipelineRun:
             arguments = {**same, **run_arguments, **changes}
+            if arguments["given"] is None and "hints" not in changes:
+                arguments["hints"] = None
             if isinstance(arguments["data"], Iterator) and "data" not in changes:
                 raise TypeError("next: data= is needed: an iterator was run, which is used up")
             if target.keys() & changes:
@@ -111,10 +130,10 @@ class DltProject:
             name, destination=destination, dataset_name=dataset_name
         )
 
-    def _given(self, pipeline: str, data: Any, given: Given) -> list[Any]:
+    def _sources(self, pipeline: str, data: Any) -> list[Any]:
         if data is None:
             data = [factory() for factory in current.entities().get_pipeline_sources(pipeline)]
-        return give(extractables(data, "given"), located(given, self._folder))
+        return extractables(data, "given")
 
     @property
     def config(self) -> Project:

@@ -97,6 +97,29 @@ def descends_from(resource: DltResource, ancestor: DltResource) -> bool:
     return any(pipe is ancestor._pipe for pipe in _with_parents(resource)[1:])
 
 
+def lacks_reflected_key(resource: DltResource, unknown_driver: str) -> bool:
+    """Tell whether a resource merges by a key that only its database knows, which was not asked.
+
+    Args:
+        resource: Any resource; those of dlt's `sql_table` reflect their table.
+        unknown_driver: The dialect of SQLAlchemy that stands for a database that is not there.
+    """
+    function = inspect.unwrap(resource._pipe.gen) if callable(resource._pipe.gen) else None
+    if not str(getattr(function, "__module__", "")).startswith("dlt.sources.sql_database"):
+        return False
+    explicit = explicit_arguments(resource)
+    driver = getattr(getattr(explicit.get("engine"), "dialect", None), "name", None)
+    if driver != unknown_driver and not isinstance(explicit.get("table"), str):
+        return False
+    hints = resource.compute_table_schema()
+    has_key = any(
+        column.get("primary_key") or column.get("merge_key")
+        for column in hints.get("columns", {}).values()
+    )
+    strategy = hints.get("x-merge-strategy")
+    return hints.get("write_disposition") == "merge" and not has_key and strategy != "scd2"
+
+
 def replace_extraction(resource: DltResource, extract: Callable[[], Iterator[Any]]) -> None:
     """Make a resource yield other items than those of its function.
 

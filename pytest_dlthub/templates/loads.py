@@ -16,7 +16,7 @@ from dlthub_project import current
 from dlthub_project.dlt_internals import destinations
 from dlthub_project.sandbox import Sandbox, is_local, short_type
 from pytest_dlthub.dlt_run import DltRun, split_arguments
-from pytest_dlthub.given import located
+from pytest_dlthub.given import hints_by_resource, located
 from pytest_dlthub.project import DltProject
 from pytest_dlthub.templates.digests import NoDigest, digest_and_files
 
@@ -125,6 +125,8 @@ class Load:
             if "given" in arguments:
                 # the content of files counts, and not their names
                 arguments["given"] = located(arguments["given"], self.folder)
+            if "hints" in arguments:
+                arguments["hints"] = hints_by_resource(arguments["hints"], self.folder)
             return digest_and_files(
                 self.name, self.is_declared, self.source, arguments, self.depends_on
             )

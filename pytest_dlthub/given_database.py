@@ -1,0 +1,108 @@
+"""A database for SQLAlchemy that holds nothing: sources reflect the tables that a test describes.
+
+It stands where a source asks for the URL of a database that nobody has configured. SQLAlchemy finds
+it by an entry point, so that a test which needs none imports none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+
+from sqlalchemy import MetaData, Table, types
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+
+from pytest_dlthub.given import DRIVER, Hints, described_tables
+
+_TYPES: Mapping[str, type[types.TypeEngine[Any]]] = {
+    "bigint": types.BigInteger,
+    "binary": types.LargeBinary,
+    "bool": types.Boolean,
+    "date": types.Date,
+    "decimal": types.Numeric,
+    "double": types.Float,
+    "json": types.JSON,
+    "text": types.Text,
+    "time": types.Time,
+    "timestamp": types.DateTime,
+    "wei": types.Numeric,
+}
+
+
+class GivenDatabase(SQLiteDialect_pysqlite):
+    """The dialect: every table is there, with the columns whose types the hints say."""
+
+    name = DRIVER
+    supports_statement_cache = True
+
+    def create_connect_args(self, url: Any) -> Any:
+        """Connect to nothing, whatever the URL says."""
+        return [":memory:"], {}
+
+    def has_table(self, *args: Any, **kwargs: Any) -> bool:
+        """Tell that a table is there: the database that is not asked may have it."""
+        return True
+
+    def get_table_names(self, *args: Any, **kwargs: Any) -> list[str]:
+        """Return the tables that are given, or have hints."""
+        return list(described_tables.get({}))
+
+    def get_view_names(self, *args: Any, **kwargs: Any) -> list[str]:
+        """Return nothing; `get_table_names` has all."""
+        return []
+
+    def get_columns(
+        self, connection: Any, table_name: str, schema: str | None = None, **kw: Any
+    ) -> list[Any]:
+        """Return the columns of a table whose types are known."""
+        return [
+            {
+                "name": name,
+                "type": _TYPES[hint["data_type"]](),
+                "nullable": hint.get("nullable", True),
+                "default": None,
+            }
+            for name, hint in _columns(described_tables.get({}).get(table_name, {}))
+            if hint.get("data_type") in _TYPES
+        ]
+
+    def get_pk_constraint(self, *args: Any, **kwargs: Any) -> Any:
+        """Return none; hints are applied to the resource."""
+        return {"constrained_columns": [], "name": None}
+
+    def get_table_options(self, *args: Any, **kwargs: Any) -> Any:
+        """Return none."""
+        return {}
+
+    def get_foreign_keys(self, *args: Any, **kwargs: Any) -> list[Any]:
+        """Return none."""
+        return []
+
+    get_indexes = get_unique_constraints = get_check_constraints = get_foreign_keys
+
+
+def _columns(hints: Hints) -> list[tuple[str, Mapping[str, Any]]]:
+    columns = hints.get("columns") or {}
+    if isinstance(columns, Mapping):
+        return [(str(name), hint) for name, hint in columns.items()]
+    # a list of columns with their names; a model of pydantic says no types of dlt
+    return [(c["name"], c) for c in columns if isinstance(c, Mapping)] if columns else []
+
+
+def _reflecting_what_is_asked(reflect: Callable[..., None]) -> Callable[..., None]:
+    """Wrap `MetaData.reflect`, which refuses tables that a database does not list."""
+
+    @wraps(reflect)
+    def reflect_given(self: MetaData, bind: Any, *args: Any, **kwargs: Any) -> None:
+        only = kwargs.get("only")
+        if not isinstance(bind.dialect, GivenDatabase) or not only or callable(only):
+            return reflect(self, bind, *args, **kwargs)
+        for name in only:
+            Table(name, self, autoload_with=bind)
+        return None
+
+    return reflect_given
+
+
+MetaData.reflect = _reflecting_what_is_asked(MetaData.reflect)  # type: ignore[method-assign]

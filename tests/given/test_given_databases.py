@@ -1,0 +1,138 @@
+"""`sql_database` without its database: what it would be asked for stands in `hints`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+from dlt.common.schema.utils import new_table
+
+from dlthub_project import EntityNotFound, ProjectError
+from pytest_dlthub import DltProject, DltRun
+
+pytest.importorskip("sqlalchemy")
+
+OpenProject = Callable[..., DltProject]
+
+MANIFEST = """
+    sources:
+      its_source: {type: sql_database, schema: public, TABLES}
+    pipelines:
+      load: {source: its_source, destination: duckdb}
+"""
+MERGED = """
+import dlt
+from dlt.sources.sql_database import sql_database, sql_table
+
+
+@dlt.source
+def shop(credentials: str = dlt.secrets.value):
+    yield sql_table(credentials, table="orders", write_disposition="merge", DEFER)
+    yield sql_table(credentials, table="users", DEFER)
+"""
+ORDERS = [{"id": 1, "total": 5}, {"id": 2, "total": 6}]
+KEY = {"orders": {"primary_key": "id"}}
+
+
+# of dlt's own call of itself
+@pytest.mark.filterwarnings("ignore:`detect_precision_hints` argument:DeprecationWarning")
+@pytest.mark.parametrize("tables", ["table_names: [orders, users]", "chunk_size: 10"])
+def test_tables_that_are_given_are_loaded_without_a_database(
+    open_project: OpenProject, tables: str
+) -> None:
+    """It reflects when it is made, with the tables that it is told and without."""
+    project = open_project(MANIFEST.replace("TABLES", tables))
+
+    run = project.run("load", given={"orders": ORDERS})
+
+    assert run.rows("orders") == ORDERS
+    assert run.row_counts == {"orders": 2}
+
+
+@pytest.mark.parametrize("defer", ["", "defer_table_reflect=True"], ids=["reflected", "deferred"])
+def test_merge_by_a_key_of_the_database_needs_the_key(
+    open_project: OpenProject, defer: str
+) -> None:
+    """Without it dlt appends, and each row would be there twice."""
+    files = {"sources/shop.py": MERGED.replace("DEFER", defer)}
+    manifest = """
+        sources: {its_source: {type: shop.shop}}
+        pipelines: {load: {source: its_source, destination: duckdb}}
+    """
+    project = open_project(manifest, files)
+
+    with pytest.raises(ProjectError, match="its key is known to its database alone") as caught:
+        project.run("load", given={"orders": ORDERS})
+    assert 'hints={"orders": {"primary_key": "id"}}' in str(caught.value)
+
+    run = project.run("load", given={"orders": ORDERS}, hints=KEY)
+    run = run.next(given={"orders": [{"id": 2, "total": 7}]})
+    assert run.rows("orders") == [{"id": 1, "total": 5}, {"id": 2, "total": 7}]
+    # no key is needed to append
+    assert project.run("load", given={"users": [{"id": 1}]}).row_counts == {"users": 1}
+
+
+def test_hints_may_be_a_schema_or_a_file_with_one(
+    open_project: OpenProject, tmp_path: Path
+) -> None:
+    """The file is what `export_schema_path` of a real run has written."""
+    schema = dlt.Schema("real")
+    columns: list[Any] = [
+        {"name": "id", "data_type": "bigint", "primary_key": True},
+        {"name": "total", "data_type": "decimal"},
+        {"name": "_dlt_load_id", "data_type": "text"},
+    ]
+    schema.update_table(new_table("orders", columns=columns))
+    (tmp_path / "real.schema.yaml").write_text(schema.to_pretty_yaml())
+    files = {"sources/shop.py": MERGED.replace("DEFER", "")}
+    manifest = """
+        sources: {its_source: {type: shop.shop}}
+        pipelines: {load: {source: its_source, destination: duckdb}}
+    """
+    project = open_project(manifest, files)
+
+    for hints in (schema, str(tmp_path / "real.schema.yaml")):
+        run = project.run("load", given={"orders": ORDERS}, hints=hints)
+        assert run.schema.tables["orders"]["columns"]["total"]["data_type"] == "decimal"
+        assert run.schema.tables["orders"]["columns"]["id"]["primary_key"]
+
+
+@pytest.mark.parametrize(
+    ("hints", "message"),
+    [
+        ({"ordrs": {"primary_key": "id"}}, "Did you mean `orders`"),
+        ({"orders": {"primary_kye": "id"}}, "Did you mean `primary_key`"),
+        ({"orders": "id"}, "neither hints by resource nor a schema"),
+        ("no.schema.yaml", "there is no file"),
+    ],
+)
+def test_hints_that_are_wrong_say_what_was_meant(dlt_run: DltRun, hints: Any, message: str) -> None:
+    orders = dlt.resource([{"id": 0}], name="orders")
+    with pytest.raises((ProjectError, EntityNotFound), match=message):
+        dlt_run(orders, given={"orders": ORDERS}, hints=hints)
+
+
+def test_hints_without_given_rows_are_refused(dlt_run: DltRun) -> None:
+    with pytest.raises(TypeError, match="nothing given"):
+        dlt_run(dlt.resource(ORDERS, name="orders"), hints=KEY)
+
+
+def test_the_placeholder_of_a_database_url_makes_an_engine(dlt_run: DltRun) -> None:
+    @dlt.source
+    def shop(database_url: str = dlt.secrets.value, api_key: str = dlt.secrets.value) -> Any:
+        import sqlalchemy
+
+        engine = sqlalchemy.create_engine(database_url)
+        assert api_key == "not-set"
+
+        @dlt.resource
+        def orders() -> Any:
+            with engine.connect() as connection:
+                yield from connection.execute(sqlalchemy.text("select 1"))
+
+        return orders
+
+    assert dlt_run(lambda: shop(), given={"orders": ORDERS}).rows("orders") == ORDERS
