@@ -105,4 +105,4 @@ def _reflecting_what_is_asked(reflect: Callable[..., None]) -> Callable[..., Non
     return reflect_given
 
 
-MetaData.reflect = _reflecting_what_is_asked(MetaData.reflect)  # type: ignore[method-assign]
+MetaData.reflect = _reflecting_what_is_asked(MetaData.reflect)  # type: ignore[method-assign]  # a function, as before
