@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from dlthub_project.catalog.transactions import (
     is_postgres,
 )
 from dlthub_project.dlt_internals import pipelines
+from dlthub_project.errors import ProjectError
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
@@ -52,7 +55,13 @@ class _Undoing:
 
 
 class AtomicPipeline(dlt.Pipeline):
-    """A pipeline to a destination that `undoable` made: where it can, it loads all or nothing."""
+    """A pipeline to a destination that `undoable` made: where it can, it loads all or nothing.
+
+    Attributes:
+        stored: The schemas of the dataset before the load.
+    """
+
+    stored: Sequence[Schema] = ()
 
     def load(self, *args: Any, **kwargs: Any) -> LoadInfo:
         """Load all packages, or none of them.
@@ -60,6 +69,7 @@ class AtomicPipeline(dlt.Pipeline):
         Raises:
             PipelineStepFailed: As `dlt.Pipeline.load` raises it. The destination is as it was.
         """
+        pipelines.change_packaged_schemas(self, partial(_spare_rows, self.stored))
         undoing: Any = self.destination.client
         # the client of the dataset: any schema will do
         client = pipelines.destination_client(self, Schema("any"))
@@ -71,6 +81,47 @@ class AtomicPipeline(dlt.Pipeline):
         except Exception as error:
             # the database refused the commit, or could not be reached
             raise PipelineStepFailed(self, "load", "", error) from error
+
+
+def _spare_rows(stored: Sequence[Schema], schema: Schema) -> bool:
+    """Make dlt's own columns nullable where a table is there without them; tell if there are any.
+
+    A database cannot add a required column to a table that has rows. Tables of Arrow data, and
+    those that transformations make, lack columns that dlt gives to rows.
+
+    Raises:
+        ProjectError: A merge would look for rows by their `_dlt_id`, and they may have none.
+    """
+    prefix = str(schema.naming.normalize_identifier("_dlt"))
+    is_changed = False
+    for before in stored:
+        for name, table in before.tables.items():
+            for column, hints in schema.tables.get(name, {}).get("columns", {}).items():
+                there = table["columns"].get(column, {}).get("nullable", True)
+                if column.startswith(prefix) and there:
+                    is_id = column == schema.naming.normalize_identifier("_dlt_id")
+                    if is_id and _finds_rows_by_id(schema, name):
+                        raise _no_ids(name, column)
+                    is_changed = is_changed or hints.get("nullable") is False
+                    hints["nullable"] = True
+    return is_changed
+
+
+def _finds_rows_by_id(schema: Schema, name: str) -> bool:
+    table: Any = schema.tables[name]
+    if table.get("write_disposition") != "merge":
+        return False
+    is_nested = any(other.get("parent") == name for other in schema.tables.values())
+    return is_nested or table.get("x-merge-strategy") == "scd2"
+
+
+def _no_ids(table: str, column: str) -> ProjectError:
+    return ProjectError(
+        f"Table `{table}` has rows without `{column}`, by which dlt finds the rows to replace in a "
+        "merge of rows with lists in them, and in scd2. Nothing was saved: these rows would stay "
+        "beside the new ones.",
+        'Save to another table, or append or replace (write_disposition="replace").',
+    )
 
 
 def undoable(destination: AnyDestination, journal: Path) -> AnyDestination:

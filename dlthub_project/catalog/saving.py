@@ -67,7 +67,7 @@ class Save:
         schemas: The schemas of the dataset as they are now, the default one first.
     """
 
-    def __init__(self, pipeline: dlt.Pipeline, schemas: Sequence[Schema]) -> None:
+    def __init__(self, pipeline: atomic.AtomicPipeline, schemas: Sequence[Schema]) -> None:
         self._pipeline = pipeline
         self.schemas = list(schemas)
 
@@ -83,6 +83,7 @@ class Save:
         run_arguments.setdefault(
             "loader_file_format", datasets.file_format_there(self._pipeline, schema, table)
         )
+        self._pipeline.stored = self.schemas
         with contexts.no_active_pipeline():
             info = PipelineRunner(self._pipeline).run(rows, schema=schema, **run_arguments)
         if info and info.loads_ids:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import dlt
 from dlt.common.configuration.container import Container
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
     from dlt.common.destination.reference import AnyDestination
     from dlt.common.storages.load_package import PackageStorage
+
+OfClass = TypeVar("OfClass", bound=dlt.Pipeline)
 
 
 def use_local_dir(pipeline: dlt.Pipeline, local_dir: str) -> None:
@@ -189,6 +191,20 @@ def extracted_packages(pipeline: dlt.Pipeline) -> PackageStorage:
     return NormalizeStorage(False, pipeline._normalize_storage_config()).extracted_packages
 
 
+def change_packaged_schemas(pipeline: dlt.Pipeline, change: Callable[[Schema], bool]) -> None:
+    """Change the schemas that the normalized packages of a pipeline are loaded with.
+
+    Args:
+        pipeline: The pipeline.
+        change: Changes a schema, and tells whether it did.
+    """
+    packages = normalized_packages(pipeline)
+    for load_id in pipeline.list_normalized_load_packages():
+        schema = packages.load_schema(load_id)
+        if change(schema):
+            packages.save_schema(load_id, schema)
+
+
 def run_load_job(client: JobClientBase, path: str, load_id: str, table: str) -> None:
     """Load a file of a package into `table`, as dlt's loader does.
 
@@ -206,7 +222,7 @@ def run_load_job(client: JobClientBase, path: str, load_id: str, table: str) -> 
     job.run()
 
 
-def pipeline_of_class(pipeline_class: type[dlt.Pipeline], **arguments: Any) -> dlt.Pipeline:
+def pipeline_of_class(pipeline_class: type[OfClass], **arguments: Any) -> OfClass:
     """Return what `dlt.pipeline` makes of its arguments, as an instance of a subclass."""
-    made: dlt.Pipeline = dlt.pipeline(**arguments, _impl_cls=pipeline_class)
+    made: OfClass = dlt.pipeline(**arguments, _impl_cls=pipeline_class)
     return made

@@ -16,7 +16,7 @@ def make_store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Calla
     made: list[Store] = []
 
     def make(kind: str, contract: str = "evolve") -> Store:
-        url = request.getfixturevalue("postgres_url") if kind == "postgres" else ""
+        url = request.getfixturevalue(f"{kind}_url") if kind in ("postgres", "mariadb") else ""
         store = Store(kind, tmp_path, url, f"stored_{uuid.uuid4().hex[:8]}")
         store.write(contract)
         made.append(store)
@@ -24,6 +24,4 @@ def make_store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Calla
 
     yield make
     for store in made:
-        if store.kind == "postgres":
-            for schema in (store.name, f"{store.name}_staging"):
-                store.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
+        store.drop()

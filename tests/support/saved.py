@@ -83,6 +83,8 @@ class Store:
             "duckdb": "{type: duckdb}",
             "postgres": f'{{type: postgres, credentials: "{self.url}"}}',
             "filesystem": '{type: filesystem, bucket_url: "{local_dir}/lake"}',
+            "sqlite": '{type: sqlalchemy, credentials: "sqlite:///{local_dir}/lite.db"}',
+            "mariadb": f'{{type: sqlalchemy, credentials: "{self.url}"}}',
         }
         text = MANIFEST.replace("{destination}", destinations[self.kind])
         text = text.replace("{dataset}", self.name).replace("{contract}", contract)
@@ -105,6 +107,19 @@ class Store:
     def open(self) -> WritableDataset:
         """Open the dataset anew."""
         return current.catalog()[self.name]
+
+    def drop(self) -> None:
+        """Drop what the store has on a server."""
+        for name in (self.name, f"{self.name}_staging"):
+            if self.kind == "postgres":
+                self.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
+            elif self.kind == "mariadb":
+                import sqlalchemy
+
+                engine = sqlalchemy.create_engine(self.url)
+                with engine.begin() as connection:
+                    connection.exec_driver_sql(f"DROP DATABASE IF EXISTS `{name}`")
+                engine.dispose()
 
     @property
     def local(self) -> Path:
