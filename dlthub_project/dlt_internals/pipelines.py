@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import dlt
 from dlt.common.configuration.container import Container
+from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.specs.pluggable_run_context import (
     PluggableRunContext,
 )
@@ -84,6 +85,46 @@ def set_default(key: str, value: Any, pipeline_name: str, *sections: str) -> Non
     """Set a value for one pipeline in the lowest provider, so that all others override it."""
     lowest = Container()[PluggableRunContext].providers.providers[-1]
     lowest.set_value(key, value, pipeline_name, *sections)
+
+
+class _OfRun(ConfigProvider):
+    """The values of one pipeline's run."""
+
+    def __init__(self, pipeline_name: str, values: Mapping[tuple[str, ...], Any]) -> None:
+        self._pipeline_name, self._values = pipeline_name, values
+
+    def get_value(
+        self, key: str, hint: Any, pipeline_name: str | None, *sections: str
+    ) -> tuple[Any, str]:
+        value = self._values.get((*sections, key)) if pipeline_name == self._pipeline_name else None
+        return value, key
+
+    @property
+    def supports_secrets(self) -> bool:
+        return False
+
+    @property
+    def supports_sections(self) -> bool:
+        return True
+
+    @property
+    def name(self) -> str:
+        return "The pipeline's runner"
+
+
+@contextmanager
+def job_errors_raised_at_once(pipeline: dlt.Pipeline) -> Iterator[None]:
+    """Have the loads of a pipeline raise the first error of a job, whatever is configured.
+
+    dlt runs such a job again otherwise, five times, though its rows may be at the destination.
+    """
+    first = _OfRun(pipeline.pipeline_name, {("load", "raise_on_max_retries"): 1})
+    providers = Container()[PluggableRunContext].providers.providers
+    providers.insert(0, first)
+    try:
+        yield
+    finally:
+        providers.remove(first)
 
 
 def skip_restore(pipeline: dlt.Pipeline) -> None:

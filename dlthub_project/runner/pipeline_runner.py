@@ -53,7 +53,8 @@ class PipelineRunner:
         self._steps = checked_steps(retry_pipeline_steps)
         self._observers = Observers(pipeline, observers)
         # a wrong policy is an error now, and not after the first failure
-        retrying(retry_policy, self._steps, lambda *_: None)
+        made = retrying(retry_policy, self._steps, lambda *_: None)
+        self._loads_again = made is not None and "load" in self._steps
 
     def run(self, data: Any, **run_arguments: Any) -> LoadInfo:
         """Extract, normalize and load `data`.
@@ -104,6 +105,9 @@ class PipelineRunner:
         def attempt() -> LoadInfo:
             with ExitStack() as stack:
                 stack.enter_context(kept_files(self.pipeline))
+                if self._loads_again:
+                    # what the job has left at the destination is removed before the next attempt
+                    stack.enter_context(pipelines.job_errors_raised_at_once(self.pipeline))
                 for listener in listeners:
                     stack.enter_context(pipelines.watched_steps(self.pipeline, listener))
                 return attempts()

@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse, urlunparse
@@ -15,6 +16,7 @@ from urllib.parse import urlparse, urlunparse
 import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
+from failing import losing_answers
 
 from dlthub_project.runner import runner
 
@@ -127,11 +129,12 @@ def test_a_database_that_goes_away_after_extract_gets_each_row_once_when_it_is_b
 
 @pytest.fixture
 def postgres(postgres_url: str, make_pipeline: MakePipeline) -> Iterator[MakePipeline]:
-    """Make the pipeline for the server at a URL: `postgres(url)`."""
+    """Make the pipeline for the server at a URL, or a destination: `postgres(url)`."""
     dataset = f"next_run_{uuid.uuid4().hex[:8]}"
 
-    def make(url: str) -> dlt.Pipeline:
-        return make_pipeline(dlt.destinations.postgres(url), dataset)
+    def make(there: Any = postgres_url) -> dlt.Pipeline:
+        destination = dlt.destinations.postgres(there) if isinstance(there, str) else there
+        return make_pipeline(destination, dataset)
 
     yield make
     for schema in (dataset, f"{dataset}_staging"):
@@ -164,6 +167,28 @@ def test_a_table_that_is_out_of_reach_in_load_gets_each_row_once(
     runner(postgres(impatient)).run(shop.batch(3))
 
     assert caught.value.step == "load"
+    assert_each_row_once(pipeline, shop)
+
+
+IMPATIENT = {"type": "fixed", "max_attempts": 5, "min": 0}
+
+
+@pytest.mark.parametrize("kind", ["duckdb", pytest.param("postgres", marks=pytest.mark.postgres)])
+def test_each_row_is_there_once_when_jobs_fail_after_their_commit_and_a_policy_tries_again(
+    request: pytest.FixtureRequest, kind: str, shop: Shop, tmp_path: Path
+) -> None:
+    make: MakePipeline
+    if kind == "postgres":
+        make = request.getfixturevalue("postgres")
+        place = partial(dlt.destinations.postgres, request.getfixturevalue("postgres_url"))
+    else:
+        make = request.getfixturevalue("make_pipeline")
+        place = partial(dlt.destinations.duckdb, str(tmp_path / "shop.duckdb"))
+    for number in (1, 2, 3):
+        destination = losing_answers(place()) if number == 2 else place()
+        pipeline = make(destination)
+        runner(pipeline, retry_policy=IMPATIENT).run(shop.batch(number))
+
     assert_each_row_once(pipeline, shop)
 
 
