@@ -1,13 +1,14 @@
-"""The schemas of a dataset as they are stored at its destination, and where two of them disagree.
+"""The schemas of a dataset as they are stored at its destination, and where types disagree.
 
-dlt reads no table of a dataset in which two schemas give one column different types.
+dlt reads no table of a dataset in which two schemas give one column different types. A table whose
+column has another type than the data that it takes may change their values.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,11 +19,11 @@ from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.schema import Schema
 
 from dlthub_project.dlt_internals import datasets
-from dlthub_project.errors import DisputedColumn
+from dlthub_project.errors import DisputedColumn, ProjectError
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
-    from dlt.common.schema.typing import TTableSchema
+    from dlt.common.schema.typing import TColumnSchema, TTableSchema
 
 
 # of a table, what dlt wants to be the same in all schemas
@@ -206,3 +207,120 @@ def _read_by(query: str, dialect: Any, disputes: Sequence[Dispute]) -> Iterator[
         ]
         if stars or named:
             yield dispute
+
+
+@dataclass(frozen=True)
+class LossyConversion:
+    """A column whose values may lose a part on their way into a table.
+
+    Attributes:
+        column: The column.
+        source_type: The type of the values, such as `decimal(10,2)`.
+        table_type: The type that the table has.
+        is_silent: Whether the destination may round or cut ordinary values and say nothing, as
+            1.7 becomes 2. Otherwise only values out of range are in danger: most destinations
+            refuse them, and a whole number above 2^53 is rounded to a double.
+    """
+
+    column: str
+    source_type: str
+    table_type: str
+    is_silent: bool
+
+    def error(self, table: str) -> ProjectError:
+        """Return the error of who would load the values into `table`."""
+        return ProjectError(
+            f"Column `{self.column}` of table `{table}` is {self.table_type}, and the data have "
+            f"{self.source_type}: values would be rounded, cut or refused.",
+            f"Cast the column to {self.table_type} before, in the way that you mean, or write to "
+            "another table.",
+        )
+
+
+def lossy_conversions(
+    source: Mapping[str, TColumnSchema], table: Mapping[str, TColumnSchema]
+) -> list[LossyConversion]:
+    """Return the columns of a source whose values may change when a table takes them.
+
+    The comparison is of types alone: a double may be 1.7 or 1.0, and into bigint it counts as
+    lossy. Columns that the table lacks, and those without a type, lose nothing.
+
+    Args:
+        source: The columns of the source, by name.
+        table: The columns of the table, by name.
+    """
+    found = []
+    for name, column in source.items():
+        there = table.get(name, {})
+        if column.get("data_type") is None or there.get("data_type") is None:
+            continue
+        loss = _loss(column, there)
+        if loss is not None:
+            found.append(LossyConversion(name, _type_of(column), _type_of(there), loss))
+    return found
+
+
+# the types that hold all values of another one, however they are written
+_HOLD_ALL: dict[str, tuple[str, ...]] = {
+    "bool": ("text", "json", "bigint", "wei", "decimal", "double"),
+    "bigint": ("text", "json", "wei"),
+    "double": ("text", "json"),
+    "decimal": ("text", "json"),
+    "wei": ("text", "json"),
+    "date": ("text", "json", "timestamp"),
+    "time": ("text", "json"),
+    "timestamp": ("text", "json"),
+    # what is no JSON, or cannot be written as bytes, is refused by the destination
+    "text": ("json", "binary"),
+    "json": ("text", "binary"),
+    "binary": ("text", "json"),
+}
+_LONGEST_INTEGER = 19
+_EXACT_DIGITS_OF_DOUBLE = 15
+
+
+def _loss(column: TColumnSchema, there: TColumnSchema) -> bool | None:
+    """Return whether values may be lost in silence, or only if out of range; None if never."""
+    one, other = str(column["data_type"]), str(there["data_type"])
+    if other in _HOLD_ALL.get(one, ()):
+        return None
+    if one == other and one in ("timestamp", "time"):
+        return True if _digits(column, 6) > _digits(there, 6) else None
+    if one == other == "bigint":
+        # their precision is in bits
+        return False if _digits(column, 64) > _digits(there, 64) else None
+    if one in ("bigint", "decimal", "wei") and other in ("bigint", "decimal", "wei", "double"):
+        return _loss_of_number(column, there)
+    return None if one == other else True
+
+
+def _loss_of_number(column: TColumnSchema, there: TColumnSchema) -> bool | None:
+    whole, decimals = _places(column)
+    if there["data_type"] == "double":
+        return False if whole + decimals > _EXACT_DIGITS_OF_DOUBLE else None
+    whole_there, decimals_there = _places(there)
+    if decimals > decimals_there:
+        return True
+    return False if whole > whole_there else None
+
+
+def _places(column: TColumnSchema) -> tuple[int, int]:
+    """Return how many digits a number has before and after its point."""
+    if column["data_type"] == "bigint":
+        return (_LONGEST_INTEGER if _digits(column, 64) > 32 else 10), 0
+    default = (38, 9) if column["data_type"] == "decimal" else (78, 0)
+    precision = _digits(column, default[0])
+    scale = column.get("scale")
+    if scale is None:
+        scale = default[1] if column.get("precision") is None else 0
+    return precision - scale, scale
+
+
+def _digits(column: TColumnSchema, default: int) -> int:
+    precision = column.get("precision")
+    return default if precision is None else precision
+
+
+def _type_of(column: TColumnSchema) -> str:
+    numbers = [str(column[key]) for key in ("precision", "scale") if column.get(key) is not None]
+    return f"{column['data_type']}({','.join(numbers)})" if numbers else str(column["data_type"])

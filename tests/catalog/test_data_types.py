@@ -17,6 +17,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from one_item import with_one_item
 
 from dlthub_project import WritableDataset, current
+from dlthub_project.catalog.schemas import lossy_conversions
 
 NOON = dt.datetime(2024, 1, 1, 12)  # noqa: DTZ001  # to be naive is the point
 
@@ -182,3 +183,43 @@ def test_nested_dicts_and_frames_share_a_table(dataset: WritableDataset, frame_f
     assert '{"city":"Rome"}' in found["place"]
     assert ("shops__tags" in current.catalog().shop_data.tables) is not frame_first
     assert ("place__city" in found) is not frame_first
+
+
+SILENT = ["double > bigint", "decimal > bigint", "decimal:10:2 > decimal:10:1", "double > decimal"]
+SILENT += ["text > bigint", "text > date", "timestamp > date", "timestamp > time", "bigint > bool"]
+SILENT += ["timestamp:9 > timestamp:6", "time:9 > time", "double > date", "text > double"]
+OUT_OF_RANGE = ["bigint > bigint:32", "bigint > double", "bigint > decimal:10:2", "wei > bigint"]
+OUT_OF_RANGE += ["decimal:38:9 > double", "decimal:12:2 > decimal:10:2", "decimal:30:0 > bigint"]
+LOSSLESS = ["bigint > text", "double > text", "bool > bigint", "date > timestamp", "text > json"]
+LOSSLESS += [
+    "bigint:32 > bigint",
+    "bigint:32 > double",
+    "decimal:10:2 > decimal:12:3",
+    "date > date",
+]
+LOSSLESS += ["bigint > decimal", "decimal:18:0 > bigint", "timestamp > timestamp:9", " > bigint"]
+
+
+def columns(written: str) -> dict[str, Any]:
+    data_type, *numbers = written.split(":")
+    hints = dict(zip(("precision", "scale"), map(int, numbers), strict=False))
+    return {"a": {"name": "a", "data_type": data_type or None, **hints}}
+
+
+@pytest.mark.parametrize(
+    ("conversions", "expected"), [(SILENT, [True]), (OUT_OF_RANGE, [False]), (LOSSLESS, [])]
+)
+def test_conversions_of_types_tell_what_they_may_lose(
+    conversions: list[str], expected: list[bool]
+) -> None:
+    for conversion in conversions:
+        source, table = map(columns, conversion.split(" > "))
+        assert [c.is_silent for c in lossy_conversions(source, table)] == expected, conversion
+
+    assert lossy_conversions(columns("double"), {}) == []
+    (lossy,) = lossy_conversions(columns("decimal:10:2"), columns("bigint"))
+    assert str(lossy.error("items")) == (
+        "Column `a` of table `items` is bigint, and the data have decimal(10,2): values would be "
+        "rounded, cut or refused.\nCast the column to bigint before, in the way that you mean, or "
+        "write to another table."
+    )
