@@ -450,7 +450,7 @@ def test_the_steps_of_a_run_are_told_and_the_collector_goes_on(tmp_path: Path) -
     collector = pipeline.collector
     counted: list[str] = []
     collector.update = lambda name, *_, **__: counted.append(name)  # type: ignore[method-assign]
-    with pipelines.watched_steps(pipeline, lambda step, end: seen.append((step, bool(end)))):
+    with pipelines.watched_steps(pipeline, lambda step, end, _: seen.append((step, bool(end)))):
         pipeline.run([{"id": 1}], table_name="items")
 
     steps = [(step, ended) for step in ("extract", "normalize", "load") for ended in (False, True)]
@@ -471,7 +471,7 @@ def test_what_was_looked_up_for_a_step_is_known_when_it_ends(
 
     at_end: dict[str, list[Any]] = {}
 
-    def on_step(step: str, end: Any) -> None:
+    def on_step(step: str, end: Any, _trace: Any) -> None:
         if end:
             at_end[step] = list(configuration.looked_up_values())
 

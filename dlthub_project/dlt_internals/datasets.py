@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -207,17 +208,36 @@ def checkpoint(path: str) -> None:
 _LEFT_ALONE = ("text", "json", "binary", "wei")
 
 
+def columns_of_arrow(schema: Any) -> dict[str, TColumnSchema]:
+    """Return the columns of an Arrow schema as dlt has them; those of types that it lacks are out.
+
+    Args:
+        schema: A `pyarrow.Schema`.
+    """
+    from dlt.common.libs.pyarrow import UnsupportedArrowTypeException, get_column_type_from_py_arrow
+
+    columns: dict[str, Any] = {}
+    for field in schema:
+        with suppress(UnsupportedArrowTypeException):
+            columns[field.name] = {"name": field.name, **get_column_type_from_py_arrow(field.type)}
+    return columns
+
+
+def arrow_type(column: TColumnSchema) -> Any:
+    """Return the Arrow type of a dlt column."""
+    from dlt.common.destination import DestinationCapabilitiesContext
+    from dlt.common.libs.pyarrow import get_py_arrow_datatype
+
+    caps = DestinationCapabilitiesContext.generic_capabilities()
+    return get_py_arrow_datatype(column, caps, "UTC")
+
+
 def narrower_arrow_type(column: TColumnSchema, kind: Any) -> Any:
     """Return the Arrow type of a dlt column, if it may lose a part of a value of type `kind`.
 
     None if it loses nothing, or if the column has no type yet.
     """
-    from dlt.common.destination import DestinationCapabilitiesContext
-    from dlt.common.libs.pyarrow import (
-        UnsupportedArrowTypeException,
-        get_column_type_from_py_arrow,
-        get_py_arrow_datatype,
-    )
+    from dlt.common.libs.pyarrow import UnsupportedArrowTypeException, get_column_type_from_py_arrow
 
     wanted = column.get("data_type")
     if wanted is None or wanted in _LEFT_ALONE:
@@ -233,8 +253,7 @@ def narrower_arrow_type(column: TColumnSchema, kind: Any) -> Any:
         wanted != "decimal" or (found.get("scale") or 0) <= (column.get("scale") or 0)
     ):
         return None
-    caps = DestinationCapabilitiesContext.generic_capabilities()
-    return get_py_arrow_datatype(column, caps, "UTC")
+    return arrow_type(column)
 
 
 class FileTables:

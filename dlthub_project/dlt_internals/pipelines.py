@@ -12,9 +12,11 @@ from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.specs.pluggable_run_context import (
     PluggableRunContext,
 )
+from dlt.common.json import json
 from dlt.common.runtime.collector_base import Collector
 from dlt.common.schema import Schema
-from dlt.common.storages import LoadStorage, NormalizeStorage
+from dlt.common.storages import FileStorage, LoadStorage, NormalizeStorage
+from dlt.common.storages.load_package import ParsedLoadJobFileName
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
@@ -162,8 +164,8 @@ def thread_of_work() -> int:
     return Container()._effective_thread_id()
 
 
-OnStep = Callable[[str, Any], None]
-"""Is told the name of a step and, when it has ended, its trace; None when it starts."""
+OnStep = Callable[[str, Any, Any], None]
+"""Is told the name of a step, its trace (None when it starts), and the trace of the pipeline."""
 
 
 class _Watching(Collector):
@@ -194,11 +196,11 @@ class _Watching(Collector):
         self.watched.on_start_trace(*args)
 
     def on_start_trace_step(self, trace: Any, step: Any, pipeline: Any) -> None:
-        self.on_step(step, None)
+        self.on_step(step, None, trace)
         self.watched.on_start_trace_step(trace, step, pipeline)
 
     def on_end_trace_step(self, trace: Any, step: Any, *args: Any) -> None:
-        self.on_step(step.step, step)
+        self.on_step(step.step, step, trace)
         self.watched.on_end_trace_step(trace, step, *args)
 
     def on_end_trace(self, *args: Any) -> None:
@@ -230,6 +232,24 @@ def normalized_packages(pipeline: dlt.Pipeline) -> PackageStorage:
 def extracted_packages(pipeline: dlt.Pipeline) -> PackageStorage:
     """Return the storage of the packages that a pipeline has extracted."""
     return NormalizeStorage(False, pipeline._normalize_storage_config()).extracted_packages
+
+
+def extracted_files(pipeline: dlt.Pipeline) -> Iterator[tuple[str, str, Schema]]:
+    """Yield the files that a pipeline has extracted: path, table, and the schema of the package."""
+    packages = extracted_packages(pipeline)
+    for load_id in pipeline.list_extracted_load_packages():
+        schema = packages.load_schema(load_id)
+        for path in packages.list_new_jobs(load_id):
+            name = ParsedLoadJobFileName.parse(path).table_name
+            yield packages.storage.make_full_path(path), name, schema
+
+
+def extracted_rows(path: str) -> Iterator[Any]:
+    """Yield the rows of an extracted file, as the resource gave them; none if it holds no rows."""
+    if ".typed-jsonl" in path:
+        with FileStorage.open_zipsafe_ro(path, "rb") as lines:
+            for line in lines:
+                yield from json.typed_loadb(line)
 
 
 def change_packaged_schemas(pipeline: dlt.Pipeline, change: Callable[[Schema], bool]) -> None:

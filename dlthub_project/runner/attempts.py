@@ -26,7 +26,8 @@ class Attempts:
 
     Attributes:
         number: How many attempts there were.
-        started_at: When the last one started.
+        started_at: When the last one started, without what it finished first.
+        on_pending: Called when packages of an earlier run are finished, before the run itself.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Attempts:
         self._make_data = make_data
         self._arguments = run_arguments
         self._prepare = prepare
+        self.on_pending: Callable[[], None] = lambda: None
         self._data = make_data()
         self._is_read = self._is_extracted = False
         self._loaded: LoadInfo | None = None
@@ -70,7 +72,11 @@ class Attempts:
         if self._is_read:
             self._make_data_again()
         try:
+            is_of_earlier_run = self._pipeline.has_pending_data and not self._is_extracted
             finish_pending(self._pipeline)
+            if is_of_earlier_run:
+                self.on_pending()
+                self.started_at = datetime.now(timezone.utc)
             info = self._resumed() if self._is_extracted else self._run()
         except PipelineStepFailed as error:
             self._failure = error

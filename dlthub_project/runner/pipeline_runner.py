@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -20,7 +21,7 @@ from dlthub_project.runner.traces import MakePipeline, TraceStore, kept_files
 if TYPE_CHECKING:
     import dlt
     from dlt.common.pipeline import LoadInfo
-    from dlt.pipeline.trace import PipelineStepTrace
+    from dlt.pipeline.trace import PipelineStepTrace, PipelineTrace
     from tenacity import Retrying
 
 
@@ -91,9 +92,9 @@ class PipelineRunner:
                     drop_working_folder(self.pipeline)
             info = self._run(attempts)
         except BaseException as error:
-            self._observers.tell("on_after", None, error)
+            self._observers.tell("on_after", load_info=None, error=error)
             raise
-        self._observers.tell("on_after", info, None)
+        self._observers.tell("on_after", load_info=info, error=None)
         return info
 
     def _run(self, attempts: Attempts) -> LoadInfo:
@@ -112,18 +113,25 @@ class PipelineRunner:
                     stack.enter_context(pipelines.watched_steps(self.pipeline, listener))
                 return attempts()
 
+        def store() -> None:
+            if traces:
+                traces.store(attempts.number, attempts.started_at)
+
+        # dlt forgets the trace of what was pending when the run starts
+        attempts.on_pending = store
+
         def traced() -> LoadInfo:
             try:
                 info = attempt()
             except Exception:
-                if traces:
-                    traces.store(attempts.number, attempts.started_at)
+                store()
                 raise
-            if traces:
-                traces.store(attempts.number, attempts.started_at)
+            store()
             return info
 
-        on_retry = partial(self._observers.tell, "on_retry")
+        def on_retry(attempt: int, error: BaseException) -> None:
+            self._observers.tell("on_retry", attempt=attempt, error=error)
+
         again = retrying(self._policy, self._steps, on_retry)
         info: LoadInfo = traced() if again is None else again(traced)
         return info
@@ -205,17 +213,22 @@ class Observers:
     - `on_before(pipeline)`: before the run, once for all its attempts.
     - `on_after(pipeline, load_info, error)`: after the run; either `load_info` or `error` is None.
     - `on_retry(pipeline, attempt, error)`: an attempt failed, and another one will follow.
-    - `before_extract(pipeline)`, `before_normalize`, `before_load`.
+    - `before_extract(pipeline, trace)`, `before_normalize`, `before_load`: `trace` is dlt's
+      `PipelineTrace`.
     - `after_extract(pipeline, step)`, `after_normalize`, `after_load`: `step` is dlt's
       `PipelineStepTrace`, with `step_info` and, where it failed, `step_exception`.
-    - `on_schema_change(pipeline, changes)`: a load added columns; `changes` lists them by table.
+    - `on_schema_change(pipeline, trace, schema_name, changes)`: a load added columns to tables of
+      a schema; `changes` lists them by table. `on_schema_change(pipeline, changes)` is called once
+      for all schemas.
+
+    Each may take fewer arguments than these, from the left.
     """
 
     def __init__(self, pipeline: dlt.Pipeline, observers: Iterable[object]) -> None:
         """Collect the observers; the pipeline's progress collector may be one, too.
 
         Raises:
-            TypeError: An object has none of the methods.
+            TypeError: An object has none of the methods, or one that takes other arguments.
         """
         self._pipeline = pipeline
         self._observers = list(observers)
@@ -226,18 +239,27 @@ class Observers:
         collector = pipeline.collector
         if _is_observer(collector) and not any(o is collector for o in self._observers):
             self._observers.append(collector)
+        self._forms = {
+            (id(observer), method): _form_of(observer, method)
+            for observer in self._observers
+            for method in METHODS
+            if getattr(observer, method, None) is not None
+        }
 
     def __bool__(self) -> bool:
         return bool(self._observers)
 
-    def tell(self, method: str, *arguments: Any) -> None:
-        """Call a method, with the pipeline and `arguments`, on every observer that has it."""
+    def tell(self, method: str, **told: Any) -> None:
+        """Call a method on every observer that has it, with what it takes of `told`."""
+        self._tell(method, told, _FORMS[method])
+
+    def _tell(self, method: str, told: Mapping[str, Any], forms: Iterable[Any]) -> None:
         for observer in self._observers:
-            function = getattr(observer, method, None)
-            if function is None:
+            form = self._forms.get((id(observer), method))
+            if form is None or form not in forms:
                 continue
             try:
-                function(self._pipeline, *arguments)
+                getattr(observer, method)(self._pipeline, *(told[name] for name in form))
             except Exception:
                 kind = type(observer).__name__
                 logger.warning(
@@ -246,19 +268,68 @@ class Observers:
                     exc_info=True,
                 )
 
-    def on_step(self, step: str, trace: PipelineStepTrace | None) -> None:
-        """Tell the observers that a step starts (`trace` is None) or has ended."""
+    def on_step(self, step: str, ended: PipelineStepTrace | None, trace: PipelineTrace) -> None:
+        """Tell the observers that a step starts (`ended` is None) or has ended."""
         if step not in _STEPS:
             return
-        if trace is None:
-            self.tell(f"before_{step}")
+        if ended is None:
+            self.tell(f"before_{step}", trace=trace)
             return
-        self.tell(f"after_{step}", trace)
-        if step == "load" and trace.step_exception is None:
-            info = trace.step_info
-            changes = schema_changes(info) if isinstance(info, LoadInfo) else {}
-            if changes:
-                self.tell("on_schema_change", changes)
+        self.tell(f"after_{step}", step=ended, trace=trace)
+        info = ended.step_info
+        if step == "load" and ended.step_exception is None and isinstance(info, LoadInfo):
+            self._tell_changes(info, trace)
+
+    def _tell_changes(self, info: LoadInfo, trace: PipelineTrace) -> None:
+        by_schema, *of_all = _FORMS["on_schema_change"]
+        if changes := schema_changes(info):
+            self._tell("on_schema_change", {"changes": changes}, of_all)
+        for name in dict.fromkeys(package.schema_name for package in info.load_packages):
+            packages = [package for package in info.load_packages if package.schema_name == name]
+            if changes := schema_changes(info._replace(load_packages=packages)):
+                told = {"trace": trace, "schema_name": name, "changes": changes}
+                self._tell("on_schema_change", told, [by_schema])
+
+
+# of each method, what it may be called with, the form that tells most first
+_FORMS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "on_before": ((),),
+    "on_after": (("load_info", "error"), ("load_info",), ()),
+    "on_retry": (("attempt", "error"), ("attempt",), ()),
+    "on_schema_change": (("trace", "schema_name", "changes"), ("changes",), ()),
+    **{f"before_{step}": (("trace",), ()) for step in _STEPS},
+    **{f"after_{step}": (("step",), ("trace",), ()) for step in _STEPS},
+}
+_NAMES = {"pipeline", *(name for forms in _FORMS.values() for form in forms for name in form)}
+
+
+def _form_of(observer: object, method: str) -> tuple[str, ...]:
+    """Return what a method of an observer is called with, beside the pipeline.
+
+    Raises:
+        TypeError: It cannot be called with anything that it would be told.
+    """
+    forms = _FORMS[method]
+    try:
+        takes = inspect.signature(getattr(observer, method))
+    except ValueError:
+        # builtins do not tell their parameters
+        return forms[0]
+    own = [name for name, one in takes.parameters.items() if one.kind is not one.VAR_POSITIONAL]
+    for form in forms:
+        given = ("pipeline", *form)
+        named_otherwise = [
+            name for name, ours in zip(own, given, strict=False) if name in _NAMES and name != ours
+        ]
+        with suppress(TypeError):
+            takes.bind(*given)
+            if not named_otherwise:
+                return form
+    expected = " or ".join(f"({', '.join(('pipeline', *form))})" for form in forms)
+    raise TypeError(
+        f"observers: {method}{takes} of {type(observer).__name__} cannot be called with what it is "
+        f"told: {expected}"
+    )
 
 
 def _is_observer(value: object) -> bool:

@@ -21,7 +21,7 @@ from dlthub_project.sandbox import active_sandbox
 from dlthub_project.secrets import Redactor
 
 if TYPE_CHECKING:
-    from dlt.pipeline.trace import PipelineStepTrace
+    from dlt.pipeline.trace import PipelineStepTrace, PipelineTrace
 
 MakePipeline = Callable[[], dlt.Pipeline]
 
@@ -43,9 +43,9 @@ class TraceStore:
         self._make_pipeline = make_pipeline
         self._redactor = Redactor()
 
-    def on_step(self, step: str, trace: PipelineStepTrace | None) -> None:
+    def on_step(self, step: str, ended: PipelineStepTrace | None, trace: PipelineTrace) -> None:
         """Remember the secrets that dlt looked up for a step that has ended: dlt forgets them."""
-        if trace is not None:
+        if ended is not None:
             self._redactor.learn_look_ups(configuration.looked_up_values())
 
     def store(self, attempt: int, started_at: datetime) -> None:

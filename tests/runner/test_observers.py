@@ -91,7 +91,7 @@ def test_changes_of_the_schema_are_told_when_there_are_any(pipeline: dlt.Pipelin
     run([{"id": 2}], table_name="items")
     run([{"id": 3, "note": "new"}], table_name="items")
 
-    first, second = (changes for (changes,) in told.arguments("on_schema_change"))
+    first, second = (changes for _, _, changes in told.arguments("on_schema_change"))
     assert first == {"items": ["id", "_dlt_load_id", "_dlt_id"]}
     assert second == {"items": ["note"]}
 
@@ -175,3 +175,66 @@ def test_the_progress_collector_of_a_pipeline_may_be_an_observer(
     assert progress.seen == ["on_before", "trace", "before_load"]
     assert "Load numbers" in caplog.text
     assert pipeline.collector is progress
+
+
+class Documented:
+    """Has the methods as dltHub's documentation shows them."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def before_load(self, pipeline: dlt.Pipeline, trace: Any) -> None:
+        self.told.append((trace.pipeline_name, [step.step for step in trace.steps]))
+
+    def after_load(self, pipeline: dlt.Pipeline, trace: Any) -> None:
+        self.told.append([step.step for step in trace.steps][-1])
+
+    def on_schema_change(
+        self, pipeline: dlt.Pipeline, trace: Any, schema_name: str, changes: Any
+    ) -> None:
+        self.told.append((trace.pipeline_name, schema_name, changes))
+
+
+class Short(Documented):
+    """Has ours, with as few parameters as it needs."""
+
+    def before_load(self, pipeline: dlt.Pipeline) -> None:  # type: ignore[override]
+        self.told.append("before")
+
+    def after_load(self, _: dlt.Pipeline, step: Any) -> None:  # type: ignore[override]
+        self.told.append(type(step.step_info).__name__)
+
+    def on_schema_change(self, pipeline: dlt.Pipeline, changes: Any) -> None:  # type: ignore[override]
+        self.told.append(changes)
+
+
+def test_methods_are_called_as_dlthub_documents_them_and_as_short_as_they_are(
+    pipeline: dlt.Pipeline,
+) -> None:
+    documented, short = Documented(), Short()
+    runner(pipeline, observers=[documented, short]).run([{"id": 1}], table_name="items")
+
+    changes = {"items": ["id", "_dlt_load_id", "_dlt_id"]}
+    assert documented.told == [
+        ("numbers", ["extract", "normalize"]),
+        "load",
+        ("numbers", "numbers", changes),
+    ]
+    assert short.told == ["before", "LoadInfo", changes]
+
+
+def test_error_when_an_observer_is_given_that_cannot_be_called(pipeline: dlt.Pipeline) -> None:
+    class OtherArguments:
+        def on_schema_change(self, pipeline: dlt.Pipeline, trace: Any) -> None: ...
+
+    class NoArguments:
+        def before_load(self) -> None: ...
+
+    with pytest.raises(TypeError) as caught:
+        runner(pipeline, observers=[OtherArguments()])
+    assert str(caught.value).endswith(
+        "of OtherArguments cannot be called with what it is told: (pipeline, trace, schema_name, "
+        "changes) or (pipeline, changes) or (pipeline)"
+    )
+    with pytest.raises(TypeError, match=r"before_load\(\) .* \(pipeline, trace\) or \(pipeline\)"):
+        runner(pipeline, observers=[NoArguments()])

@@ -311,3 +311,17 @@ def test_a_trace_store_has_nothing_to_store_before_a_run(pipeline: dlt.Pipeline)
 
     assert not files(pipeline)
     assert stat.S_ISDIR(Path(pipeline.working_dir).stat().st_mode)
+
+
+def test_the_trace_of_a_pending_package_that_is_finished_first_is_stored_too(
+    pipeline: dlt.Pipeline,
+) -> None:
+    pipeline.extract([{"id": 1}], table_name="items")
+    pipeline.normalize()
+    runner(pipeline, True).run([{"id": 2}], table_name="items")
+
+    steps = rows(pipeline, "step", "_dlt_parent_id", table="numbers_trace__steps")
+    by_trace: dict[str, list[str]] = {}
+    for step, trace in steps:
+        by_trace.setdefault(trace, []).append(step)
+    assert sorted(map(sorted, by_trace.values())) == [["extract", "load", "normalize"], ["load"]]
