@@ -14,6 +14,7 @@ from dlt.common.schema import Schema
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlthub_project.catalog.journals import Journal, keeps_files
+from dlthub_project.catalog.losses import refuse_losses
 from dlthub_project.catalog.transactions import (
     SharedTransaction,
     can_share_transaction,
@@ -25,7 +26,7 @@ from dlthub_project.errors import ProjectError
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
     from dlt.common.destination.reference import AnyDestination
-    from dlt.common.pipeline import LoadInfo
+    from dlt.common.pipeline import LoadInfo, NormalizeInfo
 
 
 class _Undoing:
@@ -62,6 +63,18 @@ class AtomicPipeline(dlt.Pipeline):
     """
 
     stored: Sequence[Schema] = ()
+
+    def normalize(self, *args: Any, **kwargs: Any) -> NormalizeInfo:
+        """Normalize what was extracted, if the tables of the dataset can hold its values.
+
+        Raises:
+            PipelineStepFailed: As `dlt.Pipeline.normalize` raises it, or a value would be changed.
+        """
+        try:
+            refuse_losses(self, self.stored)
+        except ProjectError as error:
+            raise PipelineStepFailed(self, "normalize", "", error) from error
+        return super().normalize(*args, **kwargs)
 
     def load(self, *args: Any, **kwargs: Any) -> LoadInfo:
         """Load all packages, or none of them.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import dlt
 from dlt.common.destination.client import WithStateSync
 
-from dlthub_project.catalog import conflicts
+from dlthub_project.catalog import transactions
 from dlthub_project.catalog.dataset import WritableDataset
 from dlthub_project.catalog.destination_places import UNKNOWN, place_of
 from dlthub_project.catalog.schemas import stored_schemas
@@ -124,7 +124,7 @@ def open_dataset(entities: DltEntityFactory, location: DatasetLocation) -> Writa
     # a connection to a DuckDB file that does not exist would create the file
     database = datasets.local_database(client)
     if database is None or os.path.exists(database):
-        conflicts.connect_patiently(client)
+        transactions.connect_patiently(client)
         with client:
             schemas = stored_schemas(client)
     if not schemas:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dlt
 
-from dlthub_project.catalog import conflicts
+from dlthub_project.catalog import transactions
 from dlthub_project.catalog.saved_data import named_data
 from dlthub_project.catalog.saving import refuse_other_targets, saving
 from dlthub_project.catalog.schemas import Dispute, settle, tell_when_read
@@ -38,7 +38,7 @@ class ReadableDataset(dlt.Dataset):
     def sql_client(self) -> Any:
         """The client that runs queries; PostgreSQL keeps the chunks that nobody has fetched yet."""
         client = super().sql_client
-        conflicts.connect_patiently(client)
+        transactions.connect_patiently(client)
         sql_clients.leave_on_server(client)
         tell_when_read(client, self)
         return client

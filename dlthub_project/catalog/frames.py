@@ -8,8 +8,8 @@ from typing import Any
 import dlt
 import pyarrow as pa
 
+from dlthub_project.catalog.schemas import LossyConversion, written_type
 from dlthub_project.dlt_internals import datasets
-from dlthub_project.errors import ProjectError
 
 _VALUE = "value"
 _SAYS_THE_SAME = {
@@ -180,24 +180,32 @@ def _fitted(table: pa.Table, types: dict[str, pa.DataType], table_name: str) -> 
             target = datasets.narrower_arrow_type(hints, field.type) or field.type
             types[field.name] = target
         if target != field.type:
-            column = _cast(table.column(index), target, f"{name}.{field.name}")
+            column = _cast(table.column(index), target, name, field.name)
             table = table.set_column(index, field.with_type(target), column)
     return table
 
 
-def _cast(column: pa.ChunkedArray, target: pa.DataType, column_name: str) -> pa.ChunkedArray:
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+def _cast(column: pa.ChunkedArray, target: pa.DataType, table: str, name: str) -> pa.ChunkedArray:
     if pa.types.is_dictionary(target):
         return column.cast(target.value_type).dictionary_encode()
+    if (made := cast_without_loss(column, target)) is None:
+        types = datasets.columns_of_arrow(
+            pa.schema([pa.field("source", column.type), pa.field("table", target)])
+        )
+        source, there = (
+            written_type(types[key]) if key in types else str(kind)
+            for key, kind in (("source", column.type), ("table", target))
+        )
+        raise LossyConversion(name, source, there, is_silent=True).error(table)
+    return made
+
+
+def cast_without_loss(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray | None:
+    """Return a column as another type; None if that would change one of its values."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
     try:
         made = column.cast(target)
-        fits = made.cast(column.type).equals(column)
+        return made if made.cast(column.type).equals(column) else None
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        fits = False
-    if not fits:
-        raise ProjectError(
-            f"{column_name} holds {target}, and these data are {column.type} that do not fit.",
-            "Convert the column before you save it, or save it under another name.",
-        )
-    return made
+        return None

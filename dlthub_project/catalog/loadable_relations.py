@@ -11,6 +11,7 @@ from dlt.common.schema.utils import dlt_load_id_column
 from dlt.extract.exceptions import DataItemRequiredForDynamicTableHints
 from dlt.extract.items import DataItemWithMeta, TableNameMeta
 
+from dlthub_project.catalog.schemas import lossy_conversions
 from dlthub_project.dlt_internals import relations
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _CHUNK_ROWS = 100_000
 
 
-def relation_pages(item: Any) -> Iterator[Any]:
+def relation_pages(item: Any, *, exact: bool = False) -> Iterator[Any]:
     """Yield an item of a resource as dlt loads it: relations with the hints of their columns.
 
     A relation stays a query if it lives at the destination that the pipeline loads to: the
@@ -30,6 +31,8 @@ def relation_pages(item: Any) -> Iterator[Any]:
 
     Args:
         item: The item. Everything but a relation, marked (`dlt.mark`) or not, is yielded as it is.
+        exact: Whether a relation is read as Arrow tables, too, where the columns of its table may
+            change its values: the caller compares them.
     """
     relation = item.data if isinstance(item, DataItemWithMeta) else item
     if not isinstance(relation, dlt.Relation):
@@ -50,7 +53,7 @@ def relation_pages(item: Any) -> Iterator[Any]:
     required = _required(relation)
     if mark is None or isinstance(mark, TableNameMeta):
         mark = _hints(relation, required, table, mark)
-    if _stays_query(relation, pipeline, table):
+    if _stays_query(relation, pipeline, table) and not (exact and _may_lose(relation, table)):
         yield _marked(relation, mark)
         return
     is_empty = True
@@ -129,6 +132,13 @@ def _hints(
     name = mark.table_name if mark else None
     hints = dlt.mark.make_hints(table_name=name, columns=columns)
     return dlt.mark.with_hints([], hints, create_table_variant=mark is not None).meta
+
+
+def _may_lose(relation: dlt.Relation, table: TTableSchema) -> bool:
+    schema = dlt.current.source_schema()
+    name = schema.naming.normalize_table_identifier(table["name"] or "")
+    columns = schema.tables.get(name, {}).get("columns", {})
+    return bool(lossy_conversions(relation.columns_schema, columns))
 
 
 def _stays_query(relation: dlt.Relation, pipeline: dlt.Pipeline, table: TTableSchema) -> bool:

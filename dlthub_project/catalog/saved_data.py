@@ -118,7 +118,7 @@ def _pages(data: Any, *, within: bool = False) -> Iterator[Any]:
             as a named tuple or a pydantic model.
     """
     if isinstance(data, dlt.Relation):
-        yield from relation_pages(data)
+        yield from relation_pages(data, exact=True)
     elif is_frame(data):
         yield from arrow_pages(data)
     elif isinstance(data, Mapping | str | bytes) or _is_rows(data):

@@ -23,7 +23,7 @@ import dlt
 from dlt.common.schema import Schema
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project.catalog import atomic, conflicts, journals
+from dlthub_project.catalog import atomic, journals, transactions
 from dlthub_project.catalog.schemas import stored_schemas
 from dlthub_project.dlt_internals import contexts, datasets, destinations, pipelines
 from dlthub_project.errors import DatasetInUse, ProjectError
@@ -142,7 +142,7 @@ def _conflicts_told(dataset_name: str) -> Iterator[None]:
     try:
         yield
     except PipelineStepFailed as error:
-        if not conflicts.is_conflict(error):
+        if not transactions.is_conflict(error):
             raise
         raise DatasetInUse(
             f"Dataset `{dataset_name}` is written to, or its database is opened, by somebody else "

@@ -256,7 +256,7 @@ def lossy_conversions(
             continue
         loss = _loss(column, there)
         if loss is not None:
-            found.append(LossyConversion(name, _type_of(column), _type_of(there), loss))
+            found.append(LossyConversion(name, written_type(column), written_type(there), loss))
     return found
 
 
@@ -321,6 +321,7 @@ def _digits(column: TColumnSchema, default: int) -> int:
     return default if precision is None else precision
 
 
-def _type_of(column: TColumnSchema) -> str:
+def written_type(column: TColumnSchema) -> str:
+    """Return the type of a column as messages have it, such as `decimal(10,2)`."""
     numbers = [str(column[key]) for key in ("precision", "scale") if column.get(key) is not None]
     return f"{column['data_type']}({','.join(numbers)})" if numbers else str(column["data_type"])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import dlt
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -155,7 +156,7 @@ def test_a_value_that_would_be_rounded_is_an_error_and_nothing_is_written(
     if apart:
         dataset.save(first, table_name="numbers")
 
-    with pytest.raises(PipelineStepFailed, match=r"numbers\.n holds int64, and these data are"):
+    with pytest.raises(PipelineStepFailed, match="Column `n` of table `numbers` is bigint, and"):
         dataset.save([later] if apart else [first, later], table_name="numbers")
     if apart:
         assert saved("numbers") == {"n": [1]}
@@ -166,8 +167,69 @@ def test_a_value_that_would_be_rounded_is_an_error_and_nothing_is_written(
 def test_a_chunk_that_does_not_fit_the_first_is_an_error_of_the_column(
     dataset: WritableDataset,
 ) -> None:
-    with pytest.raises(PipelineStepFailed, match=r"numbers\.n holds int64, and these data are"):
+    with pytest.raises(PipelineStepFailed, match="Column `n` of table `numbers` is bigint, and"):
         dataset.save([pd.DataFrame({"n": [1]}), pd.DataFrame({"n": ["x"]})], table_name="numbers")
+
+
+DAY, HALF = dt.date(2024, 1, 1), Decimal("1.5")
+# the column of the table, a value that it loses a part of, and one that it keeps
+LOSSES: dict[str, tuple[Any, pa.DataType, Any, Any]] = {
+    "n": (1, pa.int64(), 1.7, 2.0),
+    "small": (1, pa.int32(), 2**40, 7),
+    "day": (DAY, pa.date32(), NOON, dt.datetime(2024, 1, 2)),  # noqa: DTZ001  # as above
+    "price": (HALF, pa.decimal128(10, 1), Decimal("1.55"), Decimal("2.50")),
+    "share": (0.5, pa.float64(), 2**60 + 1, 3),
+    "text": (1, pa.int64(), "1.7", "7"),
+}
+FORMS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "frame": lambda row: pd.DataFrame([row]),
+    "resource of Arrow": lambda row: dlt.resource(pa.Table.from_pylist([row]), name="typed"),
+    "rows": lambda row: [row],
+    "resource of rows": lambda row: dlt.resource([row], name="typed"),
+    "relation": lambda row: _relation_of(pa.Table.from_pylist([row])),
+}
+
+
+def _relation_of(table: pa.Table) -> Any:
+    dataset = current.catalog().shop_data
+    dataset.save(table, table_name="others", write_disposition="replace")
+    return dataset.table("others").select(*table.column_names)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_values_that_a_table_cannot_hold_are_refused_in_any_form_and_others_are_kept(
+    dataset: WritableDataset, form: str
+) -> None:
+    made = {name: pa.array([there], kind) for name, (there, kind, _, _) in LOSSES.items()}
+    dataset.save(pa.table(made), table_name="typed")
+
+    for column, (_, _, lost, _) in LOSSES.items():
+        if "rows" in form and column in ("n", "small", "text"):
+            # dlt gives the value a column of its own, or the destination refuses it
+            continue
+        with pytest.raises(PipelineStepFailed) as caught:
+            dataset.save(FORMS[form]({column: lost}), table_name="typed")
+        assert f"Column `{column}` of table `typed` is " in str(caught.value), column
+
+    all_kept = {column: kept for column, (_, _, _, kept) in LOSSES.items()}
+    dataset.save(FORMS[form](all_kept), table_name="typed")
+    expected = all_kept | {"day": dt.date(2024, 1, 2), "text": 7}
+    assert saved("typed") == {
+        column: [there, expected[column]] for column, (there, *_) in LOSSES.items()
+    }
+
+
+def test_values_nested_in_rows_are_compared_with_their_tables(dataset: WritableDataset) -> None:
+    row = {"id": 1, "place": {"since": DAY}, "lines": [{"day": DAY}]}
+    dataset.save([row], table_name="shops")
+
+    for more, where in (
+        ({"place": {"since": NOON}}, "`place__since` of table `shops` is date, and"),
+        ({"lines": [{"day": NOON}]}, "`day` of table `shops__lines` is date, and"),
+    ):
+        with pytest.raises(PipelineStepFailed, match=where):
+            dataset.save([row, row | more], table_name="shops")
+    assert saved("shops")["id"] == [1]
 
 
 @pytest.mark.parametrize("frame_first", [True, False])

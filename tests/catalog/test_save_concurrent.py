@@ -15,7 +15,7 @@ import saving
 from saved import Store
 
 from dlthub_project import DatasetInUse, ProjectError
-from dlthub_project.catalog import conflicts
+from dlthub_project.catalog import transactions
 
 MakeStore = Callable[..., Store]
 
@@ -187,7 +187,7 @@ def hold(tmp_path: Path) -> Iterator[Callable[[Path], None]]:
 def test_a_database_that_another_process_keeps_open_gives_a_clear_error(
     make_store: MakeStore, hold: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conflicts, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(transactions, "_PATIENCE_SECONDS", 0.1)
     store = make_store("duckdb")
     dataset = store.load_by_hand()
     hold(store.local / "warehouse.duckdb")

@@ -1,0 +1,140 @@
+"""Refuses data that the columns of existing tables would round or cut, before they are normalized.
+
+dlt leaves the cast of Arrow data to the destination, and casts the values of rows itself: a
+timestamp loses its time in a column of dates, a decimal its last places, without a word.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dlthub_project.catalog.frames import cast_without_loss
+from dlthub_project.catalog.schemas import LossyConversion, lossy_conversions, written_type
+from dlthub_project.dlt_internals import datasets, pipelines
+from dlthub_project.errors import ProjectError
+
+if TYPE_CHECKING:
+    import dlt
+    from dlt.common.schema import Schema
+    from dlt.common.schema.typing import TColumnSchema
+
+    Columns = Mapping[str, TColumnSchema]
+
+
+def refuse_losses(pipeline: dlt.Pipeline, stored: Sequence[Schema]) -> None:
+    """Compare what a pipeline has extracted with the tables that it goes to.
+
+    Args:
+        pipeline: The pipeline.
+        stored: The schemas of the dataset.
+
+    Raises:
+        ProjectError: The type of a column cannot hold one of the values.
+    """
+    for path, name, schema in pipelines.extracted_files(pipeline):
+        known = next((s for s in stored if name in s.tables), None)
+        if path.endswith(".parquet"):
+            # a table that is new may get its types from an earlier page
+            columns = (known or schema).tables.get(name, {}).get("columns", {})
+            refuse_losses_of_arrow(path, name, columns)
+        elif known is not None:
+            _refuse_losses_of_rows(pipelines.extracted_rows(path), name, known)
+
+
+def refuse_losses_of_arrow(path: str, table: str, columns: Columns) -> None:
+    """Compare a Parquet file with the columns of a table; values only where types may lose some.
+
+    Raises:
+        ProjectError: The type of a column cannot hold one of the values.
+    """
+    with pq.ParquetFile(path) as file:
+        found = datasets.columns_of_arrow(file.schema_arrow)
+        for lossy in lossy_conversions(found, columns):
+            target = datasets.arrow_type(columns[lossy.column])
+            for batch in file.iter_batches(columns=[lossy.column]):
+                values = pa.chunked_array([batch.column(0)])
+                if cast_without_loss(values, target) is None:
+                    raise lossy.error(table)
+
+
+def _refuse_losses_of_rows(rows: Iterable[Any], table: str, schema: Schema) -> None:
+    for row in rows:
+        if isinstance(row, Mapping):
+            for name, column, value in _values(row, table, "", schema):
+                if _is_lost(value, column):
+                    raise _error(name, column, value)
+
+
+def _values(
+    row: Mapping[str, Any], table: str, prefix: str, schema: Schema
+) -> Iterator[tuple[str, TColumnSchema, Any]]:
+    """Yield the values of a row that go to columns of the schema, and those nested in it."""
+    columns = schema.tables.get(table, {}).get("columns", {})
+    for key, value in row.items():
+        name = schema.naming.normalize_path(key)
+        name = schema.naming.shorten_fragments(prefix, name) if prefix else name
+        if name in columns:
+            yield table, columns[name], value
+        elif isinstance(value, Mapping):
+            yield from _values(value, table, name, schema)
+        elif isinstance(value, list):
+            nested = schema.naming.shorten_fragments(table, name)
+            for item in value if nested in schema.tables else ():
+                if isinstance(item, Mapping):
+                    yield from _values(item, nested, "", schema)
+
+
+def _is_lost(value: Any, column: TColumnSchema) -> bool:
+    """Tell whether dlt makes another value of one that is given in a row."""
+    kind = column.get("data_type")
+    is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    if kind == "date":
+        return is_number or (isinstance(value, datetime | str) and _has_time(value))
+    if not is_number or (isinstance(value, float | Decimal) and not math.isfinite(value)):
+        return False
+    if kind == "bool":
+        return bool(value not in (0, 1))
+    if kind == "double":
+        return not isinstance(value, float) and bool(Decimal(repr(float(value))) != value)
+    if kind == "wei":
+        return bool(value != int(value))
+    if kind == "decimal":
+        scale = column.get("scale")
+        exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+        places = -int(exact.normalize().as_tuple().exponent)
+        return places > (9 if scale is None and column.get("precision") is None else scale or 0)
+    return False
+
+
+def _has_time(value: datetime | str) -> bool:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            # dlt makes a column of its own for it, or understands it
+            return False
+    return value.time() != datetime.min.time()
+
+
+def _error(table: str, column: TColumnSchema, value: Any) -> ProjectError:
+    name = str(column["name"])
+    (types,) = lossy_conversions({name: _column_of(value)}, {name: column}) or [
+        LossyConversion(name, type(value).__name__, written_type(column), is_silent=True)
+    ]
+    return types.error(table)
+
+
+def _column_of(value: Any) -> TColumnSchema:
+    if isinstance(value, datetime | str):
+        return {"data_type": "timestamp"}
+    if isinstance(value, Decimal):
+        places = max(0, -int(value.as_tuple().exponent))
+        return {"data_type": "decimal", "precision": len(value.as_tuple().digits), "scale": places}
+    return {"data_type": "double" if isinstance(value, float) else "bigint"}
