@@ -16,7 +16,7 @@ from dlthub_project.catalog.dataset import WritableDataset
 from dlthub_project.catalog.destination_places import UNKNOWN, place_of
 from dlthub_project.catalog.schemas import stored_schemas
 from dlthub_project.dlt_internals import datasets
-from dlthub_project.entities import DatasetLocation, DltEntityFactory
+from dlthub_project.entities import DatasetLocation, DltEntityFactory, HasProject, entities_of
 from dlthub_project.errors import DatasetNotLoaded, EntityNotFound, ProjectError
 from dlthub_project.sandbox import active_sandbox
 
@@ -36,8 +36,13 @@ class Catalog(Mapping[str, WritableDataset]):
     each dataset is: `dataset@destination[location]`, without passwords.
     """
 
-    def __init__(self, entities: DltEntityFactory) -> None:
-        self._entities = entities
+    def __init__(self, project: HasProject) -> None:
+        """Make the catalog of a project, its run context or its entities.
+
+        Raises:
+            TypeError: It is made of anything else.
+        """
+        self._entities = entities_of(project)
 
     def dataset(self, name: str, destination: str | None = None) -> WritableDataset:
         """Return dataset `name`, on its default destination or on `destination`.

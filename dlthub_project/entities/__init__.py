@@ -2,7 +2,7 @@
 
 from dlthub_project.entities.dataset_locations import DatasetLocation, Datasets
 from dlthub_project.entities.entries import EntryPosition, check_is_active
-from dlthub_project.entities.factory import DltEntityFactory
+from dlthub_project.entities.factory import DltEntityFactory, HasProject, entities_of
 from dlthub_project.entities.sources import ProjectSourceFactory
 
 __all__ = [
@@ -10,6 +10,8 @@ __all__ = [
     "Datasets",
     "DltEntityFactory",
     "EntryPosition",
+    "HasProject",
     "ProjectSourceFactory",
     "check_is_active",
+    "entities_of",
 ]

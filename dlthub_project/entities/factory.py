@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dlt
 import dlt.destinations
 from dlt.common.destination.exceptions import UnknownDestinationModule
 from dlt.common.destination.reference import DestinationReference
 
-from dlthub_project.context import Project
+from dlthub_project.context import Project, ProjectRunContext
 from dlthub_project.dlt_internals import pipelines
 from dlthub_project.dlt_internals import resources as dlt_sources
 from dlthub_project.entities.dataset_locations import Datasets
@@ -41,6 +41,26 @@ _SOURCE_KEYS = ("type", "with_args")
 _NO_PLAIN_ARGUMENTS = ("source", "run_config", "destination", "dataset_name")
 
 
+HasProject: TypeAlias = "Project | ProjectRunContext | DltEntityFactory"
+"""What entities, runner and catalog are made of."""
+
+
+def entities_of(given: HasProject) -> DltEntityFactory:
+    """Return the entities of a project, or of its run context; entities stay as they are.
+
+    Raises:
+        TypeError: `given` is none of these.
+    """
+    return given if isinstance(given, DltEntityFactory) else DltEntityFactory(given)
+
+
+def _project_of(given: Any) -> Project:
+    if isinstance(given, ProjectRunContext | DltEntityFactory):
+        return given.project
+    kind = type(given).__name__
+    raise TypeError(f"a Project or a ProjectRunContext is expected, not {kind}")
+
+
 class DltEntityFactory:
     """Makes the sources, destinations, datasets and pipelines of a project.
 
@@ -51,9 +71,17 @@ class DltEntityFactory:
         datasets: The datasets of the project, and where they live.
     """
 
-    def __init__(self, project: Project) -> None:
-        self.project = project
-        self.datasets = Datasets(project)
+    def __init__(self, project: HasProject) -> None:
+        """Make the factory; nothing of the project is made or imported.
+
+        Args:
+            project: The project, or its run context.
+
+        Raises:
+            TypeError: It is neither.
+        """
+        self.project = project if isinstance(project, Project) else _project_of(project)
+        self.datasets = Datasets(self.project)
 
     def list_sources(self) -> list[str]:
         """Return the names of the declared sources."""

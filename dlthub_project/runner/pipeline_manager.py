@@ -11,7 +11,7 @@ from dlt.extract import DltSource
 
 from dlthub_project.context import run_config_value
 from dlthub_project.dlt_internals import pipelines
-from dlthub_project.entities import DltEntityFactory
+from dlthub_project.entities import HasProject, entities_of
 from dlthub_project.errors import EntityNotFound, ProjectError
 from dlthub_project.runner.pipeline_runner import PipelineRunner, StoreTraceInfo
 from dlthub_project.runner.run_data import narrowed
@@ -27,8 +27,13 @@ _NUMBERS = {"max_attempts": int, "multiplier": float, "min": float, "max": float
 class PipelineManager:
     """Runs the pipelines of one project."""
 
-    def __init__(self, entities: DltEntityFactory) -> None:
-        self.entities = entities
+    def __init__(self, project: HasProject) -> None:
+        """Make the runner of a project, its run context or its entities.
+
+        Raises:
+            TypeError: It is made of anything else.
+        """
+        self.entities = entities_of(project)
 
     def run_pipeline(
         self,

@@ -8,7 +8,15 @@ from pathlib import Path
 import dlt
 import pytest
 
-from dlthub_project import Catalog, DatasetNotLoaded, EntityNotFound, ManifestError, current
+from dlthub_project import (
+    Catalog,
+    DatasetNotLoaded,
+    EntityFactory,
+    EntityNotFound,
+    ManifestError,
+    PipelineManager,
+    current,
+)
 from dlthub_project.errors import DestinationNotAllowed
 
 WriteProject = Callable[..., Path]
@@ -291,5 +299,19 @@ def test_a_destination_that_cannot_be_read_says_so(write_project: WriteProject) 
         current.catalog().dataset("shop_data")
 
 
-def test_a_catalog_is_made_of_the_entities_of_a_project(shop: Path) -> None:
-    assert list(Catalog(current.entities())) == ["shop_data"]
+def test_entities_catalog_and_runner_are_made_of_a_project_its_context_or_its_entities(
+    shop: Path,
+) -> None:
+    PipelineManager(current.config()).run_pipeline("load_orders", resources=["items"])
+
+    for given in (current.config(), current.context(), current.entities()):
+        made = EntityFactory(given)
+        assert (made.project, made.list_pipelines()) == (current.config(), ["load_orders"])
+        assert PipelineManager(given).entities.list_pipelines() == ["load_orders"]
+        catalog = Catalog(given)
+        assert list(catalog) == ["shop_data"]
+        assert "items" in catalog.dataset("shop_data").tables
+
+    for kind in (EntityFactory, PipelineManager, Catalog):
+        with pytest.raises(TypeError, match="Project or a ProjectRunContext is expected, not str"):
+            kind("shop")  # type: ignore[arg-type]
