@@ -77,9 +77,12 @@ def test_the_resource_that_extracts_is_known(tmp_path: Path) -> None:
 
 def test_ids_of_rows_are_given_where_they_are_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not relations.gives_row_ids()
+    assert relations.gives_load_ids()
 
     monkeypatch.setenv("NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_ID", "true")
+    monkeypatch.setenv("NORMALIZE__MODEL_NORMALIZER__ADD_DLT_LOAD_ID", "false")
     assert relations.gives_row_ids()
+    assert not relations.gives_load_ids()
 
 
 def test_a_destination_inserts_from_what_lives_there_alone(

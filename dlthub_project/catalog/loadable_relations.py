@@ -26,8 +26,8 @@ def relation_pages(item: Any, *, exact: bool = False) -> Iterator[Any]:
     A relation stays a query if it lives at the destination that the pipeline loads to: the
     destination then runs `INSERT ... SELECT`. A relation that reads the table which it replaces,
     or that lives elsewhere, is read as Arrow tables of 100,000 rows. Either way, the rows get the
-    `_dlt_load_id` of the load that writes them. They get new row ids if the pipeline is configured
-    to give them (`add_dlt_id`).
+    `_dlt_load_id` of the load that writes them, unless `normalize.model_normalizer.add_dlt_load_id`
+    is false. They get new row ids if the pipeline is configured to give them (`add_dlt_id`).
 
     Args:
         item: The item. Everything but a relation, marked (`dlt.mark`) or not, is yielded as it is.
@@ -91,7 +91,9 @@ def _marked(data: Any, mark: Any) -> Any:
 
 
 def _with_load_id(page: pyarrow.Table) -> pyarrow.Table:
-    """Return `page` with the id of the load; dlt gives it only to the rows of a query."""
+    """Return `page` with the id of the load: dlt itself gives it only to the rows of a query."""
+    if not relations.gives_load_ids():
+        return page
     load_id = dlt.current.load_package_state()["load_id"]
     naming = dlt.current.source_schema().naming
     name = naming.normalize_identifier("_dlt_load_id")
@@ -124,7 +126,8 @@ def _hints(
         name: {**column, "nullable": name not in required}
         for name, column in relation.columns_schema.items()
     }
-    found["_dlt_load_id"] = {**dlt_load_id_column()}
+    if relations.gives_load_ids():
+        found["_dlt_load_id"] = {**dlt_load_id_column()}
     columns: Any = {
         column: {**found.get(column, {}), **declared.get(column, {})}
         for column in (*found, *declared)

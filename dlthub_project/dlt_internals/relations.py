@@ -11,6 +11,7 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 if TYPE_CHECKING:
     from dlt.common.destination.client import DestinationClientConfiguration, JobClientBase
     from dlt.extract import DltResource
+    from dlt.normalize.configuration import ItemsNormalizerConfiguration
 
 
 def extracting_pipeline() -> dlt.Pipeline | None:
@@ -35,11 +36,20 @@ def extracting_resource() -> DltResource:
 
 def gives_row_ids() -> bool:
     """Tell whether the extracting pipeline gives row ids to Arrow tables (`add_dlt_id`)."""
+    return _normalizer("parquet_normalizer").add_dlt_id
+
+
+def gives_load_ids() -> bool:
+    """Tell whether the extracting pipeline gives queries the id of the load (`add_dlt_load_id`)."""
+    return _normalizer("model_normalizer", add_dlt_load_id=True).add_dlt_load_id
+
+
+def _normalizer(section: str, **defaults: bool) -> ItemsNormalizerConfiguration:
     from dlt.common.configuration.resolve import resolve_configuration
     from dlt.normalize.configuration import ItemsNormalizerConfiguration
 
-    sections = ("normalize", "parquet_normalizer")
-    return resolve_configuration(ItemsNormalizerConfiguration(), sections=sections).add_dlt_id
+    configuration = ItemsNormalizerConfiguration(**defaults)
+    return resolve_configuration(configuration, sections=("normalize", section))
 
 
 def inserts_from(pipeline: dlt.Pipeline, relation: dlt.Relation) -> bool:

@@ -320,3 +320,20 @@ def test_an_outer_join_may_have_nulls_in_columns_that_have_none_in_their_table(
 
     rows = reports.dataset().table("pairs").select("id", "other").fetchall()
     assert sorted(rows, key=str) == [(1, 2), (2, 3), (3, None)]
+
+
+@pytest.mark.parametrize("database", ["shop", "other"])
+def test_load_ids_are_left_out_where_the_configuration_says_so(
+    make_pipeline: MakePipeline,
+    shop: dlt.Dataset,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NORMALIZE__MODEL_NORMALIZER__ADD_DLT_LOAD_ID", "false")
+    reports = make_pipeline("reports", database=database)
+    reports.run(dear(shop))
+    reports.run(dear(shop))
+
+    assert formats_of(reports) == {"model" if database == "shop" else "parquet"}
+    assert ids(reports.dataset(), "dear") == [2, 2, 3, 3]
+    assert set(reports.dataset().table("dear").columns) == {"id", "price"}
