@@ -98,6 +98,20 @@ def test_a_destination_inserts_from_what_lives_there_alone(
     assert not relations.inserts_from(lake, lake.dataset().table("items"))
 
 
+def test_expressions_of_ibis_are_queries_of_their_dataset(loaded: dlt.Pipeline) -> None:
+    dataset = loaded.dataset()
+    items = dataset.table("items").to_ibis()
+
+    assert relations.is_ibis(items.id)
+    assert not relations.is_ibis("SELECT id FROM items")
+    assert relations.dataset_of_ibis(items.select("id")) is dataset
+    text = relations.ibis_as_sql(items.id.max(), dataset.destination_dialect)
+    assert dataset(text).fetchall() == dataset("SELECT max(id) FROM items").fetchall()
+    both = dataset("SELECT id FROM items UNION ALL SELECT id FROM items")
+    assert relations.as_select(both).fetchall() == both.fetchall()
+    assert relations.as_select(both).columns == both.columns
+
+
 def test_the_tables_and_joins_of_a_relation_are_known(loaded: dlt.Pipeline) -> None:
     items = loaded.dataset().table("items")
     joined = loaded.dataset()("SELECT a.id FROM items AS a LEFT JOIN items AS b ON a.id = b.n")

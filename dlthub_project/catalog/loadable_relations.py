@@ -42,7 +42,7 @@ def relation_pages(item: Any, *, exact: bool = False) -> Iterator[Any]:
     if pipeline is None:
         yield from relation.iter_arrow(chunk_size=_CHUNK_ROWS)
         return
-    relation = _without_given_ids(relation)
+    relation = _without_given_ids(relations.as_select(relation))
     mark = item.meta if isinstance(item, DataItemWithMeta) else None
     table = _table_of(mark)
     if table is None:

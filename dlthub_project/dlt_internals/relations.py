@@ -1,7 +1,8 @@
-"""dlt's relations as data to load."""
+"""dlt's relations, and the ibis expressions that are made of them, as data to load."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import dlt
@@ -78,6 +79,40 @@ def has_outer_join(relation: dlt.Relation) -> bool:
 
     query = sqlglot.parse_one(relation.to_sql(), dialect=relation.query_dialect)
     return any(join.side for join in query.find_all(sqlglot.exp.Join))
+
+
+def as_select(relation: dlt.Relation) -> dlt.Relation:
+    """Return a relation as a SELECT: dlt takes no other query (`UNION`) for a load job."""
+    import sqlglot
+
+    query = relation.sqlglot_expression
+    if isinstance(query, sqlglot.exp.Select):
+        return relation
+    columns = (sqlglot.exp.column(name, quoted=True) for name in relation.columns)
+    return relation._dataset.query(sqlglot.exp.select(*columns).from_(query.subquery("rows")))
+
+
+def is_ibis(item: Any) -> bool:
+    """Tell whether an item is an expression of ibis."""
+    if sys.modules.get("ibis") is None:
+        return False
+    from ibis.expr.types import Expr
+
+    return isinstance(item, Expr)
+
+
+def dataset_of_ibis(expression: Any) -> dlt.Dataset | None:
+    """Return the dataset that an expression was made of by `to_ibis()`; None for any other."""
+    backends, _ = expression._find_backends()
+    found = [getattr(backend, "_dataset", None) for backend in backends]
+    return found[0] if len(found) == 1 else None
+
+
+def ibis_as_sql(expression: Any, dialect: Any) -> str:
+    """Return an expression as a query in the SQL of a destination."""
+    from dlt.helpers.ibis import compile_ibis_to_sqlglot
+
+    return compile_ibis_to_sqlglot(expression.as_table(), dialect).sql(dialect=dialect)
 
 
 def reads_table(relation: dlt.Relation, pipeline: dlt.Pipeline, table: str) -> bool:

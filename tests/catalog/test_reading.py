@@ -255,6 +255,17 @@ def test_the_schema_of_a_dataset_has_the_hints_of_its_tables(dataset: WritableDa
     assert dataset._ipython_key_completions_() == dataset.tables
 
 
+def test_ibis_reads_what_the_catalog_gives(dataset: WritableDataset) -> None:
+    items = dataset.items.to_ibis()
+
+    assert items.select("id").limit(3).to_pyarrow().to_pylist() == [{"id": 1}]
+    assert dataset.table("items").where("id", "gt", 1).to_ibis().count().to_pyarrow().as_py() == 0
+    assert dataset(items.select("id")).fetchall() == [(1,)]
+    connection = dataset.ibis(read_only=True)
+    assert connection.table("items").id.max().to_pyarrow().as_py() == 1
+    connection.disconnect()
+
+
 def test_ibis_that_is_not_installed_is_dlts_own_error(
     dataset: WritableDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,6 +92,31 @@ def test_maps_of_a_function_see_rows(write_shop: WriteShop) -> None:
     assert shop.rows("doubled", "id") == [(2,), (4,)]
 
 
+def test_functions_make_tables_of_ibis_expressions_and_of_queries_in_texts(
+    write_shop: WriteShop,
+) -> None:
+    module = """
+        import dlt
+
+        @dlt.hub.transformation
+        def dear(cache: dlt.Dataset):
+            orders = cache.table("orders").to_ibis()
+            yield orders.filter(orders.price > 10).select("id", "city")
+            yield "SELECT id, city FROM orders WHERE id = 1"
+
+        @dlt.hub.transformation
+        def counted(cache: dlt.Dataset):
+            dear = cache.table("dear").to_ibis()
+            return dear.group_by("city").agg(n=dear.count())
+    """
+    shop = write_shop({"transformations/report.py": module}, engine="python", outputs=ALL)
+    shop.load(1, 2, 4)
+    shop.report.run()
+
+    assert shop.rows("dear", "id") == [(1,), (2,), (4,)]
+    assert shop.rows("counted", "city", "n") == [("Oslo", 1), ("Rome", 2)]
+
+
 def test_types_and_descriptions_of_columns_reach_the_output(write_shop: WriteShop) -> None:
     module = """
         import dlt
@@ -187,6 +212,20 @@ MODULES = {
     def first(cache: dlt.Dataset):
         yield 5
     """: "Table `first` cannot be made of int",
+    """
+    import dlt
+
+    @dlt.hub.transformation
+    def first(cache: dlt.Dataset):
+        yield "all orders"
+    """: "`first` makes the text 'all orders', which is no query",
+    """
+    import dlt
+
+    @dlt.hub.transformation
+    def first(cache: dlt.Dataset):
+        yield "SELECT id FROM ordered"
+    """: "reads `ordered`, which is no table of dataset",
 }
 
 

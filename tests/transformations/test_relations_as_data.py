@@ -8,6 +8,7 @@ from typing import Any
 
 import dlt
 import pytest
+from dlt.extract.exceptions import ResourceExtractionError
 
 from dlthub_project import transformation
 
@@ -337,3 +338,128 @@ def test_load_ids_are_left_out_where_the_configuration_says_so(
     assert formats_of(reports) == {"model" if database == "shop" else "parquet"}
     assert ids(reports.dataset(), "dear") == [2, 2, 3, 3]
     assert set(reports.dataset().table("dear").columns) == {"id", "price"}
+
+
+def test_a_text_that_is_a_query_over_the_dataset_is_loaded_as_that_query(
+    make_pipeline: MakePipeline, shop: dlt.Dataset
+) -> None:
+    @transformation
+    def dear_items(data: dlt.Dataset) -> Iterator[Any]:
+        yield "SELECT id, price FROM items WHERE price > 20"
+        yield "WITH few AS (SELECT * FROM items) SELECT id, price FROM few WHERE id = 1;"
+        yield dlt.mark.with_table_name("SELECT id FROM items", "all_items")
+
+    @transformation
+    def both(data: dlt.Dataset) -> Any:
+        return "SELECT id FROM items UNION ALL SELECT price FROM items WHERE id = 3"
+
+    reports = make_pipeline("reports")
+    reports.run([dear_items(shop), both(shop)])
+
+    assert formats_of(reports) == {"model"}
+    assert ids(reports.dataset(), "dear_items") == [1, 3]
+    assert ids(reports.dataset(), "all_items") == [1, 2, 3]
+    assert ids(reports.dataset(), "both") == [1, 2, 3, 30]
+    column: Any = reports.dataset().schema.tables["dear_items"]["columns"]["id"]
+    assert (column["x-annotation-pii"], column["data_type"]) == (True, "bigint")
+    assert [page.num_rows for page in both(shop)] == [4]
+
+
+def test_a_text_is_read_from_the_dataset_that_has_its_tables(
+    make_pipeline: MakePipeline, shop: dlt.Dataset
+) -> None:
+    staff = make_pipeline("staff", database="people")
+    staff.run([{"id": 7}], table_name="people")
+    staff.run([{"id": 8}], table_name="items")
+
+    @transformation
+    def found(shop: dlt.Dataset, staff: dlt.Dataset, table: str) -> Any:
+        return f"SELECT id FROM {table}"
+
+    reports = make_pipeline("reports")
+    reports.run(found(shop, staff.dataset(), "people"))
+
+    assert ids(reports.dataset(), "found") == [7]
+    with pytest.raises(
+        ResourceExtractionError, match=r"several of its datasets: `orders`, `staff`"
+    ):
+        list(found(shop, staff.dataset(), "items"))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("items", "is no query"),
+        ("All items are dear.", "is no query"),
+        ("", "is no query"),
+        ("DELETE FROM items", "is no query"),
+        ("SELECT id FROM items; SELECT id FROM items", "is no query"),
+        ("SELECT id FROM item", "reads `item`, .*Did you mean `items`"),
+        ("SELECT id FROM items WHERE id IN (SELECT id FROM item)", "reads `item`"),
+        ("SELECT prize FROM items", "prize"),
+        (["SELECT id FROM items", "more"], "'more'.* is no query"),
+    ],
+)
+def test_error_when_a_text_is_no_query_over_the_dataset(
+    shop: dlt.Dataset, text: Any, reason: str
+) -> None:
+    @transformation
+    def dear_items(data: dlt.Dataset) -> Any:
+        return text
+
+    with pytest.raises(ResourceExtractionError, match=f"(?s)`dear_items` .*{reason}"):
+        list(dear_items(shop))
+
+
+def test_an_ibis_expression_stays_a_query_with_the_hints_of_its_columns(
+    make_pipeline: MakePipeline, shop: dlt.Dataset
+) -> None:
+    import ibis
+
+    @transformation
+    def few(data: dlt.Dataset) -> Iterator[Any]:
+        items = data.table("items").to_ibis()
+        yield items.filter(items.price > 10).select("id", "price").limit(1)
+        dear = data.table("items").where("price", "gt", 20).to_ibis()
+        yield dear.select("id", dear.price.cast("int64").name("price"))
+
+    @transformation
+    def counted(data: dlt.Dataset) -> Any:
+        items = data.ibis().table("items")
+        return items.group_by("shop").agg(n=ibis._.count(), mean=ibis._.price.mean())
+
+    @transformation(name="top")
+    def column(data: dlt.Dataset) -> Any:
+        return data.table("items").to_ibis().price.max().name("price")
+
+    reports = make_pipeline("reports")
+    reports.run([few(shop), counted(shop), column(shop)])
+    loaded = reports.dataset()
+
+    assert formats_of(reports) == {"model"}
+    assert ids(loaded, "few") == [2, 3]
+    rows = loaded.table("counted").select("shop", "n", "mean").fetchall()
+    assert sorted(rows) == [("a", 2, 15.0), ("b", 1, 30.0)]
+    assert loaded.table("top").select("price").fetchall() == [(30,)]
+    column_: Any = loaded.schema.tables["few"]["columns"]["id"]
+    assert column_["x-annotation-pii"] is True
+    types = {n: c["data_type"] for n, c in loaded.schema.tables["counted"]["columns"].items()}
+    assert types == {"shop": "text", "n": "bigint", "mean": "double", "_dlt_load_id": "text"}
+
+
+def test_an_ibis_expression_of_another_database_is_read_as_arrow(
+    make_pipeline: MakePipeline, shop: dlt.Dataset
+) -> None:
+    @transformation
+    def few(data: dlt.Dataset, other: dlt.Dataset, native: bool) -> Any:
+        table = data.ibis().table("items") if native else data.table("items").to_ibis()
+        return table.select("id", "price").order_by("id").limit(2)
+
+    staff = make_pipeline("staff", database="people")
+    staff.run([{"id": 8}], table_name="people")
+    reports = make_pipeline("reports", database="other")
+    for native in (True, False):
+        reports.run(few(shop, staff.dataset(), native))
+
+    assert formats_of(reports) == {"parquet"}
+    assert ids(reports.dataset(), "few") == [1, 1, 2, 2]

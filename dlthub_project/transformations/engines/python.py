@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import dlt
 from dlt.extract import DltResource
+from dlt.extract.exceptions import ResourceExtractionError
 
 from dlthub_project.catalog import relation_pages
 from dlthub_project.dlt_internals import contexts, resources
 from dlthub_project.errors import EntityReferenceError, ProjectError
+from dlthub_project.transformations import queries
 
 if TYPE_CHECKING:
     from dlthub_project.entities import EntryPosition
@@ -87,21 +89,25 @@ def _items_of(resource: DltResource, dataset: dlt.Dataset) -> Iterator[Any]:
     steps = resources.steps_of(resource)
     function = inspect.unwrap(steps[0])
     arguments = dict.fromkeys(dataset_parameters(function), dataset)
+    # maps and filters need rows
+    needs_rows = len(steps) > 1
+    held = dlt.resource(
+        _holding(resource.name, function), name=resource.name, section=resource.section
+    )
     with contexts.no_active_pipeline():
-        if len(steps) > 1:
-            # maps and filters need rows
-            yield from resource(**arguments)
-            return
-        held = dlt.resource(_holding(function), name=resource.name, section=resource.section)
-        for items in held(**arguments):
-            yield from items
+        try:
+            for items in (resource if needs_rows else held)(**arguments):
+                yield from (items,) if needs_rows else items
+        except ResourceExtractionError as error:
+            if isinstance(error.__cause__, ProjectError):
+                raise error.__cause__ from None
+            raise
 
 
-def _holding(function: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
+def _holding(name: str, function: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
     @functools.wraps(function)
     def held(*args: Any, **kwargs: Any) -> Iterator[Any]:
-        returned = function(*args, **kwargs)
-        for item in returned if inspect.isgenerator(returned) else (returned,):
+        for item in queries.call(name, function, *args, **kwargs):
             yield _Held((item,))
 
     return held
@@ -116,7 +122,9 @@ def transformation(func: Callable[..., Any] | None = None, /, **resource_argumen
 
     A relation that the function returns or yields is loaded with the hints of its columns. The
     relation stays SQL if it lives at the destination of the load. Otherwise it is read as Arrow
-    tables of 100,000 rows. Other data are loaded as those of any resource.
+    tables of 100,000 rows. An expression of ibis and a text with a query over the tables of the
+    dataset are relations, too; another text is an error. Other data are loaded as those of any
+    resource.
 
     Args:
         func: The function; left out if the decorator has arguments.
@@ -128,14 +136,14 @@ def transformation(func: Callable[..., Any] | None = None, /, **resource_argumen
     if func is None:
         return functools.partial(transformation, **resource_arguments)
     _check_takes_dataset(func)
+    name = resource_arguments.get("name") or func.__name__
 
     @functools.wraps(func)
     def extract(*args: Any, **kwargs: Any) -> Iterator[Any]:
-        returned = func(*args, **kwargs)
-        for item in returned if inspect.isgenerator(returned) else (returned,):
+        for item in queries.call(name, func, *args, **kwargs):
             yield from relation_pages(item)
 
-    return dlt.resource(extract, **{"name": func.__name__, **resource_arguments})
+    return dlt.resource(extract, **{**resource_arguments, "name": name})
 
 
 def _check_takes_dataset(func: Callable[..., Any]) -> None:

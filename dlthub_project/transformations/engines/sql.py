@@ -10,9 +10,9 @@ import duckdb
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
-from sqlglot.optimizer.scope import traverse_scope
 
 from dlthub_project.errors import EntityReferenceError, ProjectError, known_names
+from dlthub_project.transformations.queries import tables_read
 
 if TYPE_CHECKING:
     from dlthub_project.entities import EntryPosition
@@ -128,19 +128,11 @@ def _read(file: Path) -> _Query:
 def _tables_in(query: str, file: Path) -> dict[str, str]:
     """Return the tables that a query reads by name; CTEs, files and table functions are none."""
     try:
-        parsed = sqlglot.parse_one(query, dialect="duckdb")
-        tables = [
-            source
-            for scope in traverse_scope(parsed)
-            for source in scope.sources.values()
-            if isinstance(source, exp.Table)
-        ]
+        tables = tables_read(sqlglot.parse_one(query, dialect="duckdb"))
     except SqlglotError as error:
         raise ProjectError(f"{file}: {error}") from error
     return {
-        table.name.lower(): table.name
-        for table in tables
-        if isinstance(table.this, exp.Identifier) and not table.db and not _is_file(table)
+        table.name.lower(): table.name for table in tables if not table.db and not _is_file(table)
     }
 
 
