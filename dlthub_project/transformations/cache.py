@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -15,7 +17,12 @@ from dlthub_project.catalog import Catalog
 from dlthub_project.entities import EntryPosition
 from dlthub_project.errors import DatasetNotLoaded, ProjectError
 from dlthub_project.transformations.cache_database import CacheTables, dataset_of, opened, quoted
-from dlthub_project.transformations.cache_inputs import InputDataset, InputTables
+from dlthub_project.transformations.cache_inputs import (
+    InputDataset,
+    InputTables,
+    check_names,
+    loads_of,
+)
 from dlthub_project.transformations.cache_outputs import Made, OutputDataset, schema_name
 from dlthub_project.transformations.declarations import (
     CacheInfo,
@@ -31,6 +38,9 @@ if TYPE_CHECKING:
 
     from dlthub_project.entities import DltEntityFactory
     from dlthub_project.transformations.engines import Engine
+
+
+logger = logging.getLogger(__name__)
 
 
 class Cache:
@@ -118,10 +128,16 @@ class Cache:
                     output for output in wanted if output.dataset == dataset.dataset
                 ).items()
             }
-            listed = list(_loads_of(inputs))
-            offers = make_offers([i.declared for i in inputs], wanted, listed, processed)
+            listed = list(loads_of(inputs))
+            untold = [f"{i.declared.dataset}.{table}" for i in inputs for table in i.untold()]
+            declared = [source.declared for source in inputs]
+            offers = make_offers(declared, wanted, listed, processed, untold)
+            before = Plan.read(self._plan_path)
             self._remove()
-            self._fill(inputs, offers).write(self._plan_path)
+            plan = dataclasses.replace(self._fill(inputs, offers), untold=untold)
+            plan.write(self._plan_path)
+            if untold and (before is None or list(before.untold) != untold):
+                self._say_what_is_replaced(untold)
 
     def is_populated_with(self, outputs: Sequence[OutputTable]) -> bool:
         """Tell whether the cache holds new loads for any of these tables."""
@@ -171,7 +187,7 @@ class Cache:
             ]
             for dataset in self._output_datasets([output for _, output in due]):
                 mine = [(o, output) for o, output in due if output.dataset == dataset.dataset]
-                tables = list(self._made(dataset, mine))
+                tables = list(self._made(dataset, mine, plan))
                 if tables:
                     info, rows = dataset.write(tables, **options)
                     flushed.add(dataset.dataset, info, rows)
@@ -192,6 +208,18 @@ class Cache:
         """Remove the database. The outputs still remember the loads that they have seen."""
         with self.locked():
             self._remove()
+
+    def input_tables(self) -> list[str]:
+        """Return the names that the tables of the inputs have in the cache.
+
+        Raises:
+            DatasetNotLoaded: An input that names no tables is missing.
+        """
+        named = [declared for declared in self._declared.inputs if declared.tables]
+        names = [name for declared in named for name in (declared.tables or {}).values()]
+        if len(named) == len(self._declared.inputs):
+            return names
+        return [name for source in self._inputs() for name in source.tables.values()]
 
     def made_tables(self) -> list[str]:
         """Return the tables that the cache holds; the tables of the inputs count."""
@@ -226,7 +254,7 @@ class Cache:
                 "\n".join(f"{self._position}: {error.reason}" for error in missing),
                 "\n".join(dict.fromkeys(error.instruction for error in missing)),
             )
-        self._check_names(found)
+        check_names(found, self.name, self._position)
         return found
 
     def _open(self, declared: CacheInput) -> InputDataset | DatasetNotLoaded:
@@ -235,20 +263,6 @@ class Cache:
             return InputDataset(declared, dataset, schema_name(self.name))
         except DatasetNotLoaded as error:
             return error
-
-    def _check_names(self, inputs: Sequence[InputDataset]) -> None:
-        owners: dict[str, str] = {}
-        for source in inputs:
-            for name, in_cache in source.tables.items():
-                owner = f"{source.declared.dataset}.{name}"
-                if other := owners.get(in_cache.lower()):
-                    raise ProjectError(
-                        f"{self._position}: {other} and {owner} are both to be table `{in_cache}` "
-                        f"of cache `{self.name}`.",
-                        "Give one of them another name below `tables` of its input: "
-                        f"`tables: {{{name}: {source.declared.dataset}_{in_cache}}}`.",
-                    )
-                owners[in_cache.lower()] = owner
 
     def _output_datasets(self, outputs: Iterable[OutputTable]) -> list[OutputDataset]:
         names = dict.fromkeys(output.dataset for output in outputs)
@@ -265,10 +279,13 @@ class Cache:
             input_tables = InputTables(connection, stack)
             for offer in offers:
                 connection.execute(f"CREATE SCHEMA {quoted(offer.schema)}")
+                # flush reads what passes through, and views are read in steps only
+                passed = {output.made for output in offer.outputs}
                 for source, loads in zip(inputs, offer.loads, strict=True):
                     for table, name in source.tables.items():
                         rows = source.rows(table, loads)
-                        input_tables.put(source, table, rows, offer.schema, name)
+                        target = quoted(offer.schema, name)
+                        input_tables.put(source, table, rows, target, copy=name in passed)
                         offer.inputs.append(name)
                         offer.tables[name] = source.described(table)
             return Plan(offers, input_tables.attached, input_tables.viewed)
@@ -293,7 +310,7 @@ class Cache:
                 )
 
     def _made(
-        self, dataset: OutputDataset, due: Sequence[tuple[Offer, OutputTable]]
+        self, dataset: OutputDataset, due: Sequence[tuple[Offer, OutputTable]], plan: Plan
     ) -> Iterator[Made]:
         """Yield the tables that a dataset does not have yet."""
         processed = dataset.processed(output for _, output in due)
@@ -310,7 +327,19 @@ class Cache:
                     )
             made = dataset_of(self.path, offer)
             rows = made.table(output.made) if output.made in offer.tables else None
-            yield Made(output, rows, offer.seen)
+            how = "replace" if plan.replaces(output) else output.write_disposition
+            yield Made(dataclasses.replace(output, write_disposition=how), rows, offer.seen)
+
+    def _say_what_is_replaced(self, untold: Sequence[str]) -> None:
+        logger.warning(
+            "%s: cache `%s` replaces its outputs with what is made of all rows each time, unless "
+            "they have a `write_disposition`: the rows of %s do not say which load has brought "
+            "them, because they were loaded as frames or Arrow. To append what is new, load them "
+            "with `normalize.parquet_normalizer.add_dlt_load_id` set to true.",
+            self._position,
+            self.name,
+            ", ".join(f"`{table}`" for table in untold),
+        )
 
     def _plan(self) -> Plan:
         plan = Plan.read(self._plan_path)
@@ -326,17 +355,3 @@ class Cache:
     @property
     def _position(self) -> EntryPosition:
         return EntryPosition(self._entities.project, "caches", self.name)
-
-
-def _loads_of(inputs: Iterable[InputDataset]) -> Iterator[list[str]]:
-    """Yield the loads of each input. The loads of one dataset are read only once.
-
-    A load may end between two reads: the plan would then count it as seen, and offer it from one
-    input and not from another.
-    """
-    completed: dict[str, list[tuple[str, str]]] = {}
-    for source in inputs:
-        dataset = source.declared.dataset
-        if dataset not in completed:
-            completed[dataset] = source.completed_loads()
-        yield source.load_ids(completed[dataset])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,14 @@ from sqlglot import exp
 
 from dlthub_project.dlt_internals import datasets, relations
 from dlthub_project.errors import DatasetNotLoaded, ProjectError, known_names
-from dlthub_project.transformations.cache_database import attach, described, quoted
+from dlthub_project.transformations.cache_database import attach, described
 from dlthub_project.transformations.declarations import CacheInput
 
 if TYPE_CHECKING:
     from dlt.common.schema import Schema
     from dlt.common.schema.typing import TTableSchema
+
+    from dlthub_project.entities import EntryPosition
 
 # the rows that are copied at a time
 _CHUNK_ROWS = 10_000
@@ -89,6 +91,12 @@ class InputDataset:
         schema = self._schema_of[table]
         return self.dataset(self._of_loads(schema, table, loads, list(self.columns(table))))
 
+    def untold(self) -> list[str]:
+        """Return the tables whose rows do not tell which load has written them."""
+        if not self.declared.is_incremental:
+            return []
+        return [table for table in self.tables if not self._tells_load(table)]
+
     def columns(self, table: str) -> Mapping[str, Any]:
         """Return the columns of a table with dlt's hints."""
         return self.dataset.table(table).columns_schema
@@ -105,6 +113,13 @@ class InputDataset:
             made["description"] = source["description"]
         return made
 
+    def _tells_load(self, table: str) -> bool:
+        schema = self._schema_of[table]
+        while parent := schema.tables[table].get("parent"):
+            table = parent
+        load_id = schema.naming.normalize_identifier("_dlt_load_id")
+        return load_id in schema.tables[table]["columns"]
+
     def _of_loads(
         self, schema: Schema, table: str, loads: Sequence[str], columns: Sequence[str]
     ) -> exp.Select:
@@ -119,19 +134,53 @@ class InputDataset:
         if parent:
             above = self._of_loads(schema, parent, loads, [row_id])
             return query.where(exp.column(parent_id, quoted=True).isin(query=above))
-        if load_id not in tables[table]["columns"]:
+        if not self._tells_load(table):
             raise ProjectError(
                 f"The rows of `{self.declared.dataset}.{table}` do not say which load has brought "
                 "them, because they were loaded as frames or Arrow. New rows cannot be told.",
                 "Load them with `normalize.parquet_normalizer.add_dlt_load_id` set to true, or "
                 "write `incremental: false` at this input, or `write_disposition: replace` at the "
-                "outputs.",
+                "outputs, or none.",
             )
         ids = [exp.Literal.string(load) for load in loads]
         # IN takes no empty list: no load has the id ""
         return query.where(
             exp.column(load_id, quoted=True).isin(*(ids or [exp.Literal.string("")]))
         )
+
+
+def check_names(inputs: Iterable[InputDataset], cache: str, position: EntryPosition) -> None:
+    """Make sure that no two inputs give a table of a cache the same name.
+
+    Raises:
+        ProjectError: Two do.
+    """
+    owners: dict[str, str] = {}
+    for source in inputs:
+        for name, in_cache in source.tables.items():
+            owner = f"{source.declared.dataset}.{name}"
+            if other := owners.get(in_cache.lower()):
+                raise ProjectError(
+                    f"{position}: {other} and {owner} are both to be table `{in_cache}` of cache "
+                    f"`{cache}`.",
+                    "Give one of them another name below `tables` of its input: "
+                    f"`tables: {{{name}: {source.declared.dataset}_{in_cache}}}`.",
+                )
+            owners[in_cache.lower()] = owner
+
+
+def loads_of(inputs: Iterable[InputDataset]) -> Iterator[list[str]]:
+    """Yield the loads of each input. The loads of one dataset are read only once.
+
+    A load may end between two reads: the plan would then count it as seen, and offer it from one
+    input and not from another.
+    """
+    completed: dict[str, list[tuple[str, str]]] = {}
+    for source in inputs:
+        dataset = source.declared.dataset
+        if dataset not in completed:
+            completed[dataset] = source.completed_loads()
+        yield source.load_ids(completed[dataset])
 
 
 class InputTables:
@@ -164,19 +213,27 @@ class InputTables:
         return list(self._scanners)
 
     def put(
-        self, source: InputDataset, table: str, rows: dlt.Relation, schema: str, name: str
+        self, source: InputDataset, table: str, rows: dlt.Relation, target: str, *, copy: bool
     ) -> None:
-        """Put `rows` of `table` into table `name` of `schema`."""
-        target = quoted(schema, name)
+        """Put `rows` of `table` into the table `target`.
+
+        Args:
+            source: The dataset of `table`.
+            table: Its name.
+            rows: The rows.
+            target: The quoted name of the new table.
+            copy: Whether the rows are copied where a view would do: views are read in steps only.
+        """
+        kind = "TABLE" if copy else "VIEW"
         alias = self._alias(source)
         if alias is not None:
             query = relations.query_in(rows, catalog=alias)
-            self._connection.execute(f"CREATE VIEW {target} AS {query}")
+            self._connection.execute(f"CREATE {kind} {target} AS {query}")
             return
         scanner = self.scanner(source)
         if scanner is not None:
             query = scanner.query(rows)
-            self._connection.execute(f"CREATE VIEW {target} AS {query}")
+            self._connection.execute(f"CREATE {kind} {target} AS {query}")
             return
         self._copy(source, table, rows, target)
 

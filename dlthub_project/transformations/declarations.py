@@ -44,6 +44,7 @@ class OutputTable:
         dataset: The dataset.
         name: Its name there.
         write_disposition: `append`, `replace` or `merge`.
+        says_how: Whether the manifest names the write disposition.
         primary_key: The columns of its primary key.
         merge_key: The columns of its merge key.
     """
@@ -52,6 +53,7 @@ class OutputTable:
     dataset: str
     name: str
     write_disposition: str
+    says_how: bool
     primary_key: tuple[str, ...] = ()
     merge_key: tuple[str, ...] = ()
 
@@ -78,6 +80,7 @@ class Declaration:
                 dataset=entry["dataset"],
                 name=there,
                 write_disposition=entry.get("write_disposition") or "append",
+                says_how=bool(entry.get("write_disposition")),
                 primary_key=_columns(entry.get("primary_key")),
                 merge_key=_columns(entry.get("merge_key")),
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from dlthub_project.transformations.engines import Engine, find_engine
 
 if TYPE_CHECKING:
     from dlthub_project.entities import DltEntityFactory
+
+logger = logging.getLogger(__name__)
 
 
 class Transformation:
@@ -154,36 +157,59 @@ class Transformation:
         )
 
     def _outputs(self) -> list[OutputTable]:
-        """Return the outputs of the cache that this transformation makes.
+        """Return the outputs of the cache that this transformation makes, or that are inputs.
 
         Raises:
+            DatasetNotLoaded: The inputs that an output may pass through are missing.
             ProjectError: No transformation of the cache makes one of its outputs.
         """
         made = self._code.table_names()
         outputs = self.cache.outputs(made)
-        missing = [output.made for output in outputs if output.made not in made]
-        if missing:
-            others = self._made_by_others()
-            missing = [name for name in missing if name not in others]
-        if missing:
-            raise ProjectError(
-                f"{self._position}: nothing makes {', '.join(f'`{name}`' for name in missing)}, "
-                f"which cache `{self.cache.name}` is to write.",
-                f"The tables that transformation `{self.name}` makes: "
-                f"{known_names(missing[0], made)}",
-            )
-        return [output for output in outputs if output.made in made]
+        passed: set[str] = set()
+        if any(output.made not in made for output in outputs):
+            passed = {*self.cache.input_tables()} - {*made}
+            known = {*made, *passed}
+            self._check_made_by_others([o.made for o in outputs if o.made not in known], known)
+        return [output for output in outputs if output.made in made or output.made in passed]
 
-    def _made_by_others(self) -> set[str]:
-        project = self._entities.project
-        others = (
-            Transformation(self._entities, name)
-            for name in project.manifest.names("transformations")
-            if name != self.name
-            and (project.manifest.entry("transformations", name) or {}).get("cache")
-            == self.cache.name
-        )
-        return {table for other in others for table in other._code.table_names()}
+    def _check_made_by_others(self, tables: Sequence[str], known: Iterable[str]) -> None:
+        """Make sure that other transformations of the cache make these tables.
+
+        Raises:
+            ProjectError: Nothing makes one of them.
+        """
+        if not tables:
+            return
+        manifest = self._entities.project.manifest
+        missing, unread = set(tables), {}
+        for name in manifest.names("transformations"):
+            entry = manifest.entry("transformations", name) or {}
+            if name == self.name or entry.get("cache") != self.cache.name:
+                continue
+            try:
+                missing -= set(Transformation(self._entities, name)._code.table_names())
+            except Exception as error:
+                # its code may not be written yet, or fail when it is imported
+                unread[name] = error
+        if not missing:
+            return
+        listed = ", ".join(f"`{name}`" for name in tables if name in missing)
+        if not unread:
+            raise ProjectError(
+                f"{self._position}: nothing makes {listed}, which cache `{self.cache.name}` is "
+                "to write.",
+                f"The tables that transformation `{self.name}` makes, and those of the inputs: "
+                f"{known_names(next(name for name in tables if name in missing), known)}",
+            )
+        for name, failure in unread.items():
+            logger.warning(
+                "%s: nothing makes %s yet, unless transformation `%s` does, whose code cannot be "
+                "used: %s",
+                self._position,
+                listed,
+                name,
+                failure,
+            )
 
     @property
     def _position(self) -> EntryPosition:

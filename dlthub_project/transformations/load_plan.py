@@ -57,11 +57,17 @@ class Plan:
         offers: The offers.
         attached: The DuckDB files that views of the cache read, by alias.
         viewed: The datasets in files that views of the cache read.
+        untold: The tables of inputs whose new rows cannot be told.
     """
 
     offers: Sequence[Offer] = ()
     attached: Mapping[str, str] = field(default_factory=dict)
     viewed: Sequence[str] = ()
+    untold: Sequence[str] = ()
+
+    def replaces(self, output: OutputTable) -> bool:
+        """Tell whether an output is replaced by what is made of all rows."""
+        return _replaces(output, self.untold)
 
     def write(self, path: Path) -> None:
         """Store the plan: the file has all of it, or the file of before stays."""
@@ -76,7 +82,7 @@ class Plan:
             return None
         stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         offers = [Offer(**{**o, "outputs": _outputs(o["outputs"])}) for o in stored["offers"]]
-        return cls(offers, stored["attached"], stored["viewed"])
+        return cls(**{**stored, "offers": offers})
 
 
 def make_offers(
@@ -84,6 +90,7 @@ def make_offers(
     outputs: Sequence[OutputTable],
     listed: Sequence[Sequence[str]],
     processed: Mapping[OutputTable, Loads],
+    untold: Sequence[str] = (),
 ) -> list[Offer]:
     """Return the offers for the tables to write. Tables that need the same loads share an offer.
 
@@ -96,6 +103,8 @@ def make_offers(
         outputs: The tables to write.
         listed: The loads of each input.
         processed: The loads that each table has seen.
+        untold: The tables of inputs whose new rows cannot be told. With any, a table is replaced
+            unless the manifest says how it is written.
     """
     seen: dict[str, list[str]] = {}
     for source, ids in zip(inputs, listed, strict=True):
@@ -108,7 +117,7 @@ def make_offers(
             [load for load in ids if load not in done.get(source.dataset, ())]
             for source, ids in zip(inputs, listed, strict=True)
         ]
-        replaces = output.write_disposition == "replace"
+        replaces = _replaces(output, untold)
         is_due = any(
             ids and (source.is_incremental or replaces or all_are_whole)
             for source, ids in zip(inputs, new, strict=True)
@@ -123,6 +132,10 @@ def make_offers(
         Offer(f"cache_{number}" if number > 1 else "cache", loads, seen, of_loads)
         for number, (loads, of_loads) in enumerate(found.values(), start=1)
     ]
+
+
+def _replaces(output: OutputTable, untold: Sequence[str]) -> bool:
+    return output.write_disposition == "replace" or bool(untold and not output.says_how)
 
 
 def _outputs(stored: Sequence[Mapping[str, Any]]) -> list[OutputTable]:

@@ -199,19 +199,41 @@ def test_an_input_that_is_not_incremental_is_offered_whole_and_is_no_reason_to_r
     assert shop.rows("named", "id", "name") == [(1, "Oslo"), (2, "Roma"), (4, "Roma")]
 
 
-def test_loads_that_cannot_be_told_apart_are_an_error_that_says_what_to_do(
-    write_shop: WriteShop,
-) -> None:
+def load_arrow(*ids: int) -> None:
     import pyarrow as pa
 
-    shop = write_shop()
-    rows = pa.table({"id": [1], "city": ["Rome"], "price": [1]})
+    rows = pa.table({"id": ids, "city": ["Rome"] * len(ids), "price": ids})
     current.runner().run_pipeline("load_orders", data=dlt.resource(rows, name="orders"))
+
+
+def test_loads_that_cannot_be_told_apart_are_an_error_where_rows_are_to_be_appended(
+    write_shop: WriteShop,
+) -> None:
+    output = "{dataset: reports, tables: {totals: totals}, write_disposition: append}"
+    shop = write_shop(outputs=f"[{output}]")
+    load_arrow(1)
 
     with pytest.raises(ProjectError, match=r"shop_data.orders` do not say which load") as caught:
         shop.report.run()
     assert "add_dlt_load_id" in caught.value.instruction
     assert "incremental: false" in caught.value.instruction
+
+
+def test_outputs_of_loads_that_cannot_be_told_apart_are_replaced(
+    write_shop: WriteShop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = write_shop()
+    load_arrow(1, 2)
+    assert shop.report.run().rows == {"reports": {"totals": 1}}
+    assert shop.report.run().is_empty
+    load_arrow(3)
+    shop.report.run()
+
+    assert shop.rows("totals", "city", "orders", "price") == [("Rome", 3, 6)]
+    said = [each.getMessage() for each in caplog.records if "orders_cache" in each.getMessage()]
+    assert len(said) == 1
+    assert "`shop_data.orders`" in said[0]
+    assert "replaces its outputs" in said[0]
 
 
 def test_a_table_that_is_written_later_sees_all_loads(write_shop: WriteShop) -> None:

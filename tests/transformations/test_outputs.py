@@ -59,7 +59,7 @@ def test_an_output_that_nothing_makes_is_told_before_anything_is_written(
     with pytest.raises(ProjectError) as caught:
         shop.report.run()
     assert "transformations.report: nothing makes `total`, which cache" in str(caught.value)
-    assert "Known: totals. Did you mean `totals`?" in caught.value.instruction
+    assert "orders__lines__parts, totals. Did you mean `totals`?" in caught.value.instruction
 
 
 def test_the_contract_of_a_dataset_holds_and_what_is_refused_is_not_marked_as_seen(
@@ -199,3 +199,35 @@ def test_two_runs_at_once_write_each_row_once(write_shop: WriteShop) -> None:
     said = [run.communicate()[1] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], said
     assert shop.rows("totals", "city") == [("Oslo",), ("Rome",)]
+
+
+@pytest.mark.parametrize("tables", ["", ", tables: {orders: events, orders__lines: lines}"])
+def test_an_output_may_pass_an_input_through(write_shop: WriteShop, tables: str) -> None:
+    names = ("events", "lines") if tables else ("orders", "orders__lines")
+    shop = write_shop(
+        inputs=f"[{{dataset: shop_data{tables}}}]",
+        files={"transformations/report/totals.sql": f"SELECT count(*) AS n FROM {names[0]}"},
+        outputs="[{dataset: reports, tables: "
+        f"{{{names[0]}: {names[0]}, {names[1]}: {names[1]}, totals: totals}}}}]",
+    )
+    shop.load(1, 2)
+
+    assert shop.report.run().rows == {"reports": {names[0]: 2, names[1]: 4, "totals": 1}}
+    assert shop.report.run().is_empty
+    shop.load(3)
+    assert shop.report.run().rows == {"reports": {names[0]: 1, names[1]: 2, "totals": 1}}
+    assert shop.rows(names[0], "id", "city") == [(1, "Oslo"), (2, "Rome"), (3, "Oslo")]
+    shop.report.verify_outputs()
+
+
+def test_transformations_whose_code_is_not_there_yet_stop_no_other(
+    write_shop: WriteShop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = write_shop(outputs="[{dataset: reports, tables: {totals: totals, ids: ids}}]")
+    shop.load(1)
+
+    assert shop.report.run().rows == {"reports": {"totals": 1}}
+    assert "`ids`" in caplog.text
+    assert "transformation `other`" in caplog.text
+    with pytest.raises(ProjectError, match=r"there is no \.sql file"):
+        current.entities().get_transformation("other").run()
