@@ -98,6 +98,25 @@ def test_a_destination_inserts_from_what_lives_there_alone(
     assert not relations.inserts_from(lake, lake.dataset().table("items"))
 
 
+def test_the_columns_that_a_table_has_at_its_destination_are_known(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    @dlt.resource
+    def numbers() -> Iterator[Any]:
+        pipeline = relations.extracting_pipeline()
+        assert pipeline
+        seen.append(
+            {n: c["data_type"] for n, c in relations.stored_columns(pipeline, "numbers").items()}
+        )
+        yield {"id": 1.5 * len(seen)}
+
+    for refresh in (None, None, "drop_sources"):
+        on_duckdb("numbers", tmp_path).run(numbers(), refresh=refresh)  # type: ignore[arg-type]
+
+    there = {"id": "double", "_dlt_load_id": "text", "_dlt_id": "text"}
+    assert seen == [{}, there, {}]
+
+
 def test_expressions_of_ibis_are_queries_of_their_dataset(loaded: dlt.Pipeline) -> None:
     dataset = loaded.dataset()
     items = dataset.table("items").to_ibis()

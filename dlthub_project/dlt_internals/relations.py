@@ -11,6 +11,7 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import DestinationClientConfiguration, JobClientBase
+    from dlt.common.schema.typing import TTableSchemaColumns
     from dlt.extract import DltResource
     from dlt.normalize.configuration import ItemsNormalizerConfiguration
 
@@ -71,6 +72,28 @@ def inserts_from(pipeline: dlt.Pipeline, relation: dlt.Relation) -> bool:
         and isinstance(client, SqlJobClientBase)
         and _is_one_place(client.config, relation._dataset.destination_client.config)
     )
+
+
+def stored_columns(pipeline: dlt.Pipeline, table: str) -> TTableSchemaColumns:
+    """Return the columns that a table has at the pipeline's destination, whoever has made it.
+
+    Empty if there is none, if the load that extracts drops it before, or if the destination has no
+    tables of its own, but files.
+    """
+    state: Any = dlt.current.load_package_state()["state"]
+    dropped = {each["name"] for each in state.get("dropped_tables", ())}
+    client: Any = _client(pipeline)
+    if not isinstance(client, SqlJobClientBase) or table in dropped:
+        return {}
+    with client:
+        if not client.is_storage_initialized():
+            return {}
+        columns: TTableSchemaColumns = dict(client.get_storage_tables([table])).get(table, {})
+    for name, column in columns.items():
+        if column.get("data_type") == "bigint":
+            # databases tell how long their integers are, and dlt does not
+            columns[name] = {"name": name, "data_type": "bigint"}
+    return columns
 
 
 def has_outer_join(relation: dlt.Relation) -> bool:

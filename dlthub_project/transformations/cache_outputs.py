@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import dlt
 
-from dlthub_project.catalog import relation_pages
 from dlthub_project.dlt_internals import contexts, pipelines
 from dlthub_project.runner import PipelineRunner, finish_pending, row_counts
+from dlthub_project.transformations import queries
 from dlthub_project.transformations.declarations import OutputTable
 from dlthub_project.transformations.load_plan import Loads
 
@@ -138,7 +138,7 @@ def _resource(made: Made) -> DltResource:
     assert rows is not None
 
     def pages() -> Iterator[Any]:
-        yield from relation_pages(rows)
+        yield from queries.pages(rows)
 
     resource: DltResource = dlt.resource(
         pages,

@@ -1,21 +1,32 @@
-"""Queries that a transformation yields as texts or ibis expressions: relations of its datasets."""
+"""Queries as the data of a transformation: texts and ibis expressions, too, are relations.
+
+Tables that would round or cut the values of a query refuse it before it runs.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dlt
+import pyarrow
 import sqlglot
+from dlt.common.libs.pyarrow import py_arrow_to_table_schema_columns
 from dlt.dataset.exceptions import LineageFailedException
+from dlt.extract.exceptions import DataItemRequiredForDynamicTableHints
 from dlt.extract.items import DataItemWithMeta
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.scope import traverse_scope
 
+from dlthub_project.catalog import relation_pages
+from dlthub_project.catalog.schemas import lossy_conversions
 from dlthub_project.dlt_internals import relations
 from dlthub_project.errors import ProjectError, known_names
+
+if TYPE_CHECKING:
+    from dlt.common.schema.typing import TTableSchemaColumns
 
 # of a text in a message
 _SHOWN = 60
@@ -42,6 +53,62 @@ def call(name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
     returned = function(*args, **kwargs)
     for item in returned if inspect.isgenerator(returned) else (returned,):
         yield from _with_relations(item, name, given)
+
+
+def pages(item: Any) -> Iterator[Any]:
+    """Yield an item of a resource as dlt loads it, if its table holds the values of a query.
+
+    Args:
+        item: The item, as `relation_pages` takes it.
+
+    Raises:
+        ProjectError: A column of the table would round or cut the values of a relation.
+    """
+    relation = item.data if isinstance(item, DataItemWithMeta) else item
+    if not isinstance(relation, dlt.Relation) or relations.extracting_pipeline() is None:
+        yield from relation_pages(item)
+        return
+    name, there = _table(item.meta if isinstance(item, DataItemWithMeta) else None)
+    columns = relation.columns_schema
+    _refuse_losses(columns, name, there)
+    only_rows_tell = any("data_type" not in column for column in columns.values())
+    for page in relation_pages(item):
+        data = page.data if isinstance(page, DataItemWithMeta) else page
+        if only_rows_tell and isinstance(data, pyarrow.Table):
+            # a column of nulls alone has any type
+            held = [n for n in data.column_names if data[n].null_count < data.num_rows]
+            of_page = py_arrow_to_table_schema_columns(data.select(held).schema)
+            _refuse_losses(of_page, name, there)
+        yield page
+
+
+def _table(mark: Any) -> tuple[str, TTableSchemaColumns]:
+    """Return the name and columns of the table that the running resource loads.
+
+    These are the columns that it has at the destination, and those that the resource declares.
+    """
+    pipeline = relations.extracting_pipeline()
+    assert pipeline is not None
+    try:
+        table = relations.extracting_resource().compute_table_schema(meta=mark)
+    except DataItemRequiredForDynamicTableHints:
+        # rows that name their table are loaded one by one, and lose nothing: dlt gives values of
+        # another type a column of their own
+        return "", {}
+    naming = dlt.current.source_schema().naming
+    name = naming.normalize_table_identifier(table["name"] or "")
+    return name, {
+        **{naming.normalize_identifier(n): column for n, column in table["columns"].items()},
+        **relations.stored_columns(pipeline, name),
+    }
+
+
+def _refuse_losses(columns: TTableSchemaColumns, name: str, there: TTableSchemaColumns) -> None:
+    naming = dlt.current.source_schema().naming
+    data = {naming.normalize_identifier(column): hints for column, hints in columns.items()}
+    for conversion in lossy_conversions(data, there):
+        if conversion.is_silent:
+            raise conversion.error(name)
 
 
 def tables_read(query: Any) -> list[exp.Table]:

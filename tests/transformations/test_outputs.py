@@ -231,3 +231,18 @@ def test_transformations_whose_code_is_not_there_yet_stop_no_other(
     assert "transformation `other`" in caplog.text
     with pytest.raises(ProjectError, match=r"there is no \.sql file"):
         current.entities().get_transformation("other").run()
+
+
+def test_error_when_an_output_would_round_values(write_shop: WriteShop) -> None:
+    shop = write_shop({"transformations/report/totals.sql": "SELECT id AS price FROM orders"})
+    shop.load(1)
+    shop.report.run()
+    query = shop.folder / "transformations/report/totals.sql"
+    query.write_text("SELECT id + 0.7 AS price FROM orders")
+    shop.load(3)
+
+    with pytest.raises(PipelineStepFailed, match=r"`price` of table `totals` is bigint.*decimal"):
+        shop.report.run()
+    query.write_text("SELECT id AS price FROM orders")
+    shop.report.run()
+    assert shop.rows("totals", "price") == [(1,), (3,)]

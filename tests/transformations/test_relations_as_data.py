@@ -9,6 +9,7 @@ from typing import Any
 import dlt
 import pytest
 from dlt.extract.exceptions import ResourceExtractionError
+from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlthub_project import transformation
 
@@ -463,3 +464,95 @@ def test_an_ibis_expression_of_another_database_is_read_as_arrow(
 
     assert formats_of(reports) == {"parquet"}
     assert ids(reports.dataset(), "few") == [1, 1, 2, 2]
+
+
+# a value of each type
+TYPES: dict[str, Any] = {
+    "bigint": 1,
+    "text": "a",
+    "double": 1.5,
+    "bool": True,
+    "timestamp": "2024-05-01T10:00:00Z",
+    "date": "2024-05-01",
+    "time": "10:00:00",
+    "decimal": "1.25",
+    "wei": 5,
+    "json": {"a": 1},
+    "binary": b"a",
+}
+
+
+@pytest.mark.parametrize("place", ["duckdb", pytest.param("postgres", marks=pytest.mark.postgres)])
+def test_a_copy_of_a_table_may_be_appended_to_whatever_its_types(
+    tmp_path: Path, request: pytest.FixtureRequest, place: str
+) -> None:
+    destination: Any = dlt.destinations.duckdb(str(tmp_path / "types.duckdb"))
+    if place == "postgres":
+        destination = dlt.destinations.postgres(request.getfixturevalue("postgres_url"))
+    name = f"t{abs(hash(tmp_path))}"
+    loading = dlt.pipeline("orders", destination=destination, dataset_name=f"{name}_orders")
+    reports = dlt.pipeline("reports", destination=destination, dataset_name=f"{name}_reports")
+    columns: Any = {kind: {"data_type": kind} for kind in TYPES}
+
+    @transformation
+    def copied(data: dlt.Dataset) -> Any:
+        return data.table("items")
+
+    try:
+        loading.run([{**TYPES, "id": 1}], table_name="items", columns=columns)
+        for _ in range(2):
+            reports.run(copied(loading.dataset()))
+        assert ids(reports.dataset(), "copied") == [1, 1]
+    finally:
+        for pipeline in (loading, reports):
+            with pipeline.destination_client() as client:
+                client.drop_storage()
+
+
+LOSSES = {
+    "SELECT CAST(id AS DOUBLE) + 0.7 AS id FROM items": ("id", "double", "bigint"),
+    "SELECT shop AS id FROM items": ("id", "text", "bigint"),
+    "SELECT id, CAST('2024-05-01 10:00:00+00' AS TIMESTAMPTZ) AS day FROM items": (
+        "day",
+        "timestamp",
+        "date",
+    ),
+    "SELECT id, now() AS day FROM items": ("day", "timestamp", "date"),
+}
+
+
+@pytest.mark.parametrize("database", ["shop", "other"])
+def test_error_when_a_table_would_round_or_cut_values_of_a_query(
+    make_pipeline: MakePipeline, shop: dlt.Dataset, database: str
+) -> None:
+    @transformation
+    def kept_days(data: dlt.Dataset, query: str) -> Any:
+        return query
+
+    @transformation(columns={"price": {"data_type": "bigint"}})
+    def declared(data: dlt.Dataset) -> Any:
+        return "SELECT price / 4 AS price FROM items"
+
+    first = "SELECT id, CAST('2024-05-01' AS DATE) AS day FROM items WHERE id = 1"
+    make_pipeline("reports", database).run(kept_days(shop, first))
+    # the second one has not made the table, and does not know its columns
+    for name in ("reports", "other_reports"):
+        pipeline = make_pipeline(name, database, dataset_name="reports")
+        for query, (column, source, there) in LOSSES.items():
+            with pytest.raises(PipelineStepFailed) as caught:
+                pipeline.run(kept_days(shop, query))
+            said = str(caught.value)
+            assert f"`{column}` of table `kept_days` is {there}" in said, query
+            assert source in said
+            assert not pipeline.has_pending_data
+        with pytest.raises(PipelineStepFailed, match="`price` of table `declared` is bigint"):
+            pipeline.run(declared(shop))
+
+    pipeline.run(kept_days(shop, "SELECT id, NULL AS day FROM items WHERE id = 3"))
+    assert ids(pipeline.dataset(), "kept_days") == [1, 3]
+    pipeline.run(kept_days(shop, next(iter(LOSSES))), refresh="drop_sources")
+    assert sorted(pipeline.dataset().table("kept_days").select("id").fetchall()) == [
+        (1.7,),
+        (2.7,),
+        (3.7,),
+    ]

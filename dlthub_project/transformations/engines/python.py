@@ -15,7 +15,6 @@ import dlt
 from dlt.extract import DltResource
 from dlt.extract.exceptions import ResourceExtractionError
 
-from dlthub_project.catalog import relation_pages
 from dlthub_project.dlt_internals import contexts, resources
 from dlthub_project.errors import EntityReferenceError, ProjectError
 from dlthub_project.transformations import queries
@@ -141,7 +140,7 @@ def transformation(func: Callable[..., Any] | None = None, /, **resource_argumen
     @functools.wraps(func)
     def extract(*args: Any, **kwargs: Any) -> Iterator[Any]:
         for item in queries.call(name, func, *args, **kwargs):
-            yield from relation_pages(item)
+            yield from queries.pages(item)
 
     return dlt.resource(extract, **{**resource_arguments, "name": name})
 
