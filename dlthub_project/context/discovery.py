@@ -23,9 +23,16 @@ _WORKSPACE_FILE = Path(".dlt", ".workspace")
 
 _GROUP = "dlt_package"
 
+FOLDER_VARIABLES = {"data_dir": "DLT_DATA_DIR", "local_dir": "DLT_LOCAL_DIR"}
+"""dlt's own variables for folders, by the setting that they replace."""
 PROFILE_VARIABLE = "WORKSPACE__PROFILE"
 PIN_FILE = "profile-name"
 _TOML_FILES = ("config.toml", "secrets.toml")
+
+
+def settings_folder() -> str:
+    """Return the name of the folder with the TOML files, in that of the project."""
+    return os.environ.get("DLT_CONFIG_FOLDER") or ".dlt"
 
 
 def find_project_dir(run_dir: str | None = None) -> Path | None:

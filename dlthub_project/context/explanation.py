@@ -18,6 +18,7 @@ from dlthub_project.context.configured_values import (
     pipeline_look_up,
     source_look_up,
 )
+from dlthub_project.context.discovery import FOLDER_VARIABLES
 from dlthub_project.context.layers import Layer, Layers, value_at
 from dlthub_project.context.providers import (
     OWN_SECTIONS,
@@ -40,7 +41,6 @@ _ALWAYS = {
 # dlt looks up nothing in these sections
 _OF_MANIFEST_ALONE = ("project", "datasets", "caches", "transformations")
 _SOURCE_KEYS = ("type", "with_args")
-_FOLDER_VARIABLES = {"data_dir": "DLT_DATA_DIR", "local_dir": "DLT_LOCAL_DIR"}
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class _Explainer:
         folder = self._manifest.folders.get(name)
         if folder is None:
             return
-        variable = _FOLDER_VARIABLES[name]
+        variable = FOLDER_VARIABLES[name]
         if os.environ.get(variable) == folder:
             yield Layer("environment", variable, folder)
         else:

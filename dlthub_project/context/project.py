@@ -9,12 +9,20 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlthub_project.context.discovery import available_profiles, choose_profile
+from dlthub_project.context.discovery import (
+    FOLDER_VARIABLES,
+    available_profiles,
+    choose_profile,
+    settings_folder,
+)
 from dlthub_project.errors import ProjectError
 from dlthub_project.manifest import FILE_NAME, Manifest, Settings, read_document
 
 if TYPE_CHECKING:
     from dlthub_project.context.explanation import Explanation
+
+_PIPELINES_VARIABLE = "PIPELINES_DIR"
+_VARIABLE_OF_TESTS = "DLTHUB_PROJECT_EARLY_CODE"
 
 
 class Project:
@@ -55,7 +63,7 @@ class Project:
     @property
     def settings_dir(self) -> str:
         """The folder of the project's TOML files."""
-        return os.path.join(self.root_dir, ".dlt")
+        return os.path.join(self.root_dir, settings_folder())
 
     @property
     def current_profile(self) -> str:
@@ -167,28 +175,70 @@ def open_project(
         folder: The folder that holds `dlt.yml`.
         profile: The profile; None for the one that is active by environment, pin or default.
         folders: `data_dir` and `local_dir` to use instead of the declared ones; None for those
-            that `DLT_DATA_DIR` and `DLT_LOCAL_DIR` name, if any. A package whose folders nobody
-            can write to gets folders of the user: see `folders_of_user`.
+            that `DLT_DATA_DIR` and `DLT_LOCAL_DIR` name, if any, and if the manifest does not use
+            them itself. A package whose folders nobody can write to gets folders of the user: see
+            `folders_of_user`.
 
     Raises:
         ManifestError: The manifest is not valid under the profile.
         ProfileNotFound: The project does not have the profile.
+        ProjectError: A variable of dlt's would give all profiles one folder.
     """
-    settings_dir = folder / ".dlt"
+    settings_dir = folder / settings_folder()
     document = read_document(folder / FILE_NAME)
     chosen = choose_profile(document, settings_dir, profile)
+    known = available_profiles(document, settings_dir)
     # as dlt's own contexts do
     in_environment = {
         name: os.environ[variable]
-        for name, variable in (("data_dir", "DLT_DATA_DIR"), ("local_dir", "DLT_LOCAL_DIR"))
+        for name, variable in FOLDER_VARIABLES.items()
         if os.environ.get(variable)
     }
-    known = available_profiles(document, settings_dir)
     given = folders or in_environment
     manifest = Manifest(document, chosen, given)
+    if not folders:
+        given = _heard_folders(manifest, given)
+        if given != in_environment:
+            manifest = Manifest(document, chosen, given)
     if moved := folders_of_user(folder, manifest.settings, given):
         manifest = Manifest(document, chosen, {**given, **moved})
     return Project(manifest, known)
+
+
+def _heard_folders(manifest: Manifest, in_environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the folders of the environment that replace those of the manifest.
+
+    A declared folder that each profile has for itself, and that is made of dlt's own variable,
+    holds.
+
+    Raises:
+        ProjectError: A variable of dlt's would give the profiles one folder, instead of the folder
+            that the manifest declares for each.
+    """
+    heard = {}
+    for name, folder in in_environment.items():
+        variable = FOLDER_VARIABLES[name]
+        # tests of plain dlt code keep out of all folders
+        is_of_tests = os.environ.get(_VARIABLE_OF_TESTS) == folder
+        is_own = manifest.declares(name) and manifest.depends_on_profile(name)
+        if is_of_tests or not is_own:
+            heard[name] = folder
+        elif not manifest.uses_variable(name, variable):
+            raise _shared_by_profiles(manifest, variable, name)
+    is_own = "data_dir" not in heard and manifest.depends_on_profile("data_dir")
+    if is_own and os.environ.get(_PIPELINES_VARIABLE):
+        raise _shared_by_profiles(manifest, _PIPELINES_VARIABLE, "data_dir")
+    return heard
+
+
+def _shared_by_profiles(manifest: Manifest, variable: str, setting: str) -> ProjectError:
+    path = f'"{{env.{FOLDER_VARIABLES[setting]}}}/{{current_profile}}"'
+    return ProjectError(
+        f"The environment variable {variable} names one folder for all profiles, and "
+        f"{manifest.document.path} has one for each: they would write to one place.",
+        f"Unset {variable}; `{setting}: {path}` below `project:` puts the folders of all "
+        f"profiles where {FOLDER_VARIABLES[setting]} says.",
+    )
 
 
 def folders_of_user(root: Path, settings: Settings, given: Collection[str]) -> dict[str, str]:

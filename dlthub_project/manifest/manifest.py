@@ -92,6 +92,24 @@ class Manifest:
         """Read, merge and validate the manifest at `path`."""
         return cls(read_document(path), profile)
 
+    def declares(self, setting: str) -> bool:
+        """Tell whether the manifest has a project setting, instead of its default."""
+        return (self.merged.get("project") or {}).get(setting) is not None
+
+    def depends_on_profile(self, setting: str) -> bool:
+        """Tell whether another profile may have another value of a project setting."""
+        declared = self.document.data.get("profiles") or {}
+        of_profiles = ((declared.get(layer) or {}).get("project") or {} for layer in self.layers)
+        section = self.merged.get("project") or {}
+        return any(setting in each for each in of_profiles) or (
+            "current_profile" in settings.used_variables(section, setting)
+        )
+
+    def uses_variable(self, setting: str, variable: str) -> bool:
+        """Tell whether a project setting is made of an environment variable."""
+        section = self.merged.get("project") or {}
+        return f"env.{variable}" in settings.used_variables(section, setting)
+
     def names(self, section: str) -> Collection[str]:
         """Return the names of the entries of a merged section."""
         entries: Mapping[str, Any] = self.merged.get(section) or {}

@@ -24,6 +24,13 @@ PROJECT_SETTINGS = (*SETTINGS, "name")
 """Those that `{project.…}` names everywhere, and `{…}` in the section `project`."""
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_DEFAULTS: Mapping[str, Any] = {
+    "project_dir": ".",
+    "data_dir": "{project_dir}/_data/{current_profile}",
+    "local_dir": "{data_dir}/local",
+    "default_profile": "dev",
+    "allow_undefined_entities": True,
+}
 
 
 @dataclass(frozen=True)
@@ -74,15 +81,7 @@ class _Reader:
         self.mistakes: list[Mistake] = []
         self._root = str(root)
         self._declared = declared
-        self._written: dict[str, Any] = {
-            "name": root.name,
-            "project_dir": ".",
-            "data_dir": "{project_dir}/_data/{current_profile}",
-            "local_dir": "{data_dir}/local",
-            "default_profile": "dev",
-            "allow_undefined_entities": True,
-            **declared,
-        }
+        self._written: dict[str, Any] = {"name": root.name, **_DEFAULTS, **declared}
         self._given = {"current_profile": profile, **folders}
         self._open: list[str] = []
         self._known: dict[str, str] = {}
@@ -259,6 +258,27 @@ def substitute_all(
     if isinstance(value, list):
         return [substitute_all(item, fill, (*path, i)) for i, item in enumerate(value)]
     return value
+
+
+def used_variables(section: Mapping[str, Any], name: str) -> set[str]:
+    """Return the variables that a setting is made of: settings, and `env.NAME`.
+
+    Args:
+        section: The section `project` of the merged manifest.
+        name: The setting. What the settings that it uses are made of counts, too.
+    """
+    used: set[str] = set()
+    to_read = [name]
+    while to_read:
+        setting = to_read.pop()
+        declared = section.get(setting)
+        text = _DEFAULTS.get(setting, "") if declared is None else declared
+        for match in _IN_PROJECT.finditer(str(text)):
+            variable = (match["variable"] or "").removeprefix("project.").partition(":")[0]
+            if variable and variable not in used:
+                used.add(variable)
+                to_read.append(variable)
+    return used
 
 
 def unset_names(value: Any, environ: Mapping[str, str]) -> set[str]:

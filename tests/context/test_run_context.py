@@ -18,6 +18,7 @@ from dlthub_project import ProjectRunContext, current, ensure_project
 from dlthub_project.context import open_project
 from dlthub_project.dlt_internals import contexts
 from dlthub_project.dlt_plugin import plug_run_context
+from dlthub_project.errors import ProjectError
 from dlthub_project.sandbox import Sandbox, isolated
 
 WriteProject = Callable[..., Path]
@@ -106,6 +107,87 @@ def test_dlts_own_variables_for_folders_are_heard(
 
     assert context.data_dir == str(tmp_path / "data")
     assert context.local_dir == str(tmp_path / "files")
+
+
+DECLARED = {
+    'data_dir: "{env.DLT_DATA_DIR}/{current_profile}"': "DLT_DATA_DIR",
+    'name: shop\n      data_dir: "{project.name}/{project.current_profile}-{env.DLT_DATA_DIR}"': (
+        "DLT_DATA_DIR"
+    ),
+    'local_dir: "{env.DLT_LOCAL_DIR:elsewhere}/{data_dir}"': "DLT_LOCAL_DIR",
+}
+
+
+@pytest.mark.parametrize("declared", DECLARED)
+def test_a_declared_folder_of_a_profile_that_uses_dlts_variable_holds(
+    write_project: WriteProject, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, declared: str
+) -> None:
+    monkeypatch.setenv(DECLARED[declared], str(tmp_path / "given"))
+    root = write_project(f"project:\n      {declared}\n")
+    name = "local_dir" if "local_dir" in declared else "data_dir"
+    folders = {profile: getattr(open_project(root, profile), name) for profile in ("dev", "tests")}
+
+    assert len(set(folders.values())) == 2
+    assert all(str(tmp_path / "given") in folder for folder in folders.values())
+
+
+def test_profiles_that_declare_one_folder_for_each_do_not_share_rows(
+    write_project: WriteProject, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "given"))
+    write_project(
+        """
+        project: {data_dir: "{env.DLT_DATA_DIR}/{current_profile}"}
+        destinations: {warehouse: {type: duckdb}}
+        datasets: {shop_data: {destination: warehouse}}
+        pipelines: {load: {destination: warehouse, dataset_name: shop_data}}
+        profiles: {prod: {}}
+        """
+    )
+    for profile in ("dev", "prod"):
+        ensure_project(profile=profile)
+        current.runner().run_pipeline("load", data=dlt.resource([{"id": 1}], name="items"))
+
+    assert len(current.catalog().shop_data["items"].fetchall()) == 1
+
+
+@pytest.mark.parametrize(
+    ("manifest", "variable"),
+    [
+        ('project: {data_dir: "_x/{current_profile}"}', "DLT_DATA_DIR"),
+        ('project: {data_dir: "_x/{current_profile}", local_dir: "{data_dir}/l"}', "DLT_LOCAL_DIR"),
+        ("profiles: {dev: {project: {data_dir: _x}}}", "DLT_DATA_DIR"),
+        ("", "PIPELINES_DIR"),
+    ],
+)
+def test_error_when_dlts_variable_would_put_profiles_into_one_place(
+    write_project: WriteProject,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    manifest: str,
+    variable: str,
+) -> None:
+    monkeypatch.setenv(variable, str(tmp_path / "given"))
+    root = write_project(manifest)
+
+    with pytest.raises(ProjectError, match=variable) as caught:
+        open_project(root, "dev")
+    assert f"Unset {variable}" in caught.value.instruction
+    assert "/{current_profile}" in caught.value.instruction
+    # code that has folders of its own, as a sandbox, is asked for none
+    given = {"data_dir": str(tmp_path), "local_dir": str(tmp_path)}
+    assert open_project(root, "dev", given).data_dir == str(tmp_path)
+
+
+def test_dlts_variable_for_the_settings_folder_is_heard(
+    write_project: WriteProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DLT_CONFIG_FOLDER", "settings")
+    root = write_project("", {"settings/prod.config.toml": "", "settings/config.toml": "a = 7\n"})
+
+    assert "prod" in open_project(root).profiles
+    assert current.context().settings_dir == str(root / "settings")
+    assert dlt.config["a"] == 7
 
 
 def test_folders_of_a_sandbox_win_over_all_others(
