@@ -26,12 +26,12 @@ _LINE_END = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 
 
 class Mistake(NamedTuple):
-    """What is wrong at a path of a manifest, and where, if that is not where the path stands.
+    """One mistake in a manifest.
 
     Attributes:
         path: The path.
         message: What is wrong and what was expected.
-        position: Line and column, from 0; None for those of the path.
+        position: Line and column, from 0; None if the mistake stands where its path does.
     """
 
     path: EntryPath

@@ -1,4 +1,4 @@
-"""The line of a manifest that a mistake stands in: a caret below the place, secrets masked."""
+"""Shows the line of a manifest that has a mistake: with a caret below it, and without secrets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_LINES_ABOVE = 200
 
 
 def printable(text: str) -> str:
-    """Return `text` on one line, without what would control a terminal, and not too long."""
+    """Return `text` on one line, shortened, and without control characters."""
     shown = "".join(c if c.isprintable() else "�" for c in text[:81])
     return f"{shown[:79]}…" if len(text) > 80 else shown
 
@@ -61,7 +61,7 @@ def _without_secrets(lines: Sequence[str], row: int) -> str:
 
 
 def _keys_above(lines: Sequence[str], row: int) -> Iterator[tuple[str, str]]:
-    """Yield names, with what stands behind them, of the entries that line `row` is below."""
+    """Yield the entries that line `row` belongs to: their names, and the text behind them."""
     text = lines[row].lstrip()
     # the items of a list may stand right below its name
     indent = len(lines[row]) - len(text) + text.startswith("-")
@@ -83,7 +83,7 @@ def _stars(text: str) -> str:
 def _mask_values(line: str) -> str:
     """Return `line` with stars for all that is neither a key nor an environment variable.
 
-    As many stars as the value is long: the caret may stand behind it.
+    There are as many stars as the value has characters, since the caret may stand behind it.
     """
     shown = []
     may_be_key, in_flow = True, False

@@ -30,7 +30,7 @@ _UNQUOTED = re.compile(
 
 
 def default_profile(document: Document) -> str:
-    """Return the profile that the manifest names for when nobody else names one.
+    """Return the profile that the manifest declares as default.
 
     Raises:
         ManifestError: An environment variable that it uses is not set.
@@ -235,7 +235,7 @@ def _unreadable(path: Path, message: str) -> ManifestError:
 
 
 def _position_after(before: bytes) -> Position:
-    """Return the position that `before` leads to in its file."""
+    """Return the position behind the text `before`."""
     lines = Document(Path(), {}, before.decode("utf-8-sig", errors="replace"), {}).lines
     return len(lines) - 1, len(lines[-1])
 
@@ -261,7 +261,7 @@ def _parse(text: str) -> tuple[dict[str, Any], Walk]:
 
 
 def _further_mistakes(document: Document, found: list[Mistake]) -> list[Mistake]:
-    """Return what is wrong in the sections besides `found`, under every profile."""
+    """Return the mistakes in the sections under every profile that `found` does not have."""
     # here, and not above: pydantic is slow to import
     from dlthub_project.manifest.validation import mistakes_of_all_profiles
 
@@ -283,7 +283,7 @@ def _in_plain_words(error: yaml.MarkedYAMLError, document: Document, position: P
 
 
 def unquoted_variable(line: str) -> str | None:
-    """Return the variable that a value of `line` begins with and that no quote stands before."""
+    """Return the variable without quotes that a value of `line` begins with."""
     match = _UNQUOTED.search(line)
     if not match:
         return None

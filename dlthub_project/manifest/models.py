@@ -1,4 +1,4 @@
-"""What may stand in a `dlt.yml`: the models that validate it, and that its JSON Schema is of."""
+"""What may stand in a `dlt.yml`: models that validate it, and that make its JSON Schema."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ProjectEntry(_Closed):
 
 
 class SourceEntry(_Open):
-    """One of `sources`: its factory, the factory's arguments; the rest is configuration."""
+    """One of `sources`: its factory and the arguments of that; all other keys are configuration."""
 
     type: str = Field(description="the source's code, such as `rest_api` or `github.source`")
     with_args: dict[str, Any] | None = None
@@ -112,7 +112,7 @@ class PipelineEntry(_Closed):
 
 
 class CacheInputEntry(_Closed):
-    """A dataset that a cache reads, and its tables: their names there to those in the cache."""
+    """A dataset that a cache reads, and its tables: the name of each there and in the cache."""
 
     dataset: str = Field(description="the name of a dataset")
     tables: dict[str, str] | None = None
@@ -120,7 +120,7 @@ class CacheInputEntry(_Closed):
 
 
 class CacheOutputEntry(_Closed):
-    """A dataset that a cache is written to, and its tables: their names in the cache to there."""
+    """A dataset that a cache is written to, and its tables: their names in the cache and there."""
 
     dataset: str = Field(description="the name of a dataset")
     tables: dict[str, str] | None = None
@@ -150,7 +150,7 @@ class ProfileEntry(_Open):
 
 
 class _NullIsEmpty:
-    """An entry or a section without content (`dev:`) is an empty one."""
+    """Reads an entry or a section without content (`dev:`) as an empty one."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -207,7 +207,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _overlay(definition: dict[str, Any]) -> dict[str, Any]:
-    """Return `definition` for an entry that is laid over another: null removes any of its keys.
+    """Return `definition` as a profile may have it: null removes a key of the entry below.
 
     References lead to overlays again.
     """

@@ -1,4 +1,4 @@
-"""Which names and paths of a manifest can be those of files and folders, as dlt makes them."""
+"""Checks that dlt can make files and folders with the names and paths of a manifest."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PATHS = {
 
 
 def mistakes_in_names(merged: Mapping[str, Any], profiles: Any) -> Iterator[Mistake]:
-    """Yield the names that no file can have, and the paths and types that lead nowhere.
+    """Yield the mistakes: names that no file can have, paths and types that lead nowhere.
 
     Args:
         merged: The manifest, with the profile's section laid over it.

@@ -40,7 +40,7 @@ _OCTAL = re.compile(r"[-+]?0[0-7_]+")
 
 
 class NotAManifest(Exception):
-    """What is written is good YAML, and no manifest."""
+    """The file is correct YAML, but no manifest."""
 
     def __init__(self, position: Position, message: str) -> None:
         super().__init__(position, message)
@@ -58,7 +58,7 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
         self._entries = 0
 
     def descend_resolver(self, parent: yaml.Node | None, index: Any) -> None:
-        """Count a node that is about to be made.
+        """Count the depth of a node before YAML makes it.
 
         libyaml makes nodes by recursion: at some ten thousand levels the process would crash.
         """
@@ -73,7 +73,7 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
             raise NotAManifest(position_of(parent), message)
 
     def ascend_resolver(self) -> None:
-        """Forget the level of a node that is made."""
+        """Go back one level after a node is made."""
         self._levels -= 1
 
     def resolve(self, kind: type[yaml.Node], value: str, implicit: tuple[bool, bool]) -> str:
@@ -102,7 +102,7 @@ class Walk:
         self._exploded = False
 
     def visit(self, node: yaml.Node, path: EntryPath) -> tuple[Any, int]:
-        """Return the data of `node`, which stands at `path`, and how many entries it unfolds to.
+        """Return the data of `node` at `path`, and how many entries it has with all anchors resolved.
 
         What is wrong is read as it was probably meant, so that more mistakes can be found.
         """
@@ -172,7 +172,7 @@ class Walk:
         return data, total
 
     def _merged(self, value: Any, path: EntryPath, node: yaml.Node) -> list[dict[Any, Any]]:
-        """Return the mappings that a merge key (`<<`) names, the one that counts most last."""
+        """Return the mappings that a merge key (`<<`) names; the last one wins."""
         found = list(reversed(value)) if isinstance(value, list) else [value]
         if not all(isinstance(each, dict) for each in found):
             # an anchor that explodes has been reported, and has no data
@@ -218,7 +218,7 @@ def position_of(node: yaml.Node | None) -> Position:
 
 
 def _as_variable(node: yaml.MappingNode, path: EntryPath) -> str | None:
-    """Return what was meant when `node` is a variable without quotes."""
+    """Return the text that was meant if `node` is a variable without quotes."""
     if not node.flow_style or len(node.value) != 1:
         return None
     key, value = node.value[0]
@@ -271,7 +271,7 @@ def read_scalar(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
 
 
 def surprise(node: yaml.ScalarNode, value: Any) -> str | None:
-    """Return what YAML 1.1 reads `node` as if it looks like something else, as YAML writes it.
+    """Return how YAML 1.1 reads `node`, as YAML writes it, if that is a surprise.
 
     `on`, `yes` and the like are switches, numbers with a leading zero are octal, and `12:30` is a
     number to the base 60. Dates are dates.

@@ -71,9 +71,9 @@ def merged_for(document: Document, profile_layers: list[str]) -> dict[str, Any]:
 
 
 def origins(document: Document, profile_layers: list[str]) -> dict[EntryPath, str]:
-    """Return the highest of `profile_layers` that has each path of the merged manifest.
+    """Return, for each path of the merged manifest, the profile that its value comes from.
 
-    Paths that only the base has are not in it.
+    Paths of the base alone are left out.
     """
     rank = {layer: number for number, layer in enumerate(profile_layers)}
     found: dict[EntryPath, str] = {}
@@ -88,7 +88,7 @@ def origins(document: Document, profile_layers: list[str]) -> dict[EntryPath, st
 def path_in_document(
     document: Document, origin: Mapping[EntryPath, str], path: EntryPath
 ) -> EntryPath:
-    """Return where `document` has `path` of the merged manifest, or as much of it as there is.
+    """Return where `document` has `path` of the merged manifest, or the nearest entry above it.
 
     Args:
         document: The file.
@@ -118,7 +118,7 @@ class _Extending:
         self._declared: Mapping[str, Any] = declared if isinstance(declared, Mapping) else {}
 
     def follow(self, profile: str, chain: tuple[str, ...]) -> None:
-        """Follow `profile`, which the last of `chain` extends, which that before it extends, …"""
+        """Follow `profile`, which the last profile of `chain` extends."""
         if profile in chain:
             self._circle(chain[chain.index(profile) :])
         elif len(chain) > _LONGEST_CHAIN:

@@ -265,9 +265,9 @@ def check(document: Document, profile: str, folders: Mapping[str, str]) -> Check
 
 
 def mistakes_of_all_profiles(document: Document) -> list[Mistake]:
-    """Return whatever is wrong in `document` under any of its profiles, each mistake once.
+    """Return every mistake in `document` under any of its profiles, each once.
 
-    Of a file with very many profiles and entries only the first profiles are checked.
+    It checks only the first profiles of a file with very many profiles and entries.
     """
     names = dict.fromkeys(("dev", *profiles.declared_profiles(document)))
     most = max(1, _MOST_CHECKS // (len(document.positions) + 1))
