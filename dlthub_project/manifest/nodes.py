@@ -102,7 +102,7 @@ class Walk:
         self._exploded = False
 
     def visit(self, node: yaml.Node, path: EntryPath) -> tuple[Any, int]:
-        """Return the data of `node` at `path`, and how many entries it has with all anchors resolved.
+        """Return the data of `node` at `path`, and how many entries it unfolds to with its anchors.
 
         What is wrong is read as it was probably meant, so that more mistakes can be found.
         """
