@@ -165,7 +165,7 @@ class DltProject:
             return current.runner()
 
     def dataset(self, name: str) -> WritableDataset:
-        """Return a dataset that was loaded in this test."""
+        """Return a dataset; to read one that was not loaded in this test is an error."""
         with self._entered():
             return current.catalog().dataset(name)
 

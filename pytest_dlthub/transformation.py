@@ -206,8 +206,10 @@ class TransformationRun:
 
 
 def _opened(catalog: Catalog, name: str) -> WritableDataset | None:
+    """Return a dataset that exists; None for one that does not, declared or not."""
     try:
-        return catalog.dataset(name)
+        dataset = catalog.dataset(name)
+        return dataset if dataset.schemas else None
     except DatasetNotLoaded:
         return None
 
@@ -282,14 +284,12 @@ def _lists(tables: Iterable[str] | None, table: str) -> bool:
 def _opened_or_made(entities: EntityFactory, name: str) -> WritableDataset:
     """Return a dataset; it is made when it does not exist."""
     catalog = Catalog(entities)
-    try:
-        return catalog.dataset(name)
-    except DatasetNotLoaded:
-        where = entities.datasets.locate(name)
-        destination = entities.get_destination(where.destination_name)
-        schema_name = _schema_name(entities, name)
-        dlt_datasets.make_dataset(destination, where.dataset_name, schema_name)
-        return catalog.dataset(name)
+    if (opened := _opened(catalog, name)) is not None:
+        return opened
+    where = entities.datasets.locate(name)
+    destination = entities.get_destination(where.destination_name)
+    dlt_datasets.make_dataset(destination, where.dataset_name, _schema_name(entities, name))
+    return catalog.dataset(name)
 
 
 def _schema_name(entities: EntityFactory, dataset: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import pickle
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,11 @@ from typing import Any
 import dlt
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
+from dlt.common.destination.exceptions import DestinationTransientException
 from dlt.pipeline.exceptions import PipelineStepFailed
+from failing import FailingDestination
 
 from dlthub_project.catalog import atomic
 from dlthub_project.dlt_internals import datasets, pipelines, relations, sql_clients
@@ -300,3 +304,46 @@ def test_a_pipeline_is_made_of_a_subclass(tmp_path: Path) -> None:
 
     assert isinstance(made, Counting)
     assert made.pipeline_name == "counted"
+
+
+def test_extracted_rows_are_read_as_they_were_given_and_packages_take_another_schema(
+    tmp_path: Path,
+) -> None:
+    day, pipeline = dt.date(2024, 1, 1), on_duckdb("extracted", tmp_path)
+    resources = [
+        dlt.resource([{"id": 1, "day": day}], name="rows"),
+        dlt.resource(pa.table({"id": [1]}), name="arrow"),
+    ]
+    pipeline.extract(resources)
+    found = {name: (path, schema) for path, name, schema in pipelines.extracted_files(pipeline)}
+
+    assert list(pipelines.extracted_rows(found["rows"][0])) == [{"id": 1, "day": day}]
+    assert list(pipelines.extracted_rows(found["arrow"][0])) == []
+    assert pa.parquet.read_table(found["arrow"][0]).to_pylist() == [{"id": 1}]
+    assert found["arrow"][1].tables["arrow"]["columns"]["id"]["data_type"] == "bigint"
+
+    def allow_nulls(schema: dlt.Schema) -> bool:
+        schema.tables["rows"]["columns"]["_dlt_id"]["nullable"] = True
+        return True
+
+    pipeline.normalize()
+    pipelines.change_packaged_schemas(pipeline, allow_nulls)
+    pipeline.load()
+    with pipeline.sql_client() as client:
+        client.execute_sql("INSERT INTO rows (id, _dlt_load_id) VALUES (2, 'none')")
+
+
+def test_the_first_error_of_a_job_ends_the_load_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOAD__RAISE_ON_MAX_RETRIES", "3")
+    shop = FailingDestination(4, lambda: DestinationTransientException("the shop is closed"))
+    pipeline = dlt.pipeline("closed", pipelines_dir=str(tmp_path), destination=shop.make())
+    with pipelines.job_errors_raised_at_once(pipeline), pytest.raises(PipelineStepFailed):
+        pipeline.run([{"id": 1}], table_name="items")
+    assert shop.calls == 1
+
+    # what is configured holds again
+    with pytest.raises(PipelineStepFailed):
+        pipeline.load()
+    assert shop.calls == 3

@@ -12,7 +12,7 @@ import dlt
 from dlt.common.destination.client import WithStateSync
 
 from dlthub_project.catalog import transactions
-from dlthub_project.catalog.dataset import WritableDataset
+from dlthub_project.catalog.dataset import NewDataset, WritableDataset
 from dlthub_project.catalog.destination_places import UNKNOWN, place_of
 from dlthub_project.catalog.schemas import stored_schemas
 from dlthub_project.dlt_internals import datasets
@@ -49,7 +49,8 @@ class Catalog(Mapping[str, WritableDataset]):
 
         Raises:
             EntityNotFound: The project does not know the dataset.
-            DatasetNotLoaded: The dataset does not exist at the destination yet.
+            DatasetNotLoaded: Only pipelines name the dataset, and none has loaded it. One that is
+                declared takes a `save`, and raises this when it is read.
             DestinationNotAllowed: The manifest declares it for other destinations.
         """
         return open_dataset(self._entities, self._entities.datasets.locate(name, destination))
@@ -111,10 +112,10 @@ class Catalog(Mapping[str, WritableDataset]):
 
 
 def open_dataset(entities: DltEntityFactory, location: DatasetLocation) -> WritableDataset:
-    """Return the dataset at `location`.
+    """Return the dataset at `location`; a `NewDataset` if it is declared and not there yet.
 
     Raises:
-        DatasetNotLoaded: The dataset does not exist there yet, or cannot exist there.
+        DatasetNotLoaded: It is not declared and does not exist there, or cannot exist there.
     """
     destination = entities.get_destination(
         location.destination_name, asked_by=f"dataset `{location.dataset_name}`"
@@ -132,9 +133,13 @@ def open_dataset(entities: DltEntityFactory, location: DatasetLocation) -> Writa
         transactions.connect_patiently(client)
         with client:
             schemas = stored_schemas(client)
+    data_dir = dlt.current.run_context().data_dir
     if not schemas:
-        raise _not_loaded(entities, location)
-    dataset = WritableDataset(destination, location, schemas, dlt.current.run_context().data_dir)
+        not_loaded = _not_loaded(entities, location)
+        if location.dataset_name not in entities.project.manifest.names("datasets"):
+            raise not_loaded
+        return NewDataset(destination, location, data_dir, not_loaded)
+    dataset = WritableDataset(destination, location, schemas, data_dir)
     datasets.read_through(dataset, client)
     return dataset
 
@@ -145,15 +150,35 @@ def _not_loaded(entities: DltEntityFactory, location: DatasetLocation) -> Datase
     # a test does not see what the command line loads
     command = 'dlt_project.run("{}")' if active_sandbox() else "dlt pipeline {} run --profile {}"
     commands = [f"`{command.format(name, profile)}`" for name in _loaders(entities, location)]
+    transformation = (
+        'dlt_project.transformation("{}").run()'
+        if active_sandbox()
+        else 'dlt.hub.current.project.entities().get_transformation("{}").run()'
+    )
+    commands += [f"`{transformation.format(name)}`" for name in _writers(entities, location)]
     return DatasetNotLoaded(
         f"Dataset `{location.dataset_name}` does not exist on destination "
         f"`{location.destination_name}` yet (profile {profile}).",
         f"Load it: {' or '.join(commands)}."
         if commands
-        else "No pipeline of this project loads it there. Declare one below `pipelines:`, such as "
-        f"`load_{location.dataset_name}: {{destination: {location.destination_name}, "
-        f"dataset_name: {location.dataset_name}}}`, and run it with `data=`; `save` adds to it.",
+        else "No pipeline or transformation of this project loads it there. Declare a pipeline, "
+        f"such as `load_{location.dataset_name}: {{destination: {location.destination_name}, "
+        f"dataset_name: {location.dataset_name}}}`, and run it with `data=`; or declare the "
+        "dataset below `datasets:`, and its first `save` makes it.",
     )
+
+
+def _writers(entities: DltEntityFactory, location: DatasetLocation) -> list[str]:
+    """Return the transformations whose caches write to the dataset."""
+    manifest = entities.project.manifest
+    caches = {
+        name
+        for name, entry in manifest.section("caches").items()
+        for output in entry.get("outputs") or ()
+        if output.get("dataset") == location.dataset_name
+    }
+    transformations = manifest.section("transformations")
+    return [name for name, entry in transformations.items() if entry.get("cache") in caches]
 
 
 def _loaders(entities: DltEntityFactory, location: DatasetLocation) -> list[str]:

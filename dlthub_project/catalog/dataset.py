@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import dlt
+from dlt.common.schema import Schema
 
 from dlthub_project.catalog import transactions
 from dlthub_project.catalog.saved_data import named_data
@@ -13,11 +14,11 @@ from dlthub_project.catalog.saving import refuse_other_targets, saving
 from dlthub_project.catalog.schemas import Dispute, settle, tell_when_read
 from dlthub_project.dlt_internals import datasets, pipelines, sql_clients
 from dlthub_project.entities import DatasetLocation
+from dlthub_project.errors import DatasetNotLoaded
 
 if TYPE_CHECKING:
     from dlt.common.destination.reference import AnyDestination
     from dlt.common.pipeline import LoadInfo
-    from dlt.common.schema import Schema
 
 
 class ReadableDataset(dlt.Dataset):
@@ -131,3 +132,59 @@ class WritableDataset(ReadableDataset):
             settled, self._disputes = settle(save.schemas)
             datasets.replace_schemas(self, settled)
         return info
+
+
+class NewDataset(WritableDataset):
+    """A declared dataset that does not exist yet: the first `save` makes it.
+
+    Whatever reads it raises `DatasetNotLoaded`. It is a `WritableDataset` from the first save on.
+    """
+
+    def __init__(
+        self,
+        destination: AnyDestination,
+        location: DatasetLocation,
+        data_dir: str,
+        not_loaded: DatasetNotLoaded,
+    ) -> None:
+        """Make the dataset, and nothing at the destination.
+
+        Args:
+            destination: The destination that it will live on.
+            location: Its name, its destination's name and its contract.
+            data_dir: An existing folder for the working files of saves.
+            not_loaded: The error of who reads it.
+        """
+        self._not_loaded = not_loaded
+        schema = Schema(Schema("any").naming.normalize_identifier(location.dataset_name))
+        super().__init__(destination, location, [schema], data_dir)
+
+    def save(self, *args: Any, **kwargs: Any) -> LoadInfo:
+        """Make the dataset with its first table; see `WritableDataset.save`."""
+        self.__class__ = WritableDataset  # type: ignore[assignment]  # of the same attributes
+        try:
+            return WritableDataset.save(self, *args, **kwargs)
+        except BaseException:
+            # nothing was made
+            self.__class__ = NewDataset
+            raise
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("_") or name in _KNOWN_BEFORE:
+            return super().__getattribute__(name)
+        raise self._error()
+
+    def __getitem__(self, name: Any) -> Any:
+        raise self._error()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise self._error()
+
+    def _error(self) -> DatasetNotLoaded:
+        return DatasetNotLoaded(self._not_loaded.reason, self._not_loaded.instruction)
+
+    def __repr__(self) -> str:
+        return f"<NewDataset {self.dataset_name}: {self._not_loaded.reason}>"
+
+
+_KNOWN_BEFORE = frozenset(("save", "dataset_name", "disputes"))

@@ -44,7 +44,7 @@ def refuse_losses(pipeline: dlt.Pipeline, stored: Sequence[Schema]) -> None:
             # a table that is new may get its types from an earlier page
             columns = (known or schema).tables.get(name, {}).get("columns", {})
             refuse_losses_of_arrow(path, name, columns)
-        elif known is not None:
+        elif known is not None and _may_change_rows(known, name):
             _refuse_losses_of_rows(pipelines.extracted_rows(path), name, known)
 
 
@@ -62,6 +62,20 @@ def refuse_losses_of_arrow(path: str, table: str, columns: Columns) -> None:
                 values = pa.chunked_array([batch.column(0)])
                 if cast_without_loss(values, target) is None:
                     raise lossy.error(table)
+
+
+# dlt gives a value that a column of another type cannot hold a column of its own
+_CHANGING = frozenset(("date", "bool", "double", "wei", "decimal"))
+
+
+def _may_change_rows(schema: Schema, table: str) -> bool:
+    """Tell whether rows need to be compared at all, with the table or those nested in it."""
+    return any(
+        column.get("data_type") in _CHANGING
+        for name, there in schema.tables.items()
+        if name.startswith(table)
+        for column in there["columns"].values()
+    )
 
 
 def _refuse_losses_of_rows(rows: Iterable[Any], table: str, schema: Schema) -> None:

@@ -69,7 +69,8 @@ class Save:
 
     def __init__(self, pipeline: atomic.AtomicPipeline, schemas: Sequence[Schema]) -> None:
         self._pipeline = pipeline
-        self.schemas = list(schemas)
+        # without any, the save makes the dataset
+        self.schemas = list(schemas) or [Schema(_schema_name(pipeline.dataset_name))]
 
     def run(self, table: str, rows: Any, **run_arguments: Any) -> LoadInfo:
         """Load `rows` with the schema that has `table`; a new table goes into the default schema.
@@ -91,6 +92,10 @@ class Save:
             saved = pipelines.as_stored(self._pipeline.schemas[schema.name])
             self.schemas = [saved if s.name == saved.name else s for s in self.schemas]
         return info
+
+
+def _schema_name(dataset_name: str) -> str:
+    return Schema("any").naming.normalize_identifier(dataset_name)
 
 
 @contextmanager

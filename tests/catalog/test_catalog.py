@@ -135,7 +135,7 @@ def test_a_dataset_that_is_not_loaded_names_the_command_that_loads_it_and_makes_
 ) -> None:
     root = write_project(MANY)
     with pytest.raises(DatasetNotLoaded) as caught:
-        current.catalog().dataset("shop_data")
+        current.catalog().dataset("shop_data").table("items")
     message = str(caught.value)
 
     assert "Dataset `shop_data` does not exist on destination `warehouse` yet" in message
@@ -164,18 +164,39 @@ def test_the_command_that_loads_a_dataset_names_the_profile_where_it_is_not_the_
     current.context().switch_profile("tests")
 
     with pytest.raises(DatasetNotLoaded, match="`dlt pipeline load_orders run --profile tests`"):
-        current.catalog().dataset("shop_data")
+        _ = current.catalog().dataset("shop_data").tables
 
 
 def test_a_dataset_that_no_pipeline_loads_says_so(write_project: WriteProject) -> None:
     write_project(MANY)
 
-    with pytest.raises(DatasetNotLoaded, match="No pipeline of this project loads it there"):
-        current.catalog().dataset("shop_data", "duckdb")
+    with pytest.raises(DatasetNotLoaded, match="No pipeline or transformation of this project"):
+        _ = current.catalog().dataset("shop_data", "duckdb").tables
     with pytest.raises(DatasetNotLoaded) as caught:
         current.catalog().dataset("anything", "duckdb")
     declared = "`load_anything: {destination: duckdb, dataset_name: anything}`"
     assert f"such as {declared}" in str(caught.value)
+
+
+def test_a_dataset_that_a_transformation_writes_names_that(write_project: WriteProject) -> None:
+    write_project(
+        """
+        datasets: {shop: {}, marts: {destination: duckdb}}
+        caches:
+          shop_cache:
+            inputs: [{dataset: shop}]
+            outputs: [{dataset: marts, tables: {totals: totals}}]
+        transformations:
+          report: {engine: sql, cache: shop_cache}
+        pipelines: {load_shop: {destination: duckdb, dataset_name: shop}}
+        """
+    )
+
+    with pytest.raises(DatasetNotLoaded) as caught:
+        _ = current.catalog().marts.tables
+    assert '`dlt.hub.current.project.entities().get_transformation("report").run()`' in str(
+        caught.value
+    )
 
 
 def test_a_dataset_that_nobody_knows_is_an_error_of_the_way_it_is_asked_for(

@@ -302,7 +302,7 @@ def test_a_folder_in_the_place_of_a_dataset_is_not_one(write_project: WriteProje
     (root / "_data" / "dev" / "local" / "lake" / "shop_data").mkdir(parents=True)
 
     with pytest.raises(DatasetNotLoaded):
-        current.catalog().dataset("shop_data")
+        _ = current.catalog().dataset("shop_data").tables
 
 
 def test_a_schema_without_the_tables_of_dlt_is_not_a_dataset(dataset: WritableDataset) -> None:
@@ -310,7 +310,7 @@ def test_a_schema_without_the_tables_of_dlt_is_not_a_dataset(dataset: WritableDa
         client.execute_sql("DROP TABLE _dlt_version")
 
     with pytest.raises(DatasetNotLoaded):
-        _ = current.catalog().shop_data
+        _ = current.catalog().shop_data.tables
 
 
 def test_a_relation_of_a_dropped_table_is_dlts_own_error(dataset: WritableDataset) -> None:

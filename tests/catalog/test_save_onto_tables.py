@@ -1,4 +1,4 @@
-"""A save onto tables that dlt has loaded as Arrow data: they lack dlt's columns, and have rows."""
+"""A save onto what others have made: tables without dlt's columns, and datasets yet to be made."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import dlt
 import pandas as pd
 import pyarrow as pa
 import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
 from saved import Store
 
-from dlthub_project import ProjectError, WritableDataset, current
+from dlthub_project import DatasetNotLoaded, ProjectError, WritableDataset, current
 
 MakeStore = Callable[..., Store]
 
@@ -105,3 +106,31 @@ def test_error_when_a_merge_would_look_for_ids_that_rows_loaded_as_arrow_lack(
     found = store.open()["people"].arrow()
     # dlt reads them as Arrow, with what the schema says
     assert (found.num_rows, found["_dlt_id"].null_count) == (4, 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_first_save_into_a_declared_dataset_makes_it_and_a_failed_one_makes_nothing(
+    make_store: MakeStore, kind: str
+) -> None:
+    def broken() -> Any:
+        yield SAVED
+        raise ConnectionError("the shop is closed")
+
+    dataset = make_store(kind).open()
+    with pytest.raises(PipelineStepFailed, match="the shop is closed"):
+        dataset.save(broken, table_name="people")
+    for read in (lambda: dataset.tables, lambda: dataset["people"], lambda: dataset("SELECT 1")):
+        with pytest.raises(DatasetNotLoaded, match=r"`dlt pipeline load_first run"):
+            read()
+    dataset.save(pd.DataFrame(SAVED), table_name="people")
+    dataset.save(SAVED, table_name="people")
+
+    for opened in (dataset, current.catalog()[dataset.dataset_name]):
+        rows = opened["people"].select("id", "name").fetchall()
+        assert sorted(rows) == sorted(2 * [(row["id"], row["name"]) for row in SAVED])
+    if kind == "filesystem":
+        # dlt reads no table of files in two formats
+        return
+    # whoever loads it later adds to it
+    current.runner().run_pipeline("load_first", data=THERE, table_name="people")
+    assert len(current.catalog()[dataset.dataset_name]["people"].fetchall()) == 6

@@ -38,7 +38,7 @@ def test_pipeline_of_the_project_runs_into_a_temporary_database(
 
             error = dlthub_project.DatasetNotLoaded
             with pytest.raises(error, match="dlt_project.run..load_orders"):
-                dlt_project.dataset("shop_data")
+                dlt_project.dataset("shop_data").tables
             assert dlt_project.run("load_orders", data=[{"id": 7}], table_name="items").rows(
                 "items"
             ) == [{"id": 7}]
