@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # the runtime reads the first (`dlthub_project.sandbox`), dlt the second
 SANDBOX_VARIABLE = "DLTHUB_PROJECT_SANDBOX"
+_AT_IMPORT = "dlthub_project.sandbox.at_import"
 _TELEMETRY_VARIABLE = "RUNTIME__DLTHUB_TELEMETRY"
 # those of DuckDB that rows can be written in
 _LOADER_FILE_FORMATS = ("insert_values", "jsonl", "parquet")
@@ -69,6 +70,7 @@ class Session:
     _path_entry: str | None = None
     _early: EarlyCode | None = None
     _tests: int = 0
+    _set_before: tuple[int, int] = (0, 0)
     _roots: dict[Path, Path | None] = field(default_factory=dict)
 
     @classmethod
@@ -93,6 +95,8 @@ class Session:
             working_dir=Path.cwd(),
             basetemp=Path(basetemp).absolute() if basetemp else None,
         )
+        if _AT_IMPORT in sys.modules:
+            session._set_before = sys.modules[_AT_IMPORT].count()
         if session.isolates_all:
             session._activate()
         else:
@@ -178,6 +182,9 @@ class Session:
             leave(self.sandbox)
         for name, value in self._restore.items():
             _set_variable(name, value)
+        if _AT_IMPORT in sys.modules:
+            # of a session in this process that is about to end
+            sys.modules[_AT_IMPORT].forget_since(self._set_before)
         if self._path_entry in sys.path:
             sys.path.remove(self._path_entry)
         if self._folder is not None:

@@ -670,3 +670,22 @@ def test_placeholders_are_for_one_thread_and_those_that_dlt_starts_for_it() -> N
         1 / 0  # noqa: B018  # what fails in the block
     with pytest.raises(ConfigFieldMissingException):
         dlt.secrets["token"]
+
+
+def test_a_document_is_set_in_place_of_another_and_initial_providers_know_nothing_of_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    suspended = contexts.suspend_contexts()
+    try:
+        dlt.config["from"] = "code"
+        toml = dlt.config.writable_provider
+        assert configuration.document_of(toml) == {"from": "code"}
+        with contexts.initial_providers_alone():
+            assert "from" not in dlt.config
+        configuration.set_document(toml, {"from": "another"})
+        assert dlt.config["from"] == "another"
+        assert isinstance(toml, tuple(configuration.providers_with_documents()))
+        assert configuration.document_of(dlt.config.config_providers[0]) is None
+    finally:
+        contexts.resume_contexts(suspended)

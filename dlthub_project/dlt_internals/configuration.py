@@ -10,6 +10,8 @@ from typing import Any
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.exceptions import LookupTrace
 from dlt.common.configuration.providers.doc import BaseDocProvider
+from dlt.common.configuration.providers.provider import ConfigProvider
+from dlt.common.configuration.providers.toml import SettingsTomlProvider
 from dlt.common.configuration.resolve import _build_section_lookup_paths
 from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.configuration.specs.base_configuration import (
@@ -88,6 +90,22 @@ def configured_documents() -> Iterator[tuple[str, Mapping[str, Any]]]:
         for provider in Container()[PluggableRunContext].providers.providers:
             if isinstance(provider, BaseDocProvider):
                 yield provider.name, provider._config_doc
+
+
+def document_of(provider: ConfigProvider) -> dict[str, Any] | None:
+    """Return the mapping in which a provider has its values, or None if it has them elsewhere."""
+    return provider._config_doc if isinstance(provider, BaseDocProvider) else None
+
+
+def set_document(provider: ConfigProvider, document: dict[str, Any]) -> None:
+    """Have a provider answer from another mapping."""
+    assert isinstance(provider, BaseDocProvider)
+    provider._config_doc = document
+
+
+def providers_with_documents() -> list[type]:
+    """Return dlt's classes of providers that set values in a mapping, each in its own way."""
+    return [BaseDocProvider, SettingsTomlProvider]
 
 
 def note_look_up(key: str, hint: Any, value: Any, provider: str, sections: Sequence[str]) -> None:

@@ -16,9 +16,13 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.resolve import resolve_configuration
 from dlt.common.configuration.specs import RuntimeConfiguration
-from dlt.common.configuration.specs.config_providers_context import ConfigProvidersContainer
+from dlt.common.configuration.specs.config_providers_context import (
+    ConfigProvidersContainer as ConfigProvidersContainer,
+)
 from dlt.common.configuration.specs.pluggable_run_context import (
-    PluggableRunContext,
+    PluggableRunContext as PluggableRunContext,
+)
+from dlt.common.configuration.specs.pluggable_run_context import (
     RunContextBase,
 )
 from dlt.common.configuration.utils import TraceLogContext
@@ -87,6 +91,18 @@ def restore_run_context(saved: SavedRunContext | None) -> None:
     pluggable.context, pluggable.providers = saved.context, saved.providers
     pluggable.initialize_runtime()
     pluggable.context.plug()
+
+
+@contextmanager
+def initial_providers_alone() -> Iterator[None]:
+    """Look up, in a block, what files and variables say, and nothing that code has set."""
+    pluggable = Container()[PluggableRunContext]
+    providers = pluggable.providers
+    pluggable.providers = ConfigProvidersContainer(pluggable.context.initial_providers())
+    try:
+        yield
+    finally:
+        pluggable.providers = providers
 
 
 def plug_new_run_context(run_dir: str | None, profile: str | None, required: str) -> RunContextBase:

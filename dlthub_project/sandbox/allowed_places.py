@@ -7,6 +7,7 @@ from typing import Any
 from dlt.common.destination import Destination
 
 from dlthub_project.dlt_internals import contexts, destinations
+from dlthub_project.sandbox import at_import
 from dlthub_project.sandbox.destinations import AnyDestination, original_of, short_type
 from dlthub_project.sandbox.settings import Sandbox
 
@@ -49,10 +50,15 @@ def is_among_them(
     given = {*original_of(destination).config_params} - _LEADS_NOWHERE
     is_in_fixture = name in sandbox.destinations or destination_type in sandbox.destinations
     is_elsewhere = is_other_profile(sandbox) and not is_in_fixture
-    if is_moved or not (given or is_given or is_elsewhere):
+    # where modules say that it is, production is
+    is_of_modules = at_import.may_place_destinations() and not is_in_fixture
+    if is_moved or not (given or is_given or is_elsewhere or is_of_modules):
         return True
     if is_elsewhere:
         expected = _of_test_profile.get((sandbox.folder, name), "")
+    elif is_of_modules:
+        with contexts.initial_providers_alone():
+            expected = _configured(destination, sandbox)
     else:
         expected = _configured(destination, sandbox)
     return bool(expected) and destinations.is_same_place(here, expected)

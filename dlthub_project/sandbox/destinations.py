@@ -17,7 +17,8 @@ from dlt.common.destination.reference import DestinationReference
 from dlthub_project.dlt_internals import destinations as dlt_destinations
 from dlthub_project.errors import ManifestError
 from dlthub_project.sandbox import change_report
-from dlthub_project.sandbox.settings import Sandbox, active_sandbox, has_ended, is_import_running
+from dlthub_project.sandbox.at_import import is_import_running
+from dlthub_project.sandbox.settings import Sandbox, active_sandbox, has_ended
 from dlthub_project.secrets import public_url
 
 AnyDestination = Destination[Any, Any]

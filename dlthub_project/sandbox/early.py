@@ -43,4 +43,8 @@ def open_early(run_dir: str | None, profile: str | None) -> RunContext | None:
         Path(run_dir or "."), profile
     ):
         return None
+    # not in a process without tests: it is not cheap
+    from dlthub_project.sandbox import patches
+
+    patches.note_settings()
     return RunContext(run_dir)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dlthub_project.sandbox import process_state
+from dlthub_project.sandbox import at_import, process_state
 from dlthub_project.sandbox.settings import (
     ENVIRONMENT_VARIABLE,
     SETTINGS,
@@ -106,14 +106,19 @@ def _take_contexts() -> Any:
         return None
     from dlthub_project.dlt_internals import contexts
 
-    return contexts.suspend_contexts()
+    return contexts.suspend_contexts(), at_import.count()
 
 
-def _give_contexts(suspended: Any) -> None:
+def _give_contexts(taken: Any) -> None:
     if _is_imported("dlt.common.configuration.container"):
         from dlthub_project.dlt_internals import contexts
 
-        contexts.resume_contexts(suspended or contexts.SuspendedContexts(None, None, None))
+        nothing = contexts.SuspendedContexts(None, None, None), at_import.count()
+        suspended, earlier = taken or nothing
+        contexts.resume_contexts(suspended)
+        if suspended.run_context is not None:
+            # a module may have been imported meanwhile
+            at_import.apply_since(earlier, suspended.run_context.providers)
 
 
 def end(sandbox: Sandbox) -> None:

@@ -1,7 +1,7 @@
 """Everything of dlt that a sandbox wraps: what, why, on what it leans, what would end the need.
 
-A wrapper does nothing outside of a sandbox. All are installed when the first sandboxed run context
-is opened, in this process or a subprocess.
+A wrapper does nothing outside of a sandbox, but for those that note what modules set. All are
+installed when the first sandboxed run context is opened, in this process or a subprocess.
 """
 
 from __future__ import annotations
@@ -16,9 +16,16 @@ import dlt
 from dlt.common.destination import Destination
 from dlt.extract import DltResource
 
-from dlthub_project.dlt_internals import destinations, http_client, normalization, sql_clients
+from dlthub_project.dlt_internals import (
+    configuration,
+    contexts,
+    destinations,
+    http_client,
+    normalization,
+    sql_clients,
+)
 from dlthub_project.errors import RemoteDestinationBlocked
-from dlthub_project.sandbox import change_report, pipelines, steps, uses
+from dlthub_project.sandbox import at_import, change_report, pipelines, steps, uses
 from dlthub_project.sandbox.settings import active_sandbox
 
 
@@ -33,6 +40,7 @@ class Patch:
         why: What would be wrong without it.
         leans_on: The file of dlt whose way of working it relies on.
         until: What dlt would have to offer to make it unnecessary.
+        is_everywhere: The wrapper is called outside of sandboxes too, with None.
     """
 
     owner: type
@@ -41,6 +49,7 @@ class Patch:
     why: str
     leans_on: str
     until: str
+    is_everywhere: bool = False
 
 
 PATCHES = (
@@ -184,6 +193,39 @@ PATCHES = (
         )
         for name in ("run", "load")
     ),
+    *(
+        Patch(
+            owner,
+            name,
+            at_import.preserved if name == "preserve" else at_import.set_in_document,
+            why="What a module sets at import is of the process: each sandbox has it.",
+            leans_on=f"{owner.__module__.replace('.', '/')}.py: `dlt.config[...] = ...` calls it.",
+            until="Settings of code outlive a run context.",
+            is_everywhere=True,
+        )
+        for owner in configuration.providers_with_documents()
+        for name in ("set_value", "set_fragment", "preserve")
+        # `dlt.config.values` came with dlt 1.31
+        if name in vars(owner)
+    ),
+    Patch(
+        contexts.ConfigProvidersContainer,
+        "add_provider",
+        at_import.add_provider,
+        why="What a module registers at import is of the process: each sandbox has it.",
+        leans_on="dlt/common/configuration/specs/config_providers_context.py: the only public way.",
+        until="Providers of code outlive a run context.",
+        is_everywhere=True,
+    ),
+    Patch(
+        contexts.PluggableRunContext,
+        "add_extras",
+        at_import.add_extras,
+        why="A run context that dlt makes in a sandbox, or after it, has what modules have set.",
+        leans_on="dlt/common/configuration/container.py: it marks the context after the first one.",
+        until="Settings of code outlive a run context.",
+        is_everywhere=True,
+    ),
 )
 """The members that are wrapped one by one; `is_brought_along` has the rule for the others."""
 
@@ -207,6 +249,7 @@ LEFT_ALONE = {
 """Public members of a pipeline that do not bring it into a sandbox, and why."""
 
 _installed = False
+_is_noting = False
 
 
 def install() -> None:
@@ -215,6 +258,7 @@ def install() -> None:
     if _installed:
         return
     _installed = True
+    note_settings()
     for name, member in list(vars(dlt.Pipeline).items()):
         if is_brought_along(name, member):
             # dlt keeps a pipeline in the folders that it was made in, and a module makes it once
@@ -225,7 +269,19 @@ def install() -> None:
     for name in ATTRIBUTES:
         setattr(dlt.Pipeline, name, _Attribute(name))
     for patch in PATCHES:
-        _wrap(patch.owner, patch.name, patch.wrapper)
+        if not patch.is_everywhere:
+            _wrap(patch.owner, patch.name, patch.wrapper)
+
+
+def note_settings() -> None:
+    """Wrap alone what notes the settings of modules: code that runs before a sandbox has them."""
+    global _is_noting
+    if _is_noting:
+        return
+    _is_noting = True
+    for patch in PATCHES:
+        if patch.is_everywhere:
+            _wrap(patch.owner, patch.name, patch.wrapper, is_everywhere=True)
 
 
 def is_brought_along(name: str, member: Any) -> bool:
@@ -240,7 +296,9 @@ def is_brought_along(name: str, member: Any) -> bool:
     return isfunction(member) or isinstance(member, property)
 
 
-def _wrap(owner: type, name: str, wrapper: Callable[..., Any]) -> None:
+def _wrap(
+    owner: type, name: str, wrapper: Callable[..., Any], *, is_everywhere: bool = False
+) -> None:
     member = getattr(owner, name)
     is_of_class = ismethod(member)
     original: Callable[..., Any] = member.__func__ if is_of_class else member
@@ -250,12 +308,13 @@ def _wrap(owner: type, name: str, wrapper: Callable[..., Any]) -> None:
         # in a traceback of the user's, what stands between their code and dlt says nothing
         __tracebackhide__ = True
         sandbox = active_sandbox()
-        if sandbox is None:
+        if sandbox is None and not is_everywhere:
             return original(*args, **kwargs)
         try:
             return wrapper(sandbox, original, *args, **kwargs)
         except RemoteDestinationBlocked as error:
-            change_report.note_blocked(sandbox, error)
+            if sandbox is not None:
+                change_report.note_blocked(sandbox, error)
             raise
 
     setattr(owner, name, classmethod(wrapped) if is_of_class else wrapped)

@@ -16,7 +16,8 @@ from dlt.extract import DltSource
 
 from dlthub_project.dlt_internals import pipelines
 from dlthub_project.sandbox import destinations
-from dlthub_project.sandbox.settings import Sandbox, is_import_running
+from dlthub_project.sandbox.at_import import is_import_running
+from dlthub_project.sandbox.settings import Sandbox
 
 _RECORD = "_dlthub_record"
 _SCHEMA_PATHS = ("import_schema_path", "export_schema_path")

@@ -8,24 +8,28 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from dlthub_project.sandbox import at_import
+
 _MEMORY = "fsspec.implementations.memory"
 _HTTP_HELPER = "dlt.sources.helpers.requests"
 
 
 def save() -> Callable[[], None]:
-    """Return a function that puts back what this process has now.
+    """Return a function that puts back what this process has now, but for what modules set.
 
     That is the environment, also where `os.environ` is another object by then, the working
     directory, the loggers of dlt, the configuration of its HTTP client, and what is in buckets of
     `memory://`.
     """
     environ, environment = os.environ, dict(os.environ)
+    complete = at_import.save_environment()
     working_dir = os.getcwd()
     loggers = _loggers()
     buckets = _buckets()
     restore_client = _save_client()
 
     def restore() -> None:
+        complete(environment)
         os.environ = environ  # noqa: B003  # the object that was there: its own methods set C's
         _restore_environment(environment)
         os.chdir(working_dir)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from types import FrameType
 from typing import Any
 
 ENVIRONMENT_VARIABLE = "DLTHUB_PROJECT_SANDBOX"
@@ -178,13 +176,3 @@ def _from_environment(value: str) -> Sandbox:
     for name in ("local_roots", "allowed", "owned"):
         fields[name] = tuple(fields.get(name, ()))
     return Sandbox(**fields)
-
-
-def is_import_running() -> bool:
-    """Tell whether a module is being imported; pytest imports test modules by a way of its own."""
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        if frame.f_code.co_name == "exec_module":
-            return True
-        frame = frame.f_back
-    return False

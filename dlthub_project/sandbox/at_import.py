@@ -1,0 +1,296 @@
+"""What modules set while they are imported: it is the process's, whichever test imports them.
+
+Python imports a module once, production at its start. So what its code sets in the environment and
+in dlt's configuration outlives the test that happens to import it first. What a test sets does not.
+"""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import functools
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from types import FrameType, ModuleType
+from typing import Any
+
+from dlthub_project.sandbox.settings import active_sandbox
+
+# code below these is not of an import that is further up
+_CALLS_TESTS = ("_pytest.runner", "pytest_dlthub.")
+# dlt looks a place up in sections of destinations, or in none
+_OF_PLACES = ("destination", "credentials", "bucket_url")
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What a module has set.
+
+    Attributes:
+        module: The module; None where it cannot be told, or is one of pytest's.
+        make: Sets it in an environment, or in dlt's providers.
+        provider: Which provider of dlt has it.
+        may_place: It may say where a destination is.
+        is_registration: It adds the provider.
+    """
+
+    module: ModuleType | None
+    make: Callable[[Any], None]
+    provider: Any = None
+    may_place: bool = False
+    is_registration: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether the process has this module: a test may execute one for itself alone."""
+        return self.module is None or sys.modules.get(self.module.__name__) is self.module
+
+
+_of_environment: list[_Change] = []
+_of_dlt: list[_Change] = []
+# what the process had, which C alone sees, before a test has called `os.putenv`
+_before_put: dict[str, str | None] = {}
+_is_installed = False
+
+
+class _Thread(threading.local):
+    # some of dlt's methods call those of their base class
+    is_in_dlt = False
+
+
+_thread = _Thread()
+
+
+@dataclass(frozen=True)
+class _Import:
+    module: ModuleType | None
+
+
+def _running_import() -> _Import | None:
+    """Return the innermost import of this thread; pytest imports test modules by its own way."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__"))
+        if frame.f_code.co_name == "exec_module":
+            module = frame.f_locals.get("module")
+            # two conftests share a name
+            is_known = isinstance(module, ModuleType) and not name.startswith("_pytest.")
+            return _Import(module if is_known else None)
+        if name.startswith(_CALLS_TESTS):
+            return None
+        frame = frame.f_back
+    return None
+
+
+def is_import_running() -> bool:
+    """Tell whether a module is being imported."""
+    return _running_import() is not None
+
+
+def count() -> tuple[int, int]:
+    """Return how much modules have set until now: in the environment, and for dlt."""
+    return len(_of_environment), len(_of_dlt)
+
+
+def forget_since(earlier: tuple[int, int]) -> None:
+    """Drop what was set since there was as much as `earlier`: a session in this process ends."""
+    del _of_environment[earlier[0] :]
+    del _of_dlt[earlier[1] :]
+
+
+def save_environment() -> Callable[[dict[str, str]], None]:
+    """Begin to note who sets variables.
+
+    Returns:
+        A function that is called in the end. It adds to an environment, that of before, what
+        modules have set since, and puts back what C alone sees.
+    """
+    global _before_put
+    _wrap_environment()
+    mark, outer_put = len(_of_environment), _before_put
+    _before_put = {}
+
+    def complete(environment: dict[str, str]) -> None:
+        global _before_put
+        for change in _of_environment[mark:]:
+            if change.holds:
+                change.make(environment)
+        for name, value in _before_put.items():
+            if value is None:
+                os.unsetenv(name)
+            else:
+                os.putenv(name, value)
+        _before_put = outer_put
+
+    return complete
+
+
+def _wrap_environment() -> None:
+    """Wrap what every change of the environment goes through, once."""
+    global _is_installed
+    if _is_installed:
+        return
+    _is_installed = True
+    put, unset, of_mapping = os.putenv, os.unsetenv, type(os.environ)
+    set_default = of_mapping.setdefault
+
+    @functools.wraps(put)
+    def putenv(name: Any, value: Any) -> None:
+        _note_variable(name, os.fsdecode(value))
+        put(name, value)
+
+    @functools.wraps(unset)
+    def unsetenv(name: Any) -> None:
+        _note_variable(name, None)
+        unset(name)
+
+    @functools.wraps(set_default)
+    def setdefault(self: Any, key: str, value: str) -> str:
+        # of a variable that a test has set, the process has the default
+        if key in self and active_sandbox() is not None and (running := _running_import()):
+            _of_environment.append(
+                _Change(running.module, lambda variables: variables.setdefault(key, value))
+            )
+        return str(set_default(self, key, value))
+
+    os.putenv, os.unsetenv = putenv, unsetenv
+    # as it is done to dlt's
+    of_mapping.setdefault = setdefault  # type: ignore[method-assign]
+
+
+def _note_variable(name: Any, value: str | None) -> None:
+    if active_sandbox() is None:
+        return
+    key = os.fsdecode(name)
+    is_for_c = not isinstance(sys._getframe(2).f_locals.get("self"), type(os.environ))
+    running = _running_import()
+    if running is None:
+        if is_for_c:
+            _before_put.setdefault(key, _seen_by_c(key))
+    elif is_for_c:
+        _before_put.pop(key, None)
+    elif value is None:
+        _of_environment.append(_Change(running.module, lambda variables: variables.pop(key, None)))
+    else:
+        _of_environment.append(
+            _Change(running.module, lambda variables: variables.update({key: value}))
+        )
+
+
+def _seen_by_c(name: str) -> str | None:
+    try:
+        getenv = ctypes.CDLL(None).getenv
+    except (OSError, TypeError, AttributeError):
+        # Windows has no such library
+        return os.environ.get(name)
+    getenv.restype = ctypes.c_char_p
+    value: bytes | None = getenv(os.fsencode(name))
+    return None if value is None else os.fsdecode(value)
+
+
+def may_place_destinations() -> bool:
+    """Tell whether modules may have said where destinations are: it is where they are deployed."""
+    return any(change.may_place and change.holds for change in _of_dlt)
+
+
+def _note_for_dlt(make: Callable[[Any], None], provider: Any, **more: bool) -> None:
+    if (running := _running_import()) is not None:
+        _of_dlt.append(_Change(running.module, make, provider, **more))
+
+
+@contextmanager
+def _outermost() -> Iterator[bool]:
+    is_outermost, _thread.is_in_dlt = not _thread.is_in_dlt, True
+    try:
+        yield is_outermost
+    finally:
+        _thread.is_in_dlt = not is_outermost
+
+
+def set_in_document(
+    _sandbox: Any, original: Callable[..., Any], provider: Any, *args: Any, **kw: Any
+) -> None:
+    """Set a value or a fragment in the document of a provider, as `dlt.config[...] = ...` does."""
+    name, method = provider.name, original.__name__
+    given = copy.deepcopy((args, kw))
+
+    def make(providers: Any) -> None:
+        here = next((one for one in providers.providers if one is provider), None)
+        if here is None and name in providers:
+            here = providers[name]
+        if here is not None:
+            arguments, named = copy.deepcopy(given)
+            getattr(here, method)(*arguments, **named)
+
+    with _outermost() as is_outermost:
+        original(provider, *args, **kw)
+        if is_outermost:
+            _note_for_dlt(make, provider, may_place=any(word in str(given) for word in _OF_PLACES))
+
+
+def preserved(
+    _sandbox: Any, original: Callable[..., Any], provider: Any
+) -> AbstractContextManager[None]:
+    """Run a block after which the document of a provider is the one from before."""
+
+    @contextmanager
+    def block() -> Iterator[None]:
+        before = len(_of_dlt)
+        with original(provider):
+            try:
+                yield
+            finally:
+                del _of_dlt[before:]
+
+    return block()
+
+
+def add_provider(
+    _sandbox: Any, original: Callable[..., Any], providers: Any, provider: Any
+) -> None:
+    """Add a provider, as `dlt.config.register_provider` does."""
+    from dlthub_project.dlt_internals import configuration
+
+    document = copy.deepcopy(configuration.document_of(provider))
+
+    def make(others: Any) -> None:
+        if document is not None:
+            # the object is the module's, and an earlier test may have set values in it
+            configuration.set_document(provider, copy.deepcopy(document))
+        if provider.name not in others:
+            others.add_provider(provider)
+
+    with _outermost() as is_outermost:
+        original(providers, provider)
+        if is_outermost:
+            _note_for_dlt(make, provider, may_place=True, is_registration=True)
+
+
+def add_extras(_sandbox: Any, original: Callable[..., Any], pluggable: Any) -> None:
+    """Complete a run context; the first one of a process or sandbox has what modules have set.
+
+    Another one that code switches to does not have it in production either.
+    """
+    is_first = not pluggable.extras_added
+    original(pluggable)
+    if is_first:
+        apply_since((0, 0), pluggable.providers)
+
+
+def apply_since(earlier: tuple[int, int], providers: Any) -> None:
+    """Set, in dlt's providers, what modules have set since there was as much as `earlier`.
+
+    A provider that is an object of a module has all of it set again: a test may have changed it.
+    """
+    changes = list(_of_dlt)
+    registered = [change.provider for change in changes if change.is_registration]
+    # dlt makes a context where it is first needed, maybe in an import: nothing is noted again
+    with _outermost():
+        for index, change in enumerate(changes):
+            is_of_module = any(change.provider is provider for provider in registered)
+            if change.holds and (is_of_module or index >= earlier[1]):
+                change.make(providers)

@@ -1,0 +1,239 @@
+"""What a module sets while it is imported holds in every test; what a test sets is undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+RunTests = Callable[..., pytest.RunResult]
+
+ETL = """
+import ctypes
+import os
+
+import dlt
+from dlt.common.configuration.providers import CustomLoaderDocProvider
+
+dlt.config["schema.naming"] = "direct"
+dlt.secrets["api.token"] = "module"
+dlt.config["nested.part"] = {"one": "module", "other": "module"}
+with dlt.config.values({"temporary": "module"}):
+    assert dlt.config["temporary"] == "module"
+own = CustomLoaderDocProvider("own", lambda: {"of_provider": "module"})
+dlt.config.register_provider(own)
+os.environ["SET"] = "module"
+os.environ.setdefault("DEFAULT", "module")
+os.environ.update(UPDATED="module")
+del os.environ["REMOVED"]
+os.putenv("PUT", "module")
+
+
+def change():
+    dlt.config["schema.naming"] = "snake_case"
+    dlt.secrets["api.token"] = dlt.config["new"] = "test"
+    dlt.config["nested.part"] = {"one": "test"}
+    own.set_value("of_provider", "test", None)
+    dlt.config.register_provider(CustomLoaderDocProvider("other", lambda: {}))
+    os.environ["SET"] = os.environ["REMOVED"] = os.environ["NEW"] = "test"
+    del os.environ["UPDATED"]
+    os.putenv("PUT", "test")
+
+
+def seen():
+    libc = ctypes.CDLL(None)
+    libc.getenv.restype = ctypes.c_char_p
+    names = ("SET", "DEFAULT", "UPDATED", "REMOVED", "NEW")
+    keys = ("schema.naming", "api.token", "nested.part", "of_provider", "new", "temporary")
+    return {
+        **{name: os.environ.get(name) for name in names},
+        **{key: dlt.secrets.get(key) or dlt.config.get(key) for key in keys},
+        "PUT": libc.getenv(b"PUT"),
+        "C": libc.getenv(b"SET"),
+        "other": "other" in [p.name for p in dlt.config.config_providers],
+    }
+
+
+def load():
+    pipeline = dlt.pipeline("etl", destination="duckdb", dataset_name="data")
+    pipeline.run([{"Id": 1}], table_name="Rows")
+    return sorted(t for t in pipeline.default_schema.tables if not t.startswith("_dlt"))
+
+
+PRODUCTION = {
+    "SET": "module", "DEFAULT": "module", "UPDATED": "module", "REMOVED": None, "NEW": None,
+    "schema.naming": "direct", "api.token": "module",
+    "nested.part": {"one": "module", "other": "module"}, "of_provider": "module", "new": None,
+    "temporary": None, "PUT": b"module", "C": b"module", "other": False,
+}
+"""
+
+TESTS = """
+import pytest
+
+@pytest.fixture(autouse=True)
+def of_test(monkeypatch):
+    # gone with the test, whoever has set it meanwhile
+    monkeypatch.setenv("DEFAULT", "test")
+
+def check(monkeypatch):
+    import etl
+    monkeypatch.delenv("DEFAULT", raising=False)
+    assert {**etl.seen(), "DEFAULT": "module"} == etl.PRODUCTION
+    assert etl.load() == ["Rows"]
+    etl.change()
+    assert etl.seen()["SET"] == etl.seen()["of_provider"] == etl.seen()["api.token"] == "test"
+
+class TestAll:
+    @pytest.mark.parametrize("n", range(2))
+    def test_it(self, n, monkeypatch, dlt_isolated, wide):
+        check(monkeypatch)
+
+def test_of_another_class(monkeypatch, dlt_isolated):
+    import os
+    monkeypatch.undo()
+    first = "SET" not in os.environ
+    import etl
+    assert etl.seen() == etl.PRODUCTION
+    check(monkeypatch)
+
+def test_runs(monkeypatch, dlt_run):
+    check(monkeypatch)
+    assert dlt_run([{"Id": 1}], table_name="T").row_counts == {"t": 1}
+
+def test_that_asks_for_nothing(monkeypatch):
+    monkeypatch.undo()
+    import etl
+    assert etl.seen() == etl.PRODUCTION
+"""
+
+WIDE = """
+import threading, pytest
+
+@pytest.fixture{scope}
+def wide():
+    {imports}
+"""
+IN_THREAD = "t = threading.Thread(target=__import__, args=('etl',)); t.start(); t.join()"
+
+FIRST_IMPORTS = {
+    "conftest": ("import etl\n", "pass"),
+    "body": ("", "pass"),
+    "thread": ("", IN_THREAD),
+    "class": ("(scope='class')", "import etl"),
+    "module": ("(scope='module')", "import etl"),
+    "session": ("(scope='session')", "import etl"),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "first"),
+    [
+        *(("plain", first) for first in ("conftest", "body", "thread", "session")),
+        *(("project", first) for first in ("conftest", "class")),
+        ("workspace", "module"),
+    ],
+)
+def test_settings_of_a_module_hold_in_every_test_and_those_of_a_test_in_none(
+    request: pytest.FixtureRequest,
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    run_tests: RunTests,
+    kind: str,
+    first: str,
+) -> None:
+    if kind == "project":
+        request.getfixturevalue("shop")
+    elif kind == "workspace":
+        pytester.mkdir(".dlt").joinpath(".workspace").touch()
+    monkeypatch.setenv("REMOVED", "before")
+    monkeypatch.setenv("PUT", "before")
+    text, imports = FIRST_IMPORTS[first]
+    at_import, scope = ("", text) if text.startswith("(") else (text, "")
+    pytester.makepyfile(etl=ETL)
+    pytester.makeini("[pytest]\npythonpath = .\n")
+    pytester.makeconftest(at_import + WIDE.format(scope=scope, imports=imports))
+
+    run_tests(TESTS).assert_outcomes(passed=5)
+
+
+def test_settings_hold_as_long_as_the_process_has_the_module(
+    pytester: pytest.Pytester, run_tests: RunTests
+) -> None:
+    pytester.makepyfile(
+        etl="""
+        import os, dlt
+        os.environ["SET"] = dlt.config["set"] = os.environ.get("WANTED", "none")
+        """
+    )
+    pytester.makeini("[pytest]\npythonpath = .\n")
+    result = run_tests(
+        """
+        import importlib.util, os, sys
+        from unittest import mock
+        import dlt, pytest
+
+        pytestmark = pytest.mark.usefixtures("dlt_isolated")
+
+        def settings():
+            return os.environ.get("SET"), dlt.config.get("set")
+
+        def test_executes_it_for_itself():
+            spec = importlib.util.spec_from_file_location("etl", "etl.py")
+            spec.loader.exec_module(importlib.util.module_from_spec(spec))
+            assert settings() == ("none", "none")
+
+        def test_that_does_not_import_it():
+            assert settings() == (None, None)
+
+        def test_imports_it_within_patches():
+            with mock.patch.dict(os.environ, WANTED="first"):
+                import etl
+            assert settings() == ((None if "SET" not in os.environ else "first"), "first")
+
+        def test_has_a_module_of_its_own(monkeypatch):
+            assert settings() == ("first", "first")
+            monkeypatch.setenv("WANTED", "mine")
+            monkeypatch.delitem(sys.modules, "etl")
+            import etl
+            assert settings() == ("mine", "mine")
+
+        def test_after_it():
+            assert settings() == ("first", "first")
+
+        def test_reloads_it(monkeypatch):
+            monkeypatch.setenv("WANTED", "reloaded")
+            importlib.reload(sys.modules["etl"])
+
+        def test_after_the_reload():
+            assert settings() == ("reloaded", "reloaded")
+        """
+    )
+
+    result.assert_outcomes(passed=7)
+
+
+def test_where_a_module_says_that_a_destination_is_tests_do_not_reach_it(
+    pytester: pytest.Pytester, run_tests: RunTests
+) -> None:
+    pytester.makepyfile(
+        etl="""
+        import dlt
+        dlt.secrets["destination.postgres.credentials"] = "postgresql://u:p@prod.invalid/prod"
+        """
+    )
+    pytester.makeini("[pytest]\npythonpath = .\ndlt_allow_remote = postgres\n")
+    result = run_tests(
+        """
+        import dlt, pytest
+        from dlthub_project.errors import RemoteDestinationBlocked
+
+        @pytest.mark.parametrize("n", range(2))
+        def test_it(n, dlt_isolated):
+            import etl
+            with pytest.raises(RemoteDestinationBlocked, match="prod.invalid"):
+                dlt.pipeline("p", destination="postgres").run([{"id": 1}], table_name="rows")
+        """
+    )
+
+    result.assert_outcomes(passed=2)
