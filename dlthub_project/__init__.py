@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dlthub_project.errors import EntityReferenceError as EntityReferenceError
     from dlthub_project.errors import ManifestError as ManifestError
     from dlthub_project.errors import MergeStrategyNotSupported as MergeStrategyNotSupported
+    from dlthub_project.errors import NotSupportedInProduction as NotSupportedInProduction
     from dlthub_project.errors import ProfileNotFound as ProfileNotFound
     from dlthub_project.errors import ProjectError as ProjectError
     from dlthub_project.errors import (
@@ -59,6 +60,7 @@ _HOME_OF = {
     "EntityReferenceError": "errors",
     "ManifestError": "errors",
     "MergeStrategyNotSupported": "errors",
+    "NotSupportedInProduction": "errors",
     "ProfileNotFound": "errors",
     "ProjectError": "errors",
     "ProjectRunContextNotAvailable": "errors",

@@ -65,7 +65,11 @@ class SourceUsedUp(ProjectError):
 
 
 class MergeStrategyNotSupported(ProjectError):
-    """The destination that a test uses lacks the merge strategy of a resource."""
+    """The destination of production, or what a test uses for it, lacks a merge strategy."""
+
+
+class NotSupportedInProduction(ProjectError):
+    """A test loads what the destination of production cannot take."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from dlthub_project.dlt_internals import (
     contexts,
     datasets,
     destinations,
+    normalization,
     pipelines,
     resources,
 )
@@ -689,3 +690,23 @@ def test_a_document_is_set_in_place_of_another_and_initial_providers_know_nothin
         assert configuration.document_of(dlt.config.config_providers[0]) is None
     finally:
         contexts.resume_contexts(suspended)
+
+
+def test_types_of_destinations_tell_offline_what_they_can_do() -> None:
+    naming = dlt.Schema("s", normalizers={"names": "sql_cs_v1"}).naming
+    found = normalization.known_capabilities("snowflake", None, naming)
+    assert not isinstance(found, str)
+    # by the naming convention
+    assert found.has_case_sensitive_identifiers
+    assert found.casefold_identifier is str
+
+    given = dlt.destinations.postgres(max_identifier_length=20, naming_convention="direct")
+    limits = normalization.limits_of_names("postgres", given)
+    assert limits["max_identifier_length"] == 20
+    assert limits["max_column_identifier_length"] == 63
+    assert limits["naming_convention"] == "direct"
+    # of another type, the object says nothing
+    assert normalization.limits_of_names("mssql", given)["max_identifier_length"] == 128
+
+    assert "UnknownDestinationModule" in str(normalization.known_capabilities("no", None, None))
+    assert normalization.limits_of_names("", given) == {}

@@ -1,12 +1,16 @@
-"""dlt's normalize step: the file format of a package, tried before it is settled."""
+"""dlt's normalize step: the file format of a package, and the capabilities that it goes by."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from dlt.common.destination import DestinationCapabilitiesContext
+from dlt.common.destination.reference import AnyDestination, DestinationReference
+from dlt.common.normalizers.naming import NamingConvention
 from dlt.common.schema import Schema
 from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.common.storages.load_storage import LoadItemStorage
@@ -17,6 +21,8 @@ __all__ = [
     "LoadItemStorage",
     "Normalize",
     "file_format_tried",
+    "known_capabilities",
+    "limits_of_names",
     "normalize_package",
     "write_rows",
 ]
@@ -98,3 +104,68 @@ def _is_refused(failure: BaseException | None) -> bool:
     while cause is not None and not isinstance(cause, _FormatRefused):
         cause = cause.__cause__
     return cause is not None
+
+
+def type_capabilities(
+    destination_type: str, like: AnyDestination | None, naming: NamingConvention | None
+) -> DestinationCapabilitiesContext:
+    """Return what a type of destination can do, without its package and its credentials.
+
+    Args:
+        destination_type: The type.
+        like: An object that code made, which may be of that type and have settings of its own.
+        naming: The naming convention that the capabilities depend on.
+
+    Raises:
+        ImportError: dlt needs a package even to tell.
+        UnknownDestinationModule: There is no such type.
+    """
+    factory = DestinationReference.find(destination_type)
+    destination = like if like is not None and type(like) is factory else factory()
+    found = destination._raw_capabilities()
+    found.update(destination.caps_params)
+    config = destination.spec()
+    config.update(destination.config_params)
+    found = destination.adjust_capabilities(found, config, naming)
+    # those that code gives go above what follows from the naming convention
+    found.update(destination.caps_params)
+    return found
+
+
+_OF_NAMES = (
+    "max_column_identifier_length",
+    "max_identifier_length",
+    "max_table_nesting",
+    "naming_convention",
+)
+
+
+def limits_of_names(destination_type: str, like: AnyDestination) -> dict[str, Any]:
+    """Return the capabilities of a type of destination that names of tables and columns follow.
+
+    None of a type that cannot tell.
+
+    Args:
+        destination_type: The type.
+        like: An object that code made, which may be of that type and have settings of its own.
+    """
+    found = known_capabilities(destination_type, like, None)
+    if isinstance(found, str):
+        return {}
+    return {name: found[name] for name in _OF_NAMES if found[name] is not None}
+
+
+def known_capabilities(
+    destination_type: str, like: AnyDestination | None, naming: NamingConvention | None
+) -> DestinationCapabilitiesContext | str:
+    """Return what `type_capabilities` does, or in words why that is not known."""
+    if not destination_type:
+        return "a variable that is not set says what it is"
+    try:
+        with warnings.catch_warnings():
+            # dlt warns in a way that is deprecated
+            warnings.simplefilter("ignore")
+            return type_capabilities(destination_type, like, naming)
+    except Exception as error:
+        # of any package, and none of the test's own
+        return f"{type(error).__name__}: {error}".split("\n")[0]

@@ -15,6 +15,7 @@ from dlt.common.destination import Destination
 from dlt.common.destination.reference import DestinationReference
 
 from dlthub_project.dlt_internals import destinations as dlt_destinations
+from dlthub_project.dlt_internals import normalization
 from dlthub_project.errors import ManifestError
 from dlthub_project.sandbox import change_report
 from dlthub_project.sandbox.at_import import is_import_running
@@ -96,12 +97,10 @@ class TemporaryDestinations(ConfigProvider):
         """
         self._made_in = sandbox
         self._configured_for_tests = frozenset(configured_for_tests)
-        given = (key for settings in sandbox.destinations.values() for key in settings)
-        self._answered = frozenset((_TYPE, "credentials", "bucket_url", *given))
-        values = [
-            value for settings in sandbox.destinations.values() for value in settings.values()
-        ]
-        self._depths = (2, 3) if any(isinstance(value, Mapping) for value in values) else (2,)
+        given = list(sandbox.destinations.values())
+        self._answered = frozenset((_TYPE, "credentials", "bucket_url")).union(*given)
+        is_nested = any(isinstance(value, Mapping) for one in given for value in one.values())
+        self._depths = (2, 3) if is_nested else (2,)
 
     @property
     def _sandbox(self) -> Sandbox:
@@ -251,27 +250,25 @@ def in_sandbox(destination: AnyDestination, sandbox: Sandbox) -> AnyDestination:
 def rebound(destination: AnyDestination, sandbox: Sandbox) -> AnyDestination:
     """Return what stands for `destination` in this sandbox, and in no other.
 
-    Never the object itself: a pipeline binds the destination that it is given to its own folders,
-    and an object that a module made would carry those of the first test to the next.
+    Never the object itself: a pipeline binds it to its own folders, and an object that a module
+    made would carry those of the first test to the next.
     """
     if _is_for(destination, sandbox):
         return destination
     original = original_of(destination)
     earlier = _record_of(original).stand_in
     # a copy of `original` may share its record
-    is_of_this = earlier is not None and _record_of(earlier).original is original
-    if earlier is not None and is_of_this and _is_for(earlier, sandbox):
+    if earlier and _record_of(earlier).original is original and _is_for(earlier, sandbox):
         return earlier
     made = _stand_in(original)
     record = _record_of(made)
     record.sandbox, record.original = sandbox, original
-    record.is_made_at_import = is_import_running()
-    _record_of(original).stand_in = made
+    record.is_made_at_import, _record_of(original).stand_in = is_import_running(), made
     return made
 
 
 def original_of(destination: AnyDestination) -> AnyDestination:
-    """Return the object that code made, of one that stands for it in a sandbox."""
+    """Return the object that code made."""
     return _record_of(destination).original or destination
 
 
@@ -340,6 +337,9 @@ def _stand_in(original: AnyDestination) -> AnyDestination:
     # bound now, and not when it is used: a fixture of wider scope reads in many sandboxes
     arguments = {key: value for key, value in settings.items() if key != _TYPE}
     made.config_params = {**made.config_params, **arguments}
+    # names are shortened as in production
+    limits = normalization.limits_of_names(decision.declared_type, original)
+    made.caps_params = {**limits, **made.caps_params}
     bucket = temporary.declared_bucket(name) if decision.declared_type == "filesystem" else ""
     record = _record_of(made)
     record.declared_type = decision.declared_type

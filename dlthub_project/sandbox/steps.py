@@ -4,37 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import dlt
-from dlt.common.destination import Destination, DestinationCapabilitiesContext
+from dlt.common.destination import DestinationCapabilitiesContext
 
 from dlthub_project.dlt_internals import normalization, pipelines
 from dlthub_project.errors import MergeStrategyNotSupported
 from dlthub_project.sandbox import change_report, parquet_values
-from dlthub_project.sandbox.destinations import declared_type, is_replaced, short_type
+from dlthub_project.sandbox.destinations import is_replaced, short_type
 from dlthub_project.sandbox.pipelines import takes_any_file_format
+from dlthub_project.sandbox.production import Production, check, note_unknown, production_of
 from dlthub_project.sandbox.settings import Sandbox
 
 # compressed: some thousand rows. For three rows Parquet is slower.
 _WORTH_IT_BYTES = 20_000
 
 
-class _Replaced:
-    """What stands for the destination of production, and what it can do."""
-
-    def __init__(self, destination: Destination[Any, Any]) -> None:
-        self.destination = destination
-
-    @cached_property
-    def capabilities(self) -> DestinationCapabilitiesContext:
-        # not cheap, and few tests need them
-        return self.destination.capabilities()
-
-
-_extracted_for: ContextVar[_Replaced | None] = ContextVar("_extracted_for", default=None)
+_extracted_for: ContextVar[Production | None] = ContextVar("_extracted_for", default=None)
 
 
 def extract(
@@ -46,7 +34,7 @@ def extract(
         MergeStrategyNotSupported: What is in its place does not merge as a resource asks.
     """
     __tracebackhide__ = True
-    token = _extracted_for.set(_replaced(pipeline))
+    token = _extracted_for.set(production_of(pipeline))
     try:
         return original(pipeline, *args, **kw)
     except Exception as error:
@@ -69,6 +57,8 @@ def compute_table_schema(
     table = original(resource, *args, **kw)
     replaced = _extracted_for.get()
     if replaced is not None:
+        # before: some merge tables of one format alone
+        _check_merge_strategy_of_production(table, replaced)
         if table_format := table.pop("table_format", None):
             change_report.note(
                 sandbox.folder, f"table_format {table_format} of {table['name']} dropped"
@@ -84,7 +74,7 @@ def check_merge_strategies(pipeline: dlt.Pipeline) -> None:
         MergeStrategyNotSupported: What stands for the destination cannot do it. dlt itself appends
             where a filesystem cannot merge.
     """
-    replaced = _replaced(pipeline)
+    replaced = production_of(pipeline)
     if replaced is None:
         return
     for name in pipeline.schema_names:
@@ -92,33 +82,48 @@ def check_merge_strategies(pipeline: dlt.Pipeline) -> None:
             _check_merge_strategy(table, replaced)
 
 
-def _replaced(pipeline: dlt.Pipeline) -> _Replaced | None:
-    destination = pipeline.destination
-    if destination is None or not is_replaced(destination):
-        return None
-    return _Replaced(destination)
+def _strategies(capabilities: DestinationCapabilitiesContext, table: Any) -> Any:
+    found = capabilities.supported_merge_strategies or []
+    selector: Any = capabilities.merge_strategies_selector
+    return selector(found, table_schema=table) if selector else found
 
 
-def _check_merge_strategy(table: Any, replaced: _Replaced) -> None:
+def _merges(table: Any) -> str:
+    strategy = table.get("x-merge-strategy")
+    wanted = f"with the strategy `{strategy}`" if strategy else "its rows"
+    return f"Resource `{table.get('resource') or table['name']}` merges {wanted}."
+
+
+def _check_merge_strategy_of_production(table: Any, replaced: Production) -> None:
+    capabilities = replaced.capabilities()
+    if table.get("write_disposition") != "merge" or isinstance(capabilities, str):
+        return
+    supported = _strategies(capabilities, table)
+    # without one, dlt takes the first that the destination has
+    if supported and table.get("x-merge-strategy") in (None, *supported):
+        return
+    has = ", ".join(supported) if supported else "no merge strategy"
+    raise MergeStrategyNotSupported(
+        f"{_merges(table)} In production destination {replaced.description} has {has}.",
+        "Choose a strategy that it has: "
+        'write_disposition={"disposition": "merge", "strategy": ...}.',
+    )
+
+
+def _check_merge_strategy(table: Any, replaced: Production) -> None:
     if table.get("write_disposition") != "merge":
         return
-    # without one, dlt takes the first that the destination has
     strategy: str | None = table.get("x-merge-strategy")
-    all_strategies = replaced.capabilities.supported_merge_strategies or []
-    selector: Any = replaced.capabilities.merge_strategies_selector
-    supported = selector(all_strategies, table_schema=table) if selector else all_strategies
+    supported = _strategies(replaced.here, table)
     if supported and strategy in (None, *supported):
         return
-    destination = replaced.destination
-    name, declared, here = destination.destination_name, declared_type(destination), "DuckDB"
-    if short_type(destination) != "duckdb":
-        here = f"a {short_type(destination)} destination"
-    production = f"`{name}` ({declared})" if declared not in ("", name) else f"`{name}`"
-    wanted = f"with the strategy `{strategy}`" if strategy else "its rows"
-    is_newer = here == "DuckDB" and strategy in all_strategies
+    name, here = replaced.destination.destination_name, "DuckDB"
+    if short_type(replaced.destination) != "duckdb":
+        here = f"a {short_type(replaced.destination)} destination"
+    is_newer = here == "DuckDB" and strategy in (replaced.here.supported_merge_strategies or ())
     raise MergeStrategyNotSupported(
-        f"Resource `{table.get('resource') or table['name']}` merges {wanted}. In production that "
-        f"is for destination {production}; here {here} is in its place, "
+        f"{_merges(table)} In production that is for destination {replaced.description}; "
+        f"here {here} is in its place, "
         f"which has {', '.join(supported) if supported else 'no merge strategy'}.",
         f"{'Newer versions of DuckDB have it. ' if is_newer else ''}Say in the fixture "
         f"dlt_destinations which destination `{name}` is in tests, and allow it if it is remote: "
@@ -132,8 +137,23 @@ def normalize(
     """Normalize, as the sandbox says, else into Parquet where it pays and changes no value.
 
     A declared DuckDB keeps its production loader.
+
+    Raises:
+        MergeStrategyNotSupported: What is in the destination's place does not merge so.
+        NotSupportedInProduction: The destination itself cannot take the tables.
     """
+    __tracebackhide__ = True
     check_merge_strategies(pipeline)
+    note_unknown(pipeline, sandbox)
+    info = _normalize(sandbox, original, pipeline, *args, **kw)
+    check(pipeline)
+    return info
+
+
+def _normalize(
+    sandbox: Sandbox, original: Callable[..., Any], pipeline: dlt.Pipeline, *args: Any, **kw: Any
+) -> Any:
+    __tracebackhide__ = True
     destination = pipeline.destination
     free = destination is not None and (is_replaced(destination) or takes_any_file_format(pipeline))
     if not free or not destination.destination_type.endswith(".duckdb"):

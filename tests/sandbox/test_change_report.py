@@ -50,6 +50,7 @@ def test_each_replaced_destination_is_told_with_its_type_and_its_place_in_tests(
             f"lake (filesystem s3://***@bucket/raw) -> {local}/lake",
             f"files (duckdb) -> DuckDB {local}/files-test.duckdb",
             "crm (custom function) -> recorder",
+            "what crm can do is not checked: it is a function",
         ]
 
     assert changed_destinations(sandbox.folder) == []

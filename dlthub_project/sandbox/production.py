@@ -1,0 +1,166 @@
+"""What the destination of production cannot take is an error, whatever stands for it in a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import dlt
+from dlt.common.destination import Destination, DestinationCapabilitiesContext
+from dlt.common.destination.utils import (
+    prepare_load_table,
+    verify_schema_capabilities,
+    verify_supported_data_types,
+)
+from dlt.common.storages import ParsedLoadJobFileName
+from dlt.destinations.utils import verify_schema_replace_disposition
+
+from dlthub_project.dlt_internals import normalization
+from dlthub_project.errors import NotSupportedInProduction
+from dlthub_project.sandbox import change_report
+from dlthub_project.sandbox.destinations import (
+    declared_type,
+    is_recording,
+    is_replaced,
+    original_of,
+    short_type,
+)
+from dlthub_project.sandbox.settings import Sandbox
+
+_MOST_PROBLEMS = 10
+# dlt maps its types by the dialect of a server, and needs its driver to tell which
+_TYPES_OF_DIALECT = ("sqlalchemy",)
+
+
+@dataclass
+class Production:
+    """The destination of production that another stands for.
+
+    Attributes:
+        destination: What stands for it.
+    """
+
+    destination: Destination[Any, Any]
+
+    @property
+    def type(self) -> str:
+        """Its type; empty when it cannot be told."""
+        return declared_type(self.destination)
+
+    @property
+    def description(self) -> str:
+        """Its name and type, for messages."""
+        name = self.destination.destination_name
+        return f"`{name}` ({self.type})" if self.type not in ("", name) else f"`{name}`"
+
+    @cached_property
+    def here(self) -> DestinationCapabilitiesContext:
+        """What can be done by what stands for it."""
+        # not cheap, and few tests need them
+        return self.destination.capabilities()
+
+    def capabilities(self, naming: Any = None) -> DestinationCapabilitiesContext | str:
+        """Return what it can do, or in words why that is not known."""
+        made = original_of(self.destination)
+        return normalization.known_capabilities(self.type, made, naming)
+
+
+def production_of(pipeline: dlt.Pipeline) -> Production | None:
+    """Return the destination of production; None where it is the one that is here."""
+    destination = pipeline.destination
+    if destination is None or not is_replaced(destination):
+        return None
+    return Production(destination)
+
+
+def note_unknown(pipeline: dlt.Pipeline, sandbox: Sandbox) -> None:
+    """Have the report of a red test say of which destination nobody knows what it can do."""
+    destination = pipeline.destination
+    if destination is None:
+        return
+    why: DestinationCapabilitiesContext | str = ""
+    if is_recording(destination):
+        why = "it is a function"
+    elif is_replaced(destination):
+        why = Production(destination).capabilities()
+    if why and isinstance(why, str):
+        name = destination.destination_name
+        change_report.note(sandbox.folder, f"what {name} can do is not checked: {why}")
+
+
+def check(pipeline: dlt.Pipeline) -> None:
+    """Make sure that production could load the tables of a pipeline.
+
+    Raises:
+        NotSupportedInProduction: Its destination lacks a type, a way to replace, or room for a
+            name, or takes two names for one.
+    """
+    production = production_of(pipeline)
+    if production is None:
+        return
+    for name in pipeline.schema_names:
+        problems = list(_problems(pipeline.schemas[name], production))
+        if problems:
+            raise _error(production, problems)
+
+
+def _error(production: Production, problems: list[str]) -> NotSupportedInProduction:
+    here = "DuckDB"
+    if short_type(production.destination) != "duckdb":
+        here = f"the {short_type(production.destination)} destination"
+    shown = problems[:_MOST_PROBLEMS]
+    if len(problems) > len(shown):
+        shown.append(f"and {len(problems) - len(shown)} more")
+    return NotSupportedInProduction(
+        f"Destination {production.description} cannot take this in production:\n"
+        + "\n".join(f"  {problem}" for problem in shown),
+        f"{here} in its place can, so only this check tells. Change the hints or names of the "
+        "resource, or the destination.",
+    )
+
+
+def _problems(schema: dlt.Schema, production: Production) -> Iterator[str]:
+    capabilities = production.capabilities(schema.naming)
+    if isinstance(capabilities, str):
+        return
+    kind = production.type
+    for error in verify_schema_capabilities(schema, capabilities, kind, warnings=False):
+        yield _first_line(error)
+    for table in schema.data_tables(seen_data_only=True):
+        prepared = prepare_load_table(schema.tables, table, destination_capabilities=capabilities)
+        strategy = _replace_strategy(production)
+        for error in verify_schema_replace_disposition(
+            schema, [prepared], capabilities, strategy, warnings=False
+        ):
+            yield _first_line(error)
+        if kind not in _TYPES_OF_DIALECT:
+            yield from _problems_of_types(prepared, capabilities, kind)
+
+
+def _problems_of_types(
+    table: Any, capabilities: DestinationCapabilitiesContext, kind: str
+) -> Iterator[str]:
+    file_format: Any = (
+        table.get("file_format")
+        or capabilities.preferred_loader_file_format
+        or capabilities.preferred_staging_file_format
+    )
+    jobs = [ParsedLoadJobFileName(table["name"], "rows", 0, file_format)]
+    for name, column in table["columns"].items():
+        # Databricks' client adds how it inserts
+        alone: Any = {"x-insert-api": "copy_into", **table, "columns": {name: column}}
+        for error in verify_supported_data_types([alone], jobs, capabilities, kind, warnings=False):
+            yield f"column `{table['name']}.{name}` ({column['data_type']}): {_first_line(error)}"
+
+
+def _replace_strategy(production: Production) -> Any:
+    name = production.destination.destination_name
+    given = original_of(production.destination).config_params.get("replace_strategy")
+    keys = (f"destination.{name}.replace_strategy", "destination.replace_strategy")
+    return given or next(filter(None, map(dlt.config.get, keys)), None)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

@@ -1,0 +1,189 @@
+"""What the destination of production cannot take is an error, and names are those of production."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dlt
+import pytest
+from dlt.common.schema import Schema
+
+from dlthub_project.errors import MergeStrategyNotSupported, NotSupportedInProduction
+from dlthub_project.sandbox import changed_destinations, isolated
+
+if TYPE_CHECKING:
+    from conftest import MakeSandbox
+
+TYPES = (
+    "athena",
+    "bigquery",
+    "clickhouse",
+    "databricks",
+    "dremio",
+    "mssql",
+    "postgres",
+    "redshift",
+    "snowflake",
+    "synapse",
+)
+LONG = "column_that_is_longer_than_most_people_would_believe_" * 4
+
+
+@pytest.fixture(autouse=True)
+def data_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """Have what is made outside of sandboxes below the test's own folder."""
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "outside"))
+
+
+def made(kind: str) -> Any:
+    return getattr(dlt.destinations, kind)()
+
+
+def rows_of_all_kinds() -> Any:
+    # the files of a load have these names: the file system takes no more
+    table = "table_with_a_name_of_many_words_" * 5
+    return dlt.resource([{LONG: 1, "Camel": {"Deep": [{LONG: 2}]}, "id": 1}], name=table)
+
+
+def names_of(schema: Schema) -> dict[str, list[str]]:
+    return {table["name"]: sorted(table["columns"]) for table in schema.data_tables()}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_names_are_those_of_production(make_sandbox: MakeSandbox, kind: str) -> None:
+    # without a sandbox, and without a connection: as far as plain dlt gets
+    plain = dlt.pipeline("names", destination=made(kind), dataset_name="data")
+    plain.extract(rows_of_all_kinds())
+    if needs_staging := made(kind)._raw_capabilities().preferred_loader_file_format is None:
+        in_production = names_of(plain.default_schema)
+    else:
+        plain.normalize()
+        in_production = names_of(plain.default_schema)
+
+    for how in ("object", "name"):
+        with isolated(make_sandbox(how)):
+            destination = made(kind) if how == "object" else kind
+            pipeline = dlt.pipeline("names", destination=destination, dataset_name="data")
+            pipeline.run(rows_of_all_kinds())
+            here = names_of(pipeline.default_schema)
+            tables = pipeline.dataset().schema.data_table_names()
+        assert {*here} == {*tables}
+        if needs_staging:
+            assert {*in_production} <= {*here}
+        else:
+            assert here == in_production
+
+
+@pytest.mark.parametrize("strategy", ["delete-insert", "scd2", "upsert", "insert-only"])
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_merge_strategy_that_production_lacks_is_an_error(
+    make_sandbox: MakeSandbox, kind: str, strategy: Any
+) -> None:
+    capabilities = made(kind)._raw_capabilities()
+    selector = capabilities.merge_strategies_selector
+    supported = capabilities.supported_merge_strategies or []
+    if selector:
+        supported = selector(supported, table_schema={"name": "rows"})
+    rows = dlt.resource(
+        [{"id": 1}],
+        name="rows",
+        primary_key="id",
+        write_disposition={"disposition": "merge", "strategy": strategy},
+    )
+    with isolated(make_sandbox()):
+        pipeline = dlt.pipeline("p", destination=kind, dataset_name="data")
+        if strategy in supported:
+            pipeline.extract(rows)
+        else:
+            with pytest.raises(MergeStrategyNotSupported, match=f"destination `{kind}` has "):
+                pipeline.extract(rows)
+
+
+CANNOT: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
+    "precision of a timestamp": (
+        "redshift",
+        {"at": "2026-01-01T00:00:00.123456789Z"},
+        {"columns": {"at": {"data_type": "timestamp", "precision": 9, "timezone": False}}},
+        "column `rows.at` (timestamp)",
+    ),
+    "time": (
+        "redshift",
+        {"at": "10:00:00"},
+        {"columns": {"at": {"data_type": "time"}}, "file_format": "parquet"},
+        "column `rows.at` (time)",
+    ),
+    "time in the format that it prefers": (
+        "databricks",
+        {"at": "10:00:00"},
+        {"columns": {"at": {"data_type": "time"}}},
+        "column `rows.at` (time)",
+    ),
+    "precision of an integer": (
+        "postgres",
+        {"n": 1},
+        {"columns": {"n": {"data_type": "bigint", "precision": 128}}},
+        "column `rows.n` (bigint)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CANNOT)
+@pytest.mark.parametrize("how", ["name", "object", "named"])
+def test_what_production_cannot_take_is_an_error(
+    make_sandbox: MakeSandbox, how: str, case: str
+) -> None:
+    kind, row, hints, said = CANNOT[case]
+    with isolated(make_sandbox()):
+        destination: Any = kind
+        if how == "object":
+            destination = made(kind)
+        elif how == "named":
+            destination = dlt.destination("warehouse", destination_type=kind)
+        pipeline = dlt.pipeline("p", destination=destination, dataset_name="data")
+        with pytest.raises(NotSupportedInProduction) as error:
+            pipeline.run(dlt.resource([row], name="rows", **hints))
+    name = f"`warehouse` ({kind})" if how == "named" else f"`{kind}`"
+    assert f"Destination {name} cannot take this in production" in str(error.value)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize("case", CANNOT)
+def test_what_duckdb_itself_is_given_is_not_checked(make_sandbox: MakeSandbox, case: str) -> None:
+    _, row, hints, _ = CANNOT[case]
+    with isolated(make_sandbox()):
+        pipeline = dlt.pipeline("p", destination="duckdb", dataset_name="data")
+        pipeline.run(dlt.resource([row], name="rows", **hints))
+        assert len(pipeline.dataset()["rows"].fetchall()) == 1
+
+
+def test_a_way_to_replace_that_production_lacks_is_an_error(
+    make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DESTINATION__REPLACE_STRATEGY", "insert-from-staging")
+    with isolated(make_sandbox()):
+        pipeline = dlt.pipeline("p", destination="weaviate", dataset_name="data")
+        with pytest.raises(NotSupportedInProduction, match="insert-from-staging"):
+            pipeline.run([{"id": 1}], table_name="rows", write_disposition="replace")
+
+
+def test_two_names_that_production_takes_for_one_are_an_error(
+    make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCHEMA__NAMING", "direct")
+    with isolated(make_sandbox(every_type="filesystem")):
+        pipeline = dlt.pipeline("p", destination="redshift", dataset_name="data")
+        with pytest.raises(NotSupportedInProduction, match="Rows"):
+            pipeline.run([{"Id": 1, "id": 2}], table_name="Rows")
+
+
+def test_the_report_says_of_which_destination_nobody_knows_what_it_can_do(
+    make_sandbox: MakeSandbox,
+) -> None:
+    @dlt.destination
+    def hook(items: Any, table: Any) -> None:
+        """Take all."""
+
+    with isolated(make_sandbox()) as sandbox:
+        dlt.pipeline("p", destination=hook, dataset_name="data").run([{"id": 1}], table_name="rows")
+        said = [line for line in changed_destinations(sandbox.folder) if "not checked" in line]
+    assert said == ["what hook can do is not checked: it is a function"]
