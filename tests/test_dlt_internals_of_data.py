@@ -347,3 +347,20 @@ def test_the_first_error_of_a_job_ends_the_load_where_that_is_asked_for(
     with pytest.raises(PipelineStepFailed):
         pipeline.load()
     assert shop.calls == 3
+
+
+def test_a_dataset_is_moved_with_what_it_knows_of_its_place(tmp_path: Path) -> None:
+    pipeline = dlt.pipeline("moved", destination=dlt.destinations.duckdb(str(tmp_path / "a.db")))
+    pipeline.run([{"id": 1}], table_name="items", dataset_name="data")
+    dataset = pipeline.dataset()
+    assert dataset["items"].select("id").fetchall() == [(1,)]
+
+    other = dlt.destinations.duckdb(str(tmp_path / "b.db"))
+    elsewhere = str(tmp_path / "pipelines")
+    dlt.pipeline("moved", elsewhere, destination=other, dataset_name="data").run(
+        [{"name": "b"}], table_name="others"
+    )
+    datasets.move(dataset, other, is_of_pipeline=True)
+
+    assert dataset["others"].select("name").fetchall() == [("b",)]
+    assert {*datasets.ATTRIBUTES_OF_PLACE} <= {*vars(dataset)}

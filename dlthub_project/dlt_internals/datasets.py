@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import PurePath
@@ -116,6 +117,44 @@ def file_format_there(pipeline: dlt.Pipeline, schema: Schema, table: str) -> str
         return None
     found = {PurePath(file.removesuffix(".gz")).suffix[1:] for file in files}
     return min(found & {"jsonl", "parquet", "csv"}, default=None)
+
+
+ATTRIBUTES_OF_PLACE = (
+    "_destination",
+    "_destination_client",
+    "_opened_sql_client",
+    "_resolved",
+    "_schemas",
+    "_sql_client",
+)
+"""What a dataset has set on itself of the place where it was used last."""
+
+
+def move(dataset: dlt.Dataset, destination: AnyDestination, *, is_of_pipeline: bool) -> None:
+    """Have a dataset read elsewhere, with the schemas that are there.
+
+    Args:
+        dataset: The dataset; a connection that it has open is closed.
+        destination: Where it is from now on.
+        is_of_pipeline: Its schemas were those of a pipeline, and none that code gave.
+    """
+    state = vars(dataset)
+    opened = state.get("_opened_sql_client")
+    if opened is not None:
+        opened.close_connection()
+    schemas = state.get("_schema_arg")
+    if is_of_pipeline:
+        # by its name; several are found where they are stored
+        schemas = schemas.name if isinstance(schemas, Schema) else None
+    old: Any = state["_destination"]
+    pipeline_name = old.config_params.get("pipeline_name")
+    if pipeline_name and not destination.config_params.get("pipeline_name"):
+        # its file may be named after the pipeline
+        destination = copy.copy(destination)
+        destination.config_params = {**destination.config_params, "pipeline_name": pipeline_name}
+    known: dict[str, Any] = {"_schema_arg": schemas, "_schemas": {}, "_resolved": False}
+    clients = {"_sql_client", "_opened_sql_client", _CLIENT} & state.keys()
+    state.update(known, _destination=destination, **dict.fromkeys(clients))
 
 
 def replace_schemas(dataset: dlt.Dataset, schemas: Sequence[Schema]) -> None:

@@ -19,6 +19,7 @@ from dlt.extract import DltResource
 from dlthub_project.dlt_internals import (
     configuration,
     contexts,
+    datasets,
     destinations,
     http_client,
     normalization,
@@ -26,7 +27,7 @@ from dlthub_project.dlt_internals import (
 )
 from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox import at_import, change_report, pipelines, steps, uses
-from dlthub_project.sandbox.settings import active_sandbox
+from dlthub_project.sandbox.settings import Sandbox, active_sandbox
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,14 @@ PATCHES = (
         leans_on="dlt/pipeline/pipeline.py: `run` normalizes with it.",
         until="The file format can be set for a pipeline.",
     ),
+    Patch(
+        dlt.Pipeline,
+        "dataset",
+        uses.dataset,
+        why="As all members of a pipeline; a dataset that code keeps follows its pipeline.",
+        leans_on="dlt/pipeline/pipeline.py: a dataset has the destination of its pipeline.",
+        until="A dataset resolves its destination when it is read.",
+    ),
     *(
         Patch(
             dlt.Pipeline,
@@ -267,7 +276,10 @@ def install() -> None:
             else:
                 _wrap(dlt.Pipeline, name, uses.bring_along)
     for name in ATTRIBUTES:
-        setattr(dlt.Pipeline, name, _Attribute(name))
+        setattr(dlt.Pipeline, name, _Attribute(name, pipelines.bring_into))
+    for name in datasets.ATTRIBUTES_OF_PLACE:
+        # code keeps datasets, and relations of them, in modules and caches
+        setattr(dlt.Dataset, name, _OfDataset(name, pipelines.bring_dataset_into))
     for patch in PATCHES:
         if not patch.is_everywhere:
             _wrap(patch.owner, patch.name, patch.wrapper)
@@ -336,21 +348,31 @@ def _wrap_property(name: str, original: property) -> None:
 
 
 class _Attribute:
-    """An attribute that a pipeline has set on itself, asked for like a property."""
+    """An attribute that an object has set on itself, asked for like a property."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, bring: Callable[[Any, Sandbox], None]) -> None:
         self._name = name
+        self._bring = bring
 
-    def __get__(self, pipeline: Any, owner: type | None = None) -> Any:
-        if pipeline is None:
+    def __get__(self, owned: Any, owner: type | None = None) -> Any:
+        if owned is None:
             return self
         sandbox = active_sandbox()
-        if sandbox is not None:
-            pipelines.bring_into(pipeline, sandbox)
+        if sandbox is not None and self._name in vars(owned):
+            self._bring(owned, sandbox)
         try:
-            return vars(pipeline)[self._name]
+            return vars(owned)[self._name]
         except KeyError:
             raise AttributeError(self._name) from None
 
-    def __set__(self, pipeline: Any, value: Any) -> None:
-        vars(pipeline)[self._name] = value
+    def __set__(self, owned: Any, value: Any) -> None:
+        vars(owned)[self._name] = value
+
+
+class _OfDataset(_Attribute):
+    """One of a dataset, which is of where it gets its destination."""
+
+    def __set__(self, owned: Any, value: Any) -> None:
+        super().__set__(owned, value)
+        if self._name == "_destination":
+            pipelines.remember_dataset(owned, active_sandbox())

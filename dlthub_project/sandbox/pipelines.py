@@ -14,10 +14,10 @@ import dlt
 from dlt.common.schema import Schema
 from dlt.extract import DltSource
 
-from dlthub_project.dlt_internals import pipelines
+from dlthub_project.dlt_internals import datasets, pipelines
 from dlthub_project.sandbox import destinations
 from dlthub_project.sandbox.at_import import is_import_running
-from dlthub_project.sandbox.settings import Sandbox
+from dlthub_project.sandbox.settings import Sandbox, has_ended
 
 _RECORD = "_dlthub_record"
 _SCHEMA_PATHS = ("import_schema_path", "export_schema_path")
@@ -155,6 +155,49 @@ def _record_of(pipeline: dlt.Pipeline) -> _Record:
     # one that was made outside of any sandbox has none yet
     record: _Record = vars(pipeline).setdefault(_RECORD, _Record())
     return record
+
+
+@dataclass
+class _DatasetRecord:
+    """Where a dataset was made or used last, and by what."""
+
+    sandbox: Sandbox | None = None
+    is_made_at_import: bool = False
+    pipeline: dlt.Pipeline | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a pickle, or a copy, is of the place alone
+        return {**vars(self), "pipeline": None}
+
+
+def remember_dataset(dataset: dlt.Dataset, sandbox: Sandbox | None) -> None:
+    """Note where a dataset is made, and whether in an import."""
+    vars(dataset)[_RECORD] = _DatasetRecord(sandbox, is_import_running())
+
+
+def remember_pipeline(dataset: dlt.Dataset, pipeline: dlt.Pipeline) -> None:
+    """Note that a dataset is of a pipeline, and where that is."""
+    vars(dataset).setdefault(_RECORD, _DatasetRecord()).pipeline = pipeline
+
+
+def bring_dataset_into(dataset: dlt.Dataset, sandbox: Sandbox) -> None:
+    """Have a dataset read in this sandbox that code keeps in a module or cache.
+
+    Those of a sandbox that lasts stay: a fixture of wider scope may have loaded them.
+    """
+    record: _DatasetRecord = vars(dataset).setdefault(_RECORD, _DatasetRecord())
+    made_in = record.sandbox
+    if made_in is not None and (
+        made_in.folder == sandbox.folder or not (record.is_made_at_import or has_ended(made_in))
+    ):
+        return
+    record.sandbox = sandbox
+    if record.pipeline is None:
+        destination = destinations.in_sandbox(datasets.destination_of(dataset), sandbox)
+    else:
+        bring_into(record.pipeline, sandbox)
+        destination = record.pipeline.destination
+    datasets.move(dataset, destination, is_of_pipeline=record.pipeline is not None)
 
 
 @dataclass

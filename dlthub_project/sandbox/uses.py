@@ -136,6 +136,17 @@ def bring_along(
     return original(pipeline, *args, **kwargs)
 
 
+def dataset(
+    sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any
+) -> Any:
+    """Return the dataset of a pipeline; it goes where the pipeline goes."""
+    __tracebackhide__ = True
+    pipelines.bring_into(pipeline, sandbox)
+    made = original(pipeline, *args, **kwargs)
+    pipelines.remember_pipeline(made, pipeline)
+    return made
+
+
 def extract(
     sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any
 ) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,3 +162,69 @@ def test_a_destination_in_a_cache_follows_the_tests(
             assert len(reader["items"].fetchall()) == 1
         # as a passed test's
         shutil.rmtree(sandbox.folder)
+
+
+def load_one(value: int) -> None:
+    pipeline = dlt.pipeline("shop", destination="duckdb", dataset_name="data")
+    pipeline.run([{"id": value}], table_name="items")
+
+
+def of_pipeline() -> dlt.Dataset:
+    return dlt.pipeline("shop", destination="duckdb", dataset_name="data").dataset()
+
+
+def of_destination() -> dlt.Dataset:
+    # the file that dlt chooses for the pipeline
+    load_one(0)
+    pipeline = dlt.pipeline("shop", destination="duckdb", dataset_name="data")
+    assert pipeline.destination is not None
+    return dlt.dataset(pipeline.destination, "data")
+
+
+DATASETS: dict[str, Callable[[], Any]] = {
+    "dataset of a pipeline": of_pipeline,
+    "dataset of a destination": of_destination,
+    "table": lambda: of_pipeline()["items"].select("id"),
+    "query": lambda: of_pipeline().query("SELECT id FROM items WHERE id > 0"),
+    "relation": lambda: of_pipeline()["items"].select("id").where("id", "gt", 0),
+}
+
+
+@pytest.mark.parametrize("kept_folder", [True, False])
+@pytest.mark.parametrize("what", DATASETS)
+def test_a_dataset_in_a_cache_follows_the_tests(
+    make_sandbox: MakeSandbox, what: str, kept_folder: bool
+) -> None:
+    @functools.cache
+    def cached() -> Any:
+        return DATASETS[what]()
+
+    def ids() -> list[int]:
+        kept = cached()
+        relation = kept["items"].select("id") if isinstance(kept, dlt.Dataset) else kept
+        return sorted(row[0] for row in relation.fetchall() if row[0])
+
+    for value in (1, 2):
+        sandbox = make_sandbox(f"loads-{value}")
+        with isolated(sandbox):
+            load_one(value)
+            assert ids() == ids() == [value]
+            if isinstance(cached(), dlt.Dataset):
+                assert dict(cached().row_counts().fetchall())["items"] >= 1
+        if not kept_folder:
+            shutil.rmtree(sandbox.folder)
+    # what another test has loaded is not there
+    with isolated(make_sandbox("loads-nothing")), pytest.raises(Exception, match=r"items|resolve"):
+        ids()
+
+
+def test_a_dataset_of_a_fixture_of_wider_scope_stays_where_it_is(
+    make_sandbox: MakeSandbox,
+) -> None:
+    with isolated(make_sandbox("wider")):
+        load_one(1)
+        dataset = of_pipeline()
+        for name in ("first", "second"):
+            with isolated(make_sandbox(name)):
+                load_one(2)
+                assert dataset["items"].select("id").fetchall() == [(1,)]
