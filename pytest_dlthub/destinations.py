@@ -11,6 +11,7 @@ from urllib.parse import urlparse
 import pytest
 
 from dlthub_project.sandbox import Sandbox
+from dlthub_project.secrets import KNOWN
 from pytest_dlthub.activation import SESSION
 
 _TYPE = "destination_type"
@@ -32,6 +33,9 @@ def session_sandbox(
 ) -> Sandbox:
     """Return a sandbox in `folder` for fixtures of wider scope."""
     session = config.stash[SESSION]
+    for value in destinations.values():
+        # in a traceback, they are arguments of fixtures
+        KNOWN.learn_look_up("destination", value, False)
     return Sandbox(
         folder=str(folder),
         project=str(session.root) if session.root else None,

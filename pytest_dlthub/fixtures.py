@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dlthub.activation import SESSION
-from pytest_dlthub.report import FAILED, FOLDER, HELD
+from pytest_dlthub.report import FAILED, FOLDER, HELD, mask_kept
 
 if TYPE_CHECKING:
     import dlt
@@ -80,6 +80,8 @@ def dlt_isolated(
         yield sandbox
     if keep != "all" and (keep == "none" or not stash[FAILED]):
         shutil.rmtree(folder, ignore_errors=True)
+    else:
+        mask_kept(folder)
 
 
 @pytest.fixture

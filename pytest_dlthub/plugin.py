@@ -8,6 +8,7 @@ dlt is first used; so code that runs at import, and subprocesses, are in the san
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Generator
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -79,11 +80,50 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """End a session on a broken manifest with the manifest's own errors."""
+    reports.learn_environment(session.config)
+    reports.mask_logs(session.config)
     if _has_workers(session.config):
         # they import the tests, in environments that are copies of this one
         session.config.stash[SESSION].end_early_code()
     if _runs_tests(session):
         session.config.stash[SESSION].check_manifest()
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Take secrets out of the ids that pytest makes of parameters."""
+    return reports.masked_id(val)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Take secrets out of what all others are told of a test."""
+    reports.mask_report(report)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """Take secrets out of what all others are told of a collection."""
+    reports.mask_report(report)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:
+    """Take secrets out of warnings."""
+    reports.mask_warning(warning_message)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_internalerror(excrepr: object) -> None:
+    """Take secrets out of what an error of pytest or a plugin says."""
+    if "dlthub_project.secrets" in sys.modules:
+        reports.masked(excrepr)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
+    """Take secrets out of JUnit XML, once it is written."""
+    yield
+    reports.mask_xml(session.config)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -93,8 +133,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         session.config.stash[SESSION].check_belong_to_one(item.path for item in session.items)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that is marked with several types of destinations once on each."""
+    reports.mask_ids(metafunc)
     marker = metafunc.definition.get_closest_marker("dlt_destination")
     if marker is not None:
         name = _dlt_destination_type.__name__
@@ -121,9 +163,14 @@ def pytest_configure_node(node: Any) -> None:
     servers.listen_to(node)
 
 
-def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> Generator[None, None, None]:
     """Say what was loaded and copied."""
-    reports.write_summary(terminalreporter)
+    reports.mask_identities(terminalreporter)
+    try:
+        return (yield)
+    finally:
+        reports.write_summary(terminalreporter)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -187,7 +234,7 @@ def pytest_runtest_makereport(
         item.stash[reports.FAILED] = True
         reports.release_connections(item)
         reports.tell_of_test(item, call.excinfo and call.excinfo.value, outcome)
-    reports.mask_secrets(item, outcome)
+    reports.learn_secrets(item)
     reports.carry(item, outcome)
     return outcome
 

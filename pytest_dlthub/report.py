@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ from pytest_dlthub.tracebacks import causes
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
-    from dlthub_project.secrets import Redactor
+    from dlthub_project.secrets import KnownSecrets
 
 
 FAILED = pytest.StashKey[bool]()
@@ -29,8 +31,6 @@ _WITHOUT_SECRETS = (
     "Rows in place of the source's own need no secrets: dlt_project.run(..., given={...}), or "
     "dlt_run(my_source, given={...}), where the source is not called."
 )
-
-_REDACTOR = pytest.StashKey["Redactor"]()
 
 _CARRIED = "_dlthub_template_uses"
 
@@ -117,35 +117,151 @@ def _paths(traces: dict[str, list[object]], flatten: object) -> Iterator[tuple[s
             yield (*sections, key)
 
 
-def mask_secrets(item: pytest.Item, outcome: pytest.TestReport) -> None:
-    """Mask the secrets of a test in a sandbox: in traceback, locals and captured output.
+def learn_environment(config: pytest.Config) -> None:
+    """Remember the secrets of the environment, by their names: tests may be named by them."""
+    if config.stash[SESSION].isolates_all:
+        _known().learn_environment()
 
-    Those are the secrets that dlt finds when the phase ends: in the environment, in `secrets.toml`,
-    in settings of the test and in `dlt.yml`. What `-s` prints at once is not ours.
+
+def learn_secrets(item: pytest.Item) -> None:
+    """Remember the secrets that dlt finds when a phase of a test in a sandbox ends.
+
+    Those are the ones that nobody has asked for yet: in the environment, in `secrets.toml`, in
+    settings of the test and in `dlt.yml`. At the end of the teardown the settings are gone.
     """
-    if FOLDER not in item.stash or "dlt" not in sys.modules:
+    if FOLDER in item.stash and "dlt" in sys.modules:
+        from dlthub_project.dlt_internals import configuration
+
+        _known().learn_configuration(configuration.configured_documents())
+
+
+def mask_report(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Mask the secrets that are known in all that a report has, but for what identifies it.
+
+    What `-s` prints at once is not ours.
+    """
+    if _knows_any():
+        for name, value in list(vars(report).items()):
+            if name not in _IDENTITY:
+                setattr(report, name, masked(value))
+
+
+def mask_ids(metafunc: pytest.Metafunc) -> None:
+    """Have the ids of a test's parameters without the secrets that are known by now."""
+    if _knows_any():
+        parametrize = metafunc.parametrize
+
+        def parametrize_masked(
+            names: Any, values: Any, *given: Any, ids: Any = None, **more: Any
+        ) -> None:
+            with_ids = type(pytest.param())
+            shown = [v._replace(id=masked(v.id)) if isinstance(v, with_ids) else v for v in values]
+            hidden = (lambda value: masked(ids(value))) if callable(ids) else _masked_ids(ids)
+            parametrize(names, shown, *given, ids=hidden, **more)
+
+        # of this test alone, and public
+        metafunc.parametrize = parametrize_masked  # type: ignore[assignment, method-assign]
+
+
+def masked_id(value: object) -> str | None:
+    """Return the id of a parameter that has a secret; None leaves it to pytest."""
+    if isinstance(value, str) and _knows_any() and masked(value) != value:
+        return str(masked(value))
+    return None
+
+
+def mask_identities(terminal: TerminalReporter) -> None:
+    """Mask what is known since in the names of tests, before the summary of the session."""
+    if _knows_any():
+        for reports in terminal.stats.values():
+            for report in reports:
+                if isinstance(report, pytest.TestReport | pytest.CollectReport):
+                    report.nodeid = masked(report.nodeid)
+                if isinstance(report, pytest.TestReport):
+                    report.location = masked(report.location)
+
+
+def mask_warning(warning: warnings.WarningMessage) -> None:
+    """Mask the secrets in what a warning says."""
+    text = str(warning.message)
+    if _knows_any() and masked(text) != text:
+        # as text: nobody knows the arguments of a user's class
+        warning.message = masked(text)
+
+
+def mask_logs(config: pytest.Config) -> None:
+    """Mask the secrets in the log file and in live logs; `caplog` has what the code has logged."""
+    plugin = config.pluginmanager.get_plugin("logging-plugin")
+    for name in ("log_file_handler", "log_cli_handler"):
+        handler = getattr(plugin, name, None)
+        if handler is not None:
+            handler.format = _masking(handler.format)
+
+
+def mask_xml(config: pytest.Config) -> None:
+    """Mask the secrets in JUnit XML: some properties go past all reports."""
+    path = getattr(config.option, "xmlpath", None)
+    if path and not hasattr(config, "workerinput") and _knows_any() and os.path.isfile(path):
+        file = Path(path)
+        text = file.read_text(encoding="utf-8")
+        file.write_text(masked(text), encoding="utf-8")
+
+
+def _masked_ids(ids: Iterable[Any] | None) -> list[Any] | None:
+    return None if ids is None else [masked(one) for one in ids]
+
+
+_IDENTITY = ("nodeid", "location")
+# the parts of a report are theirs; other objects may be what a plugin works with
+_OF_REPORTS = ("_pytest._code.code", "_pytest.doctest")
+
+
+def mask_kept(folder: Path) -> None:
+    """Mask the secrets in what dlt has written of runs whose data are kept: traces and errors."""
+    if not _knows_any():
         return
-    if not outcome.sections and outcome.longrepr is None:
-        return
-    from dlthub_project.dlt_internals import configuration
-    from dlthub_project.secrets import Redactor
+    from dlthub_project.dlt_internals import pipelines
 
-    # at the end of the teardown the settings of the test are gone
-    redactor = item.stash.setdefault(_REDACTOR, Redactor())
-    redactor.learn_configuration(configuration.configured_documents())
-    outcome.sections = _masked(outcome.sections, redactor)
-    outcome.longrepr = _masked(outcome.longrepr, redactor)
+    for file in folder.rglob("*"):
+        if file.name == pipelines.TRACE_FILE:
+            pipelines.rewrite_trace(file, masked)
+        elif file.suffix in (".json", ".exception", ".txt") and file.is_file():
+            text = file.read_text(encoding="utf-8", errors="surrogateescape")
+            hidden = masked(text)
+            if hidden != text:
+                file.write_text(hidden, encoding="utf-8", errors="surrogateescape")
 
 
-def _masked(value: Any, redactor: Redactor) -> Any:
+def _known() -> KnownSecrets:
+    from dlthub_project.secrets import KNOWN
+
+    return KNOWN
+
+
+def _knows_any() -> bool:
+    # without any use of dlt, not even imported
+    return "dlthub_project.secrets" in sys.modules and bool(_known())
+
+
+def _masking(tell: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda record: masked(tell(record)) if _knows_any() else tell(record)
+
+
+def masked(value: Any) -> Any:
     """Return texts, and what consists of them, masked; objects of pytest are changed."""
     if isinstance(value, str):
-        return redactor.masked(value)
-    if isinstance(value, list | tuple):
-        return type(value)(_masked(item, redactor) for item in value)
-    if type(value).__module__.startswith("_pytest."):
+        return _known().masked(value)
+    if type(value) is dict:
+        return {masked(key): masked(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        items = (masked(item) for item in value)
+        return list(items) if type(value) is list else tuple(items)
+    named: Any = value
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return named._replace(**masked(named._asdict()))
+    if type(value).__module__ in _OF_REPORTS and hasattr(value, "__dict__"):
         for name, item in vars(value).items():
-            setattr(value, name, _masked(item, redactor))
+            setattr(value, name, masked(item))
     return value
 
 

@@ -13,6 +13,7 @@ import pytest
 from sessions import imports_kept
 
 from dlthub_project.dlt_internals import contexts
+from dlthub_project.secrets import KNOWN
 
 pytest_plugins = ["pytester"]
 
@@ -47,6 +48,7 @@ def unused_dlt(
     monkeypatch.chdir(tmp_path)
     path = list(sys.path)
     suspended = contexts.suspend_contexts()
+    KNOWN.forget()
     yield
     contexts.resume_contexts(suspended)
     sys.path[:] = path

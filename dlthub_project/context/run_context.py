@@ -27,7 +27,7 @@ from dlthub_project.context.providers import (
     ManifestProvider,
     ProvidersWithLowest,
 )
-from dlthub_project.dlt_internals import contexts
+from dlthub_project.dlt_internals import configuration, contexts
 from dlthub_project.errors import ProjectError, ProjectRunContextNotAvailable
 from dlthub_project.hub_finder import is_dlthub_installed
 
@@ -147,6 +147,7 @@ class ProjectRunContext(ProfilesRunContext):
         return ensure_project(self._run_dir, new_profile)  # type: ignore[return-value]  # opened as this one was
 
     def initial_providers(self) -> list[ConfigProvider]:
+        configuration.register_secrets()
         secrets, config = contexts.toml_providers(self.settings_dir, self.profile, self.global_dir)
         lowest = ManifestProvider(self._project.manifest)
         environment = EnvironmentBesideManifest(self._make_environment(), lowest)

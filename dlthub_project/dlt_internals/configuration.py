@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, time
 from decimal import Decimal
@@ -22,8 +23,16 @@ from dlt.common.configuration.specs.base_configuration import (
 )
 from dlt.common.configuration.specs.config_section_context import ConfigSectionContext
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
-from dlt.common.configuration.utils import deserialize_value, get_resolved_traces, log_traces
+from dlt.common.configuration.utils import (
+    ResolvedValueTrace,
+    TraceLogContext,
+    deserialize_value,
+    get_resolved_traces,
+    log_traces,
+)
 from dlt.common.pipeline import PipelineContext
+
+from dlthub_project.secrets import KNOWN
 
 STEP_SECTIONS = ("normalize", "load", "schema")
 """Those that dlt looks a value up in, and then without."""
@@ -111,6 +120,43 @@ def providers_with_documents() -> list[type]:
 def note_look_up(key: str, hint: Any, value: Any, provider: str, sections: Sequence[str]) -> None:
     """Have a value that was looked up without dlt in the trace of the next run."""
     log_traces(None, key, hint, value, None, [LookupTrace(provider, list(sections), key, value)])
+
+
+def register_secrets() -> None:
+    """Have every secret known from the moment that dlt has it, in this process from now on.
+
+    dlt notes each value that it has looked up, with the hint, in one place, also those of
+    `dlt.secrets[...]`. What code gives, such as the URL of a destination, it does not look up: that
+    is in a configuration that gets resolved.
+    """
+    note, resolve = TraceLogContext.log, BaseConfiguration.resolve
+    if note.__module__ == __name__:
+        return
+
+    @functools.wraps(note)
+    def log(self: TraceLogContext, trace: ResolvedValueTrace) -> None:
+        if trace.value is not None:
+            KNOWN.learn_look_up(trace.key, trace.value, is_secret_hint(trace.hint))
+        note(self, trace)
+
+    @functools.wraps(resolve)
+    def resolved(self: BaseConfiguration) -> Any:
+        for name in _secret_fields(type(self)):
+            value = getattr(self, name, None)
+            if value is not None and not isinstance(value, BaseConfiguration):
+                KNOWN.learn_look_up(name, value, True)
+        return resolve(self)
+
+    log.__module__ = resolved.__module__ = __name__
+    TraceLogContext.log = log  # type: ignore[method-assign]  # does as dlt's, and learns
+    BaseConfiguration.resolve = resolved  # type: ignore[method-assign]  # as above
+
+
+@functools.lru_cache(maxsize=1_000)
+def _secret_fields(spec: type[BaseConfiguration]) -> tuple[str, ...]:
+    return tuple(
+        name for name, hint in spec.get_resolvable_fields().items() if is_secret_hint(hint)
+    )
 
 
 def may_be_mapping(hint: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import dlt
@@ -17,6 +18,7 @@ from dlt.common.runtime.collector_base import Collector
 from dlt.common.schema import Schema
 from dlt.common.storages import FileStorage, LoadStorage, NormalizeStorage
 from dlt.common.storages.load_package import ParsedLoadJobFileName
+from dlt.pipeline.trace import TRACE_FILE_NAME, load_trace, save_trace
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
@@ -24,6 +26,23 @@ if TYPE_CHECKING:
     from dlt.common.storages.load_package import PackageStorage
 
 OfClass = TypeVar("OfClass", bound=dlt.Pipeline)
+
+
+TRACE_FILE = TRACE_FILE_NAME
+"""The file that a pipeline keeps the trace of its last run in."""
+
+
+def rewrite_trace(file: Path, rewritten: Callable[[Any], Any]) -> None:
+    """Write a pipeline's trace again. dlt#1687: it has the secrets that dlt has looked up.
+
+    Args:
+        file: The file; one that cannot be read is deleted.
+        rewritten: Returns what is to be kept of a tuple of texts, lists and more of them.
+    """
+    trace = load_trace(str(file.parent))
+    file.unlink()
+    if trace is not None:
+        save_trace(str(file.parent), rewritten(trace))
 
 
 def use_local_dir(pipeline: dlt.Pipeline, local_dir: str) -> None:

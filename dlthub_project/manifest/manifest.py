@@ -18,7 +18,7 @@ from dlthub_project.manifest import profiles, settings
 from dlthub_project.manifest.document import Document, EntryPath, Mistake, Position
 from dlthub_project.manifest.nodes import Loader, NotAManifest, Walk
 from dlthub_project.manifest.settings import SETTINGS, Settings
-from dlthub_project.secrets import may_name_secret
+from dlthub_project.secrets import is_secret_name, may_name_secret, names_secret_variable
 
 # ten times a manifest of 1,000 sources and 1,000 pipelines
 _MOST_BYTES = 4_000_000
@@ -140,7 +140,10 @@ class Manifest:
 
         def fill_one(text: str, at: tuple[Hashable, ...]) -> str:
             try:
-                return settings.substitute(text, self._setting, os.environ)
+                filled = settings.substitute(text, self._setting, os.environ)
+                if filled != text and (is_secret_name(map(str, at)) or names_secret_variable(text)):
+                    settings.learn_variables(text, os.environ)
+                return filled
             except settings.MissingVariable as error:
                 if unset is not None:
                     return unset

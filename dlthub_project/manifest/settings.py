@@ -13,6 +13,7 @@ from typing import Any
 from dlthub_project.errors import known_names
 from dlthub_project.manifest.document import Mistake
 from dlthub_project.manifest.names import problem_of_name, problem_of_path
+from dlthub_project.secrets import KNOWN
 
 # no path is longer, and settings made of each other many times would be gigabytes
 _LONGEST = 4_096
@@ -239,6 +240,13 @@ def substitute(
 
     pattern = _IN_PROJECT if in_project_section else _EVERYWHERE
     return pattern.sub(replacement, text) if "{" in text else text
+
+
+def learn_variables(text: str, environ: Mapping[str, str]) -> None:
+    """Remember the environment variables in `text` as secrets: it stands where one is kept."""
+    for match in _EVERYWHERE.finditer(text):
+        variable = (match["variable"] or "").removeprefix("env.").partition(":")[0]
+        KNOWN.learn(environ.get(variable), is_secret=True)
 
 
 def substitute_all(

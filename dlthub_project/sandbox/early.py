@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dlt.common.configuration.providers.provider import ConfigProvider
 
-from dlthub_project.dlt_internals import contexts
+from dlthub_project.dlt_internals import configuration, contexts
 
 # the harness sets it while such code runs
 ENVIRONMENT_VARIABLE = "DLTHUB_PROJECT_EARLY_CODE"
@@ -29,6 +29,7 @@ class RunContext(contexts.PlainRunContext):
         return os.environ.get(ENVIRONMENT_VARIABLE) or super().global_dir
 
     def initial_providers(self) -> list[ConfigProvider]:
+        configuration.register_secrets()
         # the user's own settings are read where they are
         self._is_reading = True
         try:

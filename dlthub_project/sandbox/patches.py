@@ -1,7 +1,9 @@
 """Everything of dlt that a sandbox wraps: what, why, on what it leans, what would end the need.
 
 A wrapper does nothing outside of a sandbox, but for those that note what modules set. All are
-installed when the first sandboxed run context is opened, in this process or a subprocess.
+installed when the first sandboxed run context is opened, in this process or a subprocess. What
+learns dlt's secrets is wrapped in projects, too: `TraceLogContext.log` and
+`BaseConfiguration.resolve`, see `configuration.register_secrets`.
 """
 
 from __future__ import annotations
@@ -280,6 +282,8 @@ def install() -> None:
     for name in datasets.ATTRIBUTES_OF_PLACE:
         # code keeps datasets, and relations of them, in modules and caches
         setattr(dlt.Dataset, name, _OfDataset(name, pipelines.bring_dataset_into))
+    # also outside of sandboxes, see there
+    configuration.register_secrets()
     for patch in PATCHES:
         if not patch.is_everywhere:
             _wrap(patch.owner, patch.name, patch.wrapper)

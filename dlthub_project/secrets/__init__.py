@@ -6,6 +6,7 @@ dlt has looked up.
 
 from __future__ import annotations
 
+from dlthub_project.secrets.known import KNOWN, KnownSecrets
 from dlthub_project.secrets.masking import (
     MASK,
     is_secret_name,
@@ -20,7 +21,9 @@ from dlthub_project.secrets.masking import (
 from dlthub_project.secrets.redactor import Redactor
 
 __all__ = [
+    "KNOWN",
     "MASK",
+    "KnownSecrets",
     "Redactor",
     "is_secret_name",
     "is_variable",

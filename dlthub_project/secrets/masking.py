@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -155,17 +155,30 @@ def _without_named(text: str) -> str:
     """
     shown_text = []
     start = 0
-    for name in _NAME.finditer(text):
-        if name.start() < start or not is_secret_name([unquote(name["name"])]):
-            continue
-        value = _NAMED_VALUE.match(text, name.end())
-        if value is None:
-            continue
-        quotation = re.match(r"""\\?["']|""", value[0])
-        quoted = quotation[0] if quotation else ""
-        shown_text.append(f"{text[start : name.end()]}{quoted}{MASK}{quoted}")
+    for value, quoted in _named_values(text):
+        shown_text.append(f"{text[start : value.start()]}{quoted}{MASK}{quoted}")
         start = value.end()
     return "".join(shown_text) + text[start:]
+
+
+def named_secrets(text: str) -> Iterator[str]:
+    """Yield the values that stand behind names of secrets, as in `?sv=1&sig=abc`."""
+    for value, quoted in _named_values(text):
+        found = value[0].removeprefix(quoted).removesuffix(quoted)
+        yield from (found, unquote(found))
+
+
+def _named_values(text: str) -> Iterator[tuple[re.Match[str], str]]:
+    """Yield each value behind a name of secrets, and the quotation mark around it."""
+    end = 0
+    for name in _NAME.finditer(text):
+        if name.start() < end or not is_secret_name([unquote(name["name"])]):
+            continue
+        value = _NAMED_VALUE.match(text, name.end())
+        if value is not None:
+            quotation = re.match(r"""\\?["']|""", value[0])
+            end = value.end()
+            yield value, quotation[0] if quotation else ""
 
 
 def is_secret_name(path: Iterable[str]) -> bool:

@@ -29,6 +29,7 @@ import pytest
 from pages import run_program
 
 from dlthub_project.dlt_internals import contexts
+from dlthub_project.secrets import KNOWN
 
 _TESTS = Path(__file__).parent.parent
 _OURS = ("dlthub_project", "pytest_dlthub")
@@ -102,6 +103,7 @@ def new_state(
         stack.enter_context(_logger())
         stack.callback(contexts.resume_contexts, contexts.suspend_contexts())
         _forget_what_is_computed_once()
+        KNOWN.forget()
         # what is there before a session cannot be its garbage: to look through it takes 0.1 s
         gc.freeze()
         stack.callback(gc.unfreeze)

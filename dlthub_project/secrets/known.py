@@ -1,0 +1,291 @@
+"""The secrets that this process knows by value: however they are spelt, and also parts of them."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import re
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, KeysView, Mapping
+from typing import Any
+from urllib.parse import quote, unquote
+from xml.sax.saxutils import escape
+
+from dlthub_project.secrets.masking import (
+    MASK,
+    is_secret_name,
+    looks_secret,
+    named_secrets,
+)
+
+_PASSWORD = re.compile(r"://[^\s:/]*:(?P<password>[^\s]+)@")
+# the user of a URL that has no password, as a token is at times
+_USER = re.compile(r"://(?P<user>[^\s:/@]+)@")
+# of shells, and no passwords
+_FOLDERS = frozenset(("PWD", "OLDPWD"))
+# shorter ones are masked only as whole words, and not at all where texts are of users
+LONG = 6
+_LINE = 12
+# so many characters of a secret in a row are enough to hide
+_PART = 12
+# any part of that length has a block of this length in it, counted from the secret's beginning
+_BLOCK = _PART // 2
+# a long text is searched by windows: each has a copy of its blocks
+_WINDOW = 50_000
+# values of dlt and of ours that are no secrets, also where they stand for one
+_COMMON = frozenset(
+    (
+        *("bigquery", "clickhouse", "databricks", "duckdb", "filesystem", "localhost"),
+        *("motherduck", "not-set", "postgres", "postgresql", "redshift", "snowflake", "sqlalchemy"),
+    )
+)
+# what credentials have beside secrets: a message has to name it
+_PUBLIC_FIELDS = frozenset(
+    (
+        *("account", "account_name", "catalog", "client_email", "client_id", "database", "dataset"),
+        *("driver", "drivername", "endpoint_url", "host", "http_path", "location", "port"),
+        *("project_id", "region", "region_name", "role", "schema", "server_hostname", "type"),
+        *("user", "username", "warehouse"),
+    )
+)
+# quotation marks and brackets belong to the text around
+_ODBC = re.compile(r"[\w ]+=[^;]*;")
+
+
+class KnownSecrets:
+    """Secrets by value: each of six characters or more is masked wherever it stands.
+
+    Of longer ones, so are parts: what shortens a text cuts a secret, too.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._secrets: set[str] = set()
+        # by each block of a spelling: the spelling, where the block begins, how much of it hides
+        self._blocks: dict[str, list[tuple[str, int, int]]] = {}
+        self._common: set[str] = set(_COMMON)
+
+    def __bool__(self) -> bool:
+        return bool(self._secrets)
+
+    def learn(self, value: Any, *, is_secret: bool) -> None:
+        """Remember the secrets in a value: all of it, or those that names and URLs tell."""
+        for secret in secrets_in(value, is_secret):
+            if len(secret) >= LONG and secret not in self._secrets:
+                self._add(secret)
+
+    def learn_look_up(self, key: str, value: Any, is_secret: bool) -> None:
+        """Remember the secrets in a value that dlt has found for a setting.
+
+        Args:
+            key: The name of the setting.
+            value: The value.
+            is_secret: Whether dlt's types call it a secret.
+        """
+        self.learn(value, is_secret=is_secret_value(key, value, is_secret))
+
+    def learn_environment(self) -> None:
+        """Remember the secrets of the environment, by the names of its variables."""
+        for name, value in secret_variables():
+            self._learn_text(name.rpartition("__")[2].lower(), value, is_secret=True)
+
+    def learn_configuration(self, documents: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Remember the secrets that dlt would find now, of six characters or more.
+
+        Secret is what has a name that secrets have, and all that sources have in a `secrets.toml`
+        outside of credentials. A host or a user is none: a message has to name them.
+
+        Args:
+            documents: Of each provider its name, and the mapping that it has.
+        """
+        self.learn_environment()
+        for provider, document in documents:
+            for section, value in document.items():
+                is_secret = "secrets" in provider and section == "sources"
+                self._learn_document(section, value, is_secret=is_secret)
+
+    def _learn_document(self, key: str, value: Any, *, is_secret: bool) -> None:
+        if not isinstance(value, Mapping):
+            self._learn_text(key, value, is_secret=is_secret or is_secret_name([key]))
+            return
+        for name, item in value.items():
+            self._learn_document(str(name), item, is_secret=is_secret and key != "credentials")
+
+    def _learn_text(self, key: str, value: Any, *, is_secret: bool) -> None:
+        # a variable of a manifest is no value
+        if isinstance(value, str) and "{env." not in value:
+            self.learn(value, is_secret=is_secret and is_secret_value(key, value, is_secret))
+
+    def exempt(self, words: Iterable[str]) -> None:
+        """Never mask these words, such as the names in a project's manifest."""
+        self._common.update(words)
+
+    def forget(self) -> None:
+        """Forget all secrets: for tests of this project alone."""
+        self.__init__()  # type: ignore[misc]  # as new
+
+    def masked(self, text: str) -> str:
+        """Return a text without the secrets that are known, and without parts of them."""
+        if not self._secrets or len(text) < LONG:
+            return text
+        spans = sorted(self._spans(text))
+        if not spans:
+            return text
+        shown: list[str] = []
+        end = 0
+        for start, stop in spans:
+            if start > end or not shown:
+                shown += [text[end:start], MASK]
+            end = max(end, stop)
+        return "".join(shown) + text[end:]
+
+    def _add(self, secret: str) -> None:
+        if secret.lower() in self._common:
+            return
+        with self._lock:
+            self._secrets.add(secret)
+            for spelling in {*spellings(secret), *_encodings(secret)}:
+                if len(spelling) >= LONG:
+                    self._add_spelling(spelling)
+
+    def _add_spelling(self, spelling: str) -> None:
+        is_one = len(spelling) < _PART or not _has_parts(spelling)
+        starts = [0] if is_one else range(0, len(spelling) - _BLOCK + 1, _BLOCK)
+        for start in starts:
+            places = self._blocks.setdefault(spelling[start : start + _BLOCK], [])
+            places.append((spelling, start, len(spelling) if is_one else _PART))
+
+    def _spans(self, text: str) -> Iterator[tuple[int, int]]:
+        for block in _blocks_of(text, self._blocks.keys()):
+            for found in _finds(block, text):
+                for spelling, at, least in list(self._blocks[block]):
+                    start, stop = _grown(text, found, spelling, at)
+                    is_whole = stop - start == len(spelling)
+                    if is_whole or (stop - start >= least and not _is_public(text[start:stop])):
+                        yield start, stop
+
+
+KNOWN = KnownSecrets()
+"""What this process has learned: whoever tells something to people asks it."""
+
+
+def _blocks_of(text: str, known: KeysView[str]) -> set[str]:
+    """Return the known blocks that are in a text. It takes as long for one secret as for many."""
+    found: set[str] = set()
+    for start in range(0, len(text), _WINDOW):
+        window = text[start : start + _WINDOW + _BLOCK - 1]
+        found |= known & {window[i : i + _BLOCK] for i in range(len(window) - _BLOCK + 1)}
+    return found
+
+
+def _finds(part: str, text: str) -> Iterator[int]:
+    start = text.find(part)
+    while start >= 0:
+        yield start
+        start = text.find(part, start + 1)
+
+
+def _grown(text: str, found: int, secret: str, at: int) -> tuple[int, int]:
+    """Return from where to where a text is the same as a secret, around what is found of it."""
+    start, stop = found, found + _BLOCK
+    left, right = at, at + _BLOCK
+    while start and left and text[start - 1] == secret[left - 1]:
+        start, left = start - 1, left - 1
+    while stop < len(text) and right < len(secret) and text[stop] == secret[right]:
+        stop, right = stop + 1, right + 1
+    return start, stop
+
+
+def _has_parts(secret: str) -> bool:
+    """Tell whether any part of a secret is one: of a URL, JSON or ODBC text some are names."""
+    return "://" not in secret and secret.lstrip()[:1] not in ("{", "[") and not _ODBC.match(secret)
+
+
+def _is_public(part: str) -> bool:
+    """Tell whether a part of a secret is one of a folder that tracebacks are full of."""
+    folders = (os.getcwd(), os.path.expanduser("~"), sys.prefix, tempfile.gettempdir())
+    return "/" in part and any(part in folder for folder in folders)
+
+
+def _encodings(secret: str) -> Iterator[str]:
+    """Yield a secret as it is within texts of base64, wherever it begins, and of XML."""
+    raw = secret.encode("utf-8", "surrogatepass")
+    for before in range(3):
+        # without the characters that have a part of what stands before or behind
+        encoded = base64.b64encode(b"\0" * before + raw).decode()
+        inner = encoded[(0, 2, 3)[before] : len(encoded.rstrip("=")) - bool(encoded[-1] == "=")]
+        yield inner
+        yield inner.replace("+", "-").replace("/", "_")
+    yield escape(secret, {'"': "&quot;"})
+    yield quote(secret)
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield repr(repr(secret))[2:-2]
+    yield ascii(secret)[1:-1]
+
+
+def secret_variables() -> Iterator[tuple[str, str]]:
+    """Yield the environment variables with names that secrets have."""
+    for name, value in os.environ.items():
+        if name not in _FOLDERS and is_secret_name([name]):
+            yield name, value
+
+
+def secrets_in(value: Any, is_secret: bool) -> Iterator[str]:
+    """Yield the secrets in a value: all of it, or those that names and URLs tell."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            is_one = (is_secret and key not in _PUBLIC_FIELDS) or is_secret_value(str(key), item)
+            yield from secrets_in(item, is_one)
+    elif isinstance(value, list | tuple | set):
+        for item in value:
+            yield from secrets_in(item, is_secret)
+    elif isinstance(value, str):
+        # a mapping of the environment is a text
+        yield from secrets_in(_of_json(value), is_secret)
+        # also of a URL that nobody calls a secret
+        if "://" in value:
+            for match in _PASSWORD.finditer(value):
+                yield from (match["password"], unquote(match["password"]))
+            users = (match["user"] for match in _USER.finditer(value))
+            yield from (user for user in users if looks_secret(user))
+        if "=" in value:
+            yield from named_secrets(value)
+        if is_secret:
+            yield value
+    elif is_secret and isinstance(value, int | float) and not isinstance(value, bool):
+        yield str(value)
+
+
+def is_secret_value(key: str, value: Any, is_hinted: bool = False) -> bool:
+    """Tell whether the value of a setting is a secret, by its name or by dlt's hint."""
+    if key == "credentials" and isinstance(value, str):
+        # the place of a file, or of a database that asks for no password
+        is_place = "/" in value or "\\" in value
+        return not is_place or "@" in value or "=" in value
+    return is_hinted or is_secret_name([key])
+
+
+def _of_json(text: str) -> Any:
+    """Return the mapping or list that a text is; None for any other text."""
+    if text.lstrip()[:1] in ("{", "["):
+        with contextlib.suppress(ValueError):
+            return json.loads(text)
+    return None
+
+
+def spellings(secret: str) -> Iterator[str]:
+    """Yield a secret as it is, in URLs, in texts of Python and JSON, and line by line."""
+    lines = [line for line in secret.splitlines() if len(line.strip()) >= _LINE]
+    spelt = (
+        secret,
+        unquote(secret),
+        quote(secret, safe=""),
+        repr(secret)[1:-1],
+        json.dumps(secret)[1:-1],
+        *lines,
+    )
+    yield from (text for text in spelt if text.strip())

@@ -1,0 +1,369 @@
+"""No secret leaves a test: one in every place that keeps one, told in every way of pytest's."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import textwrap
+from collections.abc import Callable, Iterator
+
+import pytest
+
+RunTests = Callable[..., pytest.RunResult]
+
+# by where each is kept
+LAYERS = (
+    "environment",
+    "secrets_toml",
+    "long",
+    "config_toml",
+    "azure",
+    "profile_toml",
+    "manifest",
+    "variable",
+    "nested_variable",
+    "dlt_config",
+    "accessor",
+    "spec_field",
+    "url_password",
+    "explicit",
+    "destination",
+    "destination_sig",
+    "import_time",
+    "quoted",
+)
+
+SOURCE = """
+from typing import Any
+
+import dlt
+from dlt.common.configuration import configspec
+from dlt.common.configuration.specs import CredentialsConfiguration, ConnectionStringCredentials
+from dlt.common.typing import TSecretStrValue
+
+
+@configspec
+class Account(CredentialsConfiguration):
+    user: str = None
+    card: TSecretStrValue = None
+
+
+@dlt.source
+def leaky(
+    pin: str = dlt.secrets.value,
+    badge: str = dlt.secrets.value,
+    long: str = dlt.secrets.value,
+    api_key: str = dlt.config.value,
+    place: str = dlt.config.value,
+    gate: str = dlt.secrets.value,
+    door: TSecretStrValue = dlt.secrets.value,
+    access_token: str = dlt.secrets.value,
+    client: dict[str, Any] = dlt.config.value,
+    hatch: TSecretStrValue = dlt.secrets.value,
+    umlaut: str = dlt.secrets.value,
+    account: Account = dlt.secrets.value,
+    database: ConnectionStringCredentials = dlt.secrets.value,
+    given_by_code: TSecretStrValue = dlt.secrets.value,
+):
+    return dlt.resource([{
+        "environment": pin,
+        "secrets_toml": badge,
+        "long": long,
+        "config_toml": api_key,
+        "azure": place,
+        "profile_toml": gate,
+        "manifest": door,
+        "variable": access_token,
+        "nested_variable": client["auth"]["token"],
+        "dlt_config": hatch,
+        "accessor": dlt.secrets["misc.lock"],
+        "spec_field": account.card,
+        "url_password": database.to_native_representation(),
+        "explicit": given_by_code,
+        "quoted": umlaut,
+    }], name="values")
+"""
+
+TESTS = """
+import base64, json, logging, os, subprocess, sys, warnings
+from urllib.parse import quote
+
+import dlt
+import pytest
+from planted import PLANTED
+from sources.leaky import leaky
+
+OF_IMPORT = dlt.secrets["misc.early"]
+
+
+@pytest.fixture(scope="session")
+def dlt_destinations():
+    return {
+        "lake": "postgresql://u:" + PLANTED["destination"] + "@db.invalid/x?sig="
+        + PLANTED["destination_sig"]
+    }
+
+
+@pytest.fixture
+def told(dlt_config):
+    dlt_config["sources.leaky.hatch"] = PLANTED["dlt_config"]
+    (row,) = leaky(given_by_code=PLANTED["explicit"])
+    return {
+        **row,
+        "import_time": OF_IMPORT,
+        "destination": dlt.secrets["destination.lake.credentials"],
+    }
+
+
+@pytest.fixture(scope="session")
+def fails_early():
+    raise RuntimeError(dlt.secrets["sources.leaky.badge"] + dlt.secrets["sources.leaky.pin"])
+
+
+@pytest.fixture
+def fails_in_setup(told):
+    raise RuntimeError(str(told))
+
+
+@pytest.fixture
+def fails_in_teardown(told):
+    yield
+    print(told)
+    raise RuntimeError(str(told))
+
+
+def test_early(fails_early):
+    pass
+
+
+def test_setup(fails_in_setup):
+    pass
+
+
+def test_teardown(fails_in_teardown):
+    pass
+
+
+def test_text(told):
+    raise RuntimeError(" ".join(map(str, told.values())))
+
+
+def test_assertion(told):
+    assert told == {}
+
+
+@pytest.mark.parametrize("name", ["long", "quoted", "azure", "url_password"])
+def test_each_asserted(told, name):
+    value = told[name]
+    assert value == "x" + name
+    assert 0
+
+
+@pytest.mark.parametrize("value", [OF_IMPORT, OF_IMPORT + "2"])
+def test_id(value):
+    assert value == 1
+
+
+@pytest.mark.parametrize("value", [1], ids=[OF_IMPORT])
+def test_given_id(value, dlt_isolated):
+    pass
+
+
+def test_output(told, record_property, record_xml_attribute, record_testsuite_property):
+    print(told)
+    print(json.dumps(told))
+    print(told, file=sys.stderr)
+    os.write(1, repr(told).encode())
+    logging.getLogger("shop").error("log %s", told)
+    logging.getLogger("dlt").error("log %s", told)
+    record_property("told", str(told))
+    record_testsuite_property("told", str(told))
+    subprocess.run([sys.executable, "-c", "import sys; print(sys.argv[1])", str(told)])
+    warnings.warn("warned " + str(told))
+    warnings.warn(DeprecationWarning("a", told))
+    assert 0
+
+
+def test_passes(told, record_property):
+    print(told)
+    record_property("told", str(told))
+
+
+def test_skipped(told):
+    pytest.skip(str(told))
+
+
+def test_xfailed(told):
+    pytest.xfail(str(told))
+
+
+def test_xfails(told, request):
+    request.applymarker(pytest.mark.xfail(reason=str(told)))
+    raise ValueError(told)
+
+
+def test_fail(told):
+    pytest.fail(str(told))
+
+
+def test_chained(told):
+    try:
+        raise KeyError(str(told))
+    except KeyError as error:
+        later = ValueError(repr(told))
+        if sys.version_info >= (3, 11):
+            later.add_note(str(told))
+        raise later from error
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="no groups")
+def test_group(told):
+    raise ExceptionGroup(str(told), [ValueError(told), KeyError(*told.values())])
+
+
+def test_encoded(told):
+    text = "".join(
+        quote(str(value)) + " " + base64.b64encode(("ada:" + str(value)).encode()).decode() + " "
+        + json.dumps(value) + " " + repr(value) + " "
+        for value in told.values()
+    )
+    raise RuntimeError(text)
+
+
+def test_parts(told):
+    raise RuntimeError(" ".join(str(value)[3:40] for value in told.values()))
+
+
+def test_fails_in_pipeline(dlt_run, told):
+    @dlt.resource
+    def broken():
+        print(told)
+        raise RuntimeError(str(told))
+        yield
+
+    dlt_run(broken())
+
+
+def test_destination_is_built(dlt_isolated):
+    dlt.pipeline("p", destination="lake").run([1], table_name="t")
+
+
+class TestOfUnittest:
+    def test_fails(self, told):
+        self.told = told
+        assert self.told == 1
+"""
+
+
+@pytest.fixture
+def planted(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A project with a secret in every layer: the secrets by layer."""
+    found = {layer: f"{secrets.token_hex(4)}Zq{secrets.token_hex(9)}" for layer in LAYERS}
+    found["long"] = secrets.token_hex(225)
+    found["quoted"] = (
+        f"{secrets.token_hex(4)}'ö\\\\\"{secrets.token_hex(4)}/+ {secrets.token_hex(9)}"
+    )
+    folder = pytester.path
+    files = {
+        "dlt.yml": f"""
+            sources:
+              leaky:
+                type: leaky.leaky
+                door: {found["manifest"]}
+                access_token: "{{env.GITHUBVAR}}"
+                client: {{auth: {{token: "{{env.OTHERVAR}}"}}}}
+            destinations:
+              lake: {{type: postgres}}
+            """,
+        ".dlt/secrets.toml": f"""
+            [sources.leaky]
+            badge = "{found["secrets_toml"]}"
+            long = "{found["long"]}"
+            umlaut = {json.dumps(found["quoted"], ensure_ascii=False)}
+            database = "mysql://ada:{found["url_password"]}@db.invalid/shop"
+            [sources.leaky.account]
+            user = "ada"
+            card = "{found["spec_field"]}"
+            [misc]
+            lock = "{found["accessor"]}"
+            early = "{found["import_time"]}"
+            """,
+        ".dlt/config.toml": f"""
+            [sources.leaky]
+            api_key = "{found["config_toml"]}"
+            place = "https://shop.blob.invalid/c?sv=1&sig={found["azure"]}&se=2"
+            """,
+        ".dlt/tests.secrets.toml": f"""
+            [sources.leaky]
+            gate = "{found["profile_toml"]}"
+            """,
+        "sources/leaky.py": SOURCE,
+        "planted.py": f"PLANTED = {found!r}",
+        "test_it.py": TESTS,
+        "test_broken.py": """
+            import dlt
+            print(dlt.secrets["misc.early"])
+            raise RuntimeError(dlt.secrets["misc.early"])
+            """,
+        "test_skipped.py": """
+            import dlt, pytest
+            pytest.skip(dlt.secrets["misc.early"], allow_module_level=True)
+            """,
+        "pytest.ini": "[pytest]\npythonpath = .\n",
+    }
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+    monkeypatch.setenv("SOURCES__LEAKY__PIN", found["environment"])
+    monkeypatch.setenv("GITHUBVAR", found["variable"])
+    monkeypatch.setenv("OTHERVAR", found["nested_variable"])
+    return found
+
+
+@pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["alone", "xdist"])
+def test_no_secret_leaves_a_test(
+    run_pytest: RunTests,
+    pytester: pytest.Pytester,
+    planted: dict[str, str],
+    workers: list[str],
+) -> None:
+    before = {path for path in pytester.path.rglob("*") if path.is_file()}
+
+    result = run_pytest(
+        "-vv",
+        "-rA",
+        "--showlocals",
+        "--continue-on-collection-errors",
+        "--junitxml=report.xml",
+        "-ojunit_logging=all",
+        "--log-file=tests.log",
+        "--log-file-level=DEBUG",
+        "-olog_cli=true",
+        *workers,
+    )
+
+    outcomes = result.parseoutcomes()
+    # all the ways were gone, and none ended before
+    assert outcomes["passed"] >= 2, outcomes
+    assert outcomes["xfailed"] == 2
+    # each worker collects
+    assert outcomes["errors"] == (5 if workers else 4)
+    written = {path for path in pytester.path.rglob("*") if path.is_file()} - before
+    texts = {str(path.relative_to(pytester.path)): path.read_bytes() for path in written}
+    texts["stdout"] = str(result.stdout).encode()
+    texts["stderr"] = str(result.stderr).encode()
+    assert {"report.xml", "tests.log"} <= texts.keys() or workers
+    leaks = {
+        (layer, name, part)
+        for layer, secret in planted.items()
+        for name, text in texts.items()
+        if (part := next(_parts_in(secret, text), None))
+    }
+    assert leaks == set()
+
+
+def _parts_in(secret: str, text: bytes) -> Iterator[str]:
+    for start in range(len(secret) - 11):
+        if secret[start : start + 12].encode() in text:
+            yield secret[start : start + 12]
