@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from dlthub_project.secrets import KNOWN
+
 
 class ProjectError(Exception):
     """Base class of the errors that a user can mend.
@@ -21,7 +23,8 @@ class ProjectError(Exception):
         self.instruction = instruction
 
     def __str__(self) -> str:
-        return f"{self.reason}\n{self.instruction}" if self.instruction else self.reason
+        text = f"{self.reason}\n{self.instruction}" if self.instruction else self.reason
+        return KNOWN.masked(text)
 
 
 class ProjectRunContextNotAvailable(ProjectError):
@@ -139,4 +142,4 @@ class RemoteDestinationBlocked(BaseException):
         self.instruction = instruction
 
     def __str__(self) -> str:
-        return f"{self.reason}\n{self.instruction}"
+        return KNOWN.masked(f"{self.reason}\n{self.instruction}")

@@ -14,7 +14,7 @@ from typing import Any
 from dlthub_project.dlt_internals import destinations, resources
 from dlthub_project.entities import DltEntityFactory
 from dlthub_project.errors import ManifestError
-from dlthub_project.secrets import masked_text, public_url
+from dlthub_project.secrets import KNOWN, masked_text, public_url
 
 UNKNOWN = "?"
 MISSING = "credentials are missing"
@@ -55,7 +55,8 @@ def place_of(entities: DltEntityFactory, destination_name: str) -> str:
     """
     try:
         written = _value("destination_type", str, (("destination", destination_name),))
-        return _configured_place(entities, destination_name, str(written or destination_name))
+        found = _configured_place(entities, destination_name, str(written or destination_name))
+        return KNOWN.masked(found)
     except ManifestError as error:
         return error.problems[0].message.partition(";")[0]
     except Exception:

@@ -34,6 +34,7 @@ from dlthub_project.errors import (
 from dlthub_project.manifest import FILE_NAME
 from dlthub_project.packaging import activate_package
 from dlthub_project.runner import row_counts
+from dlthub_project.secrets import KNOWN
 
 
 class PipelineRunCommand:
@@ -241,5 +242,5 @@ def users_traceback(project_dir: str) -> Iterator[None]:
         shown = traceback.TracebackException.from_exception(error)
         own = [i for i, f in enumerate(shown.stack) if f.filename.startswith(project_dir)]
         del shown.stack[: own[0] if own else len(shown.stack)]
-        sys.stderr.write("".join(shown.format()))
+        sys.stderr.write(KNOWN.masked("".join(shown.format())))
         raise

@@ -26,7 +26,7 @@ from dlthub_project.context.providers import (
     configuration_path,
     manifest_path,
 )
-from dlthub_project.dlt_internals import configuration
+from dlthub_project.dlt_internals import configuration, resources
 from dlthub_project.errors import ValueNotSet, known_names
 from dlthub_project.manifest import Manifest, Settings
 from dlthub_project.secrets import is_secret_name, shown
@@ -105,6 +105,7 @@ class _Explainer:
         """Explain the value that dlt looks up at `path`; without a value there are no layers."""
         look_up = look_up_of(path)
         secret = secret or is_secret_name(path) or configuration.was_looked_up_as_secret(path)
+        secret = secret or self._is_declared_secret(path)
         hint = TSecretStrValue if secret else AnyType
         found = list(find(look_up, hint)) if look_up else []
         values = [one for one in found if not isinstance(one.value, Mapping)]
@@ -122,6 +123,14 @@ class _Explainer:
             tuple(layers),
             tuple(one for one in below if one.layers or one.below),
         )
+
+    def _is_declared_secret(self, path: tuple[str, ...]) -> bool:
+        """Tell whether the code of a declared source calls one of its arguments a secret."""
+        if path[0] != "sources" or len(path) < 3:
+            return False
+        entry = self._manifest.entry("sources", path[1]) or {}
+        reference = entry.get("type")
+        return isinstance(reference, str) and resources.is_secret_argument(reference, path[-1])
 
     def not_set(self, path: tuple[str, ...]) -> ValueNotSet:
         """Return the error for a path that no layer has."""

@@ -9,17 +9,24 @@ from decimal import Decimal
 from typing import Any
 
 from dlt.common.configuration.container import Container
-from dlt.common.configuration.exceptions import LookupTrace
+from dlt.common.configuration.exceptions import (
+    ConfigFieldMissingException,
+    LookupTrace,
+    flatten_traces,
+)
+from dlt.common.configuration.providers import EnvironProvider
 from dlt.common.configuration.providers.doc import BaseDocProvider
 from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.providers.toml import SettingsTomlProvider
 from dlt.common.configuration.resolve import _build_section_lookup_paths
-from dlt.common.configuration.specs import BaseConfiguration
+from dlt.common.configuration.specs import BaseConfiguration, CredentialsConfiguration
 from dlt.common.configuration.specs.base_configuration import (
     extract_inner_hint,
     is_base_configuration_inner_hint,
-    is_secret_hint,
     is_valid_hint,
+)
+from dlt.common.configuration.specs.base_configuration import (
+    is_secret_hint as is_secret_hint,
 )
 from dlt.common.configuration.specs.config_section_context import ConfigSectionContext
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
@@ -179,6 +186,29 @@ def was_looked_up_as_secret(path: Sequence[str]) -> bool:
         and (not sections or sections[-1] in look_up.sections)
         for look_up in get_resolved_traces().all_traces
     )
+
+
+def missing_settings(error: ConfigFieldMissingException) -> list[tuple[tuple[str, ...], bool]]:
+    """Return the settings that dlt did not find: of each a path, and whether it is a secret.
+
+    The path is one that dlt looks at, with two sections if there is such a one.
+    """
+    hints = error.config.get_resolvable_fields()
+    is_of_credentials = isinstance(error.config, CredentialsConfiguration)
+    found: dict[tuple[str, ...], bool] = {}
+    for name, nested in error.traces.items():
+        looked_up: dict[str, list[tuple[str, ...]]] = {}
+        for trace in flatten_traces(nested):
+            if trace.provider == EnvironProvider().name:
+                key = trace.key.rpartition("__")[2]
+                looked_up.setdefault(key, []).append(tuple(trace.sections))
+        hint = hints.get(name)
+        # without a hint, code has asked for it by its name: `dlt.secrets["..."]`, as a rule
+        is_secret = hint is None or is_of_credentials or is_secret_hint(hint)
+        for key, sections in looked_up.items():
+            nearest = min(sections, key=lambda one: abs(len(one) - 2))
+            found[(*nearest, key.lower())] = is_secret
+    return list(found.items())
 
 
 def default_of(path: Sequence[str]) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,15 @@ from dlt._workspace._workspace_context import WorkspaceRunContext as WorkspaceRu
 from dlt._workspace.providers import ProfileConfigTomlProvider, ProfileSecretsTomlProvider
 from dlt.common.configuration import plugins
 from dlt.common.configuration.container import Container
+from dlt.common.configuration.providers import (
+    CustomLoaderDocProvider,
+    EnvironProvider,
+    SettingsTomlProvider,
+)
 from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.resolve import resolve_configuration
 from dlt.common.configuration.specs import RuntimeConfiguration
+from dlt.common.configuration.specs.base_configuration import is_secret_hint
 from dlt.common.configuration.specs.config_providers_context import (
     ConfigProvidersContainer as ConfigProvidersContainer,
 )
@@ -31,6 +38,8 @@ from dlt.common.pipeline import PipelineContext
 from dlt.common.runtime import init as runtime_init
 from dlt.common.runtime import run_context as dlt_run_context
 from dlt.common.runtime.run_context import RunContext
+
+from dlthub_project.secrets import KNOWN
 
 PlainRunContext = RunContext
 """The run context of dlt code outside of projects and workspaces."""
@@ -201,7 +210,15 @@ def initialize_runtime(name: str, config: RuntimeConfiguration | None) -> Runtim
     """Set up dlt's logging, HTTP client and telemetry, and return the configuration of them."""
     resolved = config or resolve_configuration(RuntimeConfiguration())
     runtime_init.initialize_runtime(name, resolved)
+    for handler in logging.getLogger(name).handlers:
+        if "format" not in vars(handler):
+            # what is written, and not the record, which a test may look at
+            setattr(handler, "format", _masking(handler.format))  # noqa: B010  # of this one alone
     return resolved
+
+
+def _masking(tell: Callable[[logging.LogRecord], str]) -> Callable[[logging.LogRecord], str]:
+    return lambda record: KNOWN.masked(tell(record))
 
 
 def toml_providers(
@@ -212,6 +229,48 @@ def toml_providers(
         ProfileSecretsTomlProvider(settings_dir, profile, global_dir),
         ProfileConfigTomlProvider(settings_dir, profile, global_dir),
     )
+
+
+_VAULTS = ("enable_airflow_secrets", "enable_aws_secrets", "enable_google_secrets")
+
+
+def narrow_secrets(providers: list[ConfigProvider], settings_dir: str, secrets: str) -> None:
+    """Have fewer secrets in a list of providers.
+
+    Args:
+        providers: The list, which is changed.
+        settings_dir: The folder of its TOML files.
+        secrets: The name of the one file that has secrets, beside the environment; `none` for
+            neither of the two; `all` to leave the list as it is.
+    """
+    if secrets == "all":
+        return
+    for index, provider in enumerate(providers):
+        if isinstance(provider, EnvironProvider):
+            _narrow_environment(provider, hides_secrets=secrets == "none")
+        elif isinstance(provider, SettingsTomlProvider) and provider.supports_secrets:
+            file = Path(settings_dir, secrets)
+            if file.is_file():
+                # in no other folder: dlt's global one has secrets of the developer
+                providers[index] = SettingsTomlProvider(secrets, True, secrets, [settings_dir])
+            else:
+                providers[index] = CustomLoaderDocProvider(secrets, dict, locations=[str(file)])
+
+
+def _narrow_environment(provider: EnvironProvider, *, hides_secrets: bool) -> None:
+    original = provider.get_value
+
+    def get_value(
+        key: str, hint: type[Any], pipeline_name: str | None, *sections: str
+    ) -> tuple[Any | None, str]:
+        if key in _VAULTS:
+            return "false", key
+        if hides_secrets and is_secret_hint(hint):
+            return None, key
+        return original(key, hint, pipeline_name or "", *sections)
+
+    # of this provider alone: its class is dlt's
+    provider.get_value = get_value  # type: ignore[method-assign]
 
 
 def _registries() -> tuple[dict[str, Any], dict[str, Any]]:

@@ -22,6 +22,7 @@ from dlt.common.configuration.specs.base_configuration import (
 from dlt.extract import DltResource, DltSource
 from dlt.extract.decorators import DltSourceFactoryWrapper, _maybe_load_schema_for_callable
 from dlt.extract.incremental import IncrementalResourceWrapper
+from dlt.extract.reference import SourceReference
 from dlt.extract.source import _DltSingleSource
 
 from dlthub_project.dlt_internals import pipelines
@@ -204,8 +205,12 @@ def _install_placeholders() -> None:
             values = {
                 name: _placeholder(config, name, hints[name], value_of) for name in missing.traces
             }
-            if None in values.values():
-                raise
+            lacking = {n: t for n, t in missing.traces.items() if values[n] is None}
+            if lacking:
+                # the others have placeholders
+                told = ConfigFieldMissingException(config, lacking)
+                told._dlthub_has_placeholders = True  # type: ignore[attr-defined]  # for the report
+                raise told from None
             for name, value in values.items():
                 setattr(config, name, value)
 
@@ -292,6 +297,18 @@ def source_function(factory: AnySourceFactory) -> Callable[..., Any]:
         resource = operator.attrgetter(function.__qualname__)(sys.modules[function.__module__])
         function = inspect.unwrap(resource._pipe.gen)
     return function
+
+
+def is_secret_argument(reference: str, name: str) -> bool:
+    """Tell whether the source that `reference` leads to calls an argument a secret.
+
+    Imports its code. A source that is not found, or that cannot be imported, calls nothing so.
+    """
+    try:
+        spec = SourceReference.find(reference).ref.SPEC
+        return is_secret_hint(spec.get_resolvable_fields().get(name, Any))
+    except Exception:
+        return False
 
 
 def has_schema_file(factory: AnySourceFactory) -> bool:

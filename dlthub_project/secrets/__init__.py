@@ -16,9 +16,9 @@ from dlthub_project.secrets.masking import (
     may_name_secret,
     names_secret_variable,
     public_url,
-    shown,
+    uses_variable,
 )
-from dlthub_project.secrets.redactor import Redactor
+from dlthub_project.secrets.redactor import Redactor, shown
 
 __all__ = [
     "KNOWN",
@@ -33,4 +33,5 @@ __all__ = [
     "names_secret_variable",
     "public_url",
     "shown",
+    "uses_variable",
 ]

@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 MASK = "***"
-_WIDTH = 100
 
 # what looks like a secret, whatever it is called
 _SECRET_VALUE = re.compile(
@@ -111,34 +110,6 @@ def public_url(url: str) -> str:
     return f"{scheme}://{user if is_container else MASK}@{shown_place}"
 
 
-def shown(value: Any, *, secret: bool = False) -> str:
-    """Return a configuration value for people to read, secrets masked.
-
-    Args:
-        value: The value.
-        secret: Whether all of it is a secret.
-    """
-    text = MASK if secret and value is not None else _as_text(value)
-    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
-
-
-def _as_text(value: Any, secret: bool = False) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, Mapping):
-        items = (
-            f"{k}: {_as_text(v, secret or is_secret_name([str(k)]))}" for k, v in value.items()
-        )
-        return "{" + ", ".join(items) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_as_text(item, secret) for item in value) + "]"
-    if secret:
-        return MASK
-    if isinstance(value, bool):
-        return str(value).lower()
-    return " ".join(masked_text(str(value)).split())
-
-
 def _without_password(word: re.Match[str]) -> str:
     # by hand: a pattern that looks for the last @ from every URL takes minutes for 100 kB
     last_at = word[0].rfind("@")
@@ -204,6 +175,11 @@ def may_name_secret(text: str) -> bool:
 def is_variable(value: Any) -> bool:
     """Tell whether a value of the manifest is an environment variable as a whole."""
     return isinstance(value, str) and _VARIABLE.fullmatch(value) is not None
+
+
+def uses_variable(value: Any) -> bool:
+    """Tell whether a value of the manifest is a text with an environment variable in it."""
+    return isinstance(value, str) and _VARIABLE_NAME.search(value) is not None
 
 
 def names_secret_variable(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Takes secrets out of what is kept of a run: known ones by value, others by their names."""
+"""Takes secrets out of what is shown or kept: known ones by value, others by their names."""
 
 from __future__ import annotations
 
@@ -22,6 +22,37 @@ from dlthub_project.secrets.masking import MASK, is_secret_name, masked_text
 _IDENTIFIERS = frozenset(
     ("pipeline_name", "transaction_id", "span_id", "step", "load_id", "started_at", "finished_at")
 )
+
+
+_WIDTH = 100
+
+
+def shown(value: Any, *, secret: bool = False) -> str:
+    """Return a configuration value for people to read, secrets masked.
+
+    Args:
+        value: The value.
+        secret: Whether all of it is a secret.
+    """
+    text = MASK if secret and value is not None else _as_text(value)
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
+
+
+def _as_text(value: Any, secret: bool = False) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, Mapping):
+        items = (
+            f"{k}: {_as_text(v, secret or is_secret_name([str(k)]))}" for k, v in value.items()
+        )
+        return "{" + ", ".join(items) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_as_text(item, secret) for item in value) + "]"
+    if secret:
+        return MASK
+    if isinstance(value, bool):
+        return str(value).lower()
+    return " ".join(KNOWN.masked(masked_text(str(value))).split())
 
 
 class Redactor:

@@ -1,0 +1,136 @@
+"""What the runtime itself tells has no secrets: errors, explanations, places, traces, logs."""
+
+from __future__ import annotations
+
+import io
+import logging
+import pickle
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+
+from dlthub_project import ProjectError, current, ensure_project
+from dlthub_project.errors import ManifestError, RemoteDestinationBlocked
+from dlthub_project.secrets import KNOWN, public_url
+
+WriteProject = Callable[..., Path]
+
+MANIFEST = """
+sources:
+  s: {type: shop.s, pin: of-the-manifest-4711, colour: light-blue}
+destinations:
+  warehouse: {type: duckdb}
+pipelines:
+  load:
+    source: s
+    destination: warehouse
+    dataset_name: data
+    run_config: {store_trace_info: true}
+"""
+SOURCE = """
+import dlt
+
+@dlt.source
+def s(pin: str = dlt.secrets.value, badge: str = dlt.secrets.value, colour: str = "red"):
+    @dlt.resource
+    def rows():
+        yield {"id": 1}
+        raise RuntimeError(f"sent {pin} and {badge[:20]}")
+    return rows
+"""
+BADGE = "of-the-environment-0815-and-more"
+
+
+@pytest.fixture
+def project(write_project: WriteProject, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SOURCES__S__BADGE", BADGE)
+    return write_project(MANIFEST, {"sources/shop.py": SOURCE})
+
+
+def test_an_explanation_hides_what_the_source_declares_as_a_secret(project: Path) -> None:
+    told = ensure_project().project.explain
+
+    assert "4711" not in str(told("sources.s.pin"))
+    assert "0815" not in str(told("sources.s.badge"))
+    # also of a whole section
+    assert "4711" not in str(told("sources.s"))
+    assert "light-blue" in str(told("sources.s.colour"))
+
+
+def test_the_trace_and_the_logs_of_a_run_hide_its_secrets(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure_project()
+    written = io.StringIO()
+    for handler in logging.getLogger("shop").handlers:
+        monkeypatch.setattr(handler, "stream", written)
+
+    class Talks:
+        def after_extract(self, *_: Any) -> None:
+            raise ValueError(f"told {dlt.secrets['sources.s.pin']}")
+
+        before_extract = after_extract
+
+    with pytest.raises(Exception, match="4711"):
+        current.runner().run_pipeline("load", observers=[Talks()])
+
+    logged = written.getvalue()
+    assert "observer Talks failed" in logged
+    stored = dlt.attach("_trace_load", destination="warehouse").dataset()
+    traces = {name: stored[name].fetchall() for name in stored.schema.data_table_names()}
+    for text in (logged, str(traces)):
+        assert "***" in text
+        assert "4711" not in text
+        assert "0815" not in text
+
+
+def test_errors_hide_what_is_known_and_what_has_a_name(
+    write_project: WriteProject,
+) -> None:
+    KNOWN.learn("4711-pass", is_secret=True)
+
+    assert str(ProjectError("it is 4711-pass", "not 4711-pass")) == "it is ***\nnot ***"
+    assert str(RemoteDestinationBlocked("it is 4711-pass", "no")) == "it is ***\nno"
+    error = pickle.loads(pickle.dumps(ProjectError("it is 4711-pass")))
+    assert "4711" not in "".join(traceback.format_exception(error))
+    write_project(
+        """
+        sources:
+          a: {type: [1], pat: pat-4711}
+          b: {type: [1], license_key: key-4711}
+          c: {type: [1], conn_str: "Server=x;Uid=ada;Pwd=pwd-4711"}
+        """
+    )
+    with pytest.raises(ManifestError) as raised:
+        ensure_project()
+    assert str(raised.value).count("must be a text") == 3
+    assert "4711" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("snowflake://u:p/w@acc/db", "snowflake://***@acc/db"),
+        ("az://box@acc.invalid/x?sv=1&sig=4711", "az://box@acc.invalid/x"),
+    ],
+)
+def test_a_place_is_told_without_its_password(url: str, shown: str) -> None:
+    assert public_url(url) == shown
+
+
+def test_a_catalog_hides_a_secret_that_is_part_of_a_place(write_project: WriteProject) -> None:
+    write_project(
+        """
+        destinations:
+          lake: {type: filesystem, bucket_url: "s3://bucket/of-4711-secrets"}
+        datasets: {data: {destination: [lake]}}
+        """
+    )
+    ensure_project()
+    KNOWN.learn("of-4711-secrets", is_secret=True)
+
+    assert "s3://bucket/***" in str(current.catalog())
