@@ -51,6 +51,7 @@ class Session:
         isolates_all: Whether every test is in a sandbox, asked for or not.
         allowed: The names of the remote destinations that tests may reach.
         loader_file_format: The format that rows are loaded in; None for what is fastest.
+        secrets: Which secrets tests see: `all`, `none`, or the name of the one file of them.
         working_dir: Where pytest was started.
         test_files: The files of the tests that were collected, selected or not.
     """
@@ -61,6 +62,7 @@ class Session:
     isolates_all: bool
     allowed: tuple[str, ...]
     loader_file_format: str | None
+    secrets: str
     working_dir: Path
     basetemp: Path | None
     test_files: set[str] = field(default_factory=set)
@@ -85,6 +87,8 @@ class Session:
         basetemp = option(config, "basetemp")
         check_ini(config, "dlt_keep", "failed", "all", "none")
         check_ini(config, "dlt_loader_file_format", "", *_LOADER_FILE_FORMATS)
+        check_ini(config, "dlt_secrets", "all", "tests", "none")
+        chosen = config.getini("dlt_secrets")
         session = cls(
             root=root,
             profile=profile,
@@ -92,6 +96,7 @@ class Session:
             isolates_all=root is not None or config.getini("dlt_isolation"),
             allowed=tuple(config.getini("dlt_allow_remote")),
             loader_file_format=config.getini("dlt_loader_file_format") or None,
+            secrets=f"{profile}.secrets.toml" if chosen == "tests" else chosen,
             working_dir=Path.cwd(),
             basetemp=Path(basetemp).absolute() if basetemp else None,
         )
@@ -100,7 +105,9 @@ class Session:
         if session.isolates_all:
             session._activate()
         else:
-            session._early = EarlyCode(config, lambda: session.folder / "session" / "early")
+            session._early = EarlyCode(
+                config, session.secrets, lambda: session.folder / "session" / "early"
+            )
             session._early.begin_imports()
         return session
 
@@ -240,6 +247,7 @@ class Session:
             allowed=self.allowed,
             loader_file_format=self.loader_file_format,
             profile=self.profile if self.root else None,
+            secrets=self.secrets,
         )
         # subprocesses find it there, this process in memory
         self._set(SANDBOX_VARIABLE, self.sandbox.to_environment())

@@ -44,6 +44,7 @@ def session_sandbox(
         destinations={name: settings_of(name, value) for name, value in destinations.items()},
         loader_file_format=session.loader_file_format,
         profile=session.profile if session.root else None,
+        secrets=session.secrets,
     )
 
 

@@ -52,6 +52,13 @@ def register(parser: pytest.Parser) -> None:
         default="",
     )
     parser.addini(
+        "dlt_secrets",
+        "Which secrets a test sees: `all` that are configured; `tests`: those of the file "
+        "`.dlt/tests.secrets.toml` of the test profile, of the environment and of `dlt_config`; "
+        "or `none` but those of `dlt_config`.",
+        default="all",
+    )
+    parser.addini(
         "dlt_isolation",
         "Have every test in a sandbox, also without a project or workspace.",
         type="bool",

@@ -49,6 +49,7 @@ _DOTTED = re.compile(r"[.\w]+")
 _TELEMETRY_VARIABLE = "RUNTIME__DLTHUB_TELEMETRY"
 # where dlt keeps what is made outside of sandboxes; the runtime, what no variable of dlt's moves
 _FOLDER_VARIABLES = ("DLT_DATA_DIR", "DLTHUB_PROJECT_EARLY_CODE")
+_SECRETS_VARIABLE = "DLTHUB_PROJECT_EARLY_SECRETS"
 
 
 def asks_for_sandbox(config: pytest.Config) -> bool:
@@ -262,9 +263,10 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 class EarlyCode:
     """What plain code finds in the environment before its sandboxes."""
 
-    def __init__(self, config: pytest.Config, folder: Callable[[], Path]) -> None:
-        """Take pytest's configuration, and what makes the folder."""
+    def __init__(self, config: pytest.Config, secrets: str, folder: Callable[[], Path]) -> None:
+        """Take pytest's configuration, which secrets tests see, and what makes the folder."""
         self._config = config
+        self._secrets = secrets
         self._folder = folder
         self._before: dict[str, str | None] = {}
         self._ours: dict[str, str] = {}
@@ -290,7 +292,7 @@ class EarlyCode:
             self._begin()
 
     def _begin(self) -> None:
-        self._ours = {_TELEMETRY_VARIABLE: "false"}
+        self._ours = {_TELEMETRY_VARIABLE: "false", _SECRETS_VARIABLE: self._secrets}
         self._ours.update(dict.fromkeys(_FOLDER_VARIABLES, str(self._folder())))
         self._before = {name: os.environ.get(name) for name in self._ours}
         os.environ.update(self._ours)

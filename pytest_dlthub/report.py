@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dlthub.activation import SESSION, Session
-from pytest_dlthub.tracebacks import causes
+from pytest_dlthub.tracebacks import causes, how_to_give, with_message
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -27,18 +27,17 @@ FOLDER = pytest.StashKey[Path]()
 HELD = pytest.StashKey[Any]()
 
 
-_WITHOUT_SECRETS = (
-    "Rows in place of the source's own need no secrets: dlt_project.run(..., given={...}), or "
-    "dlt_run(my_source, given={...}), where the source is not called."
-)
-
 _CARRIED = "_dlthub_template_uses"
 
 
 def header(session: Session) -> str | None:
     """Return the header line of a session that tests a project, else None."""
+    seen = session.secrets
+    if seen.endswith(".toml"):
+        seen = f"tests ({seen}, environment)"
     if session.root is None:
-        return f"dlt: sandbox {session.folder}" if session.isolates_all else None
+        is_told = session.isolates_all
+        return f"dlt: secrets {seen} · sandbox {session.folder}" if is_told else None
     from dlthub_project import hub_finder
 
     if session.is_project and hub_finder.is_dlthub_installed():
@@ -47,6 +46,7 @@ def header(session: Session) -> str | None:
     parts = [
         f"{kind} {session.root.name} ({file})",
         f"profile {session.profile} ({session.profile_reason})",
+        f"secrets {seen}",
         f"sandbox {session.folder}",
     ]
     return f"dlt: {' · '.join(parts)}"
@@ -67,7 +67,9 @@ def tell_of_test(
         return
     from dlthub_project.sandbox import blocked_in_subprocesses, changed_destinations
 
-    lines = how_to_give(error, item.config.stash[SESSION]) if error is not None else []
+    lines = _missing_settings(error, item.config) if error is not None else []
+    if lines and not item.config.option.fulltrace and with_message(outcome.longrepr, lines):
+        lines = []
     lines += blocked_in_subprocesses(str(folder))
     lines += changed_destinations(str(folder))
     if folder.exists() and item.config.getini("dlt_keep") != "none":
@@ -76,45 +78,27 @@ def tell_of_test(
         outcome.sections.append(("dlt", "\n".join(lines)))
 
 
-def how_to_give(error: BaseException, session: Session) -> list[str]:
-    """Return a line for each setting that was missing; dlt's own text lists where it has looked.
-
-    Args:
-        error: What a test failed with; the ones that it was raised from count, too.
-        session: The session, whose profile names the file for such settings.
-    """
+def _missing_settings(error: BaseException, config: pytest.Config) -> list[str]:
+    """Return what is missing and how to give it to this test, else nothing."""
     exceptions = sys.modules.get("dlt.common.configuration.exceptions")
     if exceptions is None:
         return []
-    lines: list[str] = []
-    for link in causes(error):
-        if isinstance(link, exceptions.ConfigFieldMissingException):
-            file = f"{session.profile}.secrets.toml" if session.root else "secrets.toml"
-            lines = [_line(path, file) for path in _paths(link.traces, exceptions.flatten_traces)]
-    return lines
+    expected = exceptions.ConfigFieldMissingException
+    missing = next((one for one in causes(error) if isinstance(one, expected)), None)
+    if missing is None:
+        return []
+    from dlthub_project.dlt_internals import configuration
 
-
-def _line(path: tuple[str, ...], file: str) -> str:
-    dotted = ".".join(path)
-    for_rows = " " + _WITHOUT_SECRETS if path[0] == "sources" else ""
-    return (
-        f"{dotted} is missing. For one test: the fixture dlt_config, "
-        f'dlt_config["{dotted}"] = "..."; for all: .dlt/{file}.{for_rows}'
+    session = config.stash[SESSION]
+    prefix = f"{session.profile}." if session.root else ""
+    file = f"{prefix}secrets.toml" if session.secrets == "all" else session.secrets
+    return how_to_give(
+        configuration.missing_settings(missing),
+        secrets_file="" if file == "none" else file,
+        config_file=f"{prefix}config.toml",
+        has_placeholders=hasattr(missing, "_dlthub_has_placeholders"),
+        is_narrowed=session.secrets != "all",
     )
-
-
-def _paths(traces: dict[str, list[object]], flatten: object) -> Iterator[tuple[str, ...]]:
-    """Yield where each missing setting may be given: with two sections, if dlt looks there."""
-    assert callable(flatten)
-    for nested in traces.values():
-        tried = [
-            (tuple(trace.sections), trace.key.lower().rpartition("__")[2])
-            for trace in flatten(nested)
-            if trace.provider == "Environment Variables"
-        ]
-        if tried:
-            sections, key = min(tried, key=lambda look_up: abs(len(look_up[0]) - 2))
-            yield (*sections, key)
 
 
 def learn_environment(config: pytest.Config) -> None:

@@ -6,15 +6,17 @@ prints the code: 200 lines. The arguments that it prints with them are credentia
 
 from __future__ import annotations
 
+import re
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import pytest
 
@@ -165,6 +167,83 @@ def _is_of_python(path: Path) -> bool:
 @cache
 def _standard_library() -> Path:
     return Path(sysconfig.get_path("stdlib"))
+
+
+def how_to_give(
+    missing: Sequence[tuple[tuple[str, ...], bool]],
+    *,
+    secrets_file: str,
+    config_file: str,
+    has_placeholders: bool,
+    is_narrowed: bool,
+) -> list[str]:
+    """Return two lines: what is missing, and the ways to give it that fit the test.
+
+    Args:
+        missing: Of each setting the path, and whether it is a secret.
+        secrets_file: The file of secrets that all tests see; empty if they see none.
+        config_file: The file of other settings.
+        has_placeholders: Whether the test gives rows, and has placeholders for secrets.
+        is_narrowed: Whether tests see fewer secrets than there are.
+    """
+    secret = [".".join(path) for path, is_secret in missing if is_secret]
+    others = [".".join(path) for path, is_secret in missing if not is_secret]
+    if not secret and not others:
+        return []
+    named = f"{' and '.join(secret)} ({'a secret' if len(secret) == 1 else 'secrets'})"
+    verb = "is" if len(missing) == 1 else "are"
+    what = " and ".join([*([named] if secret else []), *others])
+    ways = [f'For this test: dlt_config["{(secret or others)[0]}"] = "..."']
+    if secret and secrets_file:
+        environment = ", or the environment" if is_narrowed else ""
+        ways.append(f"for all tests: .dlt/{secrets_file}{environment}")
+    if others:
+        ways.append(f"{'what is no secret in' if secret else 'for all tests:'} .dlt/{config_file}")
+    if any(path[0] == "sources" and is_secret for path, is_secret in missing):
+        ways.append("or rows in place of the source's own, which need no secrets: given=")
+    return [f"{what} {verb} missing.", "; ".join(ways)]
+
+
+def with_message(shown: Any, lines: Sequence[str]) -> bool:
+    """Put lines in the place of what dlt says of missing settings, in what pytest shows.
+
+    dlt lists each place that each provider was asked for, in 20 lines a setting.
+
+    Returns:
+        Whether dlt's text was in it.
+    """
+    if type(shown).__module__ != "_pytest._code.code" or not hasattr(shown, "__dict__"):
+        parts = shown if isinstance(shown, list | tuple) else ()
+        # all of them, and not the first one only
+        return sum(with_message(one, lines) for one in parts) > 0
+    is_found = False
+    for name, value in vars(shown).items():
+        if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+            text = _shortened("\n".join(value), lines)
+            is_found = is_found or text != "\n".join(value)
+            setattr(shown, name, text.split("\n"))
+        elif isinstance(value, str):
+            text = _shortened(value, lines)
+            is_found = is_found or text != value
+            setattr(shown, name, text)
+        else:
+            is_found = with_message(value, lines) or is_found
+    return is_found
+
+
+_OF_MISSING = re.compile(
+    r"(?P<before>^.*)Missing \d+ field\(s\) in configuration `(?:.|\n)*?(?:Learn more: \S+|\Z)",
+    re.MULTILINE,
+)
+
+
+def _shortened(text: str, lines: Sequence[str]) -> str:
+    def message(match: re.Match[str]) -> str:
+        mark = re.match(r"E?\s*", match["before"])
+        indent = mark[0] if mark else ""
+        return match["before"] + f"\n{indent}".join(lines)
+
+    return _OF_MISSING.sub(message, text) if "Missing " in text else text
 
 
 def is_interrupt(error: BaseException) -> bool:

@@ -12,8 +12,10 @@ from typing import Any
 from dlt.common.configuration.providers import EnvironProvider
 from dlt.common.configuration.providers.provider import ConfigProvider
 
+from dlthub_project.dlt_internals import configuration
 from dlthub_project.dlt_internals.configuration import DocumentProvider
 from dlthub_project.manifest import Manifest
+from dlthub_project.secrets import uses_variable
 
 # `type` names code, and `with_args` has arguments of its decorator: both are no values of a source
 _NOT_CONFIGURATION = ("type", "with_args")
@@ -38,9 +40,16 @@ _unset: str | None = None
 class ManifestProvider(DocumentProvider):
     """Answers dlt's look-ups from the merged manifest, and fills variables in then."""
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, refusal: str = "") -> None:
+        """Make the provider.
+
+        Args:
+            manifest: The manifest.
+            refusal: Why no secret of the environment is filled in; empty where they are.
+        """
         super().__init__(_as_configuration(manifest))
         self._manifest = manifest
+        self._refusal = refusal
 
     @property
     def name(self) -> str:
@@ -60,6 +69,8 @@ class ManifestProvider(DocumentProvider):
         full_key = self.get_key_name(key, pipeline_name or "", *sections)
         path = (*((pipeline_name,) if pipeline_name else ()), *sections, key)
         value = self.as_written(path)
+        if self._refusal and configuration.is_secret_hint(hint) and uses_variable(value):
+            value = None
         return (None if value is None else self.fill(value, path)), full_key
 
     def as_written(self, path: tuple[str, ...]) -> Any:
@@ -77,8 +88,8 @@ class ManifestProvider(DocumentProvider):
         """
         written_at = manifest_path(path)
         if _unset is None:
-            return self._manifest.fill(value, written_at)
-        filled = self._manifest.fill(value, written_at, unset=_unset)
+            return self._manifest.fill(value, written_at, refusal=self._refusal)
+        filled = self._manifest.fill(value, written_at, unset=_unset, refusal=self._refusal)
         return None if filled == _unset else filled
 
     @cached_property

@@ -50,6 +50,7 @@ class ProjectRunContext(ProfilesRunContext):
     """A dlt run context with a project's folders, profile and values."""
 
     _make_environment: type[EnvironProvider] = EnvironProvider
+    _refusal = ""
 
     def __init__(self, run_dir: str, project: Project) -> None:
         """Make the context of `project`; use `ensure_project` to activate one.
@@ -149,7 +150,7 @@ class ProjectRunContext(ProfilesRunContext):
     def initial_providers(self) -> list[ConfigProvider]:
         configuration.register_secrets()
         secrets, config = contexts.toml_providers(self.settings_dir, self.profile, self.global_dir)
-        lowest = ManifestProvider(self._project.manifest)
+        lowest = ManifestProvider(self._project.manifest, self._refusal)
         environment = EnvironmentBesideManifest(self._make_environment(), lowest)
         return ProvidersWithLowest([environment, secrets, config, lowest])
 

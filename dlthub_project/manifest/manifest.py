@@ -124,7 +124,9 @@ class Manifest:
         """Return a copy of all of a section, variables as written; `entry` costs less."""
         return {key: self.entry(name, key) for key in self.names(name)}
 
-    def fill(self, value: Any, path: EntryPath, *, unset: str | None = None) -> Any:
+    def fill(
+        self, value: Any, path: EntryPath, *, unset: str | None = None, refusal: str = ""
+    ) -> Any:
         """Return `value`, which stands at `path`, with its variables filled in.
 
         Args:
@@ -132,23 +134,29 @@ class Manifest:
             path: Where it stands.
             unset: What to have for a text that uses an environment variable which is not set;
                 None to refuse it.
+            refusal: Why secrets of the environment are not filled in; empty where they are.
 
         Raises:
-            ManifestError: Environment variables that it uses are not set.
+            ManifestError: Environment variables that it uses are not set, or refused.
         """
         missing: list[Mistake] = []
 
         def fill_one(text: str, at: tuple[Hashable, ...]) -> str:
+            is_secret = "{" in text and (
+                is_secret_name(map(str, at)) or names_secret_variable(text)
+            )
+            environ = {} if is_secret and refusal else os.environ
             try:
-                filled = settings.substitute(text, self._setting, os.environ)
-                if filled != text and (is_secret_name(map(str, at)) or names_secret_variable(text)):
-                    settings.learn_variables(text, os.environ)
-                return filled
+                filled = settings.substitute(text, self._setting, environ)
             except settings.MissingVariable as error:
                 if unset is not None:
                     return unset
-                missing.append(Mistake(self._path_in_document(at), str(error)))
+                reason = refusal if is_secret and refusal else str(error)
+                missing.append(Mistake(self._path_in_document(at), reason))
                 return text
+            if is_secret:
+                settings.learn_variables(text, environ)
+            return filled
 
         filled = settings.substitute_all(value, fill_one, path)
         if missing:

@@ -17,7 +17,12 @@ from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.specs.pluggable_run_context import RunContextBase
 
 from dlthub_project import context
-from dlthub_project.context import PROFILE_VARIABLE, Project, find_project_dir, open_project
+from dlthub_project.context import (
+    PROFILE_VARIABLE,
+    Project,
+    find_project_dir,
+    open_project,
+)
 from dlthub_project.dlt_internals import contexts, destinations
 from dlthub_project.hub_finder import is_dlthub_installed
 from dlthub_project.manifest import FILE_NAME, Manifest
@@ -28,6 +33,11 @@ from dlthub_project.sandbox.settings import SETTINGS, Sandbox
 
 if TYPE_CHECKING:
     from dlt.common.configuration.specs import RuntimeConfiguration
+
+_NO_SECRETS = (
+    "a secret of the environment, and tests see none (ini option dlt_secrets); the fixture "
+    "dlt_config gives one"
+)
 
 
 class SandboxEnvironProvider(speed.FastEnvironProvider):
@@ -65,6 +75,7 @@ class _InSandbox(RunContextBase):
         for index, provider in enumerate(providers):
             if type(provider) is EnvironProvider:
                 providers[index] = SandboxEnvironProvider()
+        contexts.narrow_secrets(providers, self.settings_dir, self._sandbox.secrets)
         temporary = TemporaryDestinations(self._sandbox, self._configured_for_tests())
         providers[:0] = [OverridesProvider(self._sandbox, providers), temporary]
         return providers
@@ -114,6 +125,7 @@ class ProjectRunContext(_InSandbox, context.ProjectRunContext):
     def __init__(self, run_dir: str, project: Project, sandbox: Sandbox) -> None:
         super().__init__(run_dir, project)
         self._sandbox = sandbox
+        self._refusal = _NO_SECRETS if sandbox.secrets == "none" else ""
 
     def _configured_for_tests(self) -> Iterable[str]:
         in_toml = configured_in_toml(Path(self.settings_dir), self.profile)

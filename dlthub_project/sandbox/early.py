@@ -15,6 +15,7 @@ from dlthub_project.dlt_internals import configuration, contexts
 
 # the harness sets it while such code runs
 ENVIRONMENT_VARIABLE = "DLTHUB_PROJECT_EARLY_CODE"
+_SECRETS_VARIABLE = "DLTHUB_PROJECT_EARLY_SECRETS"
 
 
 class RunContext(contexts.PlainRunContext):
@@ -33,7 +34,10 @@ class RunContext(contexts.PlainRunContext):
         # the user's own settings are read where they are
         self._is_reading = True
         try:
-            return super().initial_providers()
+            providers = super().initial_providers()
+            secrets = os.environ.get(_SECRETS_VARIABLE, "all")
+            contexts.narrow_secrets(providers, self.settings_dir, secrets)
+            return providers
         finally:
             self._is_reading = False
 

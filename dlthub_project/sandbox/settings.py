@@ -45,6 +45,8 @@ class Sandbox:
             wholes. They are there also where code gave their place.
         profile: The profile that the tests are on, should the environment not say; None for plain
             dlt code.
+        secrets: Which secrets there are: `all` that are configured; those of the environment and of
+            the file of this name beside `secrets.toml`; or `none` but what a test sets.
         loader_file_format: The format that rows are loaded in; None for what is fastest. Not for
             a declared DuckDB, and not where a resource or run names its own.
     """
@@ -61,6 +63,7 @@ class Sandbox:
     loader_file_format: str | None = None
     owned: tuple[str, ...] = ()
     profile: str | None = None
+    secrets: str = "all"
 
     def to_environment(self) -> str:
         """Return the value of the environment variable that switches this sandbox on."""

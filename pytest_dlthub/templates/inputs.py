@@ -71,6 +71,7 @@ class Inputs:
                 self._of_context(),
                 in_sandbox,
                 sandbox.loader_file_format,
+                sandbox.secrets,
                 Overrides(sandbox).described(),
                 parts,
             )

@@ -94,7 +94,9 @@ def test_project_is_active_before_its_conftest_is_imported(
     )
 
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["dlt: project * (dlt.yml) · profile tests (default) · sandbox *"])
+    result.stdout.fnmatch_lines(
+        ["dlt: project * (dlt.yml) · profile tests (default) · secrets all *"]
+    )
 
 
 @pytest.mark.parametrize("mode", ["prepend", "append", "importlib"])

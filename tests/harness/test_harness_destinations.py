@@ -256,7 +256,7 @@ def test_plain_code_is_isolated_by_the_ini_option_and_its_warnings_are_caught(
     )
 
     result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(["dlt: sandbox *"])
+    result.stdout.fnmatch_lines(["dlt: secrets all · sandbox *"])
     assert not list(home.iterdir())
     assert not list(pytester.path.glob("*.duckdb"))
 
