@@ -73,6 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and catch up where a conftest loads this plugin, which is late."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
+    config.pluginmanager.register(reports.MaskedIds(), "dlthub_masked_ids")
     if SESSION not in config.stash:
         _start(config)
 
@@ -87,11 +88,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         session.config.stash[SESSION].end_early_code()
     if _runs_tests(session):
         session.config.stash[SESSION].check_manifest()
-
-
-def pytest_make_parametrize_id(val: object) -> str | None:
-    """Take secrets out of the ids that pytest makes of parameters."""
-    return reports.masked_id(val)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -133,10 +129,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         session.config.stash[SESSION].check_belong_to_one(item.path for item in session.items)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that is marked with several types of destinations once on each."""
-    reports.mask_ids(metafunc)
     marker = metafunc.definition.get_closest_marker("dlt_destination")
     if marker is not None:
         name = _dlt_destination_type.__name__
@@ -234,7 +228,7 @@ def pytest_runtest_makereport(
         item.stash[reports.FAILED] = True
         reports.release_connections(item)
         reports.tell_of_test(item, call.excinfo and call.excinfo.value, outcome)
-    reports.learn_secrets(item)
+    reports.learn_secrets(item, outcome)
     reports.carry(item, outcome)
     return outcome
 

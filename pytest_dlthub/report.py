@@ -107,13 +107,14 @@ def learn_environment(config: pytest.Config) -> None:
         _known().learn_environment()
 
 
-def learn_secrets(item: pytest.Item) -> None:
+def learn_secrets(item: pytest.Item, outcome: pytest.TestReport) -> None:
     """Remember the secrets that dlt finds when a phase of a test in a sandbox ends.
 
     Those are the ones that nobody has asked for yet: in the environment, in `secrets.toml`, in
     settings of the test and in `dlt.yml`. At the end of the teardown the settings are gone.
     """
-    if FOLDER in item.stash and "dlt" in sys.modules:
+    tells = outcome.sections or outcome.longrepr is not None or outcome.user_properties
+    if tells and FOLDER in item.stash and "dlt" in sys.modules:
         from dlthub_project.dlt_internals import configuration
 
         _known().learn_configuration(configuration.configured_documents())
@@ -130,28 +131,23 @@ def mask_report(report: pytest.TestReport | pytest.CollectReport) -> None:
                 setattr(report, name, masked(value))
 
 
-def mask_ids(metafunc: pytest.Metafunc) -> None:
-    """Have the ids of a test's parameters without the secrets that are known by now."""
-    if _knows_any():
-        parametrize = metafunc.parametrize
+class MaskedIds:
+    """Has ids of parameters without the secrets that are known by now.
 
-        def parametrize_masked(
-            names: Any, values: Any, *given: Any, ids: Any = None, **more: Any
-        ) -> None:
-            with_ids = type(pytest.param())
-            shown = [v._replace(id=masked(v.id)) if isinstance(v, with_ids) else v for v in values]
-            hidden = (lambda value: masked(ids(value))) if callable(ids) else _masked_ids(ids)
-            parametrize(names, shown, *given, ids=hidden, **more)
+    A plugin of its own, since it goes before all others that make parameters.
+    """
 
-        # of this test alone, and public
-        metafunc.parametrize = parametrize_masked  # type: ignore[assignment, method-assign]
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Mask the ids that a test names; those that pytest makes are not made yet."""
+        if _knows_any():
+            _mask_named_ids(metafunc)
 
-
-def masked_id(value: object) -> str | None:
-    """Return the id of a parameter that has a secret; None leaves it to pytest."""
-    if isinstance(value, str) and _knows_any() and masked(value) != value:
-        return str(masked(value))
-    return None
+    def pytest_make_parametrize_id(self, val: object) -> str | None:
+        """Mask the id that pytest would make of a value."""
+        if isinstance(val, str) and _knows_any() and masked(val) != val:
+            return str(masked(val))
+        return None
 
 
 def mask_identities(terminal: TerminalReporter) -> None:
@@ -189,6 +185,21 @@ def mask_xml(config: pytest.Config) -> None:
         file = Path(path)
         text = file.read_text(encoding="utf-8")
         file.write_text(masked(text), encoding="utf-8")
+
+
+def _mask_named_ids(metafunc: pytest.Metafunc) -> None:
+    parametrize = metafunc.parametrize
+
+    def parametrize_masked(
+        names: Any, values: Any, *given: Any, ids: Any = None, **more: Any
+    ) -> None:
+        with_ids = type(pytest.param())
+        shown = [v._replace(id=masked(v.id)) if isinstance(v, with_ids) else v for v in values]
+        hidden = (lambda value: masked(ids(value))) if callable(ids) else _masked_ids(ids)
+        parametrize(names, shown, *given, ids=hidden, **more)
+
+    # of this test alone, and public
+    metafunc.parametrize = parametrize_masked  # type: ignore[assignment, method-assign]
 
 
 def _masked_ids(ids: Iterable[Any] | None) -> list[Any] | None:

@@ -30,6 +30,7 @@ from dlthub_project.context.providers import (
 from dlthub_project.dlt_internals import configuration, contexts
 from dlthub_project.errors import ProjectError, ProjectRunContextNotAvailable
 from dlthub_project.hub_finder import is_dlthub_installed
+from dlthub_project.secrets import KNOWN
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -149,6 +150,7 @@ class ProjectRunContext(ProfilesRunContext):
 
     def initial_providers(self) -> list[ConfigProvider]:
         configuration.register_secrets()
+        KNOWN.exempt(self._project.manifest.words())
         secrets, config = contexts.toml_providers(self.settings_dir, self.profile, self.global_dir)
         lowest = ManifestProvider(self._project.manifest, self._refusal)
         environment = EnvironmentBesideManifest(self._make_environment(), lowest)

@@ -28,6 +28,9 @@ _UNQUOTED = re.compile(
     rf"[:,\[-]\s*(?P<variable>\{{+(?:{_OURS})[^\s}}]*\}}*)"
 )
 
+# keys of entries whose values are names, and no secrets
+_NAMING = ("type", "source", "destination", "dataset_name", "staging")
+
 
 def default_profile(document: Document) -> str:
     """Return the profile that the manifest declares as default.
@@ -114,6 +117,16 @@ class Manifest:
         """Return the names of the entries of a merged section."""
         entries: Mapping[str, Any] = self.merged.get(section) or {}
         return entries.keys()
+
+    def words(self) -> set[str]:
+        """Return the names of all entries, and what their types are: words that messages need."""
+        found: set[str] = set()
+        for entries in self.merged.values():
+            for name, entry in entries.items() if isinstance(entries, Mapping) else ():
+                found.add(str(name))
+                if isinstance(entry, Mapping):
+                    found |= {v for k, v in entry.items() if k in _NAMING and isinstance(v, str)}
+        return found
 
     def entry(self, section: str, name: str) -> dict[str, Any] | None:
         """Return a copy of an entry, variables as written; None if it is not declared."""

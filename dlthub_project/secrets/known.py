@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, KeysView, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import escape
@@ -52,7 +53,14 @@ _PUBLIC_FIELDS = frozenset(
         *("user", "username", "warehouse"),
     )
 )
-# quotation marks and brackets belong to the text around
+# sections of a `secrets.toml` in which other things than secrets are kept, too
+_SETTINGS = frozenset(
+    (
+        *("data_writer", "destination", "extract", "load", "normalize", "pipelines", "providers"),
+        *("runtime", "schema"),
+    )
+)
+# pairs of a connection string, of which some are no secrets
 _ODBC = re.compile(r"[\w ]+=[^;]*;")
 
 
@@ -96,8 +104,8 @@ class KnownSecrets:
     def learn_configuration(self, documents: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         """Remember the secrets that dlt would find now, of six characters or more.
 
-        Secret is what has a name that secrets have, and all that sources have in a `secrets.toml`
-        outside of credentials. A host or a user is none: a message has to name them.
+        Secret is what has a name that secrets have, and all that is in a `secrets.toml` outside of
+        credentials and sections of dlt's own. A host or a bucket is none: a message has to name it.
 
         Args:
             documents: Of each provider its name, and the mapping that it has.
@@ -105,7 +113,7 @@ class KnownSecrets:
         self.learn_environment()
         for provider, document in documents:
             for section, value in document.items():
-                is_secret = "secrets" in provider and section == "sources"
+                is_secret = "secrets" in provider and section not in _SETTINGS
                 self._learn_document(section, value, is_secret=is_secret)
 
     def _learn_document(self, key: str, value: Any, *, is_secret: bool) -> None:
@@ -113,7 +121,8 @@ class KnownSecrets:
             self._learn_text(key, value, is_secret=is_secret or is_secret_name([key]))
             return
         for name, item in value.items():
-            self._learn_document(str(name), item, is_secret=is_secret and key != "credentials")
+            is_one = is_secret and key != "credentials" and name not in _SETTINGS
+            self._learn_document(str(name), item, is_secret=is_one)
 
     def _learn_text(self, key: str, value: Any, *, is_secret: bool) -> None:
         # a variable of a manifest is no value
@@ -150,10 +159,10 @@ class KnownSecrets:
             self._secrets.add(secret)
             for spelling in {*spellings(secret), *_encodings(secret)}:
                 if len(spelling) >= LONG:
-                    self._add_spelling(spelling)
+                    self._add_spelling(spelling, _has_parts(secret))
 
-    def _add_spelling(self, spelling: str) -> None:
-        is_one = len(spelling) < _PART or not _has_parts(spelling)
+    def _add_spelling(self, spelling: str, has_parts: bool) -> None:
+        is_one = len(spelling) < _PART or not has_parts
         starts = [0] if is_one else range(0, len(spelling) - _BLOCK + 1, _BLOCK)
         for start in starts:
             places = self._blocks.setdefault(spelling[start : start + _BLOCK], [])
@@ -208,7 +217,7 @@ def _has_parts(secret: str) -> bool:
 def _is_public(part: str) -> bool:
     """Tell whether a part of a secret is one of a folder that tracebacks are full of."""
     folders = (os.getcwd(), os.path.expanduser("~"), sys.prefix, tempfile.gettempdir())
-    return "/" in part and any(part in folder for folder in folders)
+    return any(part.rstrip("/") in folder for folder in folders)
 
 
 def _encodings(secret: str) -> Iterator[str]:
@@ -230,8 +239,13 @@ def _encodings(secret: str) -> Iterator[str]:
 def secret_variables() -> Iterator[tuple[str, str]]:
     """Yield the environment variables with names that secrets have."""
     for name, value in os.environ.items():
-        if name not in _FOLDERS and is_secret_name([name]):
+        if _is_secret_variable(name):
             yield name, value
+
+
+@lru_cache(maxsize=1_000)
+def _is_secret_variable(name: str) -> bool:
+    return name not in _FOLDERS and is_secret_name([name])
 
 
 def secrets_in(value: Any, is_secret: bool) -> Iterator[str]:
@@ -264,7 +278,8 @@ def is_secret_value(key: str, value: Any, is_hinted: bool = False) -> bool:
     """Tell whether the value of a setting is a secret, by its name or by dlt's hint."""
     if key == "credentials" and isinstance(value, str):
         # the place of a file, or of a database that asks for no password
-        is_place = "/" in value or "\\" in value
+        is_file = value.startswith(":") or value.endswith((".db", ".duckdb", ".sqlite"))
+        is_place = is_file or "/" in value or "\\" in value
         return not is_place or "@" in value or "=" in value
     return is_hinted or is_secret_name([key])
 
