@@ -15,9 +15,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_dlthub.options import check_ini, ini_by_either_name, option
+from pytest_dlthub.options import (
+    MANIFEST,
+    check_ini,
+    check_is_one,
+    chosen_root,
+    ini_by_either_name,
+    option,
+    root_above,
+)
 from pytest_dlthub.plain import EarlyCode
-from pytest_dlthub.roots import MANIFEST, check_is_one, chosen_root, root_above
 
 if TYPE_CHECKING:
     from dlthub_project.sandbox import Sandbox

@@ -19,7 +19,7 @@ from types import ModuleType
 
 import pytest
 
-from pytest_dlthub.roots import collected_paths
+from pytest_dlthub.options import collected_paths
 
 # fixtures that have a sandbox, and the mark that comes with one of them
 FIXTURES = frozenset(

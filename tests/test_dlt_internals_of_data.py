@@ -19,7 +19,7 @@ from dlt.common.destination.exceptions import DestinationTransientException
 from dlt.pipeline.exceptions import PipelineStepFailed
 from failing import FailingDestination
 
-from dlthub_project.catalog import atomic
+from dlthub_project.catalog import journals
 from dlthub_project.dlt_internals import datasets, pipelines, relations, sql_clients
 from dlthub_project.dlt_internals import destinations as dlt_places
 
@@ -207,13 +207,13 @@ def test_a_failed_load_of_an_atomic_pipeline_leaves_neither_tables_nor_rows(
             ).fetchall()
 
     before = tables()
-    place = atomic.undoable(loaded.destination, tmp_path / "journal")  # type: ignore[arg-type]
+    place = journals.undoable(loaded.destination, tmp_path / "journal")  # type: ignore[arg-type]
     pipeline = dlt.pipeline(
         "saving",
         pipelines_dir=str(tmp_path / "saving"),
         destination=place,
         dataset_name="orders",
-        _impl_cls=atomic.AtomicPipeline,
+        _impl_cls=journals.AtomicPipeline,
     )
     columns: Any = {"id": {"data_type": "bigint", "precision": 8}}
     with pytest.raises(PipelineStepFailed):

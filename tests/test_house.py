@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from dlthub_project import context, sandbox
 from dlthub_project.manifest import FILE_NAME, models
 from dlthub_project.runner import pipeline_manager, retry
-from pytest_dlthub import activation, roots
+from pytest_dlthub import activation, options
 
 ROOT = Path(__file__).parents[1]
 OWN = ("dlthub_project", "pytest_dlthub")
@@ -269,7 +269,7 @@ def test_names_that_two_rooms_have_are_the_same() -> None:
     # the plugin imports nothing of the runtime, and says again what that reads
     assert activation.SANDBOX_VARIABLE == sandbox.ENVIRONMENT_VARIABLE
     assert activation.PROFILE_VARIABLE == context.PROFILE_VARIABLE
-    assert roots.MANIFEST == FILE_NAME
+    assert options.MANIFEST == FILE_NAME
 
 
 def literals(model: type[BaseModel], field: str) -> Iterator[str]:

@@ -23,7 +23,7 @@ import dlt
 from dlt.common.schema import Schema
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project.catalog import atomic, journals, transactions
+from dlthub_project.catalog import journals, transactions
 from dlthub_project.catalog.schemas import stored_schemas
 from dlthub_project.dlt_internals import contexts, datasets, destinations, pipelines
 from dlthub_project.errors import DatasetInUse, ProjectError
@@ -67,7 +67,7 @@ class Save:
         schemas: The schemas of the dataset as they are now, the default one first.
     """
 
-    def __init__(self, pipeline: atomic.AtomicPipeline, schemas: Sequence[Schema]) -> None:
+    def __init__(self, pipeline: journals.AtomicPipeline, schemas: Sequence[Schema]) -> None:
         self._pipeline = pipeline
         # without any, the save makes the dataset
         self.schemas = list(schemas) or [Schema(_schema_name(pipeline.dataset_name))]
@@ -123,10 +123,10 @@ def saving(dataset: dlt.Dataset, pipeline_name: str, data_dir: str) -> Iterator[
             journal = queue.folder / f"journal_{uuid4().hex}"
             with contexts.no_active_pipeline():
                 pipeline = pipelines.pipeline_of_class(
-                    atomic.AtomicPipeline,
+                    journals.AtomicPipeline,
                     pipeline_name=pipeline_name,
                     pipelines_dir=folder,
-                    destination=atomic.undoable(datasets.destination_of(dataset), journal),
+                    destination=journals.undoable(datasets.destination_of(dataset), journal),
                     dataset_name=dataset_name,
                 )
             with _conflicts_told(dataset_name):
