@@ -101,7 +101,7 @@ def cast_value(key: str, value: Any, hint: Any) -> Any:
 
 
 def configured_documents() -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield what the active context has configured, by provider; the environment is none."""
+    """Yield the documents of the active context's providers. The environment has none."""
     if PluggableRunContext in Container():
         for provider in Container()[PluggableRunContext].providers.providers:
             if isinstance(provider, BaseDocProvider):
@@ -125,7 +125,7 @@ def providers_with_documents() -> list[type]:
 
 
 def note_look_up(key: str, hint: Any, value: Any, provider: str, sections: Sequence[str]) -> None:
-    """Have a value that was looked up without dlt in the trace of the next run."""
+    """Add a value that was looked up without dlt to the trace of the next run."""
     log_traces(None, key, hint, value, None, [LookupTrace(provider, list(sections), key, value)])
 
 
@@ -167,9 +167,9 @@ def _secret_fields(spec: type[BaseConfiguration]) -> tuple[str, ...]:
 
 
 def may_be_mapping(hint: Any) -> bool:
-    """Tell whether a mapping may be a value of `hint`, one that dlt takes from one place.
+    """Tell whether dlt takes a value of type `hint` as one mapping, from one place.
 
-    Of a configuration or credentials it looks up each value.
+    It looks up each value of a configuration or of credentials by itself.
     """
     inner = extract_inner_hint(hint)
     if is_base_configuration_inner_hint(inner):
@@ -239,6 +239,6 @@ def _specs() -> Mapping[str, type[BaseConfiguration]]:
 
 
 def looked_up_values() -> Iterator[tuple[str, Any, bool, str]]:
-    """Yield what dlt has looked up for the step that ends: key, value, is a secret, provider."""
+    """Yield what dlt has looked up for the step that ends: key, value, is secret, provider."""
     for look_up in get_resolved_traces().resolved_traces:
         yield look_up.key, look_up.value, is_secret_hint(look_up.hint), look_up.provider_name

@@ -58,7 +58,7 @@ def find_workspace(folder: Path, profile: str | None) -> WorkspaceRunContext | N
 
 
 def has_run_context() -> bool:
-    """Tell whether dlt has a run context yet: asking for it would find and plug one."""
+    """Tell whether dlt has a run context yet, without making one."""
     return PluggableRunContext in Container()
 
 
@@ -69,7 +69,7 @@ def active_run_context() -> RunContextBase:
 
 @dataclass(frozen=True)
 class SavedRunContext:
-    """A run context with its providers, also those that were added by hand."""
+    """A run context with its providers, those that were added by hand included."""
 
     context: RunContextBase
     providers: ConfigProvidersContainer
@@ -87,7 +87,7 @@ def save_run_context() -> SavedRunContext | None:
 def restore_run_context(saved: SavedRunContext | None) -> None:
     """Make `saved` the active context again; None leaves dlt without one.
 
-    `pop_context` does not serve here: it makes new providers and loses those added by hand.
+    dlt's `pop_context` makes new providers, and so loses those that were added by hand.
     """
     if saved is None:
         if (used := _take(PluggableRunContext)) is not None:

@@ -236,7 +236,7 @@ class HeldDataset(dlt.Dataset):
 
 
 def checkpoint(path: str) -> None:
-    """Write a DuckDB database into its file: a part of it may be in the log beside the file."""
+    """Write a DuckDB database into its file. Until then a part of it may be in the log beside it."""
     import duckdb
 
     with duckdb.connect(path) as connection:
@@ -248,7 +248,7 @@ _LEFT_ALONE = ("text", "json", "binary", "wei")
 
 
 def columns_of_arrow(schema: Any) -> dict[str, TColumnSchema]:
-    """Return the columns of an Arrow schema as dlt has them; those of types that it lacks are out.
+    """Return the columns of an Arrow schema as dlt has them, less those whose type it lacks.
 
     Args:
         schema: A `pyarrow.Schema`.

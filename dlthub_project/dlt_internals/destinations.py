@@ -1,4 +1,4 @@
-"""dlt's destinations: what they are, and where they are."""
+"""dlt's destinations: their types, and the places that they lead to."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def is_custom_reference(reference: str) -> bool:
 def capabilities_take_configuration(destination: AnyDestination) -> bool:
     """Tell whether there is a reason to resolve a destination's configuration for its capabilities.
 
-    dlt always does, some ten times in a run, to hand it to a method that ignores it unless the
+    dlt always does so, some ten times in a run, for a method that ignores it unless the
     destination overrides it. DuckDB does not: once is enough, for the trace of the run.
     """
     from dlt.common.destination import Destination
@@ -214,7 +214,7 @@ def local_path(config: Any) -> str | None:
 
 
 def _path_of_dlts(config: Any, path: str | None) -> str | None:
-    """Return the file that dlt finds for a relative path, or none; it does so when all is resolved.
+    """Return the file that dlt makes of a relative path. dlt does so when everything is resolved.
 
     None for a database that is not in a file.
     """
@@ -225,7 +225,7 @@ def _path_of_dlts(config: Any, path: str | None) -> str | None:
 
 
 def local_bucket(bucket_url: str) -> str | None:
-    """Return the folder of a bucket that is one of this machine, else None; relative as it is."""
+    """Return the folder of a bucket on this machine, as it is written; None for other buckets."""
     from dlt.common.storages.configuration import FilesystemConfiguration
 
     if FilesystemConfiguration.is_local_path(bucket_url):
@@ -236,7 +236,7 @@ def local_bucket(bucket_url: str) -> str | None:
 
 
 def move(config: Any, path: str) -> bool:
-    """Have a resolved configuration lead to another file or folder; false where it cannot.
+    """Make a resolved configuration lead to another file or folder; false if it cannot.
 
     The connection or engine that code has opened stays where it is.
     """
@@ -265,7 +265,7 @@ def is_open_already(config: Any) -> bool:
 
 
 def connects_with_function(config: Any) -> bool:
-    """Tell whether a function of the user's connects for SQLAlchemy: anywhere, whatever the URL."""
+    """Tell whether a function of the user connects for SQLAlchemy: it may ignore the URL."""
     credentials = config.credentials
     for arguments in ("engine_kwargs", "engine_args"):
         for source in (config, credentials):
@@ -277,7 +277,7 @@ def connects_with_function(config: Any) -> bool:
 
 
 def folders_of(client: JobClientBase) -> list[str]:
-    """Return the folders on this machine that a client writes its tables to: none but of files.
+    """Return the folders on this machine that a client writes tables to; empty for databases.
 
     The name of a dataset or a layout may lead out of the bucket.
     """
@@ -314,7 +314,7 @@ _DEFAULT_PORTS = {"postgresql": 5432, "postgres": 5432, "redshift": 5439, "mysql
 def remote_place(config: Any) -> str:
     """Return where a resolved configuration leads to: a URL without user and password.
 
-    Of a server its host, port and database, of a bucket its name; empty when it does not say.
+    It has host, port and database of a server, or the name of a bucket; it may be empty.
     """
     credentials: Any = getattr(config, "credentials", None)
     if bucket := getattr(config, "bucket_url", None):
@@ -337,7 +337,7 @@ def remote_place(config: Any) -> str:
 
 
 def is_same_place(one: str, other: str) -> bool:
-    """Tell whether two URLs lead to one place: scheme, user and password aside, but for buckets."""
+    """Tell whether two URLs lead to one place. Scheme, user and password count for buckets alone."""
     return _comparable(one) == _comparable(other) != ()
 
 

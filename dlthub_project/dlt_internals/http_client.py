@@ -18,17 +18,17 @@ WAITS: tuple[type, ...] = (wait_exponential, wait_exponential_retry_after)
 
 
 def is_attempt_of_session(state: RetryCallState) -> bool:
-    """Tell whether one of dlt's sessions makes an attempt, and not a function of the user's."""
+    """Tell whether one of dlt's sessions makes an attempt, rather than a function of the user."""
     return isinstance(getattr(state.fn, "__self__", None), Session)
 
 
 def read_configuration() -> None:
-    """Have the shared client take its attempts, waits and timeout from the configuration anew."""
+    """Read the attempts, waits and timeout of the shared client from the configuration again."""
     requests.client.configure()
 
 
 def save_shared_client() -> Callable[[], None]:
-    """Return a function that gives the shared client the configuration that it has now."""
+    """Return a function that gives the shared client its present configuration back."""
     client = requests.client
     saved: list[dict[str, Any]] = [dict(client._retry_kwargs), dict(client._session_kwargs)]
 

@@ -33,7 +33,7 @@ MayWrite = Callable[[Rows, TTableSchemaColumns], bool]
 
 
 class _FormatRefused(Exception):
-    """Rows must not be written in the format that is tried."""
+    """Rows cannot be written in the format that is tried."""
 
 
 _tried: ContextVar[tuple[TLoaderFileFormat, MayWrite] | None] = ContextVar("_tried", default=None)
@@ -41,7 +41,7 @@ _tried: ContextVar[tuple[TLoaderFileFormat, MayWrite] | None] = ContextVar("_tri
 
 @contextmanager
 def file_format_tried(file_format: TLoaderFileFormat, may_write: MayWrite) -> Iterator[None]:
-    """Have normalize write packages as `file_format` in a block, if all their rows may be.
+    """In a block, normalize writes a package as `file_format` if all its rows can be written so.
 
     A package with rows that may not be is written once more, in the format of its destination. So
     a table is never in files of two formats, which dlt would load in any order. Packages that are

@@ -46,7 +46,7 @@ def rewrite_trace(file: Path, rewritten: Callable[[Any], Any]) -> None:
 
 
 def use_local_dir(pipeline: dlt.Pipeline, local_dir: str) -> None:
-    """Have the files of a pipeline's destinations in `local_dir`.
+    """Put the files of a pipeline's destinations into `local_dir`.
 
     A pipeline keeps the folder of its first run, which may have been that of another profile.
     """
@@ -103,7 +103,7 @@ def as_stored(schema: Schema) -> Schema:
 
 
 def set_default(key: str, value: Any, pipeline_name: str, *sections: str) -> None:
-    """Set a value for one pipeline in the lowest provider, so that all others override it."""
+    """Set a value for one pipeline in the lowest provider, which all others override."""
     lowest = Container()[PluggableRunContext].providers.providers[-1]
     lowest.set_value(key, value, pipeline_name, *sections)
 
@@ -149,9 +149,9 @@ def job_errors_raised_at_once(pipeline: dlt.Pipeline) -> Iterator[None]:
 
 
 def skip_restore(pipeline: dlt.Pipeline) -> None:
-    """Have the first run of a new pipeline not ask its destination for its state.
+    """Make the first run of a new pipeline skip the restore of its state.
 
-    Where the database does not exist yet: that costs two connections, and makes the file.
+    For a database that does not exist yet, it would connect twice, and make the file.
     """
     if not pipeline.has_data:
         pipeline._state_restored = True
@@ -159,7 +159,7 @@ def skip_restore(pipeline: dlt.Pipeline) -> None:
 
 @contextmanager
 def preferred_loader_file_format(pipeline: dlt.Pipeline, file_format: str) -> Iterator[None]:
-    """Have normalize write `file_format` in a block, where resource and run name none."""
+    """In a block, normalize writes `file_format` where resource and run name no format."""
     caps = pipeline.destination.caps_params
     missing = object()
     earlier = caps.get("preferred_loader_file_format", missing)
@@ -174,12 +174,12 @@ def preferred_loader_file_format(pipeline: dlt.Pipeline, file_format: str) -> It
 
 
 def mark_restored(pipeline: dlt.Pipeline) -> None:
-    """Have the next run of a pipeline not restore its state: it was just done."""
+    """Make the next run of a pipeline skip the restore of its state, which was just done."""
     pipeline._state_restored = True
 
 
 def thread_of_work() -> int:
-    """Return the thread whose work is done here: of dlt's pool threads, the one that made them."""
+    """Return the thread whose work is done here: in a thread of dlt's pool, the one that made it."""
     return Container()._effective_thread_id()
 
 
@@ -188,7 +188,7 @@ OnStep = Callable[[str, Any, Any], None]
 
 
 class _Watching(Collector):
-    """Passes all on to another collector, and tells of the steps."""
+    """Passes everything on to another collector, and reports each step."""
 
     def __init__(self, watched: Collector, on_step: OnStep) -> None:
         self.watched = watched
@@ -303,6 +303,6 @@ def run_load_job(client: JobClientBase, path: str, load_id: str, table: str) -> 
 
 
 def pipeline_of_class(pipeline_class: type[OfClass], **arguments: Any) -> OfClass:
-    """Return what `dlt.pipeline` makes of its arguments, as an instance of a subclass."""
+    """Return a pipeline as `dlt.pipeline` makes it, as an instance of a subclass."""
     made: OfClass = dlt.pipeline(**arguments, _impl_cls=pipeline_class)
     return made

@@ -36,7 +36,7 @@ _placeholders: dict[int, Callable[[str, Any], Any]] = {}
 
 
 def steps_of(resource: DltResource) -> list[Any]:
-    """Return the functions, data and item transforms of a resource; its parents' come first."""
+    """Return the functions, data and item transforms of a resource, those of its parents first."""
     return [step for pipe in reversed(_with_parents(resource)) for step in pipe.steps]
 
 
@@ -187,7 +187,7 @@ def _placeholder_of_thread() -> Callable[[str, Any], Any] | None:
 
 
 def _install_placeholders() -> None:
-    """Wrap what dlt resolves secrets with, once; without placeholders it does what dlt does."""
+    """Wrap, once, how dlt resolves secrets. Without placeholders nothing changes."""
     original = resolve._resolve_config_fields
     if original.__module__ == __name__:
         return

@@ -1,4 +1,4 @@
-"""dlt's SQL clients: the connection that one uses, and cursors that stay on the server."""
+"""dlt's SQL clients: which connection one uses, and cursors that stay on the server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SKIPPED = ("OR", "REPLACE", "DATABASE", "IF", "NOT", "EXISTS")
 
 
 def use_connection(client: SqlClientBase[Any], connection: Any) -> None:
-    """Make a client use a connection that somebody else has opened; None takes it away again."""
+    """Make a client use a connection that somebody else has opened; None ends that."""
     client._conn = connection  # type: ignore[attr-defined]  # every client of dlt has it
 
 
