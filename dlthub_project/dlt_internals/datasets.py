@@ -236,7 +236,7 @@ class HeldDataset(dlt.Dataset):
 
 
 def checkpoint(path: str) -> None:
-    """Write a DuckDB database into its file. Until then a part of it may be in the log beside it."""
+    """Write a DuckDB database into its file. A part of it may be in a log beside it."""
     import duckdb
 
     with duckdb.connect(path) as connection:

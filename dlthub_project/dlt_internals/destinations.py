@@ -337,7 +337,7 @@ def remote_place(config: Any) -> str:
 
 
 def is_same_place(one: str, other: str) -> bool:
-    """Tell whether two URLs lead to one place. Scheme, user and password count for buckets alone."""
+    """Tell whether two URLs lead to one place. Scheme and user count for buckets alone."""
     return _comparable(one) == _comparable(other) != ()
 
 

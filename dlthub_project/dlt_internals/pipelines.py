@@ -179,7 +179,7 @@ def mark_restored(pipeline: dlt.Pipeline) -> None:
 
 
 def thread_of_work() -> int:
-    """Return the thread whose work is done here: in a thread of dlt's pool, the one that made it."""
+    """Return the thread whose work is done here: for a thread of dlt's pool, its maker."""
     return Container()._effective_thread_id()
 
 
