@@ -43,17 +43,34 @@ def refuse_losses(pipeline: dlt.Pipeline, stored: Sequence[Schema]) -> None:
         if path.endswith(".parquet"):
             # a table that is new may get its types from an earlier page
             columns = (known or schema).tables.get(name, {}).get("columns", {})
-            refuse_losses_of_arrow(path, name, columns)
+            _refuse_losses_of_arrow(path, name, columns)
         elif known is not None and _may_change_rows(known, name):
             _refuse_losses_of_rows(pipelines.extracted_rows(path), name, known)
 
 
-def refuse_losses_of_arrow(path: str, table: str, columns: Columns) -> None:
-    """Compare a Parquet file with the columns of a table; values only where types may lose some.
+def losses_of_arrow(pipeline: dlt.Pipeline, earlier: Sequence[Schema]) -> list[ProjectError]:
+    """Return an error for each extracted file of Arrow data that its table would change.
 
-    Raises:
-        ProjectError: The type of a column cannot hold one of the values.
+    Args:
+        pipeline: The pipeline.
+        earlier: Its schemas before it extracted. The database tells the types of tables in them:
+            dlt gives a schema those of the last Arrow data.
     """
+    found = []
+    for path, name, schema in pipelines.extracted_files(pipeline):
+        if path.endswith(".parquet"):
+            columns = dict(schema.tables.get(name, {}).get("columns", {}))
+            if any(name in known.tables for known in earlier):
+                columns.update(datasets.columns_there(pipeline, schema, name))
+            try:
+                _refuse_losses_of_arrow(path, name, columns)
+            except ProjectError as error:
+                found.append(error)
+    return found
+
+
+def _refuse_losses_of_arrow(path: str, table: str, columns: Columns) -> None:
+    """Compare a Parquet file with the columns of a table; values only where types may lose some."""
     with pq.ParquetFile(path) as file:
         found = datasets.columns_of_arrow(file.schema_arrow)
         for lossy in lossy_conversions(found, columns):

@@ -323,5 +323,11 @@ def _digits(column: TColumnSchema, default: int) -> int:
 
 def written_type(column: TColumnSchema) -> str:
     """Return the type of a column as messages have it, such as `decimal(10,2)`."""
-    numbers = [str(column[key]) for key in ("precision", "scale") if column.get(key) is not None]
-    return f"{column['data_type']}({','.join(numbers)})" if numbers else str(column["data_type"])
+    data_type, precision, scale = (column.get(key) for key in ("data_type", "precision", "scale"))
+    if data_type == "double" or (data_type == "bigint" and precision == 64):
+        # databases tell the bits of these
+        return str(data_type)
+    numbers = [
+        str(n) for n in (precision, scale if data_type != "bigint" else None) if n is not None
+    ]
+    return f"{data_type}({','.join(numbers)})" if numbers else str(data_type)

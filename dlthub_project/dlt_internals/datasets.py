@@ -247,6 +247,16 @@ def checkpoint(path: str) -> None:
 _LEFT_ALONE = ("text", "json", "binary", "wei")
 
 
+def columns_there(pipeline: dlt.Pipeline, schema: Schema, table: str) -> dict[str, TColumnSchema]:
+    """Return the columns that a table has in the database of a pipeline; none if it is in files."""
+    client = pipeline._get_destination_clients(schema)[0]
+    if not isinstance(client, SqlJobClientBase):
+        return {}
+    with client:
+        ((_, columns),) = client.get_storage_tables([table])
+    return dict(columns)
+
+
 def columns_of_arrow(schema: Any) -> dict[str, TColumnSchema]:
     """Return the columns of an Arrow schema as dlt has them, less those whose type it lacks.
 

@@ -263,6 +263,13 @@ def extracted_files(pipeline: dlt.Pipeline) -> Iterator[tuple[str, str, Schema]]
             yield packages.storage.make_full_path(path), name, schema
 
 
+def extracted_arrow_files(pipeline: dlt.Pipeline) -> Iterator[str]:
+    """Yield the names of the files of Arrow data that a pipeline has extracted."""
+    packages = extracted_packages(pipeline)
+    for load_id in pipeline.list_extracted_load_packages():
+        yield from (name for name in packages.list_new_jobs(load_id) if name.endswith(".parquet"))
+
+
 def extracted_rows(path: str) -> Iterator[Any]:
     """Yield the rows of an extracted file, as the resource gave them; none if it holds no rows."""
     if ".typed-jsonl" in path:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import dlt
+import pyarrow as pa
 import pytest
 from interrupted import committed_and_not_marked
 
@@ -265,3 +267,19 @@ def test_the_trace_of_a_run_has_no_steps_of_later_ones(dlt_run: DltRun) -> None:
     run.pipeline.load()
 
     assert [step.step for step in run.trace.steps] == steps
+
+
+def test_a_run_warns_of_arrow_data_whose_values_the_table_changes(dlt_run: DltRun) -> None:
+    run = dlt_run(pa.table({"price": [1]}), table_name="items")
+    run = run.next(data=pa.table({"price": [2.0]}))
+    with pytest.warns(UserWarning, match="`price` of table `items` is bigint, and .* double"):
+        run = run.next(data=pa.table({"price": [1.7]}))
+    assert [row["price"] for row in run.rows("items")] == [1, 2, 2]
+
+    hinted: Any = dlt.resource(
+        pa.table({"at": [dt.datetime(2024, 1, 1, 12, tzinfo=dt.timezone.utc)]}),
+        name="days",
+        columns={"at": {"data_type": "date"}},
+    )
+    with pytest.warns(UserWarning, match="`at` of table `days` is date, and .* timestamp"):
+        dlt_run(hinted)
