@@ -61,6 +61,11 @@ class Project:
         return self.manifest.settings.local_dir
 
     @property
+    def tmp_dir(self) -> str:
+        """The folder for temporary files of the active profile; `{tmp_dir}` in the manifest."""
+        return self.manifest.settings.tmp_dir
+
+    @property
     def settings_dir(self) -> str:
         """The folder of the project's TOML files."""
         return os.path.join(self.root_dir, settings_folder())
@@ -174,10 +179,10 @@ def open_project(
     Args:
         folder: The folder that holds `dlt.yml`.
         profile: The profile; None for the one that is active by environment, pin or default.
-        folders: `data_dir` and `local_dir` to use instead of the declared ones; None for those
-            that `DLT_DATA_DIR` and `DLT_LOCAL_DIR` name, if any, and if the manifest does not use
-            them itself. A package whose folders nobody can write to gets folders of the user: see
-            `folders_of_user`.
+        folders: `data_dir`, `local_dir` and `tmp_dir` to use instead of the declared ones; None for
+            those that `DLT_DATA_DIR` and `DLT_LOCAL_DIR` name, if any, and if the manifest does not
+            use them itself. A package whose folders nobody can write to gets folders of the user:
+            see `folders_of_user`.
 
     Raises:
         ManifestError: The manifest is not valid under the profile.
@@ -250,13 +255,13 @@ def folders_of_user(root: Path, settings: Settings, given: Collection[str]) -> d
         given: The names of folders that somebody has chosen. They do not move.
 
     Returns:
-        The folders to use instead: `data_dir`, `local_dir`, both or none. Only folders below `root`
-        move: the project has chosen the others.
+        The folders to use instead: some of `data_dir`, `local_dir` and `tmp_dir`. Only folders
+        below `root` move: the project has chosen the others.
     """
     if not (root / "__init__.py").is_file():
         return {}
     moved = {}
-    for name in ("data_dir", "local_dir"):
+    for name in ("data_dir", "local_dir", "tmp_dir"):
         folder = Path(getattr(settings, name))
         if name in given or not folder.is_relative_to(root) or _is_writable(folder):
             continue

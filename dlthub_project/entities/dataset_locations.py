@@ -60,11 +60,10 @@ class Datasets:
     def names(self) -> list[str]:
         """Return the names of declared datasets, then of those that only pipelines name.
 
-        Datasets that only pipelines name are there if undefined entities are allowed.
+        Those that are disabled under the profile are left out. Datasets that only pipelines name
+        are there if undefined entities are allowed.
         """
-        if not self._project.allow_undefined_entities:
-            return list(self._manifest.names("datasets"))
-        return self._names(self._loaders())
+        return self._names(self._loaders() if self._project.allow_undefined_entities else {})
 
     def loaders_of(self, name: str) -> list[str]:
         """Return the pipelines that load dataset `name`."""
@@ -98,8 +97,8 @@ class Datasets:
             asked_by: Who asks for it, such as "pipeline `orders`", for the error.
 
         Raises:
-            EntityNotFound: Neither the manifest nor a pipeline names the dataset, or nothing says
-                where it lives.
+            EntityNotFound: Neither the manifest nor a pipeline names the dataset, it is disabled
+                under the profile, or nothing says where it lives.
             DestinationNotAllowed: The manifest declares it for other destinations.
             ManifestError: Its entry uses an environment variable that is not set.
         """
@@ -111,8 +110,7 @@ class Datasets:
         This reads the pipelines once, and not for each dataset.
         """
         loaders = self._loaders()
-        is_free = self._project.allow_undefined_entities
-        names = self._names(loaders) if is_free else self._manifest.names("datasets")
+        names = self._names(loaders if self._project.allow_undefined_entities else {})
 
         def locate(name: str) -> DatasetLocation | ProjectError:
             try:
@@ -153,6 +151,12 @@ class Datasets:
     ) -> DatasetLocation:
         if name not in self._manifest.names("datasets"):
             self._check_undeclared(name, destination, asked_by, loaders)
+        if not self._is_enabled(name):
+            raise EntityNotFound(
+                f"{self._position(name)}: dataset `{name}` is disabled under profile "
+                f"`{self._project.current_profile}`.",
+                f"Use another profile, or take `enabled` out of datasets.{name}.",
+            )
         entry = self._entry(name)
         allowed = _as_list(entry.get("destination"))
         if destination and allowed and destination not in allowed:
@@ -211,7 +215,14 @@ class Datasets:
         return found
 
     def _names(self, loaders: _Loaders) -> list[str]:
-        return list(dict.fromkeys((*self._manifest.names("datasets"), *loaders)))
+        names = dict.fromkeys((*self._manifest.names("datasets"), *loaders))
+        return [name for name in names if self._is_enabled(name)]
+
+    def _is_enabled(self, name: str) -> bool:
+        entry = self._manifest.entry("datasets", name) or {}
+        enabled = self._manifest.fill(entry.get("enabled"), ("datasets", name, "enabled"))
+        # the value of a variable is a text
+        return str(enabled).lower() not in ("false", "0", "no")
 
     def _entry(self, name: str) -> Mapping[str, Any]:
         declared = self._manifest.entry("datasets", name) or {}

@@ -9,6 +9,7 @@ import dlt
 import dlt.destinations
 from dlt.common.destination.exceptions import UnknownDestinationModule
 from dlt.common.destination.reference import DestinationReference
+from dlt.common.exceptions import MissingDependencyException
 
 from dlthub_project.context import Project, ProjectRunContext
 from dlthub_project.dlt_internals import pipelines
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from dlt.common.destination.reference import AnyDestination
 
 
+_TYPES = (*dlt.destinations.__all__, "delta", "iceberg")
 _SOURCE_KEYS = ("type", "with_args")
 # `get_pipeline_sources` and the runner read the first two, `Datasets` the others
 _NO_PLAIN_ARGUMENTS = ("source", "run_config", "destination", "dataset_name")
@@ -144,7 +146,7 @@ class DltEntityFactory:
 
         Raises:
             EntityNotFound: It is not declared, and undefined entities are not allowed.
-            EntityReferenceError: Its type leads to no code.
+            EntityReferenceError: Its type leads to no code, or needs a package that is missing.
             ManifestError: Its type is an environment variable that is not set.
             ProjectError: Another project or profile was activated since.
         """
@@ -153,7 +155,10 @@ class DltEntityFactory:
         configured = dlt_sources.configured_value("destination_type", str, "destination", name)
         position = EntryPosition(self.project, "destinations", name, asked_by)
         factory = find_destination(configured or name, self.project.project_dir, position)
-        return factory(destination_name=name)
+        try:
+            return factory(destination_name=name)
+        except MissingDependencyException as error:
+            raise EntityReferenceError(f"{position}: {error}") from error
 
     def get_dataset(self, name: str, destination: str | None = None) -> dlt.Dataset:
         """Return dataset `name`, on its default destination or on `destination`.
@@ -264,7 +269,7 @@ def find_destination(
         tried = list_tried(error.traces, "a destination")
         raise EntityReferenceError(
             f"{position}: no destination is found for `{reference}`. Tried, in this order:{tried}",
-            f"Give one of dlt's own. {known_names(reference, dlt.destinations.__all__)} Or write a "
+            f"Give one of dlt's own. {known_names(reference, _TYPES)} Or write a "
             f"function with @dlt.destination into {project_dir}/destinations/ and give its full "
             "dotted path, destinations.<module>.<function>.",
         ) from None

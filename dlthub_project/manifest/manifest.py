@@ -72,7 +72,7 @@ class Manifest:
         Args:
             document: The file, as written.
             profile: The active profile; one that is not declared adds nothing.
-            folders: `data_dir` and `local_dir` to use instead of the declared ones.
+            folders: `data_dir`, `local_dir` and `tmp_dir` to use instead of the declared ones.
 
         Raises:
             ManifestError: With every mistake of the merged manifest.

@@ -43,6 +43,7 @@ class ProjectEntry(_Closed):
     project_dir: str | None = None
     data_dir: str | None = None
     local_dir: str | None = None
+    tmp_dir: str | None = None
     default_profile: str | None = None
     allow_undefined_entities: Flag | None = None
 
@@ -72,6 +73,7 @@ class DatasetEntry(_Closed):
     """One of `datasets`: where it may live, and what may be written to it."""
 
     destination: str | list[str] | None = None
+    enabled: Flag | None = None
     contract: ContractMode | ContractEntry | None = None
 
 

@@ -19,7 +19,7 @@ from dlthub_project.secrets import KNOWN
 _LONGEST = 4_096
 
 
-PATH_SETTINGS = ("project_dir", "data_dir", "local_dir")
+PATH_SETTINGS = ("project_dir", "data_dir", "local_dir", "tmp_dir")
 SETTINGS = (*PATH_SETTINGS, "current_profile", "default_profile")
 PROJECT_SETTINGS = (*SETTINGS, "name")
 """Those that `{project.…}` names everywhere, and `{…}` in the section `project`."""
@@ -29,6 +29,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "project_dir": ".",
     "data_dir": "{project_dir}/_data/{current_profile}",
     "local_dir": "{data_dir}/local",
+    "tmp_dir": "{data_dir}/tmp",
     "default_profile": "dev",
     "allow_undefined_entities": True,
 }
@@ -42,6 +43,7 @@ class Settings:
     project_dir: str
     data_dir: str
     local_dir: str
+    tmp_dir: str
     current_profile: str
     default_profile: str
     allow_undefined_entities: bool

@@ -154,7 +154,11 @@ def open_sandboxed(
     if (folder / FILE_NAME).is_file():
         if is_dlthub_installed():
             return None
-        folders = {"data_dir": sandbox.data_dir, "local_dir": sandbox.local_dir}
+        folders = {
+            "data_dir": sandbox.data_dir,
+            "local_dir": sandbox.local_dir,
+            "tmp_dir": os.path.join(sandbox.data_dir, "tmp"),
+        }
         return ProjectRunContext(str(folder), open_project(folder, profile, folders), sandbox)
     if workspace := contexts.find_workspace(folder, profile):
         return WorkspaceRunContext(workspace.name, workspace.run_dir, workspace.profile, sandbox)

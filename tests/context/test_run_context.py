@@ -195,12 +195,16 @@ def test_folders_of_a_sandbox_win_over_all_others(
 ) -> None:
     monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "other"))
 
+    manifest = shop / "dlt.yml"
+    manifest.write_text(f"project: {{tmp_dir: {tmp_path / 'shared'}}}\n{manifest.read_text()}")
+
     with isolated(Sandbox(str(tmp_path / "sandbox"), str(shop), str(shop))) as sandbox:
         context = current.context()
 
         assert context.global_dir == sandbox.global_dir
         assert context.data_dir == context.project.data_dir == sandbox.data_dir
         assert context.local_dir == context.project.local_dir == sandbox.local_dir
+        assert context.project.tmp_dir.startswith(sandbox.data_dir)
 
 
 def test_the_modules_of_the_project_are_importable(write_project: WriteProject) -> None:

@@ -11,6 +11,7 @@ import pytest
 from dlt.common.configuration.providers.doc import BaseDocProvider
 
 from dlthub_project import DestinationNotAllowed, EntityNotFound, ManifestError, current
+from dlthub_project.context import switched_profile
 from dlthub_project.entities import DatasetLocation
 
 WriteProject = Callable[..., Path]
@@ -266,3 +267,32 @@ def test_listing_asks_for_each_value_of_a_pipeline_once(
 
     # in each place that dlt looks at, and none of them once more for every other pipeline
     assert len(asked) < 20 * 20
+
+
+def test_a_dataset_that_a_profile_disables_is_not_there_under_it(
+    write_project: WriteProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHARED", "false")
+    write_project(
+        """
+        destinations: {warehouse: {type: duckdb}}
+        datasets:
+          shop_data: {destination: warehouse, enabled: true}
+          shared: {destination: warehouse, enabled: "{env.SHARED}"}
+        pipelines: {load_items: {destination: warehouse, dataset_name: shop_data}}
+        profiles: {access: {datasets: {shop_data: {enabled: false}}}}
+        """
+    )
+    current.runner().run_pipeline("load_items", data=dlt.resource([{"id": 1}], name="items"))
+    assert current.entities().list_datasets() == ["shop_data"]
+    assert len(current.catalog().shop_data["items"].fetchall()) == 1
+
+    with switched_profile("access"):
+        assert list(current.catalog()) == []
+        assert "shop_data" not in current.catalog()
+        refused = "`shop_data` is disabled under profile `access`"
+        with pytest.raises(EntityNotFound, match=refused):
+            current.catalog()["shop_data"]
+        with pytest.raises(EntityNotFound, match=refused):
+            current.runner().run_pipeline("load_items", data=[1])
+        assert current.entities().datasets.locate_all() == {}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dlt
 import pytest
@@ -204,3 +206,54 @@ def test_listing_destinations_gives_the_declared_ones(write_project: WriteProjec
     write_project("destinations:\n  warehouse: {type: nowhere.at_all}\n  duckdb: {}\n")
 
     assert current.entities().list_destinations() == ["warehouse", "duckdb"]
+
+
+LAKE = """
+destinations: {lake: {type: FORMAT, bucket_url: lake}}
+datasets: {shop_data: {destination: lake}}
+pipelines: {load_items: {destination: lake, dataset_name: shop_data}}
+"""
+PACKAGES = {"delta": "deltalake", "iceberg": "pyiceberg"}
+
+
+@pytest.mark.parametrize("table_format", PACKAGES)
+def test_delta_and_iceberg_are_file_systems_with_tables_of_that_format(
+    write_project: WriteProject, table_format: Any
+) -> None:
+    pytest.importorskip(PACKAGES[table_format])
+    write_project(LAKE.replace("FORMAT", table_format))
+    for value in (1, 2):
+        rows = dlt.resource([{"id": 1, "value": value}], name="items", primary_key="id")
+        rows.apply_hints(write_disposition={"disposition": "merge", "strategy": "upsert"})
+        current.runner().run_pipeline("load_items", data=rows)
+
+    # plain dlt code and dlt's commands attach to the pipeline, and must not read plain files
+    for pipeline in (current.entities().get_pipeline("load_items"), dlt.attach("load_items")):
+        with pipeline.destination_client() as client:
+            table: Any = client.load_open_table(table_format, "items")  # type: ignore[attr-defined]
+            read = table.to_pyarrow_table() if table_format == "delta" else table.scan().to_arrow()
+            assert read.select(["id", "value"]).to_pylist() == [{"id": 1, "value": 2}]
+
+
+@pytest.mark.parametrize("table_format", PACKAGES)
+def test_error_when_the_package_of_an_open_table_format_is_missing(
+    write_project: WriteProject, table_format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = PACKAGES[table_format]
+    monkeypatch.setitem(sys.modules, package, None)
+    write_project(LAKE.replace("FORMAT", table_format))
+
+    with pytest.raises(EntityReferenceError, match=r"destinations.lake: ") as caught:
+        current.entities().get_destination("lake")
+    assert f'pip install "dlt[{package}]"' in str(caught.value)
+
+
+def test_destinations_and_adapters_are_imported_from_dlthub() -> None:
+    from dlt.destinations import adapters
+    from dlthub.destinations import delta, iceberg
+    from dlthub.destinations.adapters import iceberg_adapter, postgres_adapter
+
+    assert issubclass(delta, dlt.destinations.filesystem)
+    assert issubclass(iceberg, dlt.destinations.filesystem)
+    assert iceberg_adapter is adapters.iceberg_adapter
+    assert postgres_adapter is adapters.postgres_adapter

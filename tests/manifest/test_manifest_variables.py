@@ -46,12 +46,14 @@ def test_braces_that_are_not_ours_stay_as_they_are(open_manifest: OpenManifest, 
 
 def test_settings_are_filled_in_everywhere(open_manifest: OpenManifest) -> None:
     manifest = open_manifest(
-        'a: "{project_dir}|{data_dir}|{local_dir}|{current_profile}|{default_profile}"\n', "tests"
+        'a: "{project_dir}|{data_dir}|{local_dir}|{tmp_dir}|{current_profile}|{default_profile}"\n',
+        "tests",
     )
     settings = manifest.settings
 
     assert filled(manifest) == (
-        f"{settings.project_dir}|{settings.data_dir}|{settings.local_dir}|tests|dev"
+        f"{settings.project_dir}|{settings.data_dir}|{settings.local_dir}|{settings.data_dir}/tmp"
+        "|tests|dev"
     )
 
 
