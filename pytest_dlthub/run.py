@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlthub_project.dlt_internals import datasets
 from dlthub_project.runner import row_counts, schema_changes
-from dlthub_project.sandbox import sent_to
+from dlthub_project.sandbox import sent_to, untraced_steps
 from pytest_dlthub.assertions import table_rows
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class PipelineRun:
         trace = pipeline.last_trace
         # dlt adds the steps of later calls to the trace that it has
         self._trace = trace and trace._replace(steps=list(trace.steps))
-        self.row_counts: dict[str, int] = row_counts(pipeline, load_info)
+        self.row_counts: dict[str, int] = row_counts(pipeline, load_info, untraced_steps(pipeline))
 
     @property
     def pipeline(self) -> dlt.Pipeline:

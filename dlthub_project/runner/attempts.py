@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -162,7 +162,9 @@ def _read_only_once(item: Any) -> str | None:
     return None
 
 
-def row_counts(pipeline: dlt.Pipeline, info: LoadInfo | None) -> dict[str, int]:
+def row_counts(
+    pipeline: dlt.Pipeline, info: LoadInfo | None, untraced: Iterable[NormalizeInfo] = ()
+) -> dict[str, int]:
     """Return how many rows were normalized for the packages that a run has just loaded, by table.
 
     Nested tables count. Tables without rows and dlt's own tables are left out. A run that had
@@ -171,15 +173,17 @@ def row_counts(pipeline: dlt.Pipeline, info: LoadInfo | None) -> dict[str, int]:
     Args:
         pipeline: The pipeline.
         info: What its run returned.
+        untraced: What `normalize` returned while the pipeline had no trace.
     """
     trace = pipeline.last_trace
     counts: dict[str, int] = {}
     loaded = set(info.loads_ids) if info else set()
-    for step in trace.steps if trace else ():
-        if not isinstance(step.step_info, NormalizeInfo):
+    steps = [step.step_info for step in trace.steps] if trace else []
+    for step in [*steps, *untraced]:
+        if not isinstance(step, NormalizeInfo):
             continue
-        for load_id in loaded.intersection(step.step_info.metrics):
-            for table, written in step.step_info.metrics[load_id][-1]["table_metrics"].items():
+        for load_id in loaded.intersection(step.metrics):
+            for table, written in step.metrics[load_id][-1]["table_metrics"].items():
                 if written.items_count and not table.startswith("_dlt_"):
                     counts[table] = counts.get(table, 0) + written.items_count
     return counts

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dlthub_project.sandbox.guard import is_allowed, is_local
     from dlthub_project.sandbox.overrides import Overrides
     from dlthub_project.sandbox.pipelines import choose_file_format_freely
-    from dlthub_project.sandbox.runs import observe_runs, unobserved
+    from dlthub_project.sandbox.runs import observe_runs, unobserved, untraced_steps
 
 __all__ = [
     "ENVIRONMENT_VARIABLE",
@@ -46,6 +46,7 @@ __all__ = [
     "sent_to",
     "short_type",
     "unobserved",
+    "untraced_steps",
     "visited",
 ]
 
@@ -60,6 +61,7 @@ _HOME_OF = {
     "sent_to": "destinations",
     "short_type": "destinations",
     "unobserved": "runs",
+    "untraced_steps": "runs",
 }
 
 

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import dlt
+from dlt.common.pipeline import NormalizeInfo
 
 _observers: list[Callable[[dlt.Pipeline, Any], None]] = []
 _running: list[dlt.Pipeline] = []
+_UNTRACED = "_dlthub_untraced"
 
 
 @contextmanager
@@ -58,6 +60,17 @@ def observed(pipeline: dlt.Pipeline, step: str) -> Iterator[Callable[[Any], None
         yield done
     finally:
         _running.remove(pipeline)
+
+
+def remember_untraced(pipeline: dlt.Pipeline, info: NormalizeInfo) -> None:
+    """Keep what a pipeline has normalized, if it keeps no trace that would tell."""
+    if not pipeline.config.enable_runtime_trace:
+        vars(pipeline).setdefault(_UNTRACED, []).append(info)
+
+
+def untraced_steps(pipeline: dlt.Pipeline) -> list[NormalizeInfo]:
+    """Return what a pipeline has normalized without a trace."""
+    return list(vars(pipeline).get(_UNTRACED, ()))
 
 
 def _worked_before_load(pipeline: dlt.Pipeline) -> bool:

@@ -9,10 +9,11 @@ from typing import Any
 
 import dlt
 from dlt.common.destination import DestinationCapabilitiesContext
+from dlt.extract import DltResource, DltSource
 
 from dlthub_project.dlt_internals import normalization, pipelines
 from dlthub_project.errors import MergeStrategyNotSupported
-from dlthub_project.sandbox import change_report, parquet_values
+from dlthub_project.sandbox import change_report, parquet_values, runs
 from dlthub_project.sandbox.destinations import is_replaced, short_type
 from dlthub_project.sandbox.pipelines import takes_any_file_format
 from dlthub_project.sandbox.production import Production, check, note_unknown, production_of
@@ -53,7 +54,20 @@ def extract(
 def compute_table_schema(
     sandbox: Sandbox, original: Callable[..., Any], resource: Any, *args: Any, **kw: Any
 ) -> Any:
-    """Compute the table of a resource, as it is extracted here."""
+    """Compute the table of a resource, as it is extracted here.
+
+    Raises:
+        TypeError: Its rows are sources or resources. dlt makes tables of their attributes.
+    """
+    rows = args[0] if args else kw.get("item")
+    first = rows[0] if isinstance(rows, list) and rows else rows
+    if isinstance(first, DltSource | DltResource):
+        kind = "source" if isinstance(first, DltSource) else "resource"
+        raise TypeError(
+            f"`{resource.name}` yields or returns the {kind} `{first.name}` as if it were a row: "
+            "dlt would load its attributes. Call the function, and run what it gives: "
+            "`list(make())`, or `asyncio.run(make())` where it is `async`."
+        )
     table = original(resource, *args, **kw)
     replaced = _extracted_for.get()
     if replaced is not None:
@@ -146,6 +160,7 @@ def normalize(
     check_merge_strategies(pipeline)
     note_unknown(pipeline, sandbox)
     info = _normalize(sandbox, original, pipeline, *args, **kw)
+    runs.remember_untraced(pipeline, info)
     check(pipeline)
     return info
 

@@ -10,6 +10,7 @@ from typing import Any
 import dlt
 import pyarrow as pa
 import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
 from interrupted import committed_and_not_marked
 
 from pytest_dlthub import DltRun, DltRuns, PipelineRun
@@ -283,3 +284,55 @@ def test_a_run_warns_of_arrow_data_whose_values_the_table_changes(dlt_run: DltRu
     )
     with pytest.warns(UserWarning, match="`at` of table `days` is date, and .* timestamp"):
         dlt_run(hinted)
+
+
+def test_rows_are_counted_without_a_trace(
+    dlt_run: DltRun, dlt_runs: DltRuns, dlt_config: Any
+) -> None:
+    traced = dlt_run(**append(1, 2, 3))
+    dlt_config["enable_runtime_trace"] = False
+
+    run = dlt_run([{"id": 4, "lines": [{"n": 1}, {"n": 2}]}], table_name="items")
+    assert run.pipeline.config.enable_runtime_trace is False
+    assert run.row_counts == {"items": 1, "items__lines": 2}
+    assert run.next(data=[{"id": 5}]).row_counts == {"items": 1}
+    assert traced.row_counts == {"items": 3}
+
+    pipeline = dlt.pipeline("own", destination="duckdb", dataset_name="data")
+    pipeline.run([{"id": 1}], table_name="t")
+    assert dlt_runs.last.row_counts == {"t": 1}
+
+
+@dlt.source
+def shop() -> Any:
+    return dlt.resource([{"id": 1}], name="orders")
+
+
+async def make_shop() -> Any:
+    return shop()
+
+
+async def yield_shops() -> AsyncIterator[Any]:
+    yield shop()
+
+
+def yield_orders() -> Iterator[Any]:
+    yield [shop().resources["orders"]]
+
+
+def yield_shop() -> Iterator[Any]:
+    yield shop()
+
+
+@pytest.mark.parametrize("make", [yield_shops, yield_orders, yield_shop])
+def test_error_when_a_function_yields_sources_as_rows(dlt_run: DltRun, make: Any) -> None:
+    name = make.__name__
+    with pytest.raises(PipelineStepFailed, match=f"`{name}` yields or returns the .* as if"):
+        dlt_run(make)
+    with pytest.raises(PipelineStepFailed, match="as if it were a row"):
+        dlt.pipeline("own", destination="duckdb").run(dlt.resource(make, name="own"))
+
+
+def test_a_coroutine_is_refused_by_dlt_itself(dlt_run: DltRun) -> None:
+    with pytest.raises(PipelineStepFailed, match="Generator type is <class 'coroutine'>"):
+        dlt_run(make_shop)
