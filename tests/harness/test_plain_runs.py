@@ -308,10 +308,6 @@ def shop() -> Any:
     return dlt.resource([{"id": 1}], name="orders")
 
 
-async def make_shop() -> Any:
-    return shop()
-
-
 async def yield_shops() -> AsyncIterator[Any]:
     yield shop()
 
@@ -331,8 +327,3 @@ def test_error_when_a_function_yields_sources_as_rows(dlt_run: DltRun, make: Any
         dlt_run(make)
     with pytest.raises(PipelineStepFailed, match="as if it were a row"):
         dlt.pipeline("own", destination="duckdb").run(dlt.resource(make, name="own"))
-
-
-def test_a_coroutine_is_refused_by_dlt_itself(dlt_run: DltRun) -> None:
-    with pytest.raises(PipelineStepFailed, match="Generator type is <class 'coroutine'>"):
-        dlt_run(make_shop)
