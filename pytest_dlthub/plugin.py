@@ -157,14 +157,9 @@ def pytest_configure_node(node: Any) -> None:
     servers.listen_to(node)
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_terminal_summary(terminalreporter: TerminalReporter) -> Generator[None, None, None]:
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     """Say what was loaded and copied."""
-    reports.mask_identities(terminalreporter)
-    try:
-        return (yield)
-    finally:
-        reports.write_summary(terminalreporter)
+    reports.write_summary(terminalreporter)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,9 +132,9 @@ def mask_report(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 
 class MaskedIds:
-    """Has ids of parameters without the secrets that are known by now.
+    """Has names of tests without the secrets in them: pytest makes ids of parameters.
 
-    A plugin of its own, since it goes before all others that make parameters.
+    A plugin of its own, since it goes before all others where this plugin does not.
     """
 
     @pytest.hookimpl(tryfirst=True)
@@ -149,16 +149,14 @@ class MaskedIds:
             return str(masked(val))
         return None
 
-
-def mask_identities(terminal: TerminalReporter) -> None:
-    """Mask what is known since in the names of tests, before the summary of the session."""
-    if _knows_any():
-        for reports in terminal.stats.values():
-            for report in reports:
-                if isinstance(report, pytest.TestReport | pytest.CollectReport):
-                    report.nodeid = masked(report.nodeid)
-                if isinstance(report, pytest.TestReport):
-                    report.location = masked(report.location)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(
+        self, terminalreporter: TerminalReporter
+    ) -> Generator[None, None, None]:
+        """Mask what is known since in the names of tests, before anything sums them up."""
+        if _knows_any():
+            _mask_identities(terminalreporter)
+        return (yield)
 
 
 def mask_warning(warning: warnings.WarningMessage) -> None:
@@ -185,6 +183,15 @@ def mask_xml(config: pytest.Config) -> None:
         file = Path(path)
         text = file.read_text(encoding="utf-8")
         file.write_text(masked(text), encoding="utf-8")
+
+
+def _mask_identities(terminal: TerminalReporter) -> None:
+    for reports in terminal.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport | pytest.CollectReport):
+                report.nodeid = masked(report.nodeid)
+            if isinstance(report, pytest.TestReport):
+                report.location = masked(report.location)
 
 
 def _mask_named_ids(metafunc: pytest.Metafunc) -> None:

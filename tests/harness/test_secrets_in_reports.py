@@ -363,6 +363,55 @@ def test_no_secret_leaves_a_test(
     assert leaks == set()
 
 
+def test_no_secret_leaves_a_plain_suite(
+    run_tests: RunTests, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pin, badge = secrets.token_hex(12), secrets.token_hex(12)
+    (pytester.path / ".dlt").mkdir()
+    (pytester.path / ".dlt" / "secrets.toml").write_text(f'[sources.shop]\nbadge = "{badge}"\n')
+    monkeypatch.setenv("SOURCES__SHOP__PIN", pin)
+
+    result = run_tests(
+        """
+        import subprocess, sys
+        import dlt
+        import pytest
+
+        AT_IMPORT = dlt.secrets["sources.shop.badge"]
+        CODE = "import dlt; print(dlt.secrets['sources.shop.badge'])"
+
+        @pytest.fixture(scope="session")
+        def fails_early():
+            raise ValueError(dlt.secrets["sources.shop.pin"] + AT_IMPORT)
+
+        def test_early(fails_early):
+            pass
+
+        @pytest.mark.parametrize("value", [AT_IMPORT])
+        def test_id(value):
+            assert value == 1
+
+        def test_child(dlt_isolated):
+            subprocess.run([sys.executable, "-c", CODE])
+            assert 0
+
+        def test_run(dlt_run):
+            @dlt.resource
+            def shop(pin: str = dlt.secrets.value):
+                raise RuntimeError(pin)
+                yield
+            dlt_run(shop())
+        """,
+        "-rA",
+        "--showlocals",
+    )
+
+    result.assert_outcomes(failed=3, errors=1)
+    assert str(result.stdout).count("***") > 5
+    for secret in (pin, badge):
+        assert list(_parts_in(secret, str(result.stdout).encode())) == []
+
+
 def _parts_in(secret: str, text: bytes) -> Iterator[str]:
     for start in range(len(secret) - 11):
         if secret[start : start + 12].encode() in text:
