@@ -10,7 +10,7 @@ import re
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, KeysView, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
@@ -35,8 +35,6 @@ _LINE = 12
 _PART = 12
 # any part of that length has a block of this length in it, counted from the secret's beginning
 _BLOCK = _PART // 2
-# a long text is searched by windows: each has a copy of its blocks
-_WINDOW = 50_000
 # values of dlt and of ours that are no secrets, also where they stand for one
 _COMMON = frozenset(
     (
@@ -73,6 +71,8 @@ class KnownSecrets:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._secrets: set[str] = set()
+        # those whose spellings nobody has needed yet: production seldom tells anything
+        self._new: list[str] = []
         # by each block of a spelling: the spelling, where the block begins, how much of it hides
         self._blocks: dict[str, list[tuple[str, int, int]]] = {}
         self._common: set[str] = set(_COMMON)
@@ -131,7 +131,7 @@ class KnownSecrets:
 
     def exempt(self, words: Iterable[str]) -> None:
         """Never mask these words, such as the names in a project's manifest."""
-        self._common.update(words)
+        self._common.update(word.lower() for word in words)
 
     def forget(self) -> None:
         """Forget all secrets: for tests of this project alone."""
@@ -141,6 +141,7 @@ class KnownSecrets:
         """Return a text without the secrets that are known, and without parts of them."""
         if not self._secrets or len(text) < LONG:
             return text
+        self._spell()
         spans = sorted(self._spans(text))
         if not spans:
             return text
@@ -153,13 +154,24 @@ class KnownSecrets:
         return "".join(shown) + text[end:]
 
     def _add(self, secret: str) -> None:
-        if secret.lower() in self._common:
+        is_folder = os.path.isabs(secret) and _is_public(secret)
+        if is_folder or secret.lower() in self._common:
             return
         with self._lock:
             self._secrets.add(secret)
-            for spelling in {*spellings(secret), *_encodings(secret)}:
-                if len(spelling) >= LONG:
-                    self._add_spelling(spelling, _has_parts(secret))
+            self._new.append(secret)
+
+    def _spell(self) -> None:
+        if not self._new:
+            return
+        with self._lock:
+            while self._new:
+                secret = self._new[-1]
+                for spelling in {*spellings(secret), *_encodings(secret)}:
+                    if len(spelling) >= LONG:
+                        self._add_spelling(spelling, _has_parts(secret))
+                # last: another thread that finds none left finds all of them spelt
+                self._new.pop()
 
     def _add_spelling(self, spelling: str, has_parts: bool) -> None:
         is_one = len(spelling) < _PART or not has_parts
@@ -169,7 +181,10 @@ class KnownSecrets:
             places.append((spelling, start, len(spelling) if is_one else _PART))
 
     def _spans(self, text: str) -> Iterator[tuple[int, int]]:
-        for block in _blocks_of(text, self._blocks.keys()):
+        starts = range(len(text) - _BLOCK + 1)
+        # as long for many secrets as for one
+        known = {block for i in starts if (block := text[i : i + _BLOCK]) in self._blocks}
+        for block in known:
             for found in _finds(block, text):
                 for spelling, at, least in list(self._blocks[block]):
                     start, stop = _grown(text, found, spelling, at)
@@ -180,15 +195,6 @@ class KnownSecrets:
 
 KNOWN = KnownSecrets()
 """What this process has learned: whoever tells something to people asks it."""
-
-
-def _blocks_of(text: str, known: KeysView[str]) -> set[str]:
-    """Return the known blocks that are in a text. It takes as long for one secret as for many."""
-    found: set[str] = set()
-    for start in range(0, len(text), _WINDOW):
-        window = text[start : start + _WINDOW + _BLOCK - 1]
-        found |= known & {window[i : i + _BLOCK] for i in range(len(window) - _BLOCK + 1)}
-    return found
 
 
 def _finds(part: str, text: str) -> Iterator[int]:
