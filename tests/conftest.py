@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from processes import python
 from sessions import imports_kept
 
 from dlthub_project.dlt_internals import contexts
@@ -125,23 +127,32 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+RunPython = Callable[..., str]
+
+
 @pytest.fixture
-def run_python() -> Callable[..., str]:
+def run_python() -> RunPython:
     """Run code in a new Python process: `run_python(code, cwd, NAME="value")` -> what it prints."""
+    return functools.partial(_run_code, python)
 
-    def run(code: str, cwd: Path, **environment: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code)],
-            cwd=cwd,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
-    return run
+@pytest.fixture
+def run_bare_python() -> RunPython:
+    """Do the same in a Python that has imported nothing yet, with the seed of its hashes."""
+    return functools.partial(_run_code, lambda: [sys.executable])
+
+
+def _run_code(command: Callable[[], list[str]], code: str, cwd: Path, **environment: str) -> str:
+    done = subprocess.run(
+        [*command(), "-c", textwrap.dedent(code)],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.fixture

@@ -23,19 +23,19 @@ HEAVY = ("duckdb", "pandas", "pyarrow", "pydantic")
     ],
 )
 def test_importing_the_runtime_imports_nothing_heavy(
-    statement: str, tmp_path: Path, run_python: Callable[..., str]
+    statement: str, tmp_path: Path, run_bare_python: Callable[..., str]
 ) -> None:
     code = f"import sys; {statement}; print([m for m in {HEAVY} if m in sys.modules])"
 
-    assert run_python(code, tmp_path) == "[]\n"
+    assert run_bare_python(code, tmp_path) == "[]\n"
 
 
 def test_importing_the_runtime_alone_does_not_import_dlt(
-    tmp_path: Path, run_python: Callable[..., str]
+    tmp_path: Path, run_bare_python: Callable[..., str]
 ) -> None:
     code = "import sys, dlthub_project; print('dlt' in sys.modules)"
 
-    assert run_python(code, tmp_path) == "False\n"
+    assert run_bare_python(code, tmp_path) == "False\n"
 
 
 def test_every_public_name_is_there_and_is_listed() -> None:

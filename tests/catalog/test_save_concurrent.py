@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import saving
+from processes import python
 from saved import Store
 
 from dlthub_project import DatasetInUse, ProjectError
@@ -99,7 +100,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     def one(store: Store, what: str, **environment: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), store.name, store.kind, what],
+            [*python(), str(SCRIPT), store.name, store.kind, what],
             cwd=tmp_path,
             env={**os.environ, **environment},
             stdin=subprocess.PIPE,

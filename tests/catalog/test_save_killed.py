@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import saving
+from processes import python
 from saved import Store, batch_of, names_of
 
 MakeStore = Callable[..., Store]
@@ -37,7 +37,7 @@ BEFORE = (
 def kill(store: Store, point: str) -> None:
     """Save in a process that kills itself."""
     dead = subprocess.run(
-        [sys.executable, str(SCRIPT), store.name, store.kind, "batch"],
+        [*python(), str(SCRIPT), store.name, store.kind, "batch"],
         cwd=store.root,
         env={**os.environ, "KILL": point, "KIND": store.kind},
         capture_output=True,

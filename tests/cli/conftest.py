@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from processes import python
 
 DltProgram = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -20,7 +21,7 @@ def dlt_program() -> DltProgram:
     def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         program = Path(sys.executable).with_name("dlt")
         return subprocess.run(
-            [str(program), *arguments],
+            [*python(), str(program), *arguments],
             env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **environment},
             capture_output=True,
             text=True,

@@ -47,9 +47,9 @@ def test_plain_dlt_code_gets_the_folders_of_the_project(shop: Path, run_python: 
 
 
 def test_plain_dlt_code_outside_of_a_project_is_left_alone(
-    run_python: RunPython, tmp_path: Path
+    run_bare_python: RunPython, tmp_path: Path
 ) -> None:
-    printed = run_python(
+    printed = run_bare_python(
         """
         import sys, dlt
         from dlt.common.runtime.run_context import active

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sessions import has_workers, run_session
+from sessions import has_workers, run_session, run_session_apart
 
 from dlthub_project.sandbox import ENVIRONMENT_VARIABLE
 
@@ -73,7 +73,7 @@ def run_pytest(pytester: pytest.Pytester) -> RunTests:
 
     def run(*arguments: str) -> pytest.RunResult:
         if has_workers(arguments):
-            return pytester.runpytest_subprocess(*arguments)
+            return run_session_apart(pytester, *arguments)
         return run_session(pytester.path, *arguments)
 
     return run
@@ -96,6 +96,6 @@ def run_tests_apart(pytester: pytest.Pytester) -> RunTests:
 
     def run(code: str, *arguments: str) -> pytest.RunResult:
         pytester.makepyfile(test_it=code)
-        return pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
+        return run_session_apart(pytester, "-p", "no:cacheprovider", *arguments)
 
     return run

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import sysconfig
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from processes import python
 
 RunTests = Callable[..., pytest.RunResult]
 
@@ -43,11 +43,9 @@ def beside(shop: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatc
     return tests
 
 
-def test_plain_suite_does_not_import_dlt_and_sees_no_difference(
-    pytester: pytest.Pytester, run_tests_apart: RunTests
-) -> None:
-    result = run_tests_apart(
-        """
+def test_plain_suite_does_not_import_dlt_and_sees_no_difference(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_it="""
         import os, sys
 
         def test_nothing_of_ours_is_there():
@@ -56,10 +54,11 @@ def test_plain_suite_does_not_import_dlt_and_sees_no_difference(
             assert "WORKSPACE__PROFILE" not in os.environ
             assert "DLTHUB_PROJECT_SANDBOX" not in os.environ
             assert "RUNTIME__DLTHUB_TELEMETRY" not in os.environ
-        """,
-        "-W",
-        "error",
+        """
     )
+
+    # not in a fork, which has libraries
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-W", "error")
 
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("dlt:*")
@@ -107,7 +106,7 @@ def test_sources_are_imported_in_every_import_mode(
     tests = pytester.mkdir("tests")
     (tests / "test_it.py").write_text("from sources.shop import orders\ndef test_it(): orders()\n")
     # the program does not put the working directory on the path
-    command = [sys.executable, "-m", "pytest"] if " " in program else [PYTEST]
+    command = [*python(), "-m", "pytest"] if " " in program else [*python(), PYTEST]
 
     result = pytester.run(*command, f"--import-mode={mode}", "tests")
 

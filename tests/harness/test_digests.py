@@ -282,5 +282,5 @@ CODE = """
     """
 
 
-def test_two_processes_agree(run_python: Callable[..., str], tmp_path: Path) -> None:
-    assert len({run_python(CODE, tmp_path, PYTHONHASHSEED=str(n)) for n in (1, 2, 3)}) == 1
+def test_two_processes_agree(run_bare_python: Callable[..., str], tmp_path: Path) -> None:
+    assert len({run_bare_python(CODE, tmp_path, PYTHONHASHSEED=str(n)) for n in (1, 2, 3)}) == 1

@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from sessions import run_session_apart
 
 from dlthub_project.dlt_internals.contexts import global_folder
 
@@ -114,7 +115,7 @@ def test_imports_of_a_suite_leave_nothing_however_it_asks(
 ) -> None:
     write(pytester.path, WAYS_TO_ASK[way])
 
-    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+    run_session_apart(pytester).assert_outcomes(passed=1)
 
     assert files_of(name, home) == []
 
@@ -127,7 +128,7 @@ def test_imports_of_a_suite_leave_nothing_where_a_plugin_that_an_option_names_as
     plugin = ROWS.format(asks="dlt_runs")
     write(pytester.path, {"of_the_suite.py": plugin, "test_it.py": TEST_OF_ROWS})
 
-    pytester.runpytest_subprocess("-p", "of_the_suite").assert_outcomes(passed=1)
+    run_session_apart(pytester, "-p", "of_the_suite").assert_outcomes(passed=1)
 
     assert files_of(name, home) == []
 
@@ -140,7 +141,7 @@ def test_fixtures_before_the_sandbox_of_a_test_leave_nothing(
     files = MADE_BY_FIXTURES[scope]
     write(pytester.path, {path: text.format(name=name) for path, text in files.items()})
 
-    pytester.runpytest_subprocess(*arguments).assert_outcomes(passed=2)
+    run_session_apart(pytester, *arguments).assert_outcomes(passed=2)
 
     assert files_of(name, home) == []
     assert not list(pytester.path.glob("*.duckdb"))
@@ -168,7 +169,7 @@ def test_a_pipeline_that_runs_before_the_sandbox_leaves_no_id_in_the_global_fold
         """
     )
 
-    pytester.runpytest_subprocess().assert_outcomes(passed=2)
+    run_session_apart(pytester).assert_outcomes(passed=2)
 
     assert files_of(name, home) == []
 
@@ -186,7 +187,7 @@ def test_settings_in_the_global_folder_are_read_before_the_sandbox(
         """
     )
 
-    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+    run_session_apart(pytester).assert_outcomes(passed=1)
 
 
 ASKS_NOTHING = {
@@ -224,7 +225,7 @@ def test_a_suite_that_only_has_our_names_in_it_is_as_without_the_plugin(
     monkeypatch.setenv("DLT_DATA_DIR", "of-the-user")
     write(pytester.path, ASKS_NOTHING[suite])
 
-    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+    run_session_apart(pytester).assert_outcomes(passed=1)
 
     assert pytester.path.joinpath("of-the-user", "pipelines", name, "state.json").is_file()
     assert pytester.path.joinpath(f"{name}.duckdb").is_file()
@@ -249,7 +250,7 @@ def test_a_suite_that_asks_for_nothing_finds_the_environment_as_without_the_plug
     """
     pytester.makepyfile(test_it=code)
 
-    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+    run_session_apart(pytester).assert_outcomes(passed=1)
 
 
 def test_what_a_fixture_sets_before_the_sandbox_stays_as_it_is(
@@ -269,7 +270,7 @@ def test_what_a_fixture_sets_before_the_sandbox_stays_as_it_is(
         """
     )
 
-    pytester.runpytest_subprocess().assert_outcomes(passed=2)
+    run_session_apart(pytester).assert_outcomes(passed=2)
 
 
 def test_a_fixture_that_fails_before_the_sandbox_leaves_the_environment_as_it_was(
@@ -288,6 +289,6 @@ def test_a_fixture_that_fails_before_the_sandbox_leaves_the_environment_as_it_wa
         """
     )
 
-    pytester.runpytest_subprocess().assert_outcomes(passed=1, errors=1)
+    run_session_apart(pytester).assert_outcomes(passed=1, errors=1)
 
     assert files_of(name, home) == []

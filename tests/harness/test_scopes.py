@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sessions import run_session_apart
 
 ETL = """
 import dlt
@@ -70,7 +71,7 @@ def test_the_sandbox_of_a_test_is_there_before_its_other_fixtures(
         """
     )
 
-    plain.runpytest_subprocess().assert_outcomes(passed=4)
+    run_session_apart(plain).assert_outcomes(passed=4)
 
     assert not list(plain.path.glob("*.duckdb"))
 
@@ -112,7 +113,7 @@ def test_each_example_of_hypothesis_starts_with_an_empty_sandbox(plain: pytest.P
     """
     )
 
-    plain.runpytest_subprocess("-W", "error").assert_outcomes(passed=4)
+    run_session_apart(plain, "-W", "error").assert_outcomes(passed=4)
 
 
 def test_a_fixture_that_is_made_once_for_all_examples_is_refused(plain: pytest.Pytester) -> None:
@@ -126,7 +127,7 @@ def test_a_fixture_that_is_made_once_for_all_examples_is_refused(plain: pytest.P
     """
     )
 
-    result = plain.runpytest_subprocess()
+    result = run_session_apart(plain)
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*dlt_config: Hypothesis runs this test many times*"])
@@ -191,6 +192,6 @@ def test_fixtures_of_wider_scope_have_a_sandbox_of_their_scope(
     pytester.makepyfile(etl=ETL, test_one=WIDER, test_two=WIDER, test_three=PARAMETERS)
     pytester.makeini("[pytest]\npythonpath = .\ndlt_isolation = on\n")
 
-    pytester.runpytest_subprocess(*arguments).assert_outcomes(passed=12)
+    run_session_apart(pytester, *arguments).assert_outcomes(passed=12)
 
     assert not list(pytester.path.glob("*.duckdb"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from folders import snapshot
+from sessions import run_session_apart
 
 from pytest_dlthub import fixtures as fixtures_of_plugin
 
@@ -39,7 +40,7 @@ def run_suite(pytester: pytest.Pytester, home: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.chdir(project)
         before = snapshot(project, home, Path("/var/dlt"))
 
-        result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
+        result = run_session_apart(pytester, "-p", "no:cacheprovider", *arguments)
 
         assert snapshot(project, home, Path("/var/dlt")) == before
         assert PASSWORD not in result.stdout.str() + result.stderr.str()

@@ -6,11 +6,11 @@ import contextlib
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from processes import python
 
 from pytest_dlthub.templates.conditions import Conditions, recorded_reads
 from pytest_dlthub.templates.store import TemplateStore
@@ -340,7 +340,7 @@ def test_two_sessions_at_once_build_once(
     pytester: pytest.Pytester, cache: Path, builds: Callable[[], int]
 ) -> None:
     pytester.makepyfile(test_it=COUNTING + READS)
-    call = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--dlt-reuse", "-q"]
+    call = [*python(), "-m", "pytest", "-p", "no:cacheprovider", "--dlt-reuse", "-q"]
 
     both = [
         subprocess.Popen([*call, f"--basetemp={pytester.path}/tmp-{n}"], stdout=subprocess.PIPE)

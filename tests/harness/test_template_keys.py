@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sessions import run_session_apart
 
 RunTests = Callable[..., pytest.RunResult]
 
@@ -59,7 +60,7 @@ def built(pytester: pytest.Pytester, cache: Path) -> Callable[..., int]:
     """Run a session with `--dlt-reuse`; return how many templates it has built."""
 
     def run(*arguments: str) -> int:
-        result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--dlt-reuse", *arguments)
+        result = run_session_apart(pytester, "-p", "no:cacheprovider", "--dlt-reuse", *arguments)
         result.assert_outcomes(passed=result.parseoutcomes().get("passed", 0) or 1)
         return int(re.search(r"(\d+) templates? built", result.stdout.str())[1])  # type: ignore[index]
 

@@ -74,7 +74,7 @@ def test_what_is_not_offered_says_where_it_is_to_be_had() -> None:
             exec(statement, {})
 
 
-def test_nothing_is_imported_before_it_is_used(tmp_path: Path, run_python: RunPython) -> None:
+def test_nothing_is_imported_before_it_is_used(tmp_path: Path, run_bare_python: RunPython) -> None:
     code = """
         import sys
         import dlt
@@ -84,7 +84,7 @@ def test_nothing_is_imported_before_it_is_used(tmp_path: Path, run_python: RunPy
         print([name for name in heavy if name in sys.modules])
     """
 
-    assert run_python(code, tmp_path) == "[]\n"
+    assert run_bare_python(code, tmp_path) == "[]\n"
 
 
 def test_stand_in_modules_are_loaded_once(tmp_path: Path, run_python: RunPython) -> None:
@@ -289,7 +289,7 @@ def startup_line(suffix: str = "pth") -> str:
 
 
 def test_startup_line_is_one_line_that_installs_the_finder_and_imports_nothing(
-    tmp_path: Path, run_python: RunPython
+    tmp_path: Path, run_bare_python: RunPython
 ) -> None:
     line = startup_line()
     assert line.count("\n") == 1
@@ -304,7 +304,7 @@ def test_startup_line_is_one_line_that_installs_the_finder_and_imports_nothing(
         print(set(sys.modules) - before, len(ours))
     """
 
-    assert run_python(code, tmp_path) == "set() 1\n"
+    assert run_bare_python(code, tmp_path) == "set() 1\n"
 
 
 def test_start_file_names_the_function_that_installs_the_finder() -> None:
@@ -313,12 +313,14 @@ def test_start_file_names_the_function_that_installs_the_finder() -> None:
     assert getattr(importlib.import_module(module), function) is install
 
 
-def test_startup_line_never_raises_and_never_prints(tmp_path: Path, run_python: RunPython) -> None:
+def test_startup_line_never_raises_and_never_prints(
+    tmp_path: Path, run_bare_python: RunPython
+) -> None:
     code = f"""
         import sys
         sys.meta_path = None
         exec({startup_line()!r})
     """
 
-    assert run_python(code, tmp_path) == ""
+    assert run_bare_python(code, tmp_path) == ""
     assert os.environ.get("DLTHUB_PROJECT_NO_FALLBACK") is None

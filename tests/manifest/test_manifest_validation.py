@@ -295,15 +295,15 @@ def test_after_very_many_mistakes_what_was_meant_is_not_looked_for(
 
 
 def test_pydantic_is_imported_only_when_a_manifest_is_read(
-    run_python: Callable[..., str], tmp_path: Path
+    run_bare_python: Callable[..., str], tmp_path: Path
 ) -> None:
     code = "import sys, dlthub_project.manifest; print('pydantic' in sys.modules)"
 
-    assert run_python(code, tmp_path) == "False\n"
+    assert run_bare_python(code, tmp_path) == "False\n"
 
 
 def test_listing_entities_of_a_large_manifest_imports_no_dlt(
-    run_python: Callable[..., str], write_project: Callable[..., Path]
+    run_bare_python: Callable[..., str], write_project: Callable[..., Path]
 ) -> None:
     entities = range(1_000)
     sources = "".join(f"  s{i}: {{type: gone.s{i}}}\n" for i in entities)
@@ -318,7 +318,7 @@ def test_listing_entities_of_a_large_manifest_imports_no_dlt(
         print(len(manifest.section("sources")), len(manifest.section("pipelines")))
         print("dlt" in sys.modules)
     """
-    assert run_python(code, root) == "1000 1000\nFalse\n"
+    assert run_bare_python(code, root) == "1000 1000\nFalse\n"
 
 
 @pytest.mark.parametrize(

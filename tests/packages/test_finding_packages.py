@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from processes import python
 
 from dlthub_project.context import find_package, installed_packages
 
@@ -21,7 +22,11 @@ def dlt_program(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     program = str(Path(sys.executable).with_name("dlt"))
     environment = {**os.environ, "PYTHONPATH": str(site), "NO_COLOR": "1", "COLUMNS": "200"}
     return subprocess.run(
-        [program, *arguments], env=environment, capture_output=True, text=True, check=False
+        [*python(), program, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import killed
 import pytest
+from processes import python
 
 Kill = Callable[..., dict[str, Any]]
 
@@ -75,7 +75,7 @@ def kill(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Kill]:
 
     def run(**environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, str(SCRIPT)],
+            [*python(), str(SCRIPT)],
             cwd=tmp_path,
             env={**os.environ, "DATASET": dataset, "DATABASE_URL": url, **environment},
             capture_output=True,

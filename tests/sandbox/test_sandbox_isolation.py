@@ -156,7 +156,7 @@ def test_subprocesses_are_in_the_sandbox_too(
     assert printed.strip() == f"{sandbox.data_dir}/pipelines/sub"
 
 
-def test_it_imports_no_dlt_by_itself(tmp_path: Path, run_python: Callable[..., str]) -> None:
+def test_it_imports_no_dlt_by_itself(tmp_path: Path, run_bare_python: Callable[..., str]) -> None:
     code = """
         import sys
         from dlthub_project.sandbox import Sandbox, isolated
@@ -166,5 +166,5 @@ def test_it_imports_no_dlt_by_itself(tmp_path: Path, run_python: Callable[..., s
         print([name for name in ("dlt", "pydantic", "yaml", "duckdb") if name in sys.modules])
     """
 
-    assert run_python(code, tmp_path).strip() == "[]"
+    assert run_bare_python(code, tmp_path).strip() == "[]"
     assert "dlt" in sys.modules

@@ -16,6 +16,7 @@ import io
 import logging
 import os
 import re
+import shlex
 import sys
 import tempfile
 import time
@@ -27,6 +28,7 @@ from types import ModuleType
 
 import pytest
 from pages import run_program
+from processes import python
 
 from dlthub_project.dlt_internals import contexts
 from dlthub_project.secrets import KNOWN
@@ -49,9 +51,7 @@ def run_session(folder: Path, *arguments: str) -> pytest.RunResult:
         folder: Where the session's files are, or above; modules below it are forgotten afterwards.
         arguments: Those of the program.
     """
-    number = len(list(folder.glob("runpytest-*[0-9]")))
-    basetemp = folder / f"runpytest-{number}"
-    basetemp.mkdir()
+    basetemp = _new_basetemp(folder)
     out, err, started = io.StringIO(), io.StringIO(), time.perf_counter()
     with new_state(folder.parent, on_path=os.getcwd()), redirect_stdout(out), redirect_stderr(err):
         code = pytest.main([f"--basetemp={basetemp}", *arguments])
@@ -59,6 +59,36 @@ def run_session(folder: Path, *arguments: str) -> pytest.RunResult:
     print(out.getvalue(), err.getvalue(), sep="\n")
     lines = out.getvalue().splitlines(), err.getvalue().splitlines()
     return pytest.RunResult(code, *lines, time.perf_counter() - started)
+
+
+def run_session_apart(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    """Do the same in a new process, and so in the processes of its workers.
+
+    Args:
+        pytester: What has the session's files.
+        arguments: Those of the program.
+    """
+    return pytester.run(
+        *python(),
+        *("-m", "pytest", f"--basetemp={_new_basetemp(pytester.path)}"),
+        *_with_workers_in_forks(arguments),
+    )
+
+
+def _new_basetemp(folder: Path) -> Path:
+    basetemp = folder / f"runpytest-{len(list(folder.glob('runpytest-*[0-9]')))}"
+    basetemp.mkdir()
+    return basetemp
+
+
+def _with_workers_in_forks(arguments: Iterable[str]) -> Iterator[str]:
+    """Yield arguments of pytest, with `-n` in the words that say what workers are started with."""
+    given = iter(arguments)
+    for argument in given:
+        if argument == "-n" and len(python()) > 1:
+            yield from ("--dist=load", f"--tx={next(given)}*popen//python={shlex.join(python())}")
+        else:
+            yield argument
 
 
 def run_program_here(
@@ -70,12 +100,20 @@ def run_program_here(
         Its exit code and output.
     """
     if words[0] != "pytest" or has_workers(words):
-        return run_program(words, folder, environment)
+        return run_program(_in_fork(words), folder, environment)
     out = io.StringIO()
     with new_state(folder, environment=environment), redirect_stdout(out), redirect_stderr(out):
         os.chdir(folder)
         code = pytest.main(words[1:])
     return int(code), out.getvalue()
+
+
+def _in_fork(words: list[str]) -> list[str]:
+    """Return the words that run a program of this Python in a new process; others as they are."""
+    if words[0] == "python":
+        return [*python(), *words[1:]]
+    program = Path(sys.executable).with_name(words[0])
+    return [*python(), str(program), *words[1:]] if words[0] in ("dlt", "pytest") else words
 
 
 def has_workers(arguments: Iterable[str]) -> bool:

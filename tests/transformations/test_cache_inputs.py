@@ -14,6 +14,7 @@ from typing import Any
 import dlt
 import duckdb
 import pytest
+from processes import python
 
 from dlthub_project import current
 from dlthub_project.errors import DatasetNotLoaded, ManifestError, ProjectError
@@ -229,7 +230,7 @@ def test_in_the_sandbox_all_is_temporary(
         )
     )
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        [*python(), "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=shop.folder,
         env={**os.environ, "RUNTIME__DLTHUB_TELEMETRY": "false", "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
+from processes import python
 
 from dlthub_project import current
 from dlthub_project.errors import EntityNotFound, ManifestError, ProjectError
@@ -192,7 +192,7 @@ def test_two_runs_at_once_write_each_row_once(write_shop: WriteShop) -> None:
         "from dlthub_project import current\ncurrent.entities().get_transformation('report').run()"
     )
     runs = [
-        subprocess.Popen([sys.executable, "-c", code], cwd=shop.folder, stderr=subprocess.PIPE)
+        subprocess.Popen([*python(), "-c", code], cwd=shop.folder, stderr=subprocess.PIPE)
         for _ in range(2)
     ]
 

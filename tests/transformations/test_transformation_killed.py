@@ -6,12 +6,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import killed_transformation
 import pytest
+from processes import python
 
 SCRIPT = Path(killed_transformation.__file__)
 MANIFEST = """
@@ -47,7 +47,7 @@ def kill_and_run_again(folder: Path, point: str, **environment: str) -> dict[str
 
     def run(**more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, str(SCRIPT)],
+            [*python(), str(SCRIPT)],
             cwd=folder,
             env={**os.environ, **more},
             capture_output=True,
