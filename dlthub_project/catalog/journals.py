@@ -249,7 +249,7 @@ class AtomicPipeline(dlt.Pipeline):
         Raises:
             PipelineStepFailed: As `dlt.Pipeline.load` raises it. The destination is as it was.
         """
-        pipelines.change_packaged_schemas(self, partial(_spare_rows, self.stored))
+        pipelines.change_packaged_schemas(self, partial(as_in_database, self.stored))
         undoing: Any = self.destination.client
         # the client of the dataset: any schema will do
         client = pipelines.destination_client(self, Schema("any"))
@@ -263,27 +263,38 @@ class AtomicPipeline(dlt.Pipeline):
             raise PipelineStepFailed(self, "load", "", error) from error
 
 
-def _spare_rows(stored: Sequence[Schema], schema: Schema) -> bool:
-    """Make dlt's own columns nullable where a table is there without them; tell if there are any.
+# of a column, what a database does not change when it is loaded to
+_TYPE = ("data_type", "precision", "scale", "timezone")
 
-    A database cannot add a required column to a table that has rows. Tables of Arrow data, and
-    those that transformations make, lack columns that dlt gives to rows.
+
+def as_in_database(stored: Sequence[Schema], schema: Schema) -> bool:
+    """Give the tables of a schema what they have in the database; tell if that changes any.
+
+    Columns keep their types, which dlt replaces by those of Arrow data. Its own columns are
+    nullable where a table is there without them, because its rows have none: tables of Arrow data,
+    and those that transformations make.
 
     Raises:
         ProjectError: A merge would look for rows by their `_dlt_id`, and they may have none.
     """
-    prefix = str(schema.naming.normalize_identifier("_dlt"))
+    naming = schema.naming
+    prefix, row_id = (str(naming.normalize_identifier(name)) for name in ("_dlt", "_dlt_id"))
     is_changed = False
     for before in stored:
         for name, table in before.tables.items():
             for column, hints in schema.tables.get(name, {}).get("columns", {}).items():
-                there = table["columns"].get(column, {}).get("nullable", True)
-                if column.startswith(prefix) and there:
-                    is_id = column == schema.naming.normalize_identifier("_dlt_id")
-                    if is_id and _finds_rows_by_id(schema, name):
+                there: dict[str, Any] = {**table["columns"].get(column, {})}
+                wanted: dict[str, Any] = {**hints}
+                if there.get("data_type") is not None:
+                    wanted = {key: value for key, value in hints.items() if key not in _TYPE}
+                    wanted.update((key, there[key]) for key in _TYPE if key in there)
+                if column.startswith(prefix) and there.get("nullable", True):
+                    if column == row_id and _finds_rows_by_id(schema, name):
                         raise _no_ids(name, column)
-                    is_changed = is_changed or hints.get("nullable") is False
-                    hints["nullable"] = True
+                    wanted["nullable"] = True
+                if wanted != hints:
+                    schema.tables[name]["columns"][column] = wanted  # type: ignore[assignment]  # of the same keys
+                    is_changed = True
     return is_changed
 
 

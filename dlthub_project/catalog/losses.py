@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from dlthub_project.catalog.frames import cast_without_loss
 from dlthub_project.catalog.schemas import LossyConversion, lossy_conversions, written_type
+from dlthub_project.catalog.transactions import can_share_transaction
 from dlthub_project.dlt_internals import datasets, pipelines
 from dlthub_project.errors import ProjectError
 
@@ -41,8 +42,13 @@ def refuse_losses(pipeline: dlt.Pipeline, stored: Sequence[Schema]) -> None:
     for path, name, schema in pipelines.extracted_files(pipeline):
         known = next((s for s in stored if name in s.tables), None)
         if path.endswith(".parquet"):
-            # a table that is new may get its types from an earlier page
-            columns = (known or schema).tables.get(name, {}).get("columns", {})
+            # a column that is new may get its type from an earlier page
+            columns = dict(schema.tables.get(name, {}).get("columns", {}))
+            if known is not None:
+                columns.update(known.tables[name]["columns"])
+                if can_share_transaction(pipeline.destination):
+                    # plain dlt gives a schema the types of the last Arrow data
+                    columns.update(datasets.columns_there(pipeline, schema, name))
             _refuse_losses_of_arrow(path, name, columns)
         elif known is not None and _may_change_rows(known, name):
             _refuse_losses_of_rows(pipelines.extracted_rows(path), name, known)

@@ -90,6 +90,7 @@ class Save:
         if info and info.loads_ids:
             # the schema as this load has stored it
             saved = pipelines.as_stored(self._pipeline.schemas[schema.name])
+            journals.as_in_database(self.schemas, saved)
             self.schemas = [saved if s.name == saved.name else s for s in self.schemas]
         return info
 

@@ -203,6 +203,9 @@ def test_values_that_a_table_cannot_hold_are_refused_in_any_form_and_others_are_
     made = {name: pa.array([there], kind) for name, (there, kind, _, _) in LOSSES.items()}
     dataset.save(pa.table(made), table_name="typed")
 
+    all_kept = {column: kept for column, (_, _, _, kept) in LOSSES.items()}
+    dataset.save(FORMS[form](all_kept), table_name="typed")
+    # the table still has the types that it had
     for column, (_, _, lost, _) in LOSSES.items():
         if "rows" in form and column in ("n", "small", "text"):
             # dlt gives the value a column of its own, or the destination refuses it
@@ -211,12 +214,22 @@ def test_values_that_a_table_cannot_hold_are_refused_in_any_form_and_others_are_
             dataset.save(FORMS[form]({column: lost}), table_name="typed")
         assert f"Column `{column}` of table `typed` is " in str(caught.value), column
 
-    all_kept = {column: kept for column, (_, _, _, kept) in LOSSES.items()}
-    dataset.save(FORMS[form](all_kept), table_name="typed")
     expected = all_kept | {"day": dt.date(2024, 1, 2), "text": 7}
     assert saved("typed") == {
         column: [there, expected[column]] for column, (there, *_) in LOSSES.items()
     }
+
+
+def test_the_database_tells_the_type_of_a_column_where_plain_dlt_changed_that_in_the_schema(
+    dataset: WritableDataset,
+) -> None:
+    by_hand = dlt.pipeline("by_hand", destination="warehouse", dataset_name="shop_data")
+    for value in (1, 2.0):
+        by_hand.run(pa.table({"n": [value]}), table_name="numbers")
+    assert by_hand.default_schema.tables["numbers"]["columns"]["n"]["data_type"] == "double"
+
+    with pytest.raises(PipelineStepFailed, match="Column `n` of table `numbers` is bigint, and"):
+        current.catalog().shop_data.save(pd.DataFrame({"n": [1.7]}), table_name="numbers")
 
 
 def test_values_nested_in_rows_are_compared_with_their_tables(dataset: WritableDataset) -> None:
