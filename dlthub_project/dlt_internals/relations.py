@@ -62,8 +62,9 @@ def inserts_from(pipeline: dlt.Pipeline, relation: dlt.Relation) -> bool:
     if pipeline.destination is None or pipeline.staging is not None:
         return False
     client = _client(pipeline)
-    if client.capabilities.sqlglot_dialect == "sqlite" and gives_row_ids():
-        # dlt makes the ids by UUID(), which SQLite lacks
+    dialect = client.capabilities.sqlglot_dialect
+    # dlt makes the ids by UUID(), which SQLite lacks, and quotes names as MySQL quotes texts
+    if dialect == "mysql" or (dialect == "sqlite" and gives_row_ids()):
         return False
     formats = client.capabilities.supported_loader_file_formats or ()
     # dlt 1.27 lets file systems take queries, too, and writes them as files
