@@ -364,3 +364,13 @@ def test_a_dataset_is_moved_with_what_it_knows_of_its_place(tmp_path: Path) -> N
 
     assert dataset["others"].select("name").fetchall() == [("b",)]
     assert {*datasets.ATTRIBUTES_OF_PLACE} <= {*vars(dataset)}
+
+
+def test_the_database_tells_the_columns_of_a_table(loaded: dlt.Pipeline) -> None:
+    found = datasets.columns_there(loaded, loaded.default_schema, "items")
+
+    assert found["n"]["data_type"] == "bigint"
+    assert datasets.columns_there(loaded, loaded.default_schema, "others") == {}
+    columns = datasets.columns_of_arrow(pa.schema({"n": pa.int32(), "span": pa.duration("s")}))
+    assert columns == {"n": {"name": "n", "data_type": "bigint", "precision": 32}}
+    assert datasets.arrow_type(columns["n"]) == pa.int32()
