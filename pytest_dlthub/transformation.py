@@ -100,8 +100,7 @@ class TransformationRun:
         self._harness = harness
         self._transformation = transformation
         self._entered = entered
-        made = transformation.info().tables
-        outputs = [o for o in transformation.cache.outputs(made) if o.made in made]
+        outputs = transformation.outputs()
         self._places = _by_name((output.dataset, output.name) for output in outputs)
         self.flushed = flushed
         self.row_counts: dict[str, int] = {

@@ -61,7 +61,7 @@ class Transformation:
             PipelineStepFailed: The destination of an output does not answer.
             ProjectError: The project's code or the cache cannot be used.
         """
-        self.cache.populate(self._outputs())
+        self.cache.populate(self.outputs())
 
     def transform(self) -> None:
         """Make the tables in the cache. Nothing happens if no load is new.
@@ -69,7 +69,7 @@ class Transformation:
         Raises:
             ProjectError: The project's code cannot be used, or the cache is not populated.
         """
-        outputs = self._outputs()
+        outputs = self.outputs()
         with self.cache.locked():
             if self.cache.is_populated_with(outputs):
                 self.cache.transform(self._code)
@@ -91,7 +91,7 @@ class Transformation:
             ProjectError: The project's code cannot be used, or the cache is not populated.
         """
         return self.cache.flush(
-            self._outputs(),
+            self.outputs(),
             observers=observers,
             retry_policy=retry_policy,
             retry_pipeline_steps=retry_pipeline_steps,
@@ -130,7 +130,7 @@ class Transformation:
         Raises:
             ProjectError: The transformation has not made some of them.
         """
-        outputs = self._outputs()
+        outputs = self.outputs()
         if not self.cache.is_populated_with(outputs):
             return
         held = self.cache.made_tables()
@@ -140,6 +140,24 @@ class Transformation:
                 f"Transformation `{self.name}` has not made {listed}.",
                 "It yielded nothing for it, or transform() was not called.",
             )
+
+    def outputs(self) -> list[OutputTable]:
+        """Return the outputs of the cache that this transformation writes.
+
+        These are those that it makes, and those that pass an input through.
+
+        Raises:
+            DatasetNotLoaded: The inputs that an output may pass through are missing.
+            ProjectError: No transformation of the cache makes one of its outputs.
+        """
+        made = self._code.table_names()
+        outputs = self.cache.outputs(made)
+        passed: set[str] = set()
+        if any(output.made not in made for output in outputs):
+            passed = {*self.cache.input_tables()} - {*made}
+            known = {*made, *passed}
+            self._check_made_by_others([o.made for o in outputs if o.made not in known], known)
+        return [output for output in outputs if output.made in made or output.made in passed]
 
     def info(self) -> TransformationInfo:
         """Return the declaration of the transformation; connects to nothing."""
@@ -155,22 +173,6 @@ class Transformation:
         return find_engine(
             self.engine, self.name, self._entities.project.project_dir, self._position
         )
-
-    def _outputs(self) -> list[OutputTable]:
-        """Return the outputs of the cache that this transformation makes, or that are inputs.
-
-        Raises:
-            DatasetNotLoaded: The inputs that an output may pass through are missing.
-            ProjectError: No transformation of the cache makes one of its outputs.
-        """
-        made = self._code.table_names()
-        outputs = self.cache.outputs(made)
-        passed: set[str] = set()
-        if any(output.made not in made for output in outputs):
-            passed = {*self.cache.input_tables()} - {*made}
-            known = {*made, *passed}
-            self._check_made_by_others([o.made for o in outputs if o.made not in known], known)
-        return [output for output in outputs if output.made in made or output.made in passed]
 
     def _check_made_by_others(self, tables: Sequence[str], known: Iterable[str]) -> None:
         """Make sure that other transformations of the cache make these tables.

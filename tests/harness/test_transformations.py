@@ -88,3 +88,29 @@ def test_each_test_has_inputs_outputs_and_a_cache_of_its_own(
 
     result.assert_outcomes(passed=5)
     assert not (pytester.path / "_data").exists()
+
+
+def test_outputs_that_pass_an_input_through_are_read_and_counted(
+    run_tests: RunTests, pytester: pytest.Pytester
+) -> None:
+    outputs = "{dataset: reports, tables: {totals: totals, cities: places}}"
+    text = MANIFEST.replace("[{dataset: reports, tables: {totals: totals}, ", f"[{outputs}, ")
+    manifest = text.replace(f"[{outputs}, write_disposition: replace}}]", f"[{outputs}]")
+    assert outputs in manifest
+    (pytester.path / "dlt.yml").write_text(manifest)
+    result = run_tests(
+        """
+        ORDERS = [{"city": "r", "price": 1}]
+
+        def test_passed(dlt_project):
+            given = {"orders": ORDERS, "cities": [{"city": "r", "name": "Rome"}]}
+            run = dlt_project.transformation("report").run(given=given)
+            assert run.row_counts == {"totals": 1, "places": 1}
+            assert run.rows("places") == given["cities"]
+            assert run.next(given={"cities": [{"city": "o", "name": "Oslo"}]}).row_counts == {
+                "places": 1
+            }
+        """
+    )
+
+    result.assert_outcomes(passed=1)
