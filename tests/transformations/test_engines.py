@@ -117,6 +117,32 @@ def test_functions_make_tables_of_ibis_expressions_and_of_queries_in_texts(
     assert shop.rows("counted", "city", "n") == [("Oslo", 1), ("Rome", 2)]
 
 
+def test_connections_of_ibis_to_the_cache_end_with_the_function(write_shop: WriteShop) -> None:
+    module = """
+        import dlt
+
+        @dlt.hub.transformation
+        def few(cache: dlt.Dataset):
+            yield cache.ibis().table("orders").select("id").limit(2)
+
+        @dlt.hub.transformation
+        def highest(cache: dlt.Dataset):
+            return cache.ibis().table("few").id.max().name("id")
+    """
+    # the output lives in the database that is attached as the input
+    shop = write_shop(
+        {"transformations/report.py": module},
+        engine="python",
+        outputs="[{dataset: other_reports}]",
+    )
+    for id_ in (1, 2):
+        shop.load(id_)
+        shop.report.run()
+
+    assert shop.rows("few", "id", dataset="other_reports") == [(1,), (2,)]
+    assert shop.rows("highest", "id", dataset="other_reports") == [(1,), (2,)]
+
+
 def test_types_and_descriptions_of_columns_reach_the_output(write_shop: WriteShop) -> None:
     module = """
         import dlt

@@ -71,9 +71,31 @@ class PythonEngine:
         return list(self._functions)
 
     def make_tables(self, cache: CacheTables) -> None:
-        for table, function in self._functions.items():
-            for item in _items_of(function, cache.dataset):
-                cache.add(table, item)
+        with _connections_of_ibis_ended(cache.dataset):
+            for table, function in self._functions.items():
+                for item in _items_of(function, cache.dataset):
+                    cache.add(table, item)
+
+
+@contextlib.contextmanager
+def _connections_of_ibis_ended(dataset: dlt.Dataset) -> Iterator[None]:
+    """End the connections that `dataset.ibis()` opens in a block.
+
+    While one of them lives, DuckDB keeps the cache, and all that is attached to it, open.
+    """
+    connect, opened = dataset.ibis, []
+
+    def ibis(*args: Any, **kwargs: Any) -> Any:
+        opened.append(connect(*args, **kwargs))
+        return opened[-1]
+
+    dataset.ibis = ibis  # type: ignore[method-assign]  # of this one object, while the block runs
+    try:
+        yield
+    finally:
+        del dataset.ibis
+        for backend in opened:
+            backend.disconnect()
 
 
 def _is_transformation(value: Any) -> bool:
