@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dlthub.activation import SESSION, Session
+from pytest_dlthub.scopes import folders_of_scopes
 from pytest_dlthub.tracebacks import causes, how_to_give, with_message
 
 if TYPE_CHECKING:
@@ -63,16 +64,21 @@ def tell_of_test(
 ) -> None:
     """Say in the report of a failed test what it lacks, what its destinations were and its data."""
     folder = item.stash.get(FOLDER, None)
-    if folder is None:
+    wider = folders_of_scopes(item)
+    if folder is None and not wider:
         return
     from dlthub_project.sandbox import blocked_in_subprocesses, changed_destinations
 
-    lines = _missing_settings(error, item.config) if error is not None else []
+    lines: list[str] = []
+    if error is not None and folder is not None:
+        lines = _missing_settings(error, item.config)
     if lines and not item.config.option.fulltrace and with_message(outcome.longrepr, lines):
         lines = []
-    lines += blocked_in_subprocesses(str(folder))
-    lines += changed_destinations(str(folder))
-    if folder.exists() and item.config.getini("dlt_keep") != "none":
+    blocked = [blocked_in_subprocesses(str(one)) for one in (*wider, folder) if one is not None]
+    lines += dict.fromkeys(line for lines_of_one in blocked for line in lines_of_one)
+    if folder is not None:
+        lines += changed_destinations(str(folder))
+    if folder is not None and folder.exists() and item.config.getini("dlt_keep") != "none":
         lines.append(f"the data of this test are kept in {folder}")
     if lines:
         outcome.sections.append(("dlt", "\n".join(lines)))

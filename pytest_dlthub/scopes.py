@@ -109,6 +109,18 @@ def _scope_of(
     return scope
 
 
+def folders_of_scopes(item: pytest.Item) -> list[str]:
+    """Return the folders of the sandboxes in which fixtures of wider scope of a test are."""
+    session = item.config.stash[SESSION].sandbox
+    found = [] if session is None else [session.folder]
+    for node in item.listchain():
+        scopes = [*node.stash.get(_OWN, {}).values()]
+        if (shared := node.stash.get(_SHARED, None)) is not None:
+            scopes.append(shared)
+        found += [scope.sandbox.folder for scope in scopes if scope.fixtures]
+    return list(dict.fromkeys(found))
+
+
 @contextmanager
 def isolated_examples(item: pytest.Item) -> Iterator[None]:
     """Have each example of a test that runs in a block start with an empty sandbox.

@@ -62,8 +62,9 @@ def note_blocked(sandbox: Sandbox, error: RemoteDestinationBlocked) -> None:
 def blocked_in_subprocesses(folder: str) -> list[str]:
     """Return what subprocesses in the sandbox in `folder` were kept from: place and remedy, once.
 
-    They have no credentials in them.
+    They have no credentials in them. A sandbox of an example of Hypothesis is in that of its test.
     """
-    notes = sorted(Path(folder, _BLOCKED).glob("*.txt"), key=lambda note: note.stat().st_mtime_ns)
+    found_in = [*Path(folder).glob(f"{_BLOCKED}/*.txt"), *Path(folder).glob(f"*/{_BLOCKED}/*.txt")]
+    notes = sorted(found_in, key=lambda note: note.stat().st_mtime_ns)
     found = (note.read_text(encoding="utf-8") for note in notes)
     return [f"blocked in a subprocess: {text}" for text in dict.fromkeys(found)]

@@ -278,3 +278,49 @@ def test_what_is_blocked_in_a_subprocess_is_told(run_tests_apart: RunTests, star
     # the summary has the message of the error, which has the command as the test gives it
     section = result.stdout.str().partition("- dlt -")[2].partition("short test summary")[0]
     assert "a-password" not in section
+
+
+def test_what_is_blocked_in_a_subprocess_of_a_fixture_or_an_example_is_told(
+    pytester: pytest.Pytester, run_tests_apart: RunTests
+) -> None:
+    pytester.makeini("[pytest]\ndlt_isolation = true\n")
+    result = run_tests_apart(
+        """
+        import subprocess, sys
+        import pytest
+        from hypothesis import given, settings, strategies
+
+        def load(name):
+            code = (
+                "import dlt; dlt.pipeline('p', destination=dlt.destinations.postgres("
+                f"'postgresql://u:a-password@db.invalid/prod', destination_name={name!r}))"
+                ".run([1], table_name='t')"
+            )
+            subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+        @pytest.fixture(scope="module")
+        def of_module():
+            load("module")
+
+        @pytest.fixture(scope="class")
+        def of_class():
+            with pytest.raises(subprocess.CalledProcessError):
+                load("class")
+
+        def test_module(of_module):
+            pass
+
+        class TestClass:
+            def test_it(self, of_class):
+                assert False
+
+        @settings(max_examples=1, deadline=None, database=None)
+        @given(strategies.just("example"))
+        def test_example(name):
+            load(name)
+        """
+    )
+
+    result.assert_outcomes(failed=2, errors=1)
+    for name in ("module", "class", "example"):
+        result.stdout.fnmatch_lines([f"blocked in a subprocess: Destination `{name}` *"])
