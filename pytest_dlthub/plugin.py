@@ -252,7 +252,7 @@ def _end_on_interrupt(item: pytest.Item, error: Exception) -> None:
 
 
 def _isolated_examples(item: pytest.Item) -> AbstractContextManager[None]:
-    if "hypothesis" not in sys.modules or reports.FOLDER not in item.stash:
+    if "hypothesis.core" not in sys.modules or reports.FOLDER not in item.stash:
         return nullcontext()
     from pytest_dlthub.scopes import isolated_examples
 

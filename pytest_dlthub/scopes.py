@@ -4,14 +4,15 @@ In a project, a workspace, or with ini `dlt_isolation`, fixtures of a module, cl
 a sandbox of it: two modules whose fixtures run one pipeline do not find each other's state. Those
 of scope `session` are in the sandbox of the session.
 
-Hypothesis calls the function of one test many times. Each example has a sandbox in that of the
-test: else it would find what those before it have loaded.
+Hypothesis calls a function many times. Each example has a sandbox in that of the test: else it
+would find what those before it have loaded.
 """
 
 from __future__ import annotations
 
 import functools
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -123,16 +124,26 @@ def folders_of_scopes(item: pytest.Item) -> list[str]:
 
 @contextmanager
 def isolated_examples(item: pytest.Item) -> Iterator[None]:
-    """Have each example of a test that runs in a block start with an empty sandbox.
+    """Have each example that Hypothesis tries in a block start with an empty sandbox.
+
+    Also those of a function with `@given` that a test defines and calls, and of a state machine.
 
     Raises:
         UsageError: The test has a fixture that cannot be made anew for each example.
     """
-    handle: Any = getattr(getattr(item, "obj", None), "hypothesis", None)
-    inner = getattr(handle, "inner_test", None)
-    if inner is None:
+    if hasattr(getattr(item, "obj", None), "hypothesis"):
+        _check_fixtures(item)
+    # all ways to Hypothesis end here; none of its own hooks is around each example
+    execution: Any = sys.modules["hypothesis.core"].StateForActualGivenExecution
+    original = execution.execute_once
+    execution.execute_once = _in_sandboxes(item, original)
+    try:
         yield
-        return
+    finally:
+        execution.execute_once = original
+
+
+def _check_fixtures(item: pytest.Item) -> None:
     for name in getattr(item, "fixturenames", ()):
         if name in _OF_WHOLE_TEST:
             raise pytest.UsageError(
@@ -141,32 +152,28 @@ def isolated_examples(item: pytest.Item) -> Iterator[None]:
                 "example starts with an empty sandbox. Set variables of the environment in the "
                 "test itself."
             )
-    handle.inner_test = _in_sandboxes(inner)
-    try:
-        yield
-    finally:
-        handle.inner_test = inner
 
 
-def _in_sandboxes(test: Any) -> Any:
+def _in_sandboxes(item: pytest.Item, execute: Any) -> Any:
     from dlthub_project.sandbox import active_sandbox, isolated
 
     numbers = count(1)
-    # Hypothesis runs the smallest example that fails last: its data are kept
-    failed: list[Path] = []
+    # by the folder of the sandbox around it: Hypothesis runs the smallest example that fails last,
+    # and its data are kept
+    failed: dict[str, Path] = {}
 
-    @functools.wraps(test)
+    @functools.wraps(execute)
     def example(*args: Any, **kwargs: Any) -> Any:
         outer = active_sandbox()
         if outer is None:
-            return test(*args, **kwargs)
-        while failed:
-            shutil.rmtree(failed.pop(), ignore_errors=True)
-        folder = Path(outer.folder, f"example-{next(numbers)}")
-        failed.append(folder)
+            return execute(*args, **kwargs)
+        _check_fixtures(item)
+        if outer.folder in failed:
+            shutil.rmtree(failed[outer.folder], ignore_errors=True)
+        failed[outer.folder] = folder = Path(outer.folder, f"example-{next(numbers)}")
         with isolated(replace(outer, folder=str(folder))):
-            outcome = test(*args, **kwargs)
-        failed.remove(folder)
+            outcome = execute(*args, **kwargs)
+        del failed[outer.folder]
         shutil.rmtree(folder, ignore_errors=True)
         return outcome
 

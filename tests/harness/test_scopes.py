@@ -79,10 +79,11 @@ def test_the_sandbox_of_a_test_is_there_before_its_other_fixtures(
 HYPOTHESIS = """
     import dlt, etl, pytest
     from hypothesis import HealthCheck, given, settings, strategies as st
+    from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
     examples = settings(
-        max_examples=3, deadline=None, database=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        max_examples=3, deadline=None, database=None, stateful_step_count=2,
+        suppress_health_check=list(HealthCheck),
     )
     counts = []
 """
@@ -108,12 +109,46 @@ def test_each_example_of_hypothesis_starts_with_an_empty_sandbox(plain: pytest.P
 
     def test_there_were_some(): assert len(counts) > 1
 
+    def test_function_within(dlt_run):
+        whole = dlt_run([{"id": 100}], table_name="items")
+        tried = []
+
+        @examples
+        @given(st.integers(0, 9))
+        def inner(number):
+            tried.append(etl.main())
+            run = dlt_run([{"id": number}], table_name="items")
+            assert run.rows("items") == [{"id": number}]
+            # what the test itself has loaded can be read
+            assert whole.rows("items") == [{"id": 100}]
+
+            @settings(examples, max_examples=1)
+            @given(st.integers(0, 9))
+            def innermost(_):
+                assert etl.main() == 2
+            innermost()
+            assert run.rows("items") == [{"id": number}]
+
+        inner()
+        assert tried == [2, 2, 2]
+
+    class Machine(RuleBasedStateMachine):
+        @initialize()
+        def begin(self): assert etl.main() == 2
+
+        @rule()
+        def go_on(self): assert etl.main() == 2
+
+    @pytest.mark.usefixtures("dlt_isolated")
+    class TestMachine(Machine.TestCase):
+        settings = examples
+
     def test_it_is_as_before(dlt_run):
         assert dlt_run([{"id": 1}], table_name="items").rows("items") == [{"id": 1}]
     """
     )
 
-    run_session_apart(plain, "-W", "error").assert_outcomes(passed=4)
+    run_session_apart(plain, "-W", "error").assert_outcomes(passed=6)
 
 
 def test_a_fixture_that_is_made_once_for_all_examples_is_refused(plain: pytest.Pytester) -> None:
@@ -124,12 +159,18 @@ def test_a_fixture_that_is_made_once_for_all_examples_is_refused(plain: pytest.P
     @given(number=st.integers(0, 9))
     def test_settings(dlt_config, number):
         dlt_config["sources.etl.number"] = number
+
+    def test_settings_of_a_function_within(dlt_config):
+        @examples
+        @given(number=st.integers(0, 9))
+        def inner(number): pass
+        inner()
     """
     )
 
     result = run_session_apart(plain)
 
-    result.assert_outcomes(failed=1)
+    result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(["*dlt_config: Hypothesis runs this test many times*"])
 
 
