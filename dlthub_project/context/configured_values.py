@@ -149,6 +149,7 @@ def find(look_up: LookUp, hint: Any) -> Iterator[Found]:
 
     for pipeline in dict.fromkeys((look_up.pipeline, None)):
         above = (pipeline,) if pipeline else ()
+        documents: list[DocumentProvider] = []
         for provider in destinations.providers():
             # providers expect this question first, because dlt asks it first
             if provider.is_empty:
@@ -159,12 +160,16 @@ def find(look_up: LookUp, hint: Any) -> Iterator[Found]:
                     value, name = provider.as_written(path), ".".join(path)
                 else:
                     value, name = provider.get_value(look_up.key, hint, pipeline, *sections)
+                if value is None and is_mapping_sought(provider, sections):
+                    value = variables_below(name) or None
+                for document in documents:
+                    value = document.without_unset(value)
                 if value is not None:
                     yield Found(provider, path, name, value)
-                elif is_mapping_sought(provider, sections) and (below := variables_below(name)):
-                    yield Found(provider, path, name, below)
-            if isinstance(provider, DocumentProvider) and provider.answers_alone:
-                return
+            if isinstance(provider, DocumentProvider):
+                if provider.answers_alone:
+                    return
+                documents.append(provider)
 
 
 def value_of(look_up: LookUp, hint: Any) -> Any:

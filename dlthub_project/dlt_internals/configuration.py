@@ -65,6 +65,10 @@ class DocumentProvider(BaseDocProvider):
         """Whether no provider below may answer for what is looked up at present."""
         return False
 
+    def without_unset(self, value: Any) -> Any:
+        """Return what a provider below has for it, without the parts that are unset here."""
+        return value
+
 
 def look_up_sections(
     sections: Sequence[str], configuration_section: str | None = None

@@ -74,9 +74,11 @@ class _LookUp(threading.local):
         is_answered: The test has answered for the value.
         first: What the present round asked for first.
         answered_before: What the round before asked for first, if the test had answered for it.
+        unset: The parts of a mapping that the test has unset; None for each.
     """
 
     is_answered = False
+    unset: Mapping[str, Any] | None = None
     first: _Path | None = None
     answered_before: _Path | None = None
 
@@ -116,7 +118,7 @@ class OverridesProvider(DocumentProvider):
     def is_empty(self) -> bool:
         # dlt asks the first provider for it at the beginning of each look-up
         _look_up.answered_before = _look_up.first if _look_up.is_answered else None
-        _look_up.is_answered, _look_up.first = False, None
+        _look_up.is_answered, _look_up.first, _look_up.unset = False, None, None
         if not self._document.values:
             return True
         if len(self._below) != len(self._providers):
@@ -144,9 +146,34 @@ class OverridesProvider(DocumentProvider):
             if _look_up.is_answered:
                 break
             value, _look_up.is_answered = self._document.find((*name, *sections, key))
+            if isinstance(value, Mapping):
+                _look_up.unset = {**(_look_up.unset or {}), **value}
+                # where nothing else is set below it, others tell the rest
+                value = _set_parts(value) or (value if _look_up.is_answered else None)
             if value is not None:
                 return value, ".".join((*name, *sections, key))
         return None, ".".join((*sections, key))
+
+    def without_unset(self, value: Any) -> Any:
+        return _without(_look_up.unset or {}, value)
+
+
+def _set_parts(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping without what is None in it, and without mappings of nothing else."""
+    parts = {k: _set_parts(v) if isinstance(v, Mapping) else v for k, v in value.items()}
+    is_nothing = {key for key, part in parts.items() if isinstance(part, dict) and not part}
+    return {k: part for k, part in parts.items() if part is not None and k not in is_nothing}
+
+
+def _without(unset: Mapping[str, Any], value: Any) -> Any:
+    """Return a mapping without what is None in another one; return anything else as it is."""
+    if not isinstance(value, Mapping):
+        return value
+    kept = {key: part for key, part in value.items() if unset.get(key, key) is not None}
+    return {
+        key: _without(unset[key], part) if isinstance(unset.get(key), Mapping) else part
+        for key, part in kept.items()
+    }
 
 
 def _let_give_way(provider: ConfigProvider) -> None:
@@ -161,7 +188,10 @@ def _let_give_way(provider: ConfigProvider) -> None:
     ) -> tuple[Any | None, str]:
         if _look_up.is_answered and active_sandbox() is not None:
             return None, ".".join((*sections, key))
-        return original(key, hint, pipeline_name, *sections)
+        value, name = original(key, hint, pipeline_name, *sections)
+        if _look_up.unset and active_sandbox() is not None:
+            value = _without(_look_up.unset, value)
+        return value, name
 
     # of this provider alone: its class is dlt's
     provider.get_value = get_value  # type: ignore[method-assign]

@@ -258,6 +258,40 @@ def test_a_mapping_that_an_argument_is_made_of_is_replaced_as_a_whole(
     assert (row["size"], row["page"]) == (size, page)
 
 
+@dlt.resource
+def with_params(params: Any = dlt.config.value) -> Any:
+    yield {"keys": "-".join(sorted(params)), "none": None in params.values()}
+
+
+@pytest.mark.parametrize("way", ["None", "del"])
+def test_a_part_of_a_mapping_can_be_missing(
+    make_sandbox: MakeSandbox, in_production: Path, way: str
+) -> None:
+    def unset(settings: Overrides, path: str) -> None:
+        if way == "None":
+            settings[path] = None
+        else:
+            del settings[path]
+
+    with isolated(make_sandbox("project", project=in_production)) as sandbox:
+        settings = Overrides(sandbox)
+        settings["sources.shop.credentials"] = SQLITE
+        settings["sources.shop.params.page"] = 3
+        unset(settings, "sources.shop.params.size")
+        row = loaded()
+        assert (row["size"], row["page"]) == (-1, 3)
+
+    values = {"with_params": {"params": {"size": 1, "page": 2, "deep": {"a": 1}}}}
+    with isolated(make_sandbox("plain")) as sandbox:
+        dlt.config.register_provider(CustomLoaderDocProvider("own", lambda: {"sources": values}))
+        unset(Overrides(sandbox), "sources.with_params.params.size")
+        assert list(with_params()) == [{"keys": "deep-page", "none": False}]
+        unset(Overrides(sandbox), "sources.with_params.params.deep.a")
+        assert dlt.config["sources.with_params.params"] == {"page": 2, "deep": {}}
+        Overrides(sandbox).clear()
+        assert list(with_params()) == [{"keys": "deep-page-size", "none": False}]
+
+
 @pytest.mark.parametrize("path", ["sources.shop.token", "token", "load_shop.sources.shop.token"])
 @pytest.mark.parametrize("way", ["None", "del"])
 def test_a_secret_can_be_missing(
