@@ -273,7 +273,8 @@ def secrets_in(value: Any, is_secret: bool) -> Iterator[str]:
             users = (match["user"] for match in _USER.finditer(value))
             yield from (user for user in users if looks_secret(user))
         if "=" in value:
-            yield from named_secrets(value)
+            # without `key:` of a URL, which is the user
+            yield from named_secrets(_PASSWORD.sub("://", value))
         if is_secret:
             yield value
     elif is_secret and isinstance(value, int | float) and not isinstance(value, bool):

@@ -72,6 +72,12 @@ def test_a_path_that_is_a_secret_leaves_the_folders_of_a_traceback() -> None:
         ({"host": "db.invalid", "password": "4711-pass"}, "4711-pass@db.invalid", "***@db.invalid"),
         ("Server=db.invalid;Uid=ada;Pwd=4711-pass", "db.invalid 4711-pass", "db.invalid ***"),
         ("https://db.invalid/x?sv=2026-11-28&sig=47%2B11x", "db.invalid 47+11x", "db.invalid ***"),
+        (
+            "s3://key:4711-pass@bucket/lake?token=4712-pass",
+            "bucket/lake 4712-pass",
+            "bucket/lake ***",
+        ),
+        ("Endpoint=sb://x.invalid/;SharedAccessKey=4711-p=", "x.invalid 4711-p=", "x.invalid ***"),
         ('{"type": "service_account", "private_key": "k-4711"}', "service_account k-4711", None),
     ],
 )
