@@ -20,7 +20,7 @@ example: $(READY) ## run the example project: two pipelines, a report, its tests
 
 test: $(READY) ## run the tests with coverage; ARGS="-k name" for some options of pytest
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n auto -m "not installs and not slow" $(ARGS)
+	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not installs and not slow" $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from processes import with_forks
 
 RunTests = Callable[..., pytest.RunResult]
 
@@ -71,7 +72,7 @@ def test_rows_are_loaded_as_the_ini_option_says_and_by_default_as_is_fastest(
 ) -> None:
     (with_local / "pytest.ini").write_text(f"[pytest]\n{ini}\n")
 
-    result = run_tests(SUITE, "-s")
+    result = run_tests(with_forks(SUITE), "-s")
 
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(

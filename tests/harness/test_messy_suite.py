@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from folders import snapshot
+from processes import with_forks
 
 RunTests = Callable[..., pytest.RunResult]
 
@@ -139,7 +140,7 @@ PASSED = 19
 @pytest.fixture
 def messy(shop: Path, pytester: pytest.Pytester, home: Path) -> tuple[Path, ...]:
     """The suite in a project, and the folders that it might write to."""
-    pytester.makepyfile(test_messy=MESSY)
+    pytester.makepyfile(test_messy=with_forks(MESSY))
     return shop, home, Path("/var/dlt")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from processes import python
 
 RunTests = Callable[..., pytest.RunResult]
 
@@ -65,7 +66,7 @@ def load(suffix):
 
 def load_in_subprocess(suffix):
     code = f"import theirs; theirs.load({{suffix!r}})"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([*{python()!r}, "-c", code], check=True)
 
 def suffixes():
     cursor = psycopg2.connect({postgres_url!r}).cursor()

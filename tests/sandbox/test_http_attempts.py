@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,7 +186,10 @@ def test_a_function_of_the_users_waits_as_it_says(make_sandbox: MakeSandbox) -> 
 
 
 def test_a_subprocess_waits_for_nothing(
-    make_sandbox: MakeSandbox, server: Server, tmp_path: Path
+    make_sandbox: MakeSandbox,
+    server: Server,
+    tmp_path: Path,
+    run_python: Callable[..., str],
 ) -> None:
     code = f"""
 import dlt
@@ -205,5 +205,7 @@ dlt.pipeline("shop", destination="duckdb").run(orders())
     environment = {**os.environ, "RUNTIME__REQUEST_BACKOFF_FACTOR": "1000"}
     with isolated(make_sandbox()):
         subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=environment)
+
+        run_python(code, tmp_path)
 
     assert server.requests == 3

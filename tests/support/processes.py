@@ -26,6 +26,11 @@ def python() -> list[str]:
     return [sys.executable, "-I", "-S", str(_SUPPORT / "in_fork.py"), _name_of_server()]
 
 
+def with_forks(code: str) -> str:
+    """Return the code of a nested session; what it starts by `[sys.executable, …` are forks."""
+    return code.replace("[sys.executable, ", f"[*{python()!r}, ")
+
+
 @functools.cache
 def _name_of_server() -> str:
     """Start the server, once for this process and with its end; return where it listens."""
