@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_dlthub.imports import Imports
 from pytest_dlthub.options import (
     MANIFEST,
     check_ini,
@@ -61,6 +62,7 @@ class Session:
         secrets: Which secrets tests see: `all`, `none`, or the name of the one file of them.
         working_dir: Where pytest was started.
         test_files: The files of the tests that were collected, selected or not.
+        imports: What is noted of modules when they are imported.
     """
 
     root: Path | None
@@ -73,6 +75,7 @@ class Session:
     working_dir: Path
     basetemp: Path | None
     test_files: set[str] = field(default_factory=set)
+    imports: Imports = field(default_factory=Imports)
     _folder: Path | None = None
     _restore: dict[str, str | None] = field(default_factory=dict)
     sandbox: Sandbox | None = None
@@ -116,6 +119,8 @@ class Session:
                 config, session.secrets, lambda: session.folder / "session" / "early"
             )
             session._early.begin_imports()
+        rewriting = getattr(config.pluginmanager, "rewrite_hook", None)
+        session.imports.begin(rewriting, files=bool(option(config, "dlt_reuse")))
         return session
 
     @property
@@ -184,6 +189,7 @@ class Session:
 
     def stop(self) -> None:
         """Restore environment and path, and delete what no test has left behind."""
+        self.imports.end()
         try:
             self._end_sandbox()
         except Exception as error:

@@ -123,10 +123,15 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """End a session whose tests are of several projects."""
+    """End a session whose tests are of several projects; note the code that data are loaded by."""
     session.config.stash[SESSION].end_early_code()
     if _runs_tests(session):
         session.config.stash[SESSION].check_belong_to_one(item.path for item in session.items)
+    if any(item.get_closest_marker("dlt_load") for item in session.items):
+        from pytest_dlthub.templates.session import Templates
+
+        # before a fixture replaces anything
+        Templates.of(session.config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -28,6 +28,8 @@ FOLDER = pytest.StashKey[Path]()
 HELD = pytest.StashKey[Any]()
 
 
+_MOST_REASONS = 5
+
 _CARRIED = "_dlthub_template_uses"
 
 
@@ -281,11 +283,13 @@ class TemplateUses:
         built: Seconds of each build.
         copied: The number of copies.
         notes: What else the user is to know, such as a damaged template.
+        own: Why a test has a template of its own: what differs and cannot be compared.
     """
 
     built: list[float] = field(default_factory=list)
     copied: int = 0
     notes: list[str] = field(default_factory=list)
+    own: list[str] = field(default_factory=list)
 
     @classmethod
     def sum_of(cls, uses: Iterable[TemplateUses]) -> TemplateUses:
@@ -295,6 +299,7 @@ class TemplateUses:
             total.built += one.built
             total.copied += one.copied
             total.notes += [note for note in one.notes if note not in total.notes]
+            total.own += [", ".join(one.own)] if one.own else []
         return total
 
 
@@ -321,5 +326,11 @@ def write_summary(terminal: TerminalReporter) -> None:
     copies = "copy" if uses.copied == 1 else "copies"
     terminal.write_sep("=", "dlt")
     terminal.write_line(f"{len(uses.built)} {templates} built{built}, {uses.copied} {copies} made")
+    if uses.own:
+        reasons = "; ".join(sorted(set(uses.own))[:_MOST_REASONS])
+        terminal.write_line(
+            f"{len(uses.own)} of the templates are of one test: what the test, or one before it, "
+            f"put there cannot be compared: {reasons}"
+        )
     for note in uses.notes:
         terminal.write_line(note)

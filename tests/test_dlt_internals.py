@@ -642,6 +642,23 @@ def test_configured_documents_are_those_of_the_active_context(
     assert found["secrets.toml"] == {"sources": {"token": "of the file"}}
 
 
+def test_copied_documents_are_those_that_code_has_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    dlt.config["etl.region"] = "EU"
+    dlt.secrets["etl.token"] = "t"
+    found = dict(configuration.configured_documents())
+    before = contexts.suspend_contexts()
+    assert dlt.config.get("etl.region") is None
+
+    configuration.copy_documents(found)
+    assert (dlt.config["etl.region"], dlt.secrets["etl.token"]) == ("EU", "t")
+    dlt.config["etl.region"] = "US"
+    assert found["config.toml"] == {"etl": {"region": "EU"}}
+    contexts.resume_contexts(before)
+
+
 def test_placeholders_are_for_one_thread_and_those_that_dlt_starts_for_it() -> None:
     @dlt.resource(parallelized=True)
     def rows(token: str = dlt.secrets.value) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, time
@@ -126,6 +127,17 @@ def set_document(provider: ConfigProvider, document: dict[str, Any]) -> None:
 def providers_with_documents() -> list[type]:
     """Return dlt's classes of providers that set values in a mapping, each in its own way."""
     return [BaseDocProvider, SettingsTomlProvider]
+
+
+def copy_documents(documents: Mapping[str, Mapping[str, Any]]) -> None:
+    """Have providers of the active context answer as those of another one, which code has set.
+
+    Args:
+        documents: What those had, by name. Providers that code cannot write to are left alone.
+    """
+    for provider in Container()[PluggableRunContext].providers.providers:
+        if isinstance(provider, BaseDocProvider) and provider.is_writable:
+            provider._config_doc = copy.deepcopy(dict(documents.get(provider.name, {})))
 
 
 def note_look_up(key: str, hint: Any, value: Any, provider: str, sections: Sequence[str]) -> None:

@@ -1,200 +1,294 @@
-"""The Python code that loads are made from: the project's, and what it imports from elsewhere."""
+"""Code as it was imported, and as it is when a test asks for what was loaded.
+
+Tests replace functions, methods, constants and what is in containers, by whatever means. So nothing
+is asked of the means: the objects that modules consist of are compared with those that were there
+after the import, by identity, which takes some 30 ns for each.
+
+Of the project's modules, tests among them, everything counts. Of a library that they use, code and
+public constants do: it has caches of its own.
+"""
 
 from __future__ import annotations
 
-import ast
-import fnmatch
-import importlib.util
-import os
-import re
+import functools
 import sys
-import sysconfig
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import cached_property, lru_cache
-from pathlib import Path
+from collections import Counter, deque
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from operator import is_
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from typing import Any
 
-import dlthub_project
-import pytest_dlthub
-from pytest_dlthub.templates.digests import file_digest
+from dlt.extract import DltResource, DltSource
+from dlt.extract.reference import SourceFactory
 
-_READS = re.compile(
-    r"""(?:environ(?:\.get\(|\.setdefault\(|\[)|getenv\()\s*["'](\w+)["']"""
-    r"""|["'](\w+)["']\s+(?:not\s+)?in\s+(?:os\.)?environ\b""",
-    re.ASCII,
+from pytest_dlthub.imports import Imports, is_library, is_library_file
+from pytest_dlthub.templates.parts import (
+    LEAVES,
+    MISSING,
+    Difference,
+    Part,
+    Together,
+    Whole,
+    cells,
+    digest_or_none,
+    is_a,
+    is_dunder,
+    is_library_object,
+    is_library_type,
+    is_pythons,
+    of_function,
+    reader,
+    slots_of,
 )
-_LOOK_UPS = re.compile(r"""(?:config|secrets)(?:\.get\(|\[)\s*["']([\w.]+)["']""", re.ASCII)
-_NOT_CODE = ("__pycache__", "node_modules", "site-packages")
-_INSTALLED = ("site-packages", "dist-packages")
-_SCHEMAS = (".schema.yaml", ".schema.json")
+
+# by which code reaches the world, in modules and libraries that are not looked into
+_WAYS_OUT = (
+    *("builtins", "csv", "datetime", "http.client", "io", "json", "os", "pathlib", "posixpath"),
+    *("random", "shutil", "socket", "subprocess", "time", "urllib.request", "uuid"),
+    *("aiohttp", "httpcore", "httpx", "requests", "urllib3"),
+)
+_OF_DLT = ("dlt.sources.helpers", "dlt.sources.rest_api", "dlt.sources.sql_database")
+_NOT_USED = ("_pytest", "dlthub_project", "pluggy", "pytest", "pytest_dlthub", "unittest")
+# modules of a package; of larger ones those count that are named
+_SMALL = 120
+# of what one name holds: a table of constants may be long
+_MOST_PARTS = 2000
+_DEEPEST_IN_LIBRARY = 3
+_AS_ONE = (DltResource, DltSource, SourceFactory)
 
 
+@dataclass
 class Code:
-    """The code below one folder, read once: modules load once, too."""
+    """The modules of a process that loads are made with.
 
-    def __init__(self, root: Path, test_patterns: Sequence[str]) -> None:
-        """Make it.
+    Attributes:
+        imports: What noted modules as they were imported.
+        at_start: What was replaced before the first test, and cannot be compared.
+    """
+
+    imports: Imports
+    at_start: list[tuple[str, str]] = field(default_factory=list)
+    _seen: set[str] = field(default_factory=set)
+    _modules: dict[str, ModuleType] = field(default_factory=dict)
+    _parts: dict[int, Part] = field(default_factory=dict)
+    # of modules that own code imports, perhaps later
+    _used: set[str] = field(default_factory=set)
+    _together: Together | None = None
+
+    def begin(self) -> None:
+        """Note the modules that tests begin with; what is replaced by then stays so."""
+        found = self.differences()
+        self.at_start = [(d.name, d.kind) for d in found if d.digest is None]
+        self.accept([d for d in found if d.digest is not None])
+
+    def differences(self) -> list[Difference]:
+        """Return what is not as it was imported, and what of it cannot be compared."""
+        self._watch()
+        found: list[Difference] = []
+        for name, module in [*self._modules.items()]:
+            now = sys.modules.get(name)
+            if now is module:
+                continue
+            if isinstance(now, ModuleType) and not is_library(name):
+                # imported anew: noted as it was then
+                self._watch_own(now)
+            elif now is not None:
+                found.append(Difference.of(name, now))
+        wholes: set[str] = set()
+        for part, changes in self._changes():
+            if part.whole and part.whole.name in wholes:
+                continue
+            if part.whole:
+                if difference := part.whole.difference():
+                    wholes.add(part.whole.name)
+                    found.append(difference)
+                else:
+                    self._note(part, part.read())
+                continue
+            for name, old, new in changes:
+                difference = Difference.of(part.label(name), new)
+                if difference.digest is None or difference.digest != digest_or_none(old):
+                    found.append(difference)
+        return sorted({d.name: d for d in found}.values(), key=lambda d: d.name)
+
+    def accept(self, before: Collection[Difference]) -> None:
+        """Take what has changed for what was imported: a build sets what is set lazily.
 
         Args:
-            root: The folder of the project, workspace or plain dlt code.
-            test_patterns: Names of files that hold tests, as `test_*.py`.
+            before: The differences before the build; they stay.
         """
-        self.root = root
-        # one that every file has does not tell tests from other code
-        # conftests count: what their fixtures replace is loaded
-        patterns = (p for p in test_patterns if not fnmatch.fnmatch("module.py", p))
-        self._test_patterns = tuple(patterns)
+        names = {difference.name for difference in before}
+        for part, changes in self._changes():
+            if part.whole and part.whole.name in names:
+                continue
+            values = dict(zip(part.names, part.values, strict=True))
+            for name, _, new in changes:
+                if part.label(name) in names:
+                    continue
+                values.pop(name, None)
+                if new is not MISSING:
+                    values[name] = new
+                    self._add(part.label(name), new, is_library=part.is_library)
+            self._note(part, values)
+            if part.whole and (whole := Whole.of(part.whole.name, part.whole.value)):
+                part.whole.digest = whole.digest
+        self._watch()
 
-    @cached_property
-    def digests(self) -> dict[str, str]:
-        """Digests of all modules that are not tests, and of the schemas that dlt finds there."""
-        return {path: file_digest(Path(path)) for path in (*self._modules, *self._schemas)}
+    def _changes(self) -> list[tuple[Part, list[tuple[Any, Any, Any]]]]:
+        """Return what is another object now, with name, old and new value."""
+        if self._together is None:
+            self._together = Together(self._parts.values())
+        parts = self._together.others if self._together.is_same() else [*self._parts.values()]
+        found = []
+        for part in parts:
+            now = part.read()
+            if len(now) == len(part.values) and all(map(is_, now.values(), part.values)):
+                continue
+            if changes := [*part.changes(now)]:
+                found.append((part, changes))
+            else:
+                self._note(part, now)
+        return found
 
-    def names_read(self, modules: Iterable[str]) -> set[str]:
-        """Return the environment variables that code reads by name, perhaps when it is imported.
+    def _note(self, part: Part, values: Mapping[Any, Any]) -> None:
+        part.note(values)
+        if part.function is not None and part.function.__dict__:
+            # it is looked at alone from here on
+            part.function = None
+        self._together = None
 
-        Args:
-            modules: The files of further modules.
-        """
-        return {name for path in {*self._modules, *modules} for name in _names_read_in(path)}
-
-    def modules_beside(self, tests: Collection[str]) -> list[str]:
-        """Return the files of imported modules that are not among `digests`, and not installed.
-
-        Those beside the project are among them, and packages that are installed to be edited.
-
-        Args:
-            tests: The files of which tests were collected; they are left out.
-        """
-        files = {getattr(module, "__file__", None) or "" for module in [*sys.modules.values()]}
-        known = {*self._modules, *tests}
-        return sorted(f for f in files - known if f.endswith(".py") and not _is_installed(f))
-
-    def tests_with(self, files: Iterable[str], tests: Collection[str]) -> list[str]:
-        """Return, of test files, what they and those they import hold beside tests.
-
-        Args:
-            files: The files that define functions of a load; others than tests are left out.
-            tests: The files of which tests were collected.
-        """
-        found: dict[str, str] = {}
-        left = [*files]
-        while left:
-            file = left.pop()
-            if file in tests and file not in found and file not in self.digests:
-                tree = _without_tests(Path(file).read_bytes())
-                found[file] = ast.dump(tree)
-                left += _imported_in(tree, file)
-        return [found[file] for file in sorted(found)]
-
-    @cached_property
-    def _modules(self) -> list[str]:
-        return [path for path in self._files if path.endswith(".py")]
-
-    @cached_property
-    def _schemas(self) -> list[str]:
-        folders = {os.path.dirname(path) for path in self._modules}
-        schemas = (path for path in self._files if path.endswith(_SCHEMAS))
-        return [path for path in schemas if os.path.dirname(path) in folders]
-
-    @cached_property
-    def _files(self) -> list[str]:
-        return sorted(self._walk())
-
-    def _walk(self) -> Iterator[str]:
-        for folder, folders, files in os.walk(self.root):
-            folders[:] = [name for name in folders if _may_have_code(os.path.join(folder, name))]
-            yield from (os.path.join(folder, name) for name in files if not self._is_test(name))
-
-    def _is_test(self, name: str) -> bool:
-        return any(fnmatch.fnmatch(name, pattern) for pattern in self._test_patterns)
-
-
-def installed_versions() -> list[str]:
-    """Return the names of the distributions that are installed, with their versions."""
-    found: set[str] = set()
-    for folder in filter(os.path.isdir, sys.path):
-        found.update(n for n in os.listdir(folder) if n.endswith((".dist-info", ".egg-info")))
-    return sorted(found)
-
-
-def _may_have_code(folder: str) -> bool:
-    name = os.path.basename(folder)
-    if name.startswith(".") or name in _NOT_CODE:
-        return False
-    return not os.path.exists(os.path.join(folder, "pyvenv.cfg"))
-
-
-def _is_installed(file: str) -> bool:
-    # of this package the key has the version
-    ours = (os.path.dirname(str(p.__file__)) + os.sep for p in (dlthub_project, pytest_dlthub))
-    library = (sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib"))
-    is_in_site = any(f"{os.sep}{name}{os.sep}" in file for name in _INSTALLED)
-    return is_in_site or file.startswith((*ours, *library))
-
-
-@lru_cache(maxsize=4096)
-def _names_read_in(path: str) -> frozenset[str]:
-    try:
-        code = Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return frozenset()
-    names = {name for found in _READS.findall(code) for name in found if name}
-    # through dlt: `secrets["sources.token"]` is the variable SOURCES__TOKEN
-    return frozenset(names | {n.replace(".", "__").upper() for n in _LOOK_UPS.findall(code)})
-
-
-def _without_tests(code: bytes) -> ast.Module:
-    """Return a test file's code beside its tests: sources, what they use, fixtures."""
-    whole = ast.parse(code)
-    # a source may use a function that is called like a test, and a mark use a source
-    used = {name for node in ast.walk(whole) for name in _names_in_decorators(node)}
-    while True:
-        tree: ast.Module = _Tests(used).visit(ast.parse(code))
-        now = _names_in(tree)
-        if now <= used:
-            return tree
-        used |= now
-
-
-def _names_in_decorators(node: ast.AST) -> set[str]:
-    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
-    return {name for decorator in decorators for name in _names_in(decorator)}
-
-
-def _names_in(tree: ast.AST) -> set[str]:
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    return names | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-
-
-class _Tests(ast.NodeTransformer):
-    """Takes tests out of a module, but for those that other code uses."""
-
-    def __init__(self, used: Collection[str]) -> None:
-        self._used = used
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST | None:
-        return self._kept(node)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST | None:
-        return self._kept(node)
-
-    def _kept(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST | None:
-        return None if node.name.startswith("test") and node.name not in self._used else node
-
-
-def _imported_in(tree: ast.Module, file: str) -> Iterator[str]:
-    """Yield the files of the modules that a module imports."""
-    package = next(
-        (m.__package__ for m in [*sys.modules.values()] if getattr(m, "__file__", None) == file), ""
-    )
-    for node in ast.walk(tree):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            relative = "." * node.level + (node.module or "")
-            base = importlib.util.resolve_name(relative, package) if node.level else relative
-            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    def _watch(self) -> None:
+        """Note the modules that were imported since the last time."""
+        new = sys.modules.keys() - self._seen
+        if not new:
+            return
+        self._seen |= new
+        for name in sorted(new):
+            module = sys.modules.get(name)
+            if isinstance(module, ModuleType) and not is_library(name):
+                self._watch_own(module)
+        names = [name for name in [*sys.modules] if name not in self._modules]
+        tops = Counter(name.partition(".")[0] for name in [*sys.modules])
         for name in names:
-            if found := getattr(sys.modules.get(name), "__file__", None):
-                yield found
+            top = name.partition(".")[0]
+            if top in _NOT_USED:
+                continue
+            is_used = name in self._used or name in _WAYS_OUT or name.startswith(_OF_DLT)
+            is_of_small = top in self._used or top in _WAYS_OUT
+            if is_used or (is_of_small and tops[top] <= _SMALL and not is_pythons(top)):
+                self._watch_library(name)
+
+    def _watch_own(self, module: ModuleType) -> None:
+        name = module.__name__
+        self._modules[name] = module
+        noted = dict(self.imports.noted(module))
+        # by the object, which may be loaded into again
+        self._part(id(module), Part(name, lambda: vars(module), live=vars(module)), noted)
+        for attribute, value in noted.items():
+            if not is_dunder(attribute):
+                self._used |= _module_of(value)
+                self._add(f"{name}.{attribute}", value)
+
+    def _watch_library(self, name: str) -> None:
+        module = sys.modules[name]
+        if not isinstance(module, ModuleType):
+            return
+        self._modules[name] = module
+        noted = dict(self.imports.noted(module))
+        live = vars(module)
+        self._part(id(module), Part(name, lambda: live, is_library=True, live=live), noted)
+        if name.startswith("dlt") and not name.startswith(_OF_DLT):
+            # the sandbox wraps methods of its classes
+            return
+        top = name.partition(".")[0]
+        for attribute, value in noted.items():
+            if isinstance(value, type) and str(value.__module__).partition(".")[0] == top:
+                self._class_part(f"{name}.{attribute}", value, is_library=True)
+
+    def _add(self, name: str, value: Any, *, is_library: bool = False) -> None:
+        """Note what is in a value, and in what is in that."""
+        queue: deque[tuple[str, Any, int, bool, Whole | None]] = deque()
+        queue.append((name, value, 0, is_library, None))
+        for _ in range(_MOST_PARTS):
+            while queue and (is_a(queue[0][1], LEAVES) or id(queue[0][1]) in self._parts):
+                queue.popleft()
+            if not queue:
+                return
+            label, found, depth, of_library, whole = queue.popleft()
+            if is_a(found, _AS_ONE):
+                whole = Whole.of(label, found)
+            of_library = of_library or is_library_object(found)
+            if of_library and whole is None and depth > _DEEPEST_IN_LIBRARY:
+                continue
+            inside = self._inside(label, found, whole, is_library=of_library)
+            queue.extend((n, v, depth + 1, of_library, whole) for n, v in inside)
+
+    def _inside(
+        self, name: str, value: Any, whole: Whole | None, *, is_library: bool
+    ) -> Iterator[tuple[str, Any]]:
+        if is_a(value, (type,)):
+            if is_library_type(value):
+                return
+            if "<" not in value.__qualname__:
+                name = f"{value.__module__}.{value.__qualname__}"
+            part = self._class_part(name, value)
+            yield from ((f"{name}.{base.__name__}", base) for base in value.__bases__)
+        elif is_a(value, (tuple, frozenset)):
+            yield from ((f"{name}[{n}]", item) for n, item in enumerate(value))
+            return
+        elif isinstance(value, FunctionType):
+            if is_library_file(value.__code__.co_filename):
+                # a decorator of a library: what it is put on is in its closure
+                yield from ((name, content) for content in cells(value).values())
+                return
+            self._used |= _names_in(value.__code__)
+            is_simple = not value.__closure__ and not value.__dict__
+            part = Part(name, functools.partial(of_function, value))
+            if is_simple:
+                part.function = value
+            part = self._part(id(value), part)
+        elif (read := reader(value)) is not None:
+            is_container = is_a(value, (dict, list, set, deque))
+            is_library = is_library and whole is None
+            part = Part(name, read, is_container, is_library, whole=whole)
+            if type(value) is dict:
+                part.live = value
+            elif type(value) in (list, deque):
+                part.sequence = value
+            elif whole is not None and type(value).__dictoffset__ and not slots_of(type(value)):
+                part.live = read()
+            part = self._part(id(value), part)
+        else:
+            return
+        for inner, content in zip(part.names, part.values, strict=True):
+            if part.is_container or not is_dunder(inner) or callable(content):
+                yield part.label(inner), content
+
+    def _class_part(self, name: str, owner: type, *, is_library: bool = False) -> Part:
+        live = vars(owner)
+        part = Part(name, lambda: live, is_library=is_library, owner=owner, live=live)
+        return self._part(id(owner), part)
+
+    def _part(self, key: int, part: Part, values: Mapping[Any, Any] | None = None) -> Part:
+        # what it reads keeps its object, so that no other has its id
+        if key not in self._parts:
+            self._note(part, part.read() if values is None else values)
+            self._parts[key] = part
+        return self._parts[key]
+
+
+def _module_of(value: Any) -> set[str]:
+    """Return the names of the library modules that a value of a module comes from."""
+    if isinstance(value, ModuleType):
+        return {value.__name__, value.__name__.partition(".")[0]}
+    owner = value if isinstance(value, type | FunctionType | BuiltinFunctionType) else type(value)
+    name = str(getattr(owner, "__module__", None) or "")
+    return {name, name.partition(".")[0]} if is_library(name) else set()
+
+
+@functools.lru_cache(maxsize=8192)
+def _names_in(code: CodeType) -> frozenset[str]:
+    """Return the names that code uses: modules that it imports are among them."""
+    inner = (const for const in code.co_consts if isinstance(const, CodeType))
+    return frozenset(code.co_names).union(*map(_names_in, inner))

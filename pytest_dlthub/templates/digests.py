@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import hashlib
 import inspect
+import marshal
 import sys
 import types
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -24,8 +25,12 @@ from dlt.extract.incremental import Incremental
 from dlt.extract.reference import SourceFactory
 
 from dlthub_project.dlt_internals import resources
+from pytest_dlthub.imports import is_library
+from pytest_dlthub.templates.files import file_digest
 
-_PLAIN = (type(None), bool, int, float, complex, str, Decimal, datetime, date, time, timedelta)
+PLAIN = (type(None), bool, int, float, complex, str, Decimal, datetime, date, time, timedelta)
+# rows: each test looks at what its mark gives
+_MANY = 50
 _OF_SOURCE = ("name", "section", "max_table_nesting", "root_key", "schema_contract")
 _OF_CODE = (
     "co_argcount",
@@ -41,6 +46,16 @@ _OF_CODE = (
 )
 
 
+_OF_DESCRIPTORS: dict[type, tuple[str, ...]] = {
+    types.MethodType: ("__func__", "__self__"),
+    staticmethod: ("__func__",),
+    classmethod: ("__func__",),
+    property: ("fget", "fset", "fdel"),
+    functools.cached_property: ("func",),
+    types.MemberDescriptorType: ("__name__",),
+}
+
+
 class NoDigest(TypeError):
     """A value has no content that could be compared between two processes."""
 
@@ -50,37 +65,27 @@ def digest(*values: Any) -> str:
 
     Knows rows and their values, frames and Arrow tables, paths (with the content of the file), dlt
     sources and resources, functions (their code, defaults and what they close over), and whatever
-    pickles. The order of a mapping counts, since it is that of columns. Of classes the name counts,
-    and of modules: their code is in files.
+    pickles. The order of a mapping counts, since it is that of columns. Of modules, and of classes
+    that a module has by their name, the name counts: what is in them is known by other means.
 
     Raises:
         NoDigest: One of them cannot be compared.
     """
-    return digest_and_files(*values)[0]
-
-
-def digest_and_files(*values: Any) -> tuple[str, frozenset[str]]:
-    """Return a digest, and the Python files of the functions, classes and modules met on the way.
-
-    Raises:
-        NoDigest: One of the values cannot be compared.
-    """
     digester = _Digester()
     for value in values:
         digester.add(value)
-    return digester.state.hexdigest(), frozenset(digester.files)
+    return digester.state.hexdigest()
 
 
 class _Digester:
-    def __init__(self) -> None:
+    def __init__(self, around: list[int] | None = None) -> None:
         self.state = hashlib.blake2b(digest_size=16)
-        self.files: set[str] = set()
         # the values that those being added now are in
-        self._around: list[int] = []
+        self._around: list[int] = [] if around is None else around
 
     def add(self, value: Any) -> None:
         kind = type(value)
-        if kind in _PLAIN or kind is UUID:
+        if kind in PLAIN or kind is UUID:
             self._parts(kind.__name__, repr(value))
         elif kind in (bytes, bytearray):
             self._parts("bytes", bytes(value))
@@ -105,12 +110,14 @@ class _Digester:
             self._all("code", (getattr(value, name, None) for name in _OF_CODE))
         elif isinstance(value, types.FunctionType):
             self._add_function(value)
+        elif isinstance(value, type) and not _is_in_module(value):
+            self._all("class", self._parts_of_class(value))
         elif isinstance(value, type | types.ModuleType | types.BuiltinFunctionType):
             self._add_by_name(value)
+        elif (names := _OF_DESCRIPTORS.get(type(value))) is not None:
+            self._all(_name(value), (getattr(value, name) for name in names))
         elif isinstance(value, functools.partial):
             self._all("partial", (value.func, value.args, value.keywords))
-        elif isinstance(value, types.MethodType):
-            self._all("method", (value.__func__, value.__self__))
         elif type(value).__module__.partition(".")[0] == dlt.__name__:
             self._add_of_dlt(value)
         else:
@@ -119,6 +126,8 @@ class _Digester:
     def _add_data(self, value: Any) -> None:
         if isinstance(value, Mapping):
             self._all("mapping", (part for item in value.items() for part in item))
+        elif type(value) is list and len(value) > _MANY and (content := _plain_bytes(value)):
+            self._parts("plain", content)
         elif isinstance(value, list | tuple):
             self._all("list" if isinstance(value, list) else "tuple", value)
         elif isinstance(value, set | frozenset):
@@ -152,28 +161,26 @@ class _Digester:
             self._all("dlt", _parts_of_dlts_object(value))
 
     def _add_function(self, function: types.FunctionType) -> None:
-        own = _without_dlts_wrappers(function)
-        self.files.add(own.__code__.co_filename)
-        self._all("function", _parts_of_function(own))
+        self._all("function", _parts_of_function(_without_dlts_wrappers(function)))
 
     def _add_by_name(self, value: Any) -> None:
-        module = (
-            value
-            if isinstance(value, types.ModuleType)
-            else sys.modules.get(value.__module__ or "")
-        )
-        if file := getattr(module, "__file__", None):
-            self.files.add(file)
         module_name = str(getattr(value, "__module__", ""))
         self._parts("name", module_name, getattr(value, "__qualname__", value.__name__))
         if isinstance(value, types.BuiltinFunctionType) and isinstance(value.__self__, dict | list):
             # a method of a container, such as `rows.copy`
             self.add(value.__self__)
 
+    @staticmethod
+    def _parts_of_class(owner: type) -> Iterator[Any]:
+        yield from (owner.__module__, owner.__qualname__, owner.__bases__)
+        for name, value in sorted(vars(owner).items()):
+            if callable(value) or not name.startswith("__"):
+                yield from (name, value)
+
     def _digest_of(self, value: Any) -> str:
-        found, files = digest_and_files(value)
-        self.files |= files
-        return found
+        digester = _Digester(self._around)
+        digester.add(value)
+        return digester.state.hexdigest()
 
     def _parts(self, *parts: str | bytes) -> None:
         for part in parts:
@@ -191,6 +198,16 @@ class _Digester:
 
 def _name(value: Any) -> str:
     return str(type(value).__qualname__)
+
+
+def _is_in_module(owner: type) -> bool:
+    """Tell whether a class is what its module has by that name, and no double of it."""
+    if "<locals>" in owner.__qualname__:
+        return False
+    found: Any = sys.modules.get(owner.__module__)
+    for name in owner.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is owner or is_library(owner.__module__)
 
 
 def _without_dlts_wrappers(function: types.FunctionType) -> types.FunctionType:
@@ -261,6 +278,15 @@ def _settings(value: Any) -> Iterator[tuple[str, Any]]:
         yield name, item.__func__ if getattr(item, "__self__", None) is value else item
 
 
+def _plain_bytes(rows: list[Any]) -> bytes:
+    """Return rows of plain values, which need no look at each; empty where others are in them."""
+    try:
+        # of version 0: equal rows have equal bytes, whichever objects they share
+        return marshal.dumps(rows, 0)
+    except ValueError:
+        return b""
+
+
 def _arrow_bytes(value: Any) -> bytes:
     """Return a frame in Arrow's format; empty where Arrow has none for what is in it."""
     import pyarrow as pa
@@ -289,21 +315,3 @@ def _parts_of_object(value: Any) -> Iterator[Any]:
         return
     for part in reduced:
         yield list(part) if isinstance(part, Iterator) else part
-
-
-def file_digest(path: Path) -> str:
-    """Return a digest of a file; of a folder, that of all files in it and of their names.
-
-    Raises:
-        OSError: It cannot be read.
-    """
-    state = hashlib.blake2b(digest_size=16)
-    if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if file.is_file() and "__pycache__" not in file.parts:
-                state.update(f"{file.relative_to(path)}\0{file_digest(file)}\0".encode())
-    else:
-        with path.open("rb") as opened:
-            while block := opened.read(1 << 20):
-                state.update(block)
-    return state.hexdigest()

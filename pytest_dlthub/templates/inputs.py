@@ -2,135 +2,197 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dlt
 import pytest
 
 from dlthub_project.context import ProjectRunContext
+from dlthub_project.dlt_internals.configuration import configured_documents
 from dlthub_project.dlt_internals.contexts import WorkspaceRunContext
-from dlthub_project.sandbox import Overrides, Sandbox
-from pytest_dlthub.templates.code import Code, installed_versions
-from pytest_dlthub.templates.conditions import Conditions, recorded_reads
-from pytest_dlthub.templates.digests import NoDigest, digest, file_digest
+from dlthub_project.sandbox import ENVIRONMENT_VARIABLE, Overrides, Sandbox
+from pytest_dlthub.imports import Imports
+from pytest_dlthub.templates.code import Code
+from pytest_dlthub.templates.digests import NoDigest, digest
+from pytest_dlthub.templates.files import Build, PythonFiles, file_digest
 from pytest_dlthub.templates.loads import Load
+from pytest_dlthub.templates.parts import Difference
 
 # what a template consists of, and what its key is made from: raise it with any change of these
-_FORMAT = 4
+_FORMAT = 5
 _VERSIONS = ("dlt", "duckdb", "pytest-dlthub")
 
+# what shells, terminals, CI and those who run tests set anew for each session, test or worker
+_CHANGING = {
+    *("PWD", "OLDPWD", "SHLVL", "_", "TERM", "COLUMNS", "LINES", "COLORTERM", "LS_COLORS"),
+    *("WINDOWID", "DISPLAY", "HOSTNAME", "TMUX", "TMUX_PANE", "STY", "SSH_CLIENT", "SSH_TTY"),
+    *("SSH_CONNECTION", "SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "INVOCATION_ID"),
+    *("BUILD_ID", "BUILD_NUMBER", "BUILD_TAG", "BUILD_URL", "CI_JOB_ID", "CI_JOB_TOKEN"),
+    *("CI_JOB_URL", "CI_JOB_STARTED_AT", "CI_JOB_JWT", "CI_PIPELINE_ID", "CI_PIPELINE_IID"),
+    *("CI_PIPELINE_URL", "CI_PIPELINE_CREATED_AT", "CI_COMMIT_SHA", "CI_COMMIT_SHORT_SHA"),
+    *("GITHUB_RUN_ID", "GITHUB_RUN_NUMBER", "GITHUB_RUN_ATTEMPT", "GITHUB_SHA", "GITHUB_ENV"),
+    *("GITHUB_OUTPUT", "GITHUB_PATH", "GITHUB_STATE", "GITHUB_STEP_SUMMARY", "GITHUB_ACTION"),
+    *("RUNNER_TRACKING_ID", "RUNNER_NAME", "CIRCLE_BUILD_NUM", "CIRCLE_SHA1", ENVIRONMENT_VARIABLE),
+}
+_CHANGING_GROUPS = ("PYTEST_", "COV_CORE_", "COVERAGE_", "TERM_", "VSCODE_", "XDG_SESSION_")
 
-class Recorded:
-    """What a build has met; empty until it ends."""
 
-    reads: Mapping[str, str | None] = {}
-    modules: Sequence[str] = ()
+@dataclass(frozen=True)
+class Key:
+    """The key of a template.
 
-    @property
-    def conditions(self) -> Conditions:
-        """The conditions of the build."""
-        return Conditions.of(self.reads, self.modules)
+    Attributes:
+        text: The same in every process that would build the same.
+        incomparable: What cannot be compared with that of another test: the template is its own.
+        differences: What is not as it was imported.
+    """
+
+    text: str
+    incomparable: tuple[str, ...]
+    differences: tuple[Difference, ...]
 
 
 class Inputs:
     """What all loads of a session are made from."""
 
     def __init__(
-        self, root: Path, test_patterns: Sequence[str], *, lasting: bool, tests: Collection[str]
+        self,
+        root: Path,
+        imports: Imports,
+        *,
+        lasting: Path | None,
+        tests: Collection[str],
+        own: Sequence[Path],
     ) -> None:
         """Make the inputs.
 
         Args:
             root: The folder of the project, workspace or plain dlt code.
-            test_patterns: Names of files that hold tests, as `test_*.py`.
-            lasting: Later sessions are to know a template by its key. Within one session code does
-                not change, and is not read for it.
+            imports: What noted modules as they were imported.
+            lasting: Where later sessions are to know a template by its key, a folder for what is
+                known of files; None for none. Within one session Python files do not change, and
+                are not read.
             tests: The files of which tests were collected.
+            own: Folders whose files are no inputs.
         """
-        self._code = Code(root, test_patterns)
-        self._test_patterns = test_patterns
+        self._root = root
+        self._imports = imports
+        self._code = Code(imports)
         self._lasting = lasting
         self._tests = tests
+        self._own = [str(folder) for folder in own]
+        self._arguments = [*sys.argv]
+        self._code.begin()
+        imports.note_libraries()
 
-    def key(self, loads: Sequence[Load], sandbox: Sandbox) -> str:
+    def key(self, loads: Sequence[Load], sandbox: Sandbox) -> Key:
         """Return the key of the template that `loads` are made into, in the active context.
 
         Raises:
             UsageError: An argument of a load, or a setting of the test, cannot be compared.
         """
-        parts = [(load.digest, *self._tests_of(load)) for load in loads]
+        parts = [load.digest() for load in loads]
+        differences = self._code.differences()
+        incomparable = tuple(f"{d.name} ({d.kind})" for d in differences if d.digest is None)
         try:
             in_sandbox = (sandbox.allowed, sandbox.destinations, sandbox.every_type)
-            return digest(
+            text = digest(
                 self._of_context(),
                 in_sandbox,
                 sandbox.loader_file_format,
                 sandbox.secrets,
                 Overrides(sandbox).described(),
                 parts,
+                [(d.name, d.digest) for d in differences],
+                uuid4() if incomparable else None,
             )
         except NoDigest as error:
             raise pytest.UsageError(
                 "dlt_load: a setting of this test, of dlt_config or dlt_destinations, cannot be "
                 f"compared with that of another test: {error}"
             ) from error
+        return Key(text, incomparable, tuple(differences))
 
     @contextmanager
-    def recorded(self) -> Iterator[Recorded]:
-        """Note, until the block ends, under which conditions it builds.
+    def recorded(self, loads: Collection[Load], key: Key, *own: Path) -> Iterator[Build]:
+        """Note, until the block ends, which files it builds from, and what code sets lazily.
 
-        What code reads of the environment by name counts, too: perhaps it read it when it was
-        imported.
+        Args:
+            loads: What is built.
+            key: The key of it.
+            *own: Folders whose files are no inputs.
         """
-        recorded = Recorded()
-        names = self._code.names_read((*self._beside, *self._tests)) if self._lasting else ()
+        build = Build(self._root, self._tests)
+        sources = [file for load in loads if (file := _file_of(load.source))]
+        folders = [*self._own, *map(str, own)]
         try:
-            with recorded_reads(names) as recorded.reads:
-                yield recorded
+            with build.recorded(self._imports.opened, sources, folders):
+                yield build
         finally:
-            recorded.modules = self._beside
-
-    @property
-    def _beside(self) -> list[str]:
-        return self._code.modules_beside(self._tests) if self._lasting else []
+            self._code.accept(key.differences)
 
     def _of_context(self) -> tuple[Any, ...]:
         context = dlt.current.run_context()
         settings = {
             path.name: file_digest(path) for path in Path(context.settings_dir).glob("*.toml")
         }
+        place: tuple[Any, ...] = (context.run_dir,)
         if isinstance(context, ProjectRunContext):
             project = context.project
-            place: tuple[Any, ...] = (
-                context.run_dir,
-                project.current_profile,
-                project.manifest.merged,
-            )
+            place = (*place, project.current_profile, project.manifest.merged)
         elif isinstance(context, WorkspaceRunContext):
-            place = (context.run_dir, context.profile)
-        else:
-            # plain code that changes the folder is the same code
-            return (settings, self._of_session)
-        if Path(context.run_dir) == self._code.root or not self._lasting:
-            return (settings, place, self._of_session)
+            place = (*place, context.profile)
+        # what code has set since they were read
+        documents = [*configured_documents()]
+        arguments = None if sys.argv == self._arguments else sys.argv
+        process = (os.getcwd(), arguments, self._environment(), self._of_session)
+        if self._lasting is None or Path(context.run_dir) == self._root:
+            return (settings, documents, place, process)
         # code that changes into another project gets that one
-        there = Code(Path(context.run_dir), self._test_patterns)
-        return (settings, place, self._of_session, there.digests)
+        there = PythonFiles(Path(context.run_dir), self._lasting).digest
+        return (settings, documents, place, process, there)
+
+    def _environment(self) -> Mapping[str, str]:
+        # the plugin's own names are of folders of the session
+        return {
+            name: value
+            for name, value in sorted(os.environ.items())
+            if name not in _CHANGING
+            and not name.startswith(_CHANGING_GROUPS)
+            and not value.startswith(tuple(self._own))
+        }
 
     @cached_property
     def _of_session(self) -> str:
-        if not self._lasting:
+        if self._lasting is None:
             return ""
         versions = {name: version(name) for name in _VERSIONS}
         python = (sys.version_info[:2], sys.platform)
-        root = str(self._code.root)
-        return digest(_FORMAT, versions, installed_versions(), python, root, self._code.digests)
+        files = PythonFiles(self._root, self._lasting).digest
+        code = (str(self._root), files, self._code.at_start)
+        return digest(_FORMAT, versions, _installed_versions(), python, code)
 
-    def _tests_of(self, load: Load) -> list[str]:
-        return self._code.tests_with(load.files, self._tests) if self._lasting else []
+
+def _installed_versions() -> list[str]:
+    """Return the names of the distributions that are installed, with their versions."""
+    found: set[str] = set()
+    for folder in filter(os.path.isdir, sys.path):
+        found.update(n for n in os.listdir(folder) if n.endswith((".dist-info", ".egg-info")))
+    return sorted(found)
+
+
+def _file_of(source: Any) -> str | None:
+    """Return the file of the module that defines a source."""
+    function = inspect.unwrap(source) if callable(source) else source
+    name = getattr(function, "__module__", None) or type(source).__module__
+    return getattr(sys.modules.get(name), "__file__", None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from dlthub_project.sandbox import Sandbox, is_local, short_type
 from pytest_dlthub.dlt_run import DltRun, split_arguments
 from pytest_dlthub.given import hints_by_resource, located
 from pytest_dlthub.project import DltProject
-from pytest_dlthub.templates.digests import NoDigest, digest_and_files
+from pytest_dlthub.templates.digests import NoDigest, digest
 
 if TYPE_CHECKING:
     import dlt
@@ -101,22 +100,12 @@ class Load:
         where = entities.datasets.locate_pipeline(self.name, **chosen)
         return entities.get_destination(where.destination_name)
 
-    @property
     def digest(self) -> str:
-        """A digest of what is asked for.
+        """Return a digest of what is asked for, as it is now: a fixture may have changed it.
 
         Raises:
             UsageError: An argument cannot be compared.
         """
-        return self._digest_and_files[0]
-
-    @property
-    def files(self) -> frozenset[str]:
-        """The files that define the functions and classes among source and arguments."""
-        return self._digest_and_files[1]
-
-    @cached_property
-    def _digest_and_files(self) -> tuple[str, frozenset[str]]:
         files = [path for path in self.depends_on if not path.exists()]
         if files:
             raise pytest.UsageError(f"{MARK}: depends_on: there is no {files[0]}")
@@ -127,9 +116,7 @@ class Load:
                 arguments["given"] = located(arguments["given"], self.folder)
             if "hints" in arguments:
                 arguments["hints"] = hints_by_resource(arguments["hints"], self.folder)
-            return digest_and_files(
-                self.name, self.is_declared, self.source, arguments, self.depends_on
-            )
+            return digest(self.name, self.is_declared, self.source, arguments, self.depends_on)
         except NoDigest as error:
             raise pytest.UsageError(
                 f"{MARK}({self.name}): an argument cannot be compared with that of another test "

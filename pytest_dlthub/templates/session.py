@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -11,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from dlthub_project.dlt_internals import contexts, datasets
+from dlthub_project.dlt_internals import configuration, contexts, datasets
 from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox import Overrides, Sandbox, isolated, unobserved
 from pytest_dlthub.activation import SESSION
 from pytest_dlthub.report import USES, TemplateUses
 from pytest_dlthub.run import PipelineRun
-from pytest_dlthub.templates.inputs import Inputs, Recorded
+from pytest_dlthub.templates.files import Build, Conditions
+from pytest_dlthub.templates.inputs import Inputs, Key
 from pytest_dlthub.templates.loaded import LoadedRuns
 from pytest_dlthub.templates.loads import MARK, Load, Marks, check_destination, check_run
 from pytest_dlthub.templates.postgres import Databases
@@ -25,6 +27,7 @@ from pytest_dlthub.templates.store import (
     BuildFailed,
     FailedBefore,
     TemplateStore,
+    cache_folder,
     session_identity,
     template_folders,
 )
@@ -51,6 +54,7 @@ class _Request:
     sandbox: Sandbox
     databases: Databases
     uses: TemplateUses
+    key: Key
 
 
 class Templates:
@@ -62,9 +66,10 @@ class Templates:
         session = config.stash[SESSION]
         self._inputs = Inputs(
             session.root or config.rootpath,
-            config.getini("python_files"),
-            lasting=config.getoption("dlt_reuse"),
+            session.imports,
+            lasting=cache_folder() if config.getoption("dlt_reuse") else None,
             tests=session.test_files,
+            own=[session.folder, *template_folders(config)],
         )
         self._stores = [TemplateStore(folder, self._session) for folder in template_folders(config)]
 
@@ -88,11 +93,15 @@ class Templates:
         _check_profile(item.config.stash[SESSION].profile)
         uses = item.stash[USES] = TemplateUses()
         key = self._inputs.key(list(loads.values()), sandbox)
-        with Databases.of(loads.values(), key, sandbox, item.config) as databases:
-            request = _Request(item.nodeid, loads, sandbox, databases, uses)
+        uses.own = list(key.incomparable)
+        with Databases.of(loads.values(), key.text, sandbox, item.config) as databases:
+            request = _Request(item.nodeid, loads, sandbox, databases, uses, key)
             template = self._copied(request)
             with LoadedRuns.of(loads, template) as runs:
                 yield runs
+        if key.incomparable:
+            # nobody else has its key
+            shutil.rmtree(template.folder.parent, ignore_errors=True)
 
     def _copied(self, request: _Request) -> Template:
         uses = request.uses
@@ -122,7 +131,9 @@ class Templates:
     def _found_or_built(self, request: _Request) -> tuple[TemplateStore, Template]:
         key = request.databases.key
         # a database goes with the session: what is in the cache would be without it
-        stores = self._stores[-1:] if request.databases else self._stores
+        # and nobody finds a template of one test again
+        goes = request.databases or request.key.incomparable
+        stores = self._stores[-1:] if goes else self._stores
         for store in stores:
             if found := store.find(key):
                 return store, found
@@ -169,7 +180,7 @@ class _Build:
         started = time.perf_counter()
         request = self._request
         own = replace(request.sandbox, folder=str(Template.sandbox_folder(folder)))
-        recorded = Recorded()
+        build: Build | None = None
         try:
             with (
                 full_disk_told(folder.parent.parent),
@@ -177,19 +188,23 @@ class _Build:
                 unobserved(),
             ):
                 Overrides(own).copy_from(Overrides(request.sandbox))
+                set_by_code = dict(configuration.configured_documents())
                 with isolated(sandbox):
-                    with self._inputs.recorded() as recorded:
+                    configuration.copy_documents(set_by_code)
+                    loads = request.loads.values()
+                    with self._inputs.recorded(loads, request.key, folder) as build:
                         runs = {name: _run(load, sandbox) for name, load in request.loads.items()}
                     _close_databases(runs)
                     seconds = time.perf_counter() - started
-                    Template.write(folder, self._session, seconds, recorded.conditions, runs)
+                    Template.write(folder, self._session, seconds, build.conditions, runs)
         except (Exception, RemoteDestinationBlocked, pytest.fail.Exception) as error:
             if is_interrupt(error):
                 raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             names = ", ".join(request.loads)
             message = f"{MARK}({names}): the build failed, as {request.test} tells: {reason}"
-            raise BuildFailed(recorded.conditions, message) from error
+            conditions = build.conditions if build else Conditions()
+            raise BuildFailed(conditions, message) from error
 
 
 def _check_profile(tested: str) -> None:

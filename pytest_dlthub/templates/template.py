@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pytest_dlthub.templates.conditions import Conditions
-from pytest_dlthub.templates.digests import file_digest
+from pytest_dlthub.templates.files import Conditions, file_digest
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import LoadInfo

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 from processes import python
 
-from pytest_dlthub.templates.conditions import Conditions, recorded_reads
+from pytest_dlthub.templates.files import Conditions
 from pytest_dlthub.templates.store import TemplateStore
 
 RunTests = Callable[..., pytest.RunResult]
@@ -445,7 +444,7 @@ def build_of(size: int) -> Callable[[Path], None]:
     def build(folder: Path) -> None:
         (folder / "sandbox" / "data").mkdir(parents=True)
         (folder / "sandbox" / "data" / "rows").write_bytes(b"x" * size)
-        Template.write(folder, "s", 0.1, Conditions.of({}, ()), {})
+        Template.write(folder, "s", 0.1, Conditions(), {})
 
     return build
 
@@ -501,41 +500,3 @@ def test_nothing_is_left_of_a_copy_that_fails(tmp_path: Path) -> None:
         template.copy_to(str(tmp_path / "copy"))
 
     assert [path for path in (tmp_path / "copy").rglob("*") if path.is_file()] == []
-
-
-def test_reads_are_recorded_in_nested_blocks_and_the_environment_is_as_before(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("OUTER", "1")
-    monkeypatch.delenv("INNER", raising=False)
-    plain = type(os.environ)
-
-    def build() -> Iterator[str]:
-        yield str(os.getenv("OUTER"))
-        with recorded_reads() as inner:
-            os.environ["INNER"] = "set by the build"
-            yield str("INNER" in os.environ)
-            with contextlib.suppress(TypeError):
-                os.environ[None]  # type: ignore[index]
-        found.update(inner)
-        raise ZeroDivisionError
-
-    found: dict[str, str | None] = {}
-    with pytest.raises(ZeroDivisionError), recorded_reads(["NAMED"]) as outer:
-        list(build())
-
-    assert found == {"INNER": None}
-    assert outer == {"OUTER": "1", "INNER": None, "NAMED": None}
-    assert type(os.environ) is plain
-
-
-def test_each_variable_counts_where_the_environment_is_another_mapping(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(os, "environ", {"A": "1"})
-
-    with recorded_reads() as reads:
-        os.environ.get("B")
-
-    assert reads == {"A": "1"}
-    assert re.fullmatch("[0-9a-f]{16}", Conditions.of(reads, ()).salt)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sessions import run_session_apart
 
 RunTests = Callable[..., pytest.RunResult]
 
@@ -23,17 +21,26 @@ pipelines:
 
 SOURCE = """
 import os
+from pathlib import Path
 import dlt
+import duckdb
 from lib.prices import PRICE
 
 AT_IMPORT = os.environ.get("SHOP_AT_IMPORT")
+RATES = Path("more/rates.json").read_text()
+ask = os.getenv
 
 
 @dlt.source
 def orders(region: str = dlt.config.value, currency: str = "EUR", token: str = "none"):
     @dlt.resource
     def items():
-        yield {"price": PRICE, "region": region, "currency": currency, "token": token,
+        path = os.path.join(os.path.dirname(__file__), "names.csv")
+        rows = duckdb.sql(f"SELECT * FROM '{path}'").fetchall()
+        Path("left.txt").write_text("of a run")
+        texts = [file.read_text() for file in sorted(Path("texts").glob("*.txt"))]
+        yield {"rows": str(rows), "texts": str(texts), "asked": ask("SHOP_ASKED"), "price": PRICE,
+               "region": region, "currency": currency, "token": token,
                "at_import": str(AT_IMPORT), "at_run_time": str(os.getenv("SHOP_AT_RUN_TIME"))}
 
     return items
@@ -41,7 +48,13 @@ def orders(region: str = dlt.config.value, currency: str = "EUR", token: str = "
 
 TESTS = """
 import pytest
+from sources import shop
 
+@pytest.fixture
+def replaced(monkeypatch):
+    monkeypatch.setattr(shop, "AT_IMPORT", "of the fixture")
+
+@pytest.mark.usefixtures("replaced")
 @pytest.mark.dlt_load("load_orders", depends_on="rates.csv")
 def test_orders(dlt_loaded):
     print("row:", dlt_loaded.rows("items"))
@@ -56,11 +69,11 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def built(pytester: pytest.Pytester, cache: Path) -> Callable[..., int]:
+def built(run_pytest: RunTests, cache: Path) -> Callable[..., int]:
     """Run a session with `--dlt-reuse`; return how many templates it has built."""
 
     def run(*arguments: str) -> int:
-        result = run_session_apart(pytester, "-p", "no:cacheprovider", "--dlt-reuse", *arguments)
+        result = run_pytest("-p", "no:cacheprovider", "--dlt-reuse", *arguments)
         result.assert_outcomes(passed=result.parseoutcomes().get("passed", 0) or 1)
         return int(re.search(r"(\d+) templates? built", result.stdout.str())[1])  # type: ignore[index]
 
@@ -84,21 +97,22 @@ def test_each_thing_that_a_project_is_loaded_from_makes_a_new_template(
         "lib/prices.py": "PRICE = 1",
         ".dlt/config.toml": "[runtime]\nlog_level = 'WARNING'",
         "rates.csv": "1.0",
+        "more/rates.json": "{}",
+        "sources/names.csv": "name",
+        "texts/a.txt": "a",
+        ".venv/pyvenv.cfg": "",
+        ".venv/lib/module.py": "N = 1",
         "README.md": "Orders",
         "test_orders.py": TESTS,
     }
     for name, text in texts.items():
-        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).parent.mkdir(exist_ok=True, parents=True)
         (root / name).write_text(text)
     monkeypatch.setenv("SHOP_REGION", "EU")
     monkeypatch.setenv("UNRELATED", "1")
     beside = tmp_path / "modules"
     beside.mkdir()
-    (beside / "other_dlt.py").write_text(
-        "import importlib.metadata as m; v = m.version\n"
-        "m.version = lambda name: '9.9' if name == 'dlt' else v(name)"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(beside), prepend=os.pathsep)
+    monkeypatch.syspath_prepend(beside)
 
     def edit(name: str, old: str, new: str) -> Change:
         def change() -> None:
@@ -112,15 +126,22 @@ def test_each_thing_that_a_project_is_loaded_from_makes_a_new_template(
         return lambda: monkeypatch.setenv(name, value)
 
     changes: dict[str, Change] = {
-        "a test, another one, a comment and an unrelated variable": lambda: [
+        "nothing": lambda: None,
+        "a test, a document, an environment and what a shell sets": lambda: [
             change()
             for change in (
                 edit("test_orders.py", "print(", "print('changed',"),
-                lambda: (root / "test_more.py").write_text("def test_more(): pass"),
                 edit("README.md", "Orders", "<!-- All --> Orders"),
-                variable("UNRELATED", "2"),
+                edit(".venv/lib/module.py", "1", "2"),
+                variable("OLDPWD", "/"),
             )
         ],
+        "a fixture": edit("test_orders.py", "of the fixture", "of a fixture"),
+        "a file of the source that DuckDB reads": edit("sources/names.csv", "name", "names"),
+        "a file that is opened": edit("texts/a.txt", "a", "b"),
+        "a file that is new": lambda: (root / "texts" / "b.txt").write_text("b"),
+        "a file that is opened at import": edit("more/rates.json", "{}", "[]"),
+        "a variable that is asked for by another name": variable("SHOP_ASKED", "1"),
         "the source": edit("sources/shop.py", '"price": PRICE', '"price": PRICE + 1'),
         "a helper that it imports": edit("lib/prices.py", "1", "2"),
         "a value in the manifest": edit("dlt.yml", "region:", "currency: USD, region:"),
@@ -140,10 +161,11 @@ def test_each_thing_that_a_project_is_loaded_from_makes_a_new_template(
         change()
         found[name] = built()
     found["the format of rows"] = built("-o", "dlt_loader_file_format=insert_values")
-    found["the version of dlt"] = built("-p", "other_dlt")
+    monkeypatch.setattr("pytest_dlthub.templates.inputs.version", lambda name: f"9.9 of {name}")
+    found["the version of dlt"] = built()
 
     none = [name for name, count in found.items() if not count]
-    assert none == list(changes)[:1]
+    assert none == list(changes)[:2]
 
 
 PLAIN = """
@@ -258,4 +280,49 @@ def test_within_a_session_each_test_has_what_its_own_settings_load(
     result = run_pytest("-p", "no:cacheprovider")
 
     result.assert_outcomes(passed=8)
-    result.stdout.fnmatch_lines(["5 templates built (* s), 8 copies made"])
+    result.stdout.fnmatch_lines(["6 templates built (* s), 8 copies made"])
+
+
+@pytest.mark.parametrize("marker", ["dlt.yml", ".dlt/.workspace", "rows.csv"])
+def test_what_has_not_changed_is_kept_in_projects_workspaces_and_plain_code(
+    pytester: pytest.Pytester, built: Callable[..., int], marker: str
+) -> None:
+    root = pytester.path
+    (root / ".dlt").mkdir()
+    (root / ".dlt" / "config.toml").write_text("[etl]\nregion = 'EU'")
+    (root / marker).write_text("" if marker != "dlt.yml" else "project: {name: shop}")
+    pytester.makepyfile(
+        etl="""
+        import dlt
+        import os
+
+        @dlt.resource
+        def rows(region: str = dlt.config["etl.region"], token: str = dlt.secrets.value):
+            with open("of_the_run.txt", "w") as file:
+                file.write("a")
+            yield {"region": region, "token": token, "files": os.listdir(".dlt")}
+        """,
+        test_it="""
+        import dlt
+        import pytest
+        from etl import rows
+
+        @pytest.fixture(autouse=True)
+        def settings(dlt_config, monkeypatch):
+            dlt_config["sources.token"] = "t"
+            dlt.config["etl.other"] = 1
+
+        @pytest.mark.dlt_load(source=rows)
+        @pytest.mark.parametrize("n", range(2))
+        def test_it(dlt_loaded, n, tmp_path):
+            (tmp_path / "file").touch()
+            assert dlt_loaded.next().row_counts == {"rows": 1, "rows__files": n_of_files()}
+
+        def n_of_files():
+            return len(__import__("os").listdir(".dlt"))
+        """,
+    )
+
+    assert [built(), built()] == [1, 0]
+    (root / ".dlt" / "secrets.toml").write_text("a = 1")
+    assert [built(), built()] == [1, 0]
