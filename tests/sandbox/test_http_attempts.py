@@ -201,11 +201,8 @@ def orders():
 
 dlt.pipeline("shop", destination="duckdb").run(orders())
 """
-    # the first wait would be this long
-    environment = {**os.environ, "RUNTIME__REQUEST_BACKOFF_FACTOR": "1000"}
     with isolated(make_sandbox()):
-        subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=environment)
-
-        run_python(code, tmp_path)
+        # the first wait would be this long
+        run_python(code, tmp_path, RUNTIME__REQUEST_BACKOFF_FACTOR="1000")
 
     assert server.requests == 3
