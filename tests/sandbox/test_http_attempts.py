@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ import tenacity
 from dlt.sources.helpers import requests
 from dlt.sources.helpers.requests import Client, HTTPError, get
 from dlt.sources.rest_api import rest_api_source
+from processes import python
 
 from dlthub_project.sandbox import Overrides, isolated
 
@@ -186,10 +189,7 @@ def test_a_function_of_the_users_waits_as_it_says(make_sandbox: MakeSandbox) -> 
 
 
 def test_a_subprocess_waits_for_nothing(
-    make_sandbox: MakeSandbox,
-    server: Server,
-    tmp_path: Path,
-    run_python: Callable[..., str],
+    make_sandbox: MakeSandbox, server: Server, tmp_path: Path
 ) -> None:
     code = f"""
 import dlt
@@ -204,5 +204,7 @@ dlt.pipeline("shop", destination="duckdb").run(orders())
     with isolated(make_sandbox()):
         # the first wait would be this long
         run_python(code, tmp_path, RUNTIME__REQUEST_BACKOFF_FACTOR="1000")
+
+        subprocess.run([*python(), "-c", code], check=True, cwd=tmp_path, env=environment)
 
     assert server.requests == 3
