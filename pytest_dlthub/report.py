@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -269,6 +269,10 @@ def masked(value: Any) -> Any:
     named: Any = value
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return named._replace(**masked(named._asdict()))
+    if type(value).__module__ == "_pytest.subtests" and is_dataclass(value):
+        # what a subtest is called, which cannot be changed
+        parts = {part.name: getattr(value, part.name) for part in fields(value)}
+        return replace(named, **masked(parts)) if masked(parts) != parts else value
     if type(value).__module__ in _OF_REPORTS and hasattr(value, "__dict__"):
         for name, item in vars(value).items():
             setattr(value, name, masked(item))
