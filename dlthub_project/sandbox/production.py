@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -90,20 +92,75 @@ def note_unknown(pipeline: dlt.Pipeline, sandbox: Sandbox) -> None:
         change_report.note(sandbox.folder, f"what {name} can do is not checked: {why}")
 
 
-def check(pipeline: dlt.Pipeline) -> None:
-    """Make sure that production could load the tables of a pipeline.
+@contextmanager
+def checked(pipeline: dlt.Pipeline) -> Iterator[None]:
+    """Make sure that production could load what a pipeline normalizes in a block.
 
     Raises:
         NotSupportedInProduction: Its destination lacks a type, a way to replace, or room for a
-            name, or takes two names for one.
+            name or a text, or takes two names for one.
     """
     production = production_of(pipeline)
-    if production is None:
+    capabilities = "" if production is None else production.capabilities()
+    if production is None or isinstance(capabilities, str):
+        yield
         return
+    texts = _Texts(capabilities)
+    token = _texts.set(texts)
+    try:
+        yield
+    finally:
+        _texts.reset(token)
+    if texts.problems:
+        raise _error(production, list(texts.problems))
     for name in pipeline.schema_names:
         problems = list(_problems(pipeline.schemas[name], production))
         if problems:
             raise _error(production, problems)
+
+
+class _Texts:
+    """Notes texts that are longer than a destination takes."""
+
+    def __init__(self, capabilities: DestinationCapabilitiesContext) -> None:
+        self.problems: dict[str, None] = {}
+        self._most = capabilities.max_text_data_type_length
+        self._is_in_bytes = bool(capabilities.is_max_text_data_type_length_in_bytes)
+        templates = getattr(capabilities.type_mapper, "sct_to_dbt", {})
+        self._has_precision = "text" in templates
+
+    def look_at(self, table: str, row: Mapping[str, Any], columns: Mapping[str, Any]) -> None:
+        # for each row of a load: as little as can be
+        for name, value in row.items():
+            if not isinstance(value, str) or name not in columns:
+                continue
+            most = columns[name].get("precision") if self._has_precision else None
+            # no character takes more than four bytes
+            if most is None and (not self._most or len(value) * 4 <= self._most):
+                continue
+            if columns[name].get("data_type") == "text" and self._is_too_long(value, most):
+                self.problems[
+                    f"column `{table}.{name}` (text): a value has {len(value)} characters, "
+                    f"and there is room for {most or self._most}"
+                ] = None
+
+    def _is_too_long(self, value: str, most: int | None) -> bool:
+        if most is not None:
+            return len(value) > most
+        return (len(value.encode()) if self._is_in_bytes else len(value)) > self._most
+
+
+_texts: ContextVar[_Texts | None] = ContextVar("_texts", default=None)
+
+
+def look_at_rows(table: str, item: Any, columns: Mapping[str, Any]) -> None:
+    """Note what rows have that production does not take; not of frames."""
+    texts = _texts.get()
+    if texts is None:
+        return
+    for row in item if isinstance(item, list) else [item]:
+        if isinstance(row, dict):
+            texts.look_at(table, row, columns)
 
 
 def _error(production: Production, problems: list[str]) -> NotSupportedInProduction:

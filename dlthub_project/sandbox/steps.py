@@ -13,10 +13,10 @@ from dlt.extract import DltResource, DltSource
 
 from dlthub_project.dlt_internals import normalization, pipelines
 from dlthub_project.errors import MergeStrategyNotSupported
-from dlthub_project.sandbox import change_report, parquet_values, runs
+from dlthub_project.sandbox import change_report, parquet_values, production, runs
 from dlthub_project.sandbox.destinations import is_replaced, short_type
 from dlthub_project.sandbox.pipelines import takes_any_file_format
-from dlthub_project.sandbox.production import Production, check, note_unknown, production_of
+from dlthub_project.sandbox.production import Production, note_unknown, production_of
 from dlthub_project.sandbox.settings import Sandbox
 
 # compressed: some thousand rows. For three rows Parquet is slower.
@@ -159,9 +159,9 @@ def normalize(
     __tracebackhide__ = True
     check_merge_strategies(pipeline)
     note_unknown(pipeline, sandbox)
-    info = _normalize(sandbox, original, pipeline, *args, **kw)
-    runs.remember_untraced(pipeline, info)
-    check(pipeline)
+    with production.checked(pipeline):
+        info = _normalize(sandbox, original, pipeline, *args, **kw)
+        runs.remember_untraced(pipeline, info)
     return info
 
 
@@ -190,10 +190,20 @@ def normalize_package(
 
 
 def write_rows(
-    _sandbox: Sandbox, original: Callable[..., Any], storage: Any, *args: Any, **kw: Any
+    _sandbox: Sandbox,
+    original: Callable[..., Any],
+    storage: Any,
+    load_id: str,
+    schema_name: str,
+    table_name: str,
+    item: Any,
+    columns: Any,
 ) -> Any:
     """Write rows of a table, unless they must not be in the format that is tried."""
-    return normalization.write_rows(original, storage, *args, **kw)
+    production.look_at_rows(table_name, item, columns)
+    return normalization.write_rows(
+        original, storage, load_id, schema_name, table_name, item, columns
+    )
 
 
 def _extracted_bytes(pipeline: dlt.Pipeline) -> int:

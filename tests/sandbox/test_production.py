@@ -118,6 +118,18 @@ CANNOT: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
         {"columns": {"at": {"data_type": "time"}}},
         "column `rows.at` (time)",
     ),
+    "text": (
+        "redshift",
+        {"note": "ä" * 40_000},
+        {},
+        "column `rows.note` (text): a value has 40000 characters, and there is room for 65535",
+    ),
+    "text of a column": (
+        "postgres",
+        {"note": "abcdef"},
+        {"columns": {"note": {"data_type": "text", "precision": 5}}},
+        "column `rows.note` (text): a value has 6 characters, and there is room for 5",
+    ),
     "precision of an integer": (
         "postgres",
         {"n": 1},
@@ -154,6 +166,16 @@ def test_what_duckdb_itself_is_given_is_not_checked(make_sandbox: MakeSandbox, c
         pipeline = dlt.pipeline("p", destination="duckdb", dataset_name="data")
         pipeline.run(dlt.resource([row], name="rows", **hints))
         assert len(pipeline.dataset()["rows"].fetchall()) == 1
+
+
+def test_a_text_that_production_has_room_for_is_loaded(make_sandbox: MakeSandbox) -> None:
+    columns: Any = {"short": {"data_type": "text", "precision": 5}}
+    rows = [{"note": "x" * 65_535, "short": "äöüßé"}]
+    with isolated(make_sandbox()):
+        for kind in ("redshift", "postgres"):
+            pipeline = dlt.pipeline(kind, destination=kind, dataset_name="data")
+            pipeline.run(dlt.resource(rows, name="rows", columns=columns))
+            assert len(pipeline.dataset()["rows"].fetchall()) == 1
 
 
 def test_a_way_to_replace_that_production_lacks_is_an_error(
