@@ -12,7 +12,8 @@ from dlt.extract.exceptions import DataItemRequiredForDynamicTableHints
 from dlt.extract.items import DataItemWithMeta, TableNameMeta
 
 from dlthub_project.catalog.schemas import lossy_conversions
-from dlthub_project.dlt_internals import relations
+from dlthub_project.catalog.transactions import can_share_transaction
+from dlthub_project.dlt_internals import datasets, relations
 
 if TYPE_CHECKING:
     from dlt.common.schema.typing import TTableSchema
@@ -53,7 +54,9 @@ def relation_pages(item: Any, *, exact: bool = False) -> Iterator[Any]:
     required = _required(relation)
     if mark is None or isinstance(mark, TableNameMeta):
         mark = _hints(relation, required, table, mark)
-    if _stays_query(relation, pipeline, table) and not (exact and _may_lose(relation, table)):
+    if _stays_query(relation, pipeline, table) and not (
+        exact and _may_lose(relation, pipeline, table)
+    ):
         yield _marked(relation, mark)
         return
     is_empty = True
@@ -137,10 +140,13 @@ def _hints(
     return dlt.mark.with_hints([], hints, create_table_variant=mark is not None).meta
 
 
-def _may_lose(relation: dlt.Relation, table: TTableSchema) -> bool:
+def _may_lose(relation: dlt.Relation, pipeline: dlt.Pipeline, table: TTableSchema) -> bool:
     schema = dlt.current.source_schema()
     name = schema.naming.normalize_table_identifier(table["name"] or "")
-    columns = schema.tables.get(name, {}).get("columns", {})
+    columns = dict(schema.tables.get(name, {}).get("columns", {}))
+    if columns and can_share_transaction(pipeline.destination):
+        # the types of the database, which plain dlt does not always keep in the schema
+        columns.update(datasets.columns_there(pipeline, schema, name))
     return bool(lossy_conversions(relation.columns_schema, columns))
 
 

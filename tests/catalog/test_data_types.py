@@ -228,8 +228,9 @@ def test_the_database_tells_the_type_of_a_column_where_plain_dlt_changed_that_in
         by_hand.run(pa.table({"n": [value]}), table_name="numbers")
     assert by_hand.default_schema.tables["numbers"]["columns"]["n"]["data_type"] == "double"
 
-    with pytest.raises(PipelineStepFailed, match="Column `n` of table `numbers` is bigint, and"):
-        current.catalog().shop_data.save(pd.DataFrame({"n": [1.7]}), table_name="numbers")
+    for data in (pd.DataFrame({"n": [1.7]}), _relation_of(pa.table({"n": [1.7]}))):
+        with pytest.raises(PipelineStepFailed, match="`n` of table `numbers` is bigint, and"):
+            current.catalog().shop_data.save(data, table_name="numbers")
 
 
 def test_values_nested_in_rows_are_compared_with_their_tables(dataset: WritableDataset) -> None:
