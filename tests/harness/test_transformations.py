@@ -62,7 +62,7 @@ def test_each_test_has_inputs_outputs_and_a_cache_of_its_own(
 
         def test_of_a_session(loaded, dlt_project):
             with pytest.raises(Exception, match="does not exist"):
-                dlt_project.dataset("reports")
+                dlt_project.dataset("reports").row_counts()
             assert loaded.rows("totals") == [ROME]
 
         def test_of_a_session_goes_on_in_another_test(loaded):
