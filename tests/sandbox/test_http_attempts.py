@@ -186,7 +186,7 @@ def test_a_function_of_the_users_waits_as_it_says(make_sandbox: MakeSandbox) -> 
 
 
 def test_a_subprocess_waits_for_nothing(
-    make_sandbox: MakeSandbox, server: Server, tmp_path: Path
+    make_sandbox: MakeSandbox, server: Server, tmp_path: Path, run_python: Callable[..., str]
 ) -> None:
     code = f"""
 import dlt
