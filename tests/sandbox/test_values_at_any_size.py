@@ -61,6 +61,7 @@ def in_sandbox(folder: Path, rows: list[dict[str, Any]], **hints: Any) -> Any:
         ("a\0b", {}),
         (-0.0, {}),
         (0.027789301454811566, {}),
+        (-0.0016134845861683234, {}),
         (float("nan"), {}),
         (
             datetime.datetime(2026, 1, 2, 3, 4, 5, 678999, UTC),
