@@ -179,9 +179,9 @@ def import_libraries() -> None:
     for name in LIBRARIES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    # what is here for good need not be looked through, nor copied, again and again
+    # not `gc.freeze`: what a program leaves in a cycle with a frozen object outlives Python itself,
+    # and DuckDB's import cache then crashes at exit
     gc.collect()
-    gc.freeze()
 
 
 if __name__ == "__main__":
