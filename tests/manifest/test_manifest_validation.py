@@ -89,7 +89,7 @@ def test_all_mistakes_are_reported_together_in_the_order_of_the_file(
         "9:3: sources.customers: must be a mapping",
         (
             "10:11: project.nme: unknown key. Known: allow_undefined_entities, data_dir, "
-            "default_profile, local_dir, name, project_dir. Did you mean `name`?"
+            "default_profile, local_dir, name, project_dir, tmp_dir. Did you mean `name`?"
         ),
         (
             "12:9: profiles.dev.extends: there is no profile `pord`. Known: access, dev, prod, "
@@ -109,7 +109,7 @@ def test_all_mistakes_are_reported_together_in_the_order_of_the_file(
         ("project: {name: 5}\n", "1:11: project.name: must be a text"),
         ("destinations: {a: duckdb}\n", "1:16: destinations.a: must be a mapping"),
         ("datasets: {a: {destinations: b}}\n", ("1:16: datasets.a.destinations: unknown key. "
-         "Known: contract, destination. Did you mean `destination`?")),
+         "Known: contract, destination, enabled. Did you mean `destination`?")),
         ("pipelines: {a: {source: 5}}\n", "1:17: pipelines.a.source: must be a text or a list"),
         ("pipelines: {a: {source: [b, 5]}}\n", "1:29: pipelines.a.source.1: must be a text"),
         ("pipelines: {a: {destination: [b]}}\n", "1:17: pipelines.a.destination: must be a text"),
