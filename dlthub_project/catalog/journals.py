@@ -280,10 +280,16 @@ def as_in_database(stored: Sequence[Schema], schema: Schema) -> bool:
     naming = schema.naming
     prefix, row_id = (str(naming.normalize_identifier(name)) for name in ("_dlt", "_dlt_id"))
     is_changed = False
-    for before in stored:
+    told: set[tuple[str, str]] = set()
+    # where two schemas disagree about a column, each keeps its own word
+    for before in sorted(stored, key=lambda one: one.name != schema.name):
         for name, table in before.tables.items():
             for column, hints in schema.tables.get(name, {}).get("columns", {}).items():
                 there: dict[str, Any] = {**table["columns"].get(column, {})}
+                if (name, column) in told:
+                    continue
+                if there:
+                    told.add((name, column))
                 wanted: dict[str, Any] = {**hints}
                 if there.get("data_type") is not None:
                     wanted = {key: value for key, value in hints.items() if key not in _TYPE}
