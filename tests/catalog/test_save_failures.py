@@ -114,7 +114,7 @@ def test_a_row_that_the_database_refuses_takes_the_rows_before_it_along(
 
     with pytest.raises(PipelineStepFailed) as caught:
         dataset.save(
-            pd.DataFrame({"id": [2], "share": [12345]}),
+            [{"id": 2, "share": 1}, {"id": 3, "share": 12345}],
             "people",
             columns={"share": {"data_type": "decimal", "precision": 2, "scale": 0}},
         )
