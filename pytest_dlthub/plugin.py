@@ -179,6 +179,28 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         store.prune_cache(config)
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_assertrepr_compare(
+    config: pytest.Config, op: str, left: object, right: object
+) -> Generator[None, list[list[str] | None], list[list[str] | None]]:
+    """Explain two lists of rows by the cells that differ, and two mappings of counts by name."""
+    if not (op == "==" and isinstance(left, list | dict) and isinstance(right, list | dict)):
+        return (yield)
+    from pytest_dlthub.assertions.differences import explained
+
+    lines = explained(left, right)
+    if lines is None:
+        return (yield)
+    verbosity = config.option.verbose
+    # what pytest would say is not shown, and takes it minutes for a large table
+    config.option.verbose = 0
+    try:
+        others = yield
+    finally:
+        config.option.verbose = verbosity
+    return [lines, *others]
+
+
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Say which project is tested on which profile, and where its data go."""
     return reports.header(config.stash[SESSION])

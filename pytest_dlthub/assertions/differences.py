@@ -1,0 +1,400 @@
+"""How rows and row counts differ from those that are expected, in a few lines.
+
+Rows are matched by key. Takes time in proportion to the rows; what is told is bounded.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from operator import itemgetter
+from typing import Any
+
+Row = Mapping[str, Any]
+Same = Callable[[Any, Any], bool]
+
+_ROWS, _CELLS, _LABELS, _WIDTH = 10, 5, 10, 60
+_PAIRS, _SAMPLE = 40_000, 200
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Tell whether two values are equal; those that cannot be compared are not."""
+    try:
+        return one is other or bool(one == other)
+    except Exception:  # of any class that a value has
+        return False
+
+
+class RowDifferences:
+    """The differences of some rows from others; false if there are none."""
+
+    def __init__(
+        self,
+        actual: Sequence[Row],
+        expected: Sequence[Row],
+        *,
+        table: str | None = None,
+        key: Sequence[str] | None = None,
+        subset: bool = False,
+        same: Same = is_same,
+    ) -> None:
+        """Compare the rows, in any order.
+
+        Args:
+            actual: Those that there are.
+            expected: Those that there should be.
+            table: The name of their table.
+            key: The columns that a row is known by; None for those that fit best.
+            subset: More rows and more columns than expected are no difference.
+            same: Tells whether two cells are the same.
+        """
+        self._table, self._same, self._subset = table, same, subset
+        self._changed: list[str] = []
+        self._changed_count = 0
+        self._columns: list[str] = []
+        self._one_sided: set[str] = set()
+        left, right = _unequal(actual, expected)
+        if subset:
+            left, right = _without_contained(left, right)
+        if left and right:
+            self._compare_columns(set().union(*actual), set().union(*expected))
+        used = _usable(key, left, right) or _likely_key(left, right)
+        pairs, extra, missing = self._matched(left, right, used)
+        for one, other in pairs:
+            self._compare(one, other, used)
+        self._alone = [("missing", missing), ("too many", [] if subset else extra)]
+        self._key = used
+
+    def __bool__(self) -> bool:
+        return bool(self._columns or self._changed_count or any(rows for _, rows in self._alone))
+
+    @property
+    def summary(self) -> str:
+        """How many rows differ, in one line."""
+        kinds = [*self._columns]
+        if count := self._changed_count:
+            kinds.append(f"{rows_counted(count)} {'differs' if count == 1 else 'differ'}")
+        kinds += [f"{rows_counted(len(rows))} {words}" for words, rows in self._alone if rows]
+        return self._named(", ".join(kinds))
+
+    @property
+    def lines(self) -> list[str]:
+        """The differences, one a line."""
+        lines = [self._named(text) for text in self._columns] + self._changed
+        if (more := self._changed_count - len(self._changed)) > 0:
+            lines.append(self._named(f"rows that differ besides: {more}"))
+        for words, rows in self._alone:
+            if rows:
+                listed = listing((label(row, self._key) for row in rows), len(rows))
+                lines.append(self._named(f"{rows_counted(len(rows))} {words}: {listed}"))
+        return lines
+
+    def _named(self, text: str) -> str:
+        return text if self._table is None else f"{self._table}: {text}"
+
+    def _compare_columns(self, actual: set[str], expected: set[str]) -> None:
+        for words, names in (("missing", expected - actual), ("too many", actual - expected)):
+            self._one_sided |= names
+            if names and not (self._subset and words == "too many"):
+                noun = "column" if len(names) == 1 else "columns"
+                listed = listing((str(name) for name in sorted(names, key=str)), len(names))
+                self._columns.append(f"{noun} {words}: {listed}")
+
+    def _compare(self, one: Row, other: Row, key: Sequence[str]) -> None:
+        cells = list(islice(self._cells(one, other), _CELLS))
+        if not cells:
+            return
+        self._changed_count += 1
+        if len(self._changed) == _ROWS:
+            return
+        if (more := sum(1 for _ in self._cells(one, other)) - len(cells)) > 0:
+            cells.append(f"and {more} more")
+        alike = (name for name in one if name in other and self._same(one[name], other[name]))
+        where = label(one, key or tuple(islice(alike, 3)))
+        name = "" if self._table is None else f"{self._table} "
+        self._changed.append(f"{name}{where}: {', '.join(cells)}")
+
+    def _are_same(self, one: Row, other: Row) -> bool:
+        return is_same(one, other) or not any(self._cells(one, other))
+
+    def _cells(self, one: Row, other: Row) -> Iterator[str]:
+        for name in dict.fromkeys((*one, *other)):
+            if name in self._one_sided or (self._subset and name not in other):
+                continue
+            if name not in one:
+                yield f"{name} missing"
+            elif name not in other:
+                yield f"{name} too many"
+            else:
+                yield from _leaves(str(name), one[name], other[name], self._same)
+
+    def _matched(
+        self, left: list[Row], right: list[Row], key: Sequence[str]
+    ) -> tuple[list[tuple[Row, Row]], list[Row], list[Row]]:
+        """Return the pairs of rows, and the rows of either side that have no partner."""
+        if not key:
+            left, right = _without_equal(left, right, _frozen, _frozen)
+            return self._best_pairs(left, right)
+        identity = itemgetter(*key)
+        waiting: dict[Any, list[Row]] = {}
+        for row in right:
+            waiting.setdefault(identity(row), []).append(row)
+        pairs, alone, later = [], [], []
+        for row in left:
+            found = waiting.get(identity(row))
+            if not found:
+                alone.append(row)
+                continue
+            # of rows with one key, those that are the same belong together
+            places = range(len(found))[:_SAMPLE]
+            equal = next((i for i in places if self._are_same(row, found[i])), None)
+            if equal is None:
+                later.append(row)
+            else:
+                del found[equal]
+        for row in later:
+            if found := waiting[identity(row)]:
+                pairs.append((row, found.pop(0)))
+            else:
+                alone.append(row)
+        return pairs, alone, [row for rows in waiting.values() for row in rows]
+
+    def _best_pairs(
+        self, left: list[Row], right: list[Row]
+    ) -> tuple[list[tuple[Row, Row]], list[Row], list[Row]]:
+        if len(left) * len(right) > _PAIRS:
+            return [], left, right
+        scores = []
+        for i, one in enumerate(left):
+            for j, other in enumerate(right):
+                names = other.keys() if self._subset else {*one, *other} - self._one_sided
+                alike = sum(n in one and n in other and self._same(one[n], other[n]) for n in names)
+                if alike and 2 * alike >= len(names):
+                    scores.append((len(names) - alike, i, j))
+        pairs: dict[int, int] = {}
+        for _, i, j in sorted(scores):
+            if i not in pairs and j not in pairs.values():
+                pairs[i] = j
+        matched = {*pairs.values()}
+        alone = [row for i, row in enumerate(left) if i not in pairs]
+        others = [row for j, row in enumerate(right) if j not in matched]
+        return [(left[i], right[j]) for i, j in sorted(pairs.items())], alone, others
+
+
+def explained(left: object, right: object) -> list[str] | None:
+    """Return how two lists of rows, or two mappings of row counts, differ, for pytest.
+
+    Returns:
+        The lines of `pytest_assertrepr_compare`; None if it is for others to explain.
+    """
+    if isinstance(left, dict) and isinstance(right, dict):
+        return _counts_explained(left, right)
+    if not (isinstance(left, list) and isinstance(right, list) and _are_rows(left, right)):
+        return None
+    tables = [getattr(rows, "table", None) for rows in (left, right)]
+    keys = [getattr(rows, "key", None) for rows in (left, right)]
+    # what was read is compared with what is expected, whichever stands first
+    is_turned = tables[0] is None and tables[1] is not None
+    actual, expected = (right, left) if is_turned else (left, right)
+    table = next((name for name in tables if isinstance(name, str)), None)
+    found = RowDifferences(actual, expected, table=table, key=next(filter(None, keys), None))
+    if found:
+        return [found.summary, *found.lines]
+    return order_explained(left, right) if type(left) is type(right) is list else None
+
+
+def order_explained(left: Sequence[Row], right: Sequence[Row]) -> list[str] | None:
+    """Return where rows are in another order; None if they are in the same."""
+    for i, (one, other) in enumerate(zip(left, right, strict=False)):
+        if not is_same(one, other):
+            where = f"row {i}: {shortened(one)} != {shortened(other)}"
+            return ["the same rows in another order", where]
+    return None
+
+
+def rows_counted(count: int) -> str:
+    """Return `1 row`, or `2 rows`."""
+    return f"{count} row" if count == 1 else f"{count} rows"
+
+
+def label(row: Row, key: Sequence[str]) -> str:
+    """Return what a row is called: its key, or all of it."""
+    if not key:
+        return shortened(row, 2 * _WIDTH)
+    return ", ".join(f"{name}={shortened(row[name])}" for name in key)
+
+
+def listing(texts: Iterable[str], count: int) -> str:
+    """Return the first of `count` texts, and how many there are besides."""
+    shown = list(islice(texts, _LABELS))
+    return ", ".join(shown) + (f", and {count - len(shown)} more" if count > len(shown) else "")
+
+
+def shortened(value: Any, width: int = _WIDTH) -> str:
+    """Return a value as Python writes it, cut where it is long."""
+    try:
+        is_moment = isinstance(value, datetime.date | datetime.time)
+        # the writing of a long text takes long
+        is_text = isinstance(value, str | bytes)
+        text = str(value) if is_moment else repr(value[: width + 1] if is_text else value)
+    except Exception as error:  # of any class that a value has
+        text = f"<{type(value).__name__}: {type(error).__name__} in its repr>"
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def _counts_explained(left: dict[Any, Any], right: dict[Any, Any]) -> list[str] | None:
+    if left == right or not (left or right) or not (_are_counts(left) and _are_counts(right)):
+        return None
+    lines = []
+    for name in dict.fromkeys((*right, *left)):
+        if name not in left:
+            lines.append(f"{name}: missing")
+        elif name not in right:
+            lines.append(f"{name}: too many, with {left[name]}")
+        elif left[name] != right[name]:
+            lines.append(f"{name}: {left[name]} != {right[name]}")
+    more = [f"and {len(lines) - _ROWS} more"] if len(lines) > _ROWS else []
+    noun = "count differs" if len(lines) == 1 else "counts differ"
+    return [f"{len(lines)} {noun}", *lines[:_ROWS], *more]
+
+
+def _are_counts(counts: dict[Any, Any]) -> bool:
+    return all(isinstance(name, str) and type(n) is int for name, n in counts.items())
+
+
+def _are_rows(*sides: list[Any]) -> bool:
+    return any(sides) and all(isinstance(row, dict) for side in sides for row in side)
+
+
+def _unequal(left: Sequence[Row], right: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Return the rows of both sides without those that are equal at the same place."""
+    count = min(len(left), len(right))
+    pairs = [
+        (one, other) for one, other in zip(left, right, strict=False) if not is_same(one, other)
+    ]
+    return (
+        [*(one for one, _ in pairs), *left[count:]],
+        [*(other for _, other in pairs), *right[count:]],
+    )
+
+
+def _without_equal(
+    left: list[Row],
+    right: list[Row],
+    left_identity: Callable[[Row], Hashable],
+    right_identity: Callable[[Row], Hashable],
+) -> tuple[list[Row], list[Row]]:
+    """Return the rows of both sides without those that are equal."""
+    there = Counter(map(right_identity, right))
+    alone, met = [], Counter[Hashable]()
+    for row in left:
+        known = left_identity(row)
+        if met[known] < there[known]:
+            met[known] += 1
+        else:
+            alone.append(row)
+    others = []
+    for row in right:
+        known = right_identity(row)
+        if not met[known]:
+            others.append(row)
+        else:
+            met[known] -= 1
+    return alone, others
+
+
+def _without_contained(left: list[Row], right: list[Row]) -> tuple[list[Row], list[Row]]:
+    """Return the rows of both sides without the right ones that are part of a left one."""
+    by_columns: dict[frozenset[str], list[Row]] = {}
+    for row in right:
+        by_columns.setdefault(frozenset(row), []).append(row)
+    missing: list[Row] = []
+    # the more a row says, the fewer there are for it
+    for columns in sorted(by_columns, key=len, reverse=True):
+
+        def part(row: Row, columns: frozenset[str] = columns) -> Hashable:
+            return _frozen({name: row[name] for name in columns if name in row})
+
+        left, alone = _without_equal(left, by_columns[columns], part, _frozen)
+        missing += alone
+    return left, missing
+
+
+def _frozen(value: Any) -> Hashable:
+    if isinstance(value, Mapping):
+        return dict, frozenset((name, _frozen(cell)) for name, cell in value.items())
+    if isinstance(value, list | tuple):
+        return list if isinstance(value, list) else tuple, *map(_frozen, value)
+    try:
+        hash(value)
+    except TypeError:
+        # nothing else is known to equal it
+        return object()
+    return value  # type: ignore[no-any-return]  # it has a hash
+
+
+def _usable(key: str | Sequence[str] | None, left: list[Row], right: list[Row]) -> tuple[str, ...]:
+    """Return the columns of a key; none if rows lack it, or if no row is known by it."""
+    columns = (key,) if isinstance(key, str) else tuple(key or ())
+    if not columns:
+        return ()
+    identity = itemgetter(*columns)
+    try:
+        ours, theirs = set(map(identity, left)), set(map(identity, right))
+    except (KeyError, TypeError):
+        return ()
+    return columns if not ours or not theirs or ours & theirs else ()
+
+
+def _likely_key(left: list[Row], right: list[Row]) -> tuple[str, ...]:
+    """Return the column that tells the rows of each side apart, and has most values of both."""
+    if not left and not right:
+        return ()
+    best: tuple[int, bool, tuple[str, ...]] = (0, False, ())
+    for name in (left or right)[0]:
+        identity = itemgetter(name)
+        try:
+            if any(len(set(map(identity, s[:_SAMPLE]))) < len(s[:_SAMPLE]) for s in (left, right)):
+                continue
+            ours, theirs = set(map(identity, left)), set(map(identity, right))
+        except (KeyError, TypeError):
+            continue
+        if len(ours) < len(left) or len(theirs) < len(right):
+            continue
+        shared = len(ours & theirs) if left and right else 1
+        found = (shared, str(name).lower().endswith("id"), (name,))
+        if shared and found[:2] > best[:2]:
+            best = found
+    return best[2]
+
+
+def _leaves(path: str, one: Any, other: Any, same: Same) -> Iterator[str]:
+    """Yield what differs within two cells."""
+    if same(one, other):
+        return
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        for name in one:
+            yield from _leaves(f"{path}.{name}", one[name], other[name], same)
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for i, (inner, beside) in enumerate(zip(one, other, strict=True)):
+            yield from _leaves(f"{path}[{i}]", inner, beside, same)
+    else:
+        yield f"{path} {_unlike(one, other)}"
+
+
+def _unlike(one: Any, other: Any) -> str:
+    where, is_text = "", isinstance(one, str) and isinstance(other, str)
+    if is_text and max(len(one), len(other)) > _WIDTH - 2:
+        common = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
+        start = max(0, (min(len(one), len(other)) if common is None else common) - 10)
+        where = f" (from character {start})" if start else ""
+        one, other = one[start:], other[start:]
+    texts = [shortened(value) for value in (one, other)]
+    if type(one) is not type(other) and len({text.strip("'\"") for text in texts}) == 1:
+        texts = [
+            f"{text} ({type(value).__name__})"
+            for text, value in zip(texts, (one, other), strict=True)
+        ]
+    return " != ".join(texts) + where

@@ -1,0 +1,224 @@
+"""What pytest says of rows and row counts that are not as expected."""
+
+from __future__ import annotations
+
+import datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sessions import run_session
+
+from pytest_dlthub.assertions.differences import explained
+
+UTC = datetime.timezone.utc
+
+
+class Read(list[dict[str, Any]]):
+    """Rows that know where they are from."""
+
+    table = "orders"
+    key = ("id",)
+
+
+ORDERS = Read({"id": i, "total": 10 * i, "note": "x"} for i in range(1, 21))
+
+
+def changed(change: dict[int, dict[str, Any]], without: tuple[int, ...] = ()) -> list[Any]:
+    return [{**row, **change.get(row["id"], {})} for row in ORDERS if row["id"] not in without]
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected", "lines"),
+    [
+        pytest.param(
+            ORDERS,
+            [*changed({14: {"total": 141}}, without=(20,)), {"id": 21, "total": 1, "note": "x"}],
+            [
+                "orders: 1 row differs, 1 row missing, 1 row too many",
+                "orders id=14: total 140 != 141",
+                "orders: 1 row missing: id=21",
+                "orders: 1 row too many: id=20",
+            ],
+            id="by the key that the rows know",
+        ),
+        pytest.param(
+            [{"id": 3, "price": "10"}],
+            [{"id": 3, "price": 10}],
+            ["1 row differs", "id=3: price '10' (str) != 10 (int)"],
+            id="with types where values look equal",
+        ),
+        pytest.param(
+            [{"at": datetime.datetime(2026, 1, 2, tzinfo=UTC), "n": 1}],
+            [{"at": "2026-01-02 00:00:00+00:00", "n": 1}],
+            [
+                "1 row differs",
+                "n=1: at 2026-01-02 00:00:00+00:00 (datetime) != '2026-01-02 00:00:00+00:00' (str)",
+            ],
+            id="a moment and its text",
+        ),
+        pytest.param(
+            changed({}, without=(8,)),
+            list(ORDERS),
+            ["orders: 1 row missing".replace("orders: ", ""), "1 row missing: id=8"],
+            id="a missing row is not explained by the next one",
+        ),
+        pytest.param(
+            [{"name": "a", "n": 1}, {"name": "a", "n": 1}],
+            [{"name": "a", "n": 1}],
+            ["1 row too many", "1 row too many: name='a'"],
+            id="a row that is there twice",
+        ),
+        pytest.param(
+            Read([{"id": 1, "n": 1}, {"id": 1, "n": 2}]),
+            [{"id": 1, "n": 2}],
+            ["orders: 1 row too many", "orders: 1 row too many: id=1"],
+            id="a key that is there twice",
+        ),
+        pytest.param(
+            [{"a": 1, "b": 1, "c": 1}, {"a": 1, "b": 2, "c": 2}],
+            [{"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 1, "c": 1}],
+            ["1 row differs", "b=2: c 2 != 3"],
+            id="without a key, in any order",
+        ),
+        pytest.param(
+            [{"a": 1, "b": 1}, {"a": 1, "b": 1}, {"a": 2, "b": 2}],
+            [{"a": 1, "b": 1}, {"a": 1, "b": 1}, {"a": 3, "b": 4}],
+            [
+                "1 row missing, 1 row too many",
+                "1 row missing: {'a': 3, 'b': 4}",
+                "1 row too many: {'a': 2, 'b': 2}",
+            ],
+            id="rows that have nothing in common",
+        ),
+        pytest.param(
+            Read([{"id": 1, "total": 1, "extra": 0}]),
+            [{"id": 1, "total": 2, "note": 0}],
+            [
+                "orders: column missing: note, column too many: extra, 1 row differs",
+                "orders: column missing: note",
+                "orders: column too many: extra",
+                "orders id=1: total 1 != 2",
+            ],
+            id="columns of one side",
+        ),
+        pytest.param(
+            Read([{"id": 1, "tags": {"a": [1, {"b": Decimal("1.5")}]}}]),
+            [{"id": 1, "tags": {"a": [1, {"b": Decimal(2)}]}}],
+            ["orders: 1 row differs", "orders id=1: tags.a[1].b Decimal('1.5') != Decimal('2')"],
+            id="within a cell",
+        ),
+        pytest.param(
+            Read([{"id": 1, "text": "x" * 5000 + "end"}]),
+            [{"id": 1, "text": "x" * 5000 + "END"}],
+            [
+                "orders: 1 row differs",
+                "orders id=1: text 'xxxxxxxxxxend' != 'xxxxxxxxxxEND' (from character 4990)",
+            ],
+            id="far behind in a long text",
+        ),
+        pytest.param(
+            Read([]),
+            [{"id": 1}],
+            ["orders: 1 row missing", "orders: 1 row missing: id=1"],
+            id="none",
+        ),
+        pytest.param(
+            [{"id": 1}],
+            Read([{"id": 2}]),
+            [
+                "orders: 1 row missing, 1 row too many",
+                "orders: 1 row missing: {'id': 1}",
+                "orders: 1 row too many: {'id': 2}",
+            ],
+            id="what was read stands second",
+        ),
+        pytest.param(
+            [{"id": 1}, {"id": 2}],
+            [{"id": 2}, {"id": 1}],
+            ["the same rows in another order", "row 0: {'id': 1} != {'id': 2}"],
+            id="plain lists in another order",
+        ),
+        pytest.param(
+            {"orders": 3, "items": 2, "same": 1},
+            {"orders": 4, "lines": 1, "same": 1},
+            ["3 counts differ", "orders: 3 != 4", "lines: missing", "items: too many, with 2"],
+            id="counts",
+        ),
+    ],
+)
+def test_rows_that_differ_are_told_by_key_and_cell(
+    actual: Any, expected: Any, lines: list[str]
+) -> None:
+    assert explained(actual, expected) == lines
+
+
+def test_what_is_told_is_bounded() -> None:
+    text = "y" * 100_000
+    wide = [{"id": i, **{f"c{n}": n for n in range(41)}} for i in range(3000)]
+    other = [{"id": i, **{f"c{n}": text for n in range(41)}} for i in range(3000)]
+
+    lines = explained(wide, other) or []
+
+    assert lines[0] == "3000 rows differ"
+    assert lines[1].startswith("id=0: c0 0 != 'yyyyy")
+    assert lines[1].endswith(", and 36 more")
+    assert lines[-1] == "rows that differ besides: 2990"
+    assert len(lines) == 12
+    assert max(map(len, lines)) < 500
+    absent = explained(Read(), wide) or []
+    assert absent[1] == (
+        "orders: 3000 rows missing: " + ", ".join(f"id={i}" for i in range(10)) + ", and 2990 more"
+    )
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ([1, 2], [1, 3]),
+        ([{"a": 1}, 2], [{"a": 1}, 3]),
+        ([], []),
+        (list(ORDERS), list(ORDERS)),
+        (ORDERS, Read(reversed(ORDERS))),
+        ({"a": "x"}, {"a": "y"}),
+        ({"a": True}, {"a": False}),
+        ({"a": 1}, {"a": 1}),
+    ],
+)
+def test_what_are_no_rows_or_equal_is_left_to_pytest(left: Any, right: Any) -> None:
+    assert explained(left, right) is None
+
+
+def test_a_failed_test_shows_the_cells_that_differ_however_verbose(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        test_it="""
+        ORDERS = [{"id": i, "total": 10 * i} for i in range(2000)]
+
+        def test_rows():
+            assert ORDERS == [{**row, "total": 141 if row["id"] == 14 else row["total"]}
+                              for row in ORDERS]
+
+        def test_counts():
+            assert {"orders": 3} == {"orders": 4, "lines": 1}
+
+        def test_others():
+            assert [1] == [2]
+            """
+    )
+
+    result = run_session(pytester.path, "-vv", "-p", "no:cacheprovider")
+
+    result.stdout.fnmatch_lines(
+        [
+            "E       assert 1 row differs",
+            "E         *id=14: total 140 != 141",
+            "E       assert 2 counts differ",
+            "E         *orders: 3 != 4",
+            "E         *lines: missing",
+            "E       assert [[]1] == [[]2]",
+            "E         At index 0 diff: 1 != 2",
+        ]
+    )
+    assert len(result.outlines) < 70
