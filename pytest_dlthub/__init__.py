@@ -11,6 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dlthub_project.errors import RemoteDestinationBlocked as RemoteDestinationBlocked
     from pytest_dlthub.assertions import table_rows as table_rows
+    from pytest_dlthub.assertions.relation_checks import assert_columns as assert_columns
+    from pytest_dlthub.assertions.relation_checks import assert_foreign_key as assert_foreign_key
+    from pytest_dlthub.assertions.relation_checks import assert_not_null as assert_not_null
+    from pytest_dlthub.assertions.relation_checks import assert_rows as assert_rows
+    from pytest_dlthub.assertions.relation_checks import assert_unique as assert_unique
+    from pytest_dlthub.assertions.run_checks import assert_idempotent as assert_idempotent
+    from pytest_dlthub.assertions.run_checks import assert_incremental as assert_incremental
+    from pytest_dlthub.assertions.run_checks import assert_no_failed_jobs as assert_no_failed_jobs
+    from pytest_dlthub.assertions.run_checks import (
+        raises_contract_violation as raises_contract_violation,
+    )
     from pytest_dlthub.dlt_run import DltRun as DltRun
     from pytest_dlthub.dlt_run import DltRuns as DltRuns
     from pytest_dlthub.project import DltProject as DltProject
@@ -26,6 +37,15 @@ _HOME_OF = {
     "ProjectTransformation": "pytest_dlthub.transformation",
     "RemoteDestinationBlocked": "dlthub_project.errors",
     "TransformationRun": "pytest_dlthub.transformation",
+    "assert_columns": "pytest_dlthub.assertions.relation_checks",
+    "assert_foreign_key": "pytest_dlthub.assertions.relation_checks",
+    "assert_idempotent": "pytest_dlthub.assertions.run_checks",
+    "assert_incremental": "pytest_dlthub.assertions.run_checks",
+    "assert_no_failed_jobs": "pytest_dlthub.assertions.run_checks",
+    "assert_not_null": "pytest_dlthub.assertions.relation_checks",
+    "assert_rows": "pytest_dlthub.assertions.relation_checks",
+    "assert_unique": "pytest_dlthub.assertions.relation_checks",
+    "raises_contract_violation": "pytest_dlthub.assertions.run_checks",
     "table_rows": "pytest_dlthub.assertions",
 }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,11 +14,13 @@ from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.specs.pluggable_run_context import (
     PluggableRunContext,
 )
+from dlt.common.data_types import coerce_value, py_type_to_sc_type
 from dlt.common.json import json
 from dlt.common.runtime.collector_base import Collector
 from dlt.common.schema import Schema
 from dlt.common.storages import FileStorage, LoadStorage, NormalizeStorage
 from dlt.common.storages.load_package import ParsedLoadJobFileName
+from dlt.common.versioned_state import decompress_state
 from dlt.pipeline.trace import TRACE_FILE_NAME, load_trace, save_trace
 
 if TYPE_CHECKING:
@@ -313,3 +316,55 @@ def pipeline_of_class(pipeline_class: type[OfClass], **arguments: Any) -> OfClas
     """Return a pipeline as `dlt.pipeline` makes it, as an instance of a subclass."""
     made: OfClass = dlt.pipeline(**arguments, _impl_cls=pipeline_class)
     return made
+
+
+def drop_pending(pipeline: dlt.Pipeline) -> None:
+    """Drop the packages that a failed run has left, and the state that they bring."""
+    if pipeline.has_pending_data:
+        # so called since dlt 1.30
+        drop = getattr(pipeline, "abort_packages", None) or pipeline.drop_pending_packages
+        drop()
+
+
+def cursors_after(pipeline: dlt.Pipeline, load_ids: Sequence[str]) -> list[tuple[str, str, Any]]:
+    """Return the incremental cursors as some loads have left them: table, column, last value.
+
+    From the state that is stored with the data: the pipeline itself knows its latest alone.
+    """
+    schema = pipeline.default_schema
+    stored = pipeline.dataset().table(schema.state_table_name)
+    names = [name.lower() for name in stored.columns]
+    rows = [dict(zip(names, row, strict=True)) for row in stored.fetchall()]
+    until = max(map(float, load_ids))
+    known = [
+        row
+        for row in rows
+        if row["pipeline_name"] == pipeline.pipeline_name and float(row["_dlt_load_id"]) <= until
+    ]
+    if not known:
+        return []
+    state = decompress_state(max(known, key=lambda row: int(row["version"]))["state"])
+    cursors = []
+    for source, found in state.get("sources", {}).items():
+        if source not in pipeline.schemas:
+            continue
+        for name, table in pipeline.schemas[source].tables.items():
+            resources = found.get("resources", {})
+            # a later run may have loaded the table by another resource
+            of_resource = resources.get(table.get("resource")) or resources.get(name) or {}
+            for path, values in of_resource.get("incremental", {}).items():
+                naming = pipeline.schemas[source].naming
+                parts = path.removeprefix("$.").split(".")
+                column = naming.make_path(*map(naming.normalize_identifier, parts))
+                if not table.get("parent") and values.get("last_value") is not None:
+                    cursors.append((name, column, values["last_value"]))
+    return cursors
+
+
+def as_stored_value(value: Any, column: Mapping[str, Any]) -> Any:
+    """Return a value of a source as a column has it: a text with a moment as the moment."""
+    wanted: Any = column.get("data_type")
+    found = coerce_value(wanted, py_type_to_sc_type(type(value)), value)
+    if isinstance(found, datetime.datetime) and column.get("timezone") is False:
+        return found.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+    return found

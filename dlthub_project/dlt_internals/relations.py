@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import dlt
@@ -173,6 +175,63 @@ def _is_one_place(
 def is_of_dataset(relation: dlt.Relation, dataset: dlt.Dataset) -> bool:
     """Tell whether a relation was made by this very object."""
     return relation._dataset is dataset
+
+
+def are_of_one_dataset(one: dlt.Relation, other: dlt.Relation) -> bool:
+    """Tell whether one query can read both relations."""
+    datasets = one._dataset, other._dataset
+    first, second = (dataset.destination_client.config for dataset in datasets)
+    return datasets[0].dataset_name == datasets[1].dataset_name and _is_one_place(first, second)
+
+
+def only_table(relation: dlt.Relation) -> str | None:
+    """Return the name of the table that a relation reads; None if it reads several."""
+    import sqlglot
+
+    query = sqlglot.parse_one(relation.to_sql(), dialect=relation.query_dialect)
+    names = {table.name for table in query.find_all(sqlglot.exp.Table)}
+    return names.pop() if len(names) == 1 else None
+
+
+def answer(
+    relation: dlt.Relation, query: str, other: dlt.Relation | None = None
+) -> list[tuple[Any, ...]]:
+    """Return what the destination answers to a query.
+
+    Args:
+        relation: A relation; the query calls it `checked`.
+        query: The query, with its names in double quotes.
+        other: A relation of the same dataset; the query calls it `other`.
+    """
+    import sqlglot
+
+    dialect = relation.query_dialect
+    made = sqlglot.parse_one(query, dialect="duckdb")
+    for name, read in (("checked", relation), ("other", other)):
+        for table in list(made.find_all(sqlglot.exp.Table)):
+            if read is not None and table.name == name and not table.db:
+                inner: Any = sqlglot.parse_one(read.to_sql(), dialect=dialect)
+                table.replace(inner.subquery(name))
+    client = relation.sql_client
+    # within `with dataset:` there is a connection already
+    opened = nullcontext() if client.native_connection else client
+    with opened, client.execute_query(made.sql(dialect=dialect)) as cursor:
+        return list(cursor.fetchall())
+
+
+def column_of_breach(breach: Any) -> str | None:
+    """Return the column that a breach of a contract is about.
+
+    Args:
+        breach: dlt's error; that of a pydantic model has a place, as `("lines", 0, "boo")`, which
+            it has made a text of.
+    """
+    name: str | None = breach.column_name
+    if not name or not name.startswith("("):
+        return name
+    parts = [part for part in ast.literal_eval(name) if isinstance(part, str)]
+    naming = dlt.Schema("any").naming
+    return naming.make_path(*(naming.normalize_identifier(part) for part in parts))
 
 
 def query_in(relation: dlt.Relation, **qualifier: str) -> str:

@@ -135,7 +135,7 @@ class RowDifferences:
     ) -> tuple[list[tuple[Row, Row]], list[Row], list[Row]]:
         """Return the pairs of rows, and the rows of either side that have no partner."""
         if not key:
-            left, right = _without_equal(left, right, _frozen, _frozen)
+            left, right = _without_equal(left, right, frozen, frozen)
             return self._best_pairs(left, right)
         identity = itemgetter(*key)
         waiting: dict[Any, list[Row]] = {}
@@ -202,13 +202,8 @@ def explained(left: object, right: object) -> list[str] | None:
     found = RowDifferences(actual, expected, table=table, key=next(filter(None, keys), None))
     if found:
         return [found.summary, *found.lines]
-    return order_explained(left, right) if type(left) is type(right) is list else None
-
-
-def order_explained(left: Sequence[Row], right: Sequence[Row]) -> list[str] | None:
-    """Return where rows are in another order; None if they are in the same."""
     for i, (one, other) in enumerate(zip(left, right, strict=False)):
-        if not is_same(one, other):
+        if type(left) is type(right) is list and not is_same(one, other):
             where = f"row {i}: {shortened(one)} != {shortened(other)}"
             return ["the same rows in another order", where]
     return None
@@ -315,18 +310,19 @@ def _without_contained(left: list[Row], right: list[Row]) -> tuple[list[Row], li
     for columns in sorted(by_columns, key=len, reverse=True):
 
         def part(row: Row, columns: frozenset[str] = columns) -> Hashable:
-            return _frozen({name: row[name] for name in columns if name in row})
+            return frozen({name: row[name] for name in columns if name in row})
 
-        left, alone = _without_equal(left, by_columns[columns], part, _frozen)
+        left, alone = _without_equal(left, by_columns[columns], part, frozen)
         missing += alone
     return left, missing
 
 
-def _frozen(value: Any) -> Hashable:
+def frozen(value: Any) -> Hashable:
+    """Return what is equal for equal values, and has a hash."""
     if isinstance(value, Mapping):
-        return dict, frozenset((name, _frozen(cell)) for name, cell in value.items())
+        return dict, frozenset((name, frozen(cell)) for name, cell in value.items())
     if isinstance(value, list | tuple):
-        return list if isinstance(value, list) else tuple, *map(_frozen, value)
+        return list if isinstance(value, list) else tuple, *map(frozen, value)
     try:
         hash(value)
     except TypeError:

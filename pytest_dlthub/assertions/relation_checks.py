@@ -1,0 +1,349 @@
+"""Assertions about relations and runs: one error tells all that is wrong, with samples.
+
+Relations are asked at their destination; of a large table, only what is wrong comes from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
+
+from dlthub_project.dlt_internals import relations
+from pytest_dlthub.assertions.differences import (
+    RowDifferences,
+    is_same,
+    label,
+    rows_counted,
+    shortened,
+)
+from pytest_dlthub.assertions.rows import reader_of, table_rows
+
+if TYPE_CHECKING:
+    import dlt
+
+_SAMPLE_ROWS, _SAMPLE_VALUES = 3, 10
+_PARENT, _ID = "_dlt_parent_id", "_dlt_id"
+
+
+def assert_rows(
+    relation_or_rows: dlt.Relation | Iterable[Mapping[str, Any]],
+    expected: dlt.Relation | Iterable[Mapping[str, Any]],
+    key: str | Sequence[str] | None = None,
+    subset: bool = False,
+    ordered: bool = False,
+    tolerance: float | Decimal | None = None,
+) -> None:
+    """Assert that a relation has these rows, without dlt's own columns.
+
+    Args:
+        relation_or_rows: The relation, or rows that are read already.
+        expected: The rows that it should have.
+        key: The columns that a row is known by in the report; by default those that fit.
+        subset: Let there be more rows, and more columns, than are expected.
+        ordered: Have them in the order in which they are expected.
+        tolerance: How far apart two numbers may be that count as the same.
+
+    Raises:
+        AssertionError: It has not; the cells that differ are told.
+        ValueError: Rows lack the key; or no rows are expected of a subset, which always holds.
+    """
+    __tracebackhide__ = True
+    actual, wanted = _rows(relation_or_rows), _rows(expected)
+    names = (key,) if isinstance(key, str) else tuple(key or ())
+    for side, rows in (("there", actual), ("expected", wanted)):
+        if lacking := [name for name in names if any(name not in row for row in rows)]:
+            raise ValueError(f"assert_rows: key=: rows that are {side} have no {lacking[0]!r}")
+    if subset and not wanted:
+        raise ValueError("assert_rows: subset=True: any rows have none as a subset")
+
+    def same(one: Any, other: Any) -> bool:
+        return is_same(one, other) or (
+            tolerance is not None
+            and _is_number(one)
+            and _is_number(other)
+            # of floats and decimals, neither can be taken from the other
+            and abs(Decimal(str(one)) - Decimal(str(other))) <= Decimal(str(tolerance))
+        )
+
+    table = getattr(relation_or_rows, "table", None)
+    if _is_relation(relation_or_rows):
+        table = relations.only_table(relation_or_rows)
+    known = names or getattr(relation_or_rows, "key", None)
+    found = RowDifferences(actual, wanted, table=table, key=known, subset=subset, same=same)
+    if found:
+        fail([found.summary, *found.lines])
+    if ordered and (lines := _disorder(actual, wanted, subset, same)):
+        fail([f"{table}: {lines[0]}" if table else lines[0], *lines[1:]])
+
+
+def assert_columns(
+    relation: dlt.Relation,
+    expected: Mapping[str, str],
+    nullable: Collection[str] | None = None,
+    subset: bool = False,
+) -> None:
+    """Assert that a relation has these columns and no others, but for dlt's own.
+
+    Args:
+        relation: The relation.
+        expected: The data type of each, in dlt's words: `bigint`, `decimal`, `decimal(10,2)`.
+        nullable: Those of them that may be null, all of them; None says nothing about it.
+        subset: Let there be more columns.
+
+    Raises:
+        AssertionError: It has other columns, or they have other types.
+    """
+    __tracebackhide__ = True
+    there, table = relation.columns_schema, _name(relation)
+    lines = []
+    for name, data_type in expected.items():
+        if name not in there:
+            lines.append(f"{table}: {unknown_column(name, there)}")
+            continue
+        found = _type(there[name], precise="(" in data_type)
+        if found != data_type.replace(" ", ""):
+            lines.append(f"{table}.{name}: {found} != {data_type}")
+        if nullable is not None and (is_null := there[name].get("nullable", True)) != (
+            name in nullable
+        ):
+            words = ("nullable", "not null")
+            lines.append(f"{table}.{name}: {' != '.join(words if is_null else words[::-1])}")
+    unexpected = sorted({*(nullable or ())} - expected.keys())
+    lines += [f"{table}: nullable=: {name} is not expected" for name in unexpected]
+    if not subset:
+        lines += [
+            f"{table}: column too many: {name} ({_type(column)})"
+            for name, column in there.items()
+            if name not in expected and not name.startswith("_dlt_")
+        ]
+    fail_if(lines, f"{table}: columns are not as expected")
+
+
+def assert_unique(relation: dlt.Relation, *columns: str) -> None:
+    """Assert that no two rows have the same values in these columns. Null is a value here.
+
+    Args:
+        relation: The relation.
+        *columns: Those that tell rows apart, together.
+
+    Raises:
+        AssertionError: Rows have the same values; or there are no rows, which says nothing.
+    """
+    __tracebackhide__ = True
+    table = _name(relation)
+    _checked_columns(relation, columns, "assert_unique")
+    names = ", ".join(_quoted(name) for name in columns)
+    groups = f"SELECT {names}, COUNT(*) AS n FROM checked GROUP BY {names} HAVING COUNT(*) > 1"
+    ((count,),) = relations.answer(relation, f"SELECT COUNT(*) FROM ({groups}) AS g")
+    if not count:
+        return
+    found = relations.answer(relation, f"{groups} ORDER BY {names} LIMIT {_SAMPLE_VALUES}")
+    lines = []
+    for *values, n in found:
+        read = _read(relation, values, columns)
+        lines.append(f"{', '.join(f'{k}={shortened(v)}' for k, v in read.items())}: {n} rows")
+    if count > len(lines):
+        lines.append(f"and {count - len(lines)} more")
+    of = " and ".join(columns)
+    words = f"1 value of {of} is" if count == 1 else f"{count} values of {of} are"
+    fail([f"{table}: {words} in more than one row", *lines])
+
+
+def assert_not_null(relation: dlt.Relation, *columns: str) -> None:
+    """Assert that none of these columns is null in any row.
+
+    Args:
+        relation: The relation.
+        *columns: The columns.
+
+    Raises:
+        AssertionError: One is; or there are no rows, which says nothing.
+    """
+    __tracebackhide__ = True
+    table = _name(relation)
+    total = _checked_columns(relation, columns, "assert_not_null")
+    counts = ", ".join(f"COUNT({_quoted(name)})" for name in columns)
+    (filled,) = relations.answer(relation, f"SELECT {counts} FROM checked")
+    lines = []
+    for name, count in zip(columns, filled, strict=True):
+        if count < total:
+            lines.append(f"{table}: {name} is null in {total - count} of {rows_counted(total)}")
+            lines += _samples(relation, f"{_quoted(name)} IS NULL")
+    fail_if(lines)
+
+
+def assert_foreign_key(
+    child: dlt.Relation,
+    parent: dlt.Relation,
+    column: str | None = None,
+    parent_column: str | None = None,
+) -> None:
+    """Assert that each row of `child` has its row in `parent`. Null refers to no row.
+
+    Args:
+        child: The rows that refer to others.
+        parent: The rows that they refer to.
+        column: The column of `child` that refers; nested tables of dlt have theirs.
+        parent_column: The one of `parent` that it refers to; by default of the same name.
+
+    Raises:
+        AssertionError: Rows have none; or no row refers to any, which says nothing.
+        ValueError: It is not known which columns are meant.
+    """
+    __tracebackhide__ = True
+    if column is None:
+        if _PARENT not in child.columns:
+            raise ValueError(f"assert_foreign_key: {_name(child)} is no nested table; name column=")
+        column, parent_column = _PARENT, parent_column or _ID
+    parent_column = parent_column or column
+    for relation, name, argument in ((child, column, ""), (parent, parent_column, "parent_")):
+        if name not in relation.columns:
+            text = unknown_column(name, relation.columns)
+            raise ValueError(f"assert_foreign_key: {argument}column=: {_name(relation)}: {text}")
+    refers = f"{_quoted(column)} IS NOT NULL"
+    ((total,),) = relations.answer(child, f"SELECT COUNT(*) FROM checked WHERE {refers}")
+    title = f"{_name(child)}.{column} → {_name(parent)}.{parent_column}"
+    if not total:
+        fail([f"{title}: no row refers to any, so that nothing is checked"])
+    if relations.are_of_one_dataset(child, parent):
+        theirs = f"SELECT {_quoted(parent_column)} AS k FROM other"
+        is_theirs = f"EXISTS (SELECT 1 FROM ({theirs}) AS p WHERE p.k = {_quoted(column)})"
+        orphan = f"{refers} AND NOT {is_theirs}"
+        query = f"SELECT COUNT(*) FROM checked WHERE {orphan}"
+        ((count,),) = relations.answer(child, query, parent)
+        samples = _samples(child, orphan, parent) if count else []
+    else:
+        kept = {
+            _read(parent, row, [parent_column])[parent_column]
+            for row in relations.answer(parent, f"SELECT {_quoted(parent_column)} FROM checked")
+        }
+        rows = rows_where(child, refers)
+        orphans = [row for row in rows if row[column] not in kept]
+        count, samples = len(orphans), shown(orphans)
+    if count:
+        noun = "row has" if count == 1 else "rows have"
+        fail([f"{title}: {count} {noun} no parent, of {total}", *samples])
+
+
+def rows_where(
+    relation: dlt.Relation, condition: str, other: dlt.Relation | None = None, limit: str = ""
+) -> list[dict[str, Any]]:
+    """Return the rows for which a condition holds, dlt's columns included.
+
+    Args:
+        relation: The relation.
+        condition: In SQL.
+        other: Another relation of the dataset; the condition calls it `other`.
+        limit: A LIMIT, in SQL.
+    """
+    names = ", ".join(map(_quoted, relation.columns))
+    query = f"SELECT {names} FROM checked WHERE {condition}{limit}"
+    return [_read(relation, row) for row in relations.answer(relation, query, other)]
+
+
+def unknown_column(name: str, there: Iterable[str]) -> str:
+    """Return that a relation has no such column, and the nearest name."""
+    known = [column for column in there if not column.startswith("_dlt_")]
+    close = "".join(f"; did you mean {c}?" for c in get_close_matches(name, known, 1))
+    return f"no column {name}{close}"
+
+
+def shown(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the first of some rows as lines, without dlt's columns."""
+    return [f"  {label(own_cells(row), ())}" for row in list(rows)[:_SAMPLE_ROWS]]
+
+
+def own_cells(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row without dlt's columns."""
+    return {name: value for name, value in row.items() if not name.startswith("_dlt_")}
+
+
+def fail_if(lines: list[str], title: str | None = None) -> None:
+    """Fail with these lines, if there are any."""
+    __tracebackhide__ = True
+    if lines:
+        fail([*([title] if title else []), *lines])
+
+
+def fail(lines: list[str]) -> NoReturn:
+    """Fail with these lines."""
+    __tracebackhide__ = True
+    raise AssertionError("\n".join(lines))
+
+
+def _rows(given: Any) -> Sequence[Mapping[str, Any]]:
+    return table_rows(given) if _is_relation(given) else list(given)
+
+
+def _is_relation(given: Any) -> TypeGuard[dlt.Relation]:
+    return hasattr(given, "to_sql") and hasattr(given, "fetchall")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+
+
+def _disorder(
+    actual: Sequence[Any], expected: Sequence[Any], subset: bool, same: Callable[[Any, Any], bool]
+) -> list[str]:
+    """Return what is at another place than expected; nothing if all are in order."""
+    left = iter(enumerate(actual))
+    for row in expected:
+        for place, found in left:
+            names = row.keys() if subset else {*row, *found}
+            if all(n in found and n in row and same(found[n], row[n]) for n in names):
+                break
+            if not subset:
+                where = f"row {place}: {shortened(found)} != {shortened(row)}"
+                return ["the same rows in another order", where]
+        else:
+            return ["rows in another order", f"not below those before it: {label(row, ())}"]
+    return []
+
+
+def _name(relation: dlt.Relation) -> str:
+    return relations.only_table(relation) or "the relation"
+
+
+def _checked_columns(relation: dlt.Relation, columns: Sequence[str], function: str) -> int:
+    """Return the number of rows.
+
+    Raises:
+        TypeError: No columns are named.
+        AssertionError: There are no such columns, or no rows.
+    """
+    __tracebackhide__ = True
+    if not columns:
+        raise TypeError(f"{function}: name the columns")
+    table, there = _name(relation), relation.columns
+    fail_if([f"{table}: {unknown_column(name, there)}" for name in columns if name not in there])
+    ((total,),) = relations.answer(relation, "SELECT COUNT(*) FROM checked")
+    if not total:
+        fail([f"{table}: no rows, so that nothing is checked"])
+    return int(total)
+
+
+def _type(column: Mapping[str, Any], precise: bool = True) -> str:
+    numbers = [str(n) for n in (column.get("precision"), column.get("scale")) if n is not None]
+    inner = f"({','.join(numbers)})" if precise and numbers else ""
+    return f"{column.get('data_type')}{inner}"
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _samples(
+    relation: dlt.Relation, condition: str, other: dlt.Relation | None = None
+) -> list[str]:
+    return shown(rows_where(relation, condition, other, f" LIMIT {_SAMPLE_ROWS}"))
+
+
+def _read(
+    relation: dlt.Relation, row: Sequence[Any], columns: Sequence[str] = ()
+) -> dict[str, Any]:
+    there = relation.columns_schema
+    names = columns or list(there)
+    return {n: reader_of(there[n])(cell) for n, cell in zip(names, row, strict=True)}

@@ -1,0 +1,226 @@
+"""Assertions about runs: one error tells all that is wrong, with samples."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dlt.common.schema.exceptions import DataValidationError
+
+from dlthub_project.dlt_internals import pipelines, relations
+from pytest_dlthub.assertions.differences import (
+    RowDifferences,
+    frozen,
+    listing,
+    rows_counted,
+    shortened,
+)
+from pytest_dlthub.assertions.relation_checks import (
+    fail,
+    fail_if,
+    own_cells,
+    rows_where,
+    shown,
+    unknown_column,
+)
+
+if TYPE_CHECKING:
+    import dlt
+    from dlt.common.pipeline import LoadInfo
+
+_LOAD = "_dlt_load_id"
+_SAID = re.compile(r"^(?:\w+\.)+\w+: (.+)$", flags=re.MULTILINE)
+
+
+class FinishedRun(Protocol):
+    """What is asked of a run; `PipelineRun` is one."""
+
+    @property
+    def load_info(self) -> LoadInfo | None:
+        """What dlt returned."""
+
+    @property
+    def pipeline(self) -> dlt.Pipeline:
+        """The pipeline."""
+
+    @property
+    def dataset(self) -> dlt.Dataset:
+        """The dataset that it loads."""
+
+    @property
+    def tables(self) -> list[str]:
+        """The data tables in the dataset."""
+
+    def rows(self, table: str) -> Any:
+        """Return the rows of a table."""
+
+    def next(self) -> Any:
+        """Run once more."""
+
+
+def assert_no_failed_jobs(run: FinishedRun | LoadInfo) -> None:
+    """Assert that no job of a run has failed.
+
+    Args:
+        run: The run, or dlt's load info of it.
+
+    Raises:
+        AssertionError: Jobs have failed; for each, its table and what the destination says.
+    """
+    __tracebackhide__ = True
+    info: Any = getattr(run, "load_info", run)
+    lines = []
+    for package in info.load_packages if info is not None else ():
+        for job in package.jobs["failed_jobs"]:
+            message = str(job.failed_message)
+            # in a traceback, the destination's own words are the last
+            words = (_SAID.findall(message) or [message])[-1]
+            lines.append(f"{job.job_file_info.table_name}: job failed: {shortened(words, 200)}")
+    fail_if(lines)
+
+
+def assert_idempotent(run: FinishedRun) -> None:
+    """Assert that the same run once more changes no table, but for dlt's own columns.
+
+    Args:
+        run: A run; `next` is called on it.
+
+    Raises:
+        AssertionError: Rows, columns or tables are others afterwards; or there were no rows.
+    """
+    __tracebackhide__ = True
+    before = {table: run.rows(table) for table in run.tables}
+    if not any(before.values()):
+        fail(["there are no rows, so that nothing is checked"])
+    again = run.next()
+    lines = [f"{table}: table missing" for table in before if table not in again.tables]
+    for table in again.tables:
+        if table not in before:
+            lines.append(f"{table}: table too many")
+            continue
+        earlier = before[table]
+        known = getattr(earlier, "key", None)
+        lines += RowDifferences(again.rows(table), earlier, table=table, key=known).lines
+    fail_if(lines, "the same run once more changes what is loaded")
+
+
+def assert_incremental(first: FinishedRun, second: FinishedRun) -> None:
+    """Assert that the second run has extracted what is new since the first, and nothing else.
+
+    For cursors that grow, of resources whose rows have a `_dlt_load_id`. With `lag`, rows are
+    extracted again on purpose, and this fails.
+
+    Args:
+        first: A run of a resource with `dlt.sources.incremental`.
+        second: The next run of the same pipeline.
+
+    Raises:
+        AssertionError: The second run has no rows, rows of the first again, or rows whose cursor
+            is before the last of the first.
+    """
+    __tracebackhide__ = True
+    loads = [run.load_info.loads_ids if run.load_info else [] for run in (first, second)]
+    left = pipelines.cursors_after(first.pipeline, loads[0]) if loads[0] else []
+    cursors = [found for found in left if found[0] in second.tables]
+    lines: list[str] = []
+    count = 0
+    for table, cursor, last in cursors:
+        relation = second.dataset.table(table)
+        if lacking := [name for name in (cursor, _LOAD) if name not in relation.columns]:
+            words = unknown_column(lacking[0], relation.columns)
+            lines.append(f"{table}: {words}, so that nothing is checked")
+            continue
+        of_first, of_second = (
+            [own_cells(row) for row in rows_where(relation, f'"{_LOAD}" IN ({listed})')]
+            for listed in (", ".join(f"'{load}'" for load in ids) or "NULL" for ids in loads)
+        )
+        count += len(of_second)
+        known = Counter(map(frozen, of_first))
+        again = [row for row in of_second if known[frozen(row)]]
+        bound = pipelines.as_stored_value(last, relation.columns_schema[cursor])
+        before = [row for row in of_second if row[cursor] is not None and row[cursor] < bound]
+        for words, rows in (
+            ("of the first run extracted again", again),
+            (f"before the first run's last {cursor}={shortened(bound)}", before),
+        ):
+            if rows:
+                lines += [f"{table}: {rows_counted(len(rows))} {words}", *shown(rows)]
+    if not cursors:
+        lines.append("the first run has left no cursor of dlt.sources.incremental")
+    elif not lines and not count:
+        names = listing((table for table, *_ in cursors), len(cursors))
+        lines.append(f"{names}: no rows in the second run, so that nothing is checked")
+    fail_if(lines)
+
+
+@dataclass
+class ContractViolation:
+    """What broke a schema contract; filled when the block of `raises_contract_violation` ends."""
+
+    table: str | None = None
+    column: str | None = None
+    entity: str | None = None
+    item: Any = None
+    error: BaseException | None = None
+
+
+@contextmanager
+def raises_contract_violation(
+    table: str | None = None, column: str | None = None, entity: str | None = None
+) -> Iterator[ContractViolation]:
+    """Assert that a run in the block violates a schema contract that is `freeze`.
+
+    The package that the run leaves pending is dropped: it would make the next run fail.
+
+    Args:
+        table: The table of the violation; None for any.
+        column: Its column; that of a pydantic model has its own name.
+        entity: `tables`, `columns` or `data_type`.
+
+    Yields:
+        The violation, after the block.
+
+    Raises:
+        AssertionError: No contract is violated, or another one.
+    """
+    __tracebackhide__ = True
+    expected = {"table": table, "column": column, "entity": entity}
+    wanted = {name: value for name, value in expected.items() if value is not None}
+    violation = ContractViolation()
+    try:
+        yield violation
+    except Exception as error:
+        links = list(_chain(error))
+        breach: Any = next((e for e in links if isinstance(e, DataValidationError)), None)
+        if breach is None:
+            raise
+        pipeline: Any = next((p for e in links if (p := getattr(e, "pipeline", None))), None)
+        if pipeline is not None:
+            pipelines.drop_pending(pipeline)
+        violation.table, violation.entity = breach.table_name, breach.schema_entity
+        violation.column = relations.column_of_breach(breach)
+        item = breach.data_item
+        violation.item = own_cells(item) if isinstance(item, dict) else item
+        violation.error = breach
+        lines = [
+            f"{name} {getattr(violation, name)} != {value}"
+            for name, value in wanted.items()
+            if getattr(violation, name) != value
+        ]
+        if lines:
+            raise AssertionError("\n".join(["another contract is violated", *lines])) from error
+        return
+    listed = ", ".join(f"{name} {value}" for name, value in wanted.items())
+    fail([f"no contract is violated{f': {listed}' if listed else ''}"])
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
