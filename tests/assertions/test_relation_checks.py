@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ import pytest
 
 from pytest_dlthub import (
     DltRun,
-    PipelineRun,
     assert_columns,
     assert_foreign_key,
     assert_not_null,
@@ -41,16 +41,40 @@ def shop() -> Any:
     )
 
 
-DESTINATIONS = ("duckdb", "files", "sqlite")
+DESTINATIONS = (
+    "duckdb",
+    "files",
+    "sqlite",
+    pytest.param("postgres", marks=pytest.mark.postgres),
+    pytest.param("mariadb", marks=pytest.mark.mariadb),
+)
 
 
-def load(dlt_run: DltRun, destination: str, folder: Path) -> PipelineRun:
-    places = {
-        "duckdb": "duckdb",
-        "files": dlt.destinations.filesystem((folder / "files").as_uri()),
-        "sqlite": dlt.destinations.sqlalchemy(f"sqlite:///{folder / 'it.sqlite'}"),
-    }
-    return dlt_run(shop(), destination=places[destination])
+@pytest.fixture
+def dataset(request: pytest.FixtureRequest, destination: str, tmp_path: Path) -> Iterator[Any]:
+    """The shop at a destination, real ones included."""
+    if destination == "postgres":
+        place = dlt.destinations.postgres(request.getfixturevalue("postgres_url"))
+    elif destination == "files":
+        place = dlt.destinations.filesystem((tmp_path / "files").as_uri())
+    elif destination == "duckdb":
+        place = dlt.destinations.duckdb(str(tmp_path / "it.duckdb"))
+    else:
+        url = f"sqlite:///{tmp_path / 'it.sqlite'}"
+        if destination == "mariadb":
+            url = request.getfixturevalue("mariadb_url")
+        place = dlt.destinations.sqlalchemy(url)
+    pipeline = dlt.pipeline(
+        "checks",
+        destination=place,
+        dataset_name=f"checks_{uuid.uuid4().hex[:8]}",
+        pipelines_dir=str(tmp_path / "pipelines"),
+    )
+    pipeline.run(shop())
+    yield pipeline.dataset()
+    if destination in ("postgres", "mariadb"):
+        with pipeline.sql_client() as client:
+            client.drop_dataset()
 
 
 def said(check: Callable[..., None], *arguments: Any, **named: Any) -> list[str]:
@@ -60,12 +84,9 @@ def said(check: Callable[..., None], *arguments: Any, **named: Any) -> list[str]
 
 
 @pytest.mark.parametrize("destination", DESTINATIONS)
-def test_each_assertion_asks_the_destination(
-    dlt_run: DltRun, destination: str, tmp_path: Path
-) -> None:
-    run = load(dlt_run, destination, tmp_path)
-    orders, lines = run.dataset.table("orders"), run.dataset.table("orders__lines")
-    customers = run.dataset.table("customers")
+def test_each_assertion_asks_the_destination(dataset: dlt.Dataset) -> None:
+    orders, lines = dataset.table("orders"), dataset.table("orders__lines")
+    customers = dataset.table("customers")
 
     assert_unique(orders, "id", "customer")
     assert said(assert_unique, orders, "id") == [
@@ -94,12 +115,12 @@ def test_each_assertion_asks_the_destination(
         "orders__lines._dlt_parent_id → orders._dlt_id: 1 row has no parent, of 4",
         "  {'n': 1}",
     ]
-    with run.dataset as opened:
+    with dataset as opened:
         assert_unique(opened.table("customers"), "id")
 
 
-def test_columns_have_types_and_nullability(dlt_run: DltRun, tmp_path: Path) -> None:
-    orders = load(dlt_run, "duckdb", tmp_path).dataset.table("orders")
+def test_columns_have_types_and_nullability(dlt_run: DltRun) -> None:
+    orders = dlt_run(shop()).dataset.table("orders")
     columns = {"id": "bigint", "customer": "bigint", "price": "decimal", "note": "text"}
 
     assert_columns(orders, columns, nullable={"customer", "price", "note"})
@@ -122,8 +143,8 @@ def test_columns_have_types_and_nullability(dlt_run: DltRun, tmp_path: Path) -> 
     ]
 
 
-def test_rows_are_matched_and_may_be_a_part(dlt_run: DltRun, tmp_path: Path) -> None:
-    run = load(dlt_run, "duckdb", tmp_path)
+def test_rows_are_matched_and_may_be_a_part(dlt_run: DltRun) -> None:
+    run = dlt_run(shop())
     orders = run.dataset.table("orders").order_by("id")
     own = [{name: row[name] for name in row if name != "lines"} for row in ORDERS]
 
@@ -171,8 +192,8 @@ def test_rows_are_matched_and_may_be_a_part(dlt_run: DltRun, tmp_path: Path) -> 
     ]
 
 
-def test_what_would_check_nothing_is_an_error(dlt_run: DltRun, tmp_path: Path) -> None:
-    dataset = load(dlt_run, "duckdb", tmp_path).dataset
+def test_what_would_check_nothing_is_an_error(dlt_run: DltRun) -> None:
+    dataset = dlt_run(shop()).dataset
     orders = dataset.table("orders")
     none = orders.where("id", "gt", 100)
 
@@ -195,8 +216,8 @@ def test_what_would_check_nothing_is_an_error(dlt_run: DltRun, tmp_path: Path) -
         assert_foreign_key(orders, dataset.table("customers"), "customer")
 
 
-def test_parents_may_be_at_another_destination(dlt_run: DltRun, tmp_path: Path) -> None:
-    orders = load(dlt_run, "duckdb", tmp_path).dataset.table("orders")
+def test_parents_may_be_at_another_destination(dlt_run: DltRun) -> None:
+    orders = dlt_run(shop()).dataset.table("orders")
     elsewhere = dlt_run([{"id": 7}], table_name="people", pipeline_name="elsewhere")
 
     assert said(

@@ -88,7 +88,7 @@ def test_workspace_suite_passes_on_its_test_profile_and_leaves_nothing(
 def test_typed_suite_passes(run_suite: RunSuite) -> None:
     result = run_suite("typed", "--strict-markers")
 
-    result.assert_outcomes(passed=11)
+    result.assert_outcomes(passed=12)
     result.stdout.fnmatch_lines(["dlt: project typed (dlt.yml) · profile tests (default)*"])
 
 

@@ -16,6 +16,15 @@ from pytest_dlthub import (
     ProjectTransformation,
     RemoteDestinationBlocked,
     TransformationRun,
+    assert_columns,
+    assert_foreign_key,
+    assert_idempotent,
+    assert_incremental,
+    assert_no_failed_jobs,
+    assert_not_null,
+    assert_rows,
+    assert_unique,
+    raises_contract_violation,
     table_rows,
 )
 
@@ -82,6 +91,28 @@ def test_any_data(dlt_run: DltRun, dlt_config: MutableMapping[str, Any]) -> None
     pipeline: dlt.Pipeline = run.pipeline
     assert pipeline.dataset_name == run.dataset.dataset_name
     assert len(list(DltProject().source("orders")())) == 4
+
+
+def test_what_was_loaded_is_as_it_should_be(dlt_run: DltRun) -> None:
+    @dlt.resource(
+        primary_key="id", write_disposition="merge", schema_contract={"columns": "freeze"}
+    )
+    def items(id: Any = dlt.sources.incremental("id")) -> Any:
+        yield from ({"id": 1}, {"id": 2})
+
+    first: PipelineRun = dlt_run(items)
+    table: dlt.Relation = first.dataset.table("items")
+    assert_rows(table, [{"id": 2.1}], key="id", subset=True, tolerance=0.2)
+    assert_columns(table, {"id": "bigint"}, nullable=())
+    assert_unique(table, "id")
+    assert_not_null(table, "id")
+    assert_foreign_key(table, table, column="id")
+    assert_no_failed_jobs(first)
+    assert_incremental(first, first.next(given={"items": [{"id": 2}, {"id": 3}]}))
+    assert_idempotent(first)
+    with raises_contract_violation(table="items", entity="columns") as violation:
+        first.next(given={"items": [{"id": 4, "colour": "red"}]})
+    assert violation.column == "colour"
 
 
 @pytest.mark.dlt_load("load_orders")
