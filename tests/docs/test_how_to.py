@@ -1,4 +1,4 @@
-"""The tutorial and the how-to pages: their code runs, and prints what they show."""
+"""Tutorial, how-to pages and that of assertions: their code runs, and prints what they show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from pages import Command, File, Reader, read_page
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = sorted((*DOCS.glob("tutorial/*.md"), *DOCS.glob("how-to/*.md")))
+OF_ASSERTIONS = DOCS / "reference" / "assertions.md"
+PAGES = sorted((*DOCS.glob("tutorial/*.md"), *DOCS.glob("how-to/*.md"), OF_ASSERTIONS))
 OF_ERRORS = DOCS / "how-to" / "read-manifest-errors.md"
 OF_POSTGRES = DOCS / "how-to" / "postgres-in-tests.md"
 # installs: acceptance/test_installs.py follows it
