@@ -361,6 +361,18 @@ def cursors_after(pipeline: dlt.Pipeline, load_ids: Sequence[str]) -> list[tuple
     return cursors
 
 
+def resources_with_state(pipeline: dlt.Pipeline) -> set[str]:
+    """Return the resources that have state, by which they may yield less the next time."""
+    found = set()
+    for source, state in pipeline.state.get("sources", {}).items():
+        of_resources: Any = state.get("resources", {})
+        found |= {name for name, values in of_resources.items() if values}
+        if state.keys() - {"resources"} and source in pipeline.schemas:
+            tables = pipeline.schemas[source].data_tables()
+            found |= {str(table.get("resource")) for table in tables}
+    return found
+
+
 def as_stored_value(value: Any, column: Mapping[str, Any]) -> Any:
     """Return a value of a source as a column has it: a text with a moment as the moment."""
     wanted: Any = column.get("data_type")

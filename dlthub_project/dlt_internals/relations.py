@@ -207,11 +207,11 @@ def answer(
 
     dialect = relation.query_dialect
     made = sqlglot.parse_one(query, dialect="duckdb")
-    for name, read in (("checked", relation), ("other", other)):
-        for table in list(made.find_all(sqlglot.exp.Table)):
-            if read is not None and table.name == name and not table.db:
-                inner: Any = sqlglot.parse_one(read.to_sql(), dialect=dialect)
-                table.replace(inner.subquery(name))
+    # not those of the relations' own queries
+    for table in list(made.find_all(sqlglot.exp.Table)):
+        read = other if other is not None and table.name == "other" else relation
+        inner: Any = sqlglot.parse_one(read.to_sql(), dialect=dialect)
+        table.replace(inner.subquery(table.name))
     client = relation.sql_client
     # within `with dataset:` there is a connection already
     opened = nullcontext() if client.native_connection else client

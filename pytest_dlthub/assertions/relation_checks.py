@@ -59,13 +59,12 @@ def assert_rows(
         raise ValueError("assert_rows: subset=True: any rows have none as a subset")
 
     def same(one: Any, other: Any) -> bool:
-        return is_same(one, other) or (
-            tolerance is not None
-            and _is_number(one)
-            and _is_number(other)
-            # of floats and decimals, neither can be taken from the other
-            and abs(Decimal(str(one)) - Decimal(str(other))) <= Decimal(str(tolerance))
-        )
+        if is_same(one, other) or tolerance is None or not (_is_number(one) and _is_number(other)):
+            return is_same(one, other)
+        # of floats and decimals, neither can be taken from the other
+        numbers = [Decimal(str(number)) for number in (one, other)]
+        finite = all(number.is_finite() for number in numbers)
+        return finite and abs(numbers[0] - numbers[1]) <= Decimal(str(tolerance))
 
     table = getattr(relation_or_rows, "table", None)
     if _is_relation(relation_or_rows):
@@ -97,6 +96,8 @@ def assert_columns(
     """
     __tracebackhide__ = True
     there, table = relation.columns_schema, _name(relation)
+    if isinstance(nullable, str):
+        nullable = (nullable,)
     lines = []
     for name, data_type in expected.items():
         if name not in there:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -52,6 +52,10 @@ class FinishedRun(Protocol):
         """The dataset that it loads."""
 
     @property
+    def row_counts(self) -> Mapping[str, int]:
+        """Its rows by table."""
+
+    @property
     def tables(self) -> list[str]:
         """The data tables in the dataset."""
 
@@ -70,9 +74,12 @@ def assert_no_failed_jobs(run: FinishedRun | LoadInfo) -> None:
 
     Raises:
         AssertionError: Jobs have failed; for each, its table and what the destination says.
+        TypeError: It is neither.
     """
     __tracebackhide__ = True
     info: Any = getattr(run, "load_info", run)
+    if info is run and not hasattr(run, "load_packages"):
+        raise TypeError(f"assert_no_failed_jobs: {type(run).__name__} is no run and no load info")
     lines = []
     for package in info.load_packages if info is not None else ():
         for job in package.jobs["failed_jobs"]:
@@ -90,7 +97,8 @@ def assert_idempotent(run: FinishedRun) -> None:
         run: A run; `next` is called on it.
 
     Raises:
-        AssertionError: Rows, columns or tables are others afterwards; or there were no rows.
+        AssertionError: Rows, columns or tables are others afterwards; or there were no rows, or
+            none come the second time, from a resource without state.
     """
     __tracebackhide__ = True
     before = {table: run.rows(table) for table in run.tables}
@@ -105,7 +113,12 @@ def assert_idempotent(run: FinishedRun) -> None:
         earlier = before[table]
         known = getattr(earlier, "key", None)
         lines += RowDifferences(again.rows(table), earlier, table=table, key=known).lines
-    fail_if(lines, "the same run once more changes what is loaded")
+    stateful = pipelines.resources_with_state(run.pipeline)
+    for name, table in run.pipeline.default_schema.tables.items():
+        is_gone = name in run.row_counts and name not in again.row_counts
+        if is_gone and not table.get("parent") and table.get("resource") not in stateful:
+            lines.append(f"{name}: no rows the second time, and no state that tells why")
+    fail_if(lines, "the same run once more is another one")
 
 
 def assert_incremental(first: FinishedRun, second: FinishedRun) -> None:

@@ -37,6 +37,7 @@ def shop() -> Any:
     customers = [{"id": 7, "tags": ["x"]}, {"id": 9, "tags": []}]
     return (
         dlt.resource(ORDERS, name="orders", columns=hints),
+        dlt.resource([{"id": 7}], name="other"),
         dlt.resource(customers, name="customers", columns={"tags": {"data_type": "json"}}),
     )
 
@@ -115,6 +116,8 @@ def test_each_assertion_asks_the_destination(dataset: dlt.Dataset) -> None:
         "orders__lines._dlt_parent_id → orders._dlt_id: 1 row has no parent, of 4",
         "  {'n': 1}",
     ]
+    # a table that is called as a query of ours calls its parents
+    assert_foreign_key(dataset.table("other"), customers, "id")
     with dataset as opened:
         assert_unique(opened.table("customers"), "id")
 
@@ -124,7 +127,8 @@ def test_columns_have_types_and_nullability(dlt_run: DltRun) -> None:
     columns = {"id": "bigint", "customer": "bigint", "price": "decimal", "note": "text"}
 
     assert_columns(orders, columns, nullable={"customer", "price", "note"})
-    assert_columns(orders, {"price": "decimal(10, 2)"}, subset=True)
+    assert_columns(orders, {"price": "decimal(10, 2)"}, "price", subset=True)
+    assert said(assert_columns, orders, {"id": "bigint"}, "idle", subset=True)
     assert said(
         assert_columns,
         orders,
@@ -184,6 +188,11 @@ def test_rows_are_matched_and_may_be_a_part(dlt_run: DltRun) -> None:
     assert said(assert_rows, orders, [{"id": 3}, {"id": 1}], subset=True, ordered=True) == [
         "orders: rows in another order",
         "not below those before it: {'id': 1}",
+    ]
+    nan = float("nan")
+    assert said(assert_rows, [{"id": 1, "a": nan}], [{"id": 1, "a": 1.0}], tolerance=1) == [
+        "1 row differs",
+        "id=1: a nan != 1.0",
     ]
     assert said(assert_rows, [{"a": True}], [{"a": 2}], tolerance=1) == [
         "1 row missing, 1 row too many",

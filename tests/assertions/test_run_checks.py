@@ -41,6 +41,8 @@ def test_a_failed_job_is_told_in_the_words_of_the_destination(
     assert_no_failed_jobs(first)
     second = first.next(given={"numbers": [{"price": Decimal(123456789)}]})
 
+    with pytest.raises(TypeError, match="NoneType is no run and no load info"):
+        assert_no_failed_jobs(None)  # type: ignore[arg-type]
     words = [
         "numbers: job failed: 'Conversion Error: Could not cast value 123456789 to DECIMAL(5,2)'"
     ]
@@ -70,16 +72,23 @@ def test_a_run_that_is_repeated_changes_nothing(dlt_run: DltRun) -> None:
     assert_idempotent(dlt_run(merged))
 
     assert said(assert_idempotent, dlt_run(appended, pipeline_name="appends")) == [
-        "the same run once more changes what is loaded",
+        "the same run once more is another one",
         "appended: 2 rows too many: id=1, id=2",
         "appended__lines: 1 row too many: n=1",
     ]
     assert said(assert_idempotent, dlt_run(replaced([]), pipeline_name="replaces")) == [
-        "the same run once more changes what is loaded",
+        "the same run once more is another one",
         "replaced: column too many: late",
         "replaced id=1: call 2 != 1",
         "replaced: 1 row too many: id=2",
     ]
+    rows = iter([{"id": 1}, {"id": 2}])
+    used_up = dlt.resource(lambda: rows, name="used_up")
+    assert said(assert_idempotent, dlt_run(used_up, pipeline_name="ends")) == [
+        "the same run once more is another one",
+        "used_up: no rows the second time, and no state that tells why",
+    ]
+    assert_idempotent(dlt_run(events, pipeline_name="cursor", given={"events": DAY_1}))
     nothing = dlt_run(merged, pipeline_name="nothing", given={"merged": []})
     assert said(assert_idempotent, nothing) == ["there are no rows, so that nothing is checked"]
 
