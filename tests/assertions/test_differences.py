@@ -205,6 +205,15 @@ def test_a_failed_test_shows_the_cells_that_differ_however_verbose(
 
         def test_others():
             assert [1] == [2]
+
+        class Odd:
+            def __hash__(self):
+                return 1
+            def __eq__(self, other):
+                raise RuntimeError("odd")
+
+        def test_values_that_cannot_be_compared():
+            assert [{"b": Odd()}, {"b": Odd()}] == [{"b": Odd()}]
             """
     )
 
@@ -219,6 +228,7 @@ def test_a_failed_test_shows_the_cells_that_differ_however_verbose(
             "E         *lines: missing",
             "E       assert [[]1] == [[]2]",
             "E         At index 0 diff: 1 != 2",
+            "E       AssertionError: assert [[]{'b': *Odd object*",
         ]
     )
-    assert len(result.outlines) < 70
+    assert len(result.outlines) < 100
