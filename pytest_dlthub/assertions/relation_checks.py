@@ -1,4 +1,4 @@
-"""Assertions about relations and runs: one error tells all that is wrong, with samples.
+"""Assertions about relations: one error tells all that is wrong, with samples.
 
 Relations are asked at their destination; of a large table, only what is wrong comes from there.
 """
@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 from dlthub_project.dlt_internals import relations
+from pytest_dlthub.assertions import table_rows
 from pytest_dlthub.assertions.differences import (
     RowDifferences,
     is_same,
@@ -18,7 +19,7 @@ from pytest_dlthub.assertions.differences import (
     rows_counted,
     shortened,
 )
-from pytest_dlthub.assertions.rows import reader_of, table_rows
+from pytest_dlthub.assertions.rows import reader_of
 
 if TYPE_CHECKING:
     import dlt
