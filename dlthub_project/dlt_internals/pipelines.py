@@ -377,6 +377,9 @@ def as_stored_value(value: Any, column: Mapping[str, Any]) -> Any:
     """Return a value of a source as a column has it: a text with a moment as the moment."""
     wanted: Any = column.get("data_type")
     found = coerce_value(wanted, py_type_to_sc_type(type(value)), value)
-    if isinstance(found, datetime.datetime) and column.get("timezone") is False:
-        return found.astimezone(datetime.timezone.utc).replace(tzinfo=None)
-    return found
+    if not isinstance(found, datetime.datetime):
+        return found
+    # what has no zone is in UTC
+    moment = found if found.tzinfo else found.replace(tzinfo=datetime.timezone.utc)
+    is_naive = column.get("timezone") is False
+    return moment.astimezone(datetime.timezone.utc).replace(tzinfo=None) if is_naive else moment

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from dlt.common.pipeline import LoadInfo
 
 _LOAD = "_dlt_load_id"
+_OF_ARROW = (
+    "; frames and Arrow data have it with normalize.parquet_normalizer.add_dlt_load_id = true"
+)
 _SAID = re.compile(r"^(?:\w+\.)+\w+: (.+)$", flags=re.MULTILINE)
 
 
@@ -145,7 +148,8 @@ def assert_incremental(first: FinishedRun, second: FinishedRun) -> None:
         relation = second.dataset.table(table)
         if lacking := [name for name in (cursor, _LOAD) if name not in relation.columns]:
             words = unknown_column(lacking[0], relation.columns)
-            lines.append(f"{table}: {words}, so that nothing is checked")
+            hint = _OF_ARROW if lacking[0] == _LOAD else ""
+            lines.append(f"{table}: {words}, so that nothing is checked{hint}")
             continue
         of_first, of_second = (
             [own_cells(row) for row in rows_where(relation, f'"{_LOAD}" IN ({listed})')]

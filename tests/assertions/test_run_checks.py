@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import dlt
+import pyarrow
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 from pydantic import BaseModel
@@ -144,6 +146,38 @@ def test_rows_that_are_extracted_again_are_told(dlt_run: DltRun) -> None:
     assert said(assert_incremental, whole, whole.next()) == [
         "the first run has left no cursor of dlt.sources.incremental"
     ]
+
+
+@pytest.mark.parametrize("column", [{}, {"data_type": "timestamp", "timezone": False}])
+def test_cursors_without_a_zone(dlt_run: DltRun, column: Any) -> None:
+    source = events().apply_hints(columns={"at": column} if column else None) or events()
+    days = [[{"at": datetime.datetime(2026, 1, day)}] for day in (1, 2, 3)]  # noqa: DTZ001
+    first = dlt_run(source, given={"events": days[1]})
+    second = first.next(given={"events": days[2]})
+
+    assert_incremental(first, second)
+    late = first.next(data=all_events, given={"all_events": days[0]}, table_name="events")
+    assert said(assert_incremental, second, late)[0].startswith(
+        "events: 1 row before the first run's last at=2026-01-03"
+    )
+
+
+@dlt.resource
+def arrow_events(at: Any = dlt.sources.incremental("at")) -> Any:
+    yield from ()
+
+
+def test_arrow_data_need_the_ids_of_their_loads(dlt_run: DltRun, dlt_config: Any) -> None:
+    days = [{"arrow_events": pyarrow.table({"at": [at]})} for at in (1, 2)]
+    message = "arrow_events: no column _dlt_load_id, so that nothing is checked; frames and Arrow"
+
+    first = dlt_run(arrow_events, given=days[0])
+    assert said(assert_incremental, first, first.next(given=days[1])) == [
+        f"{message} data have it with normalize.parquet_normalizer.add_dlt_load_id = true"
+    ]
+    dlt_config["normalize.parquet_normalizer.add_dlt_load_id"] = True
+    first = dlt_run(arrow_events, given=days[0], pipeline_name="with_ids")
+    assert_incremental(first, first.next(given=days[1]))
 
 
 def test_cursor_within_an_object_of_merged_rows(dlt_run: DltRun) -> None:
