@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dlthub_project.errors import RemoteDestinationBlocked as RemoteDestinationBlocked
+    from pytest_dlthub.assertions import Rows as Rows
     from pytest_dlthub.assertions import table_rows as table_rows
     from pytest_dlthub.assertions.relation_checks import assert_columns as assert_columns
     from pytest_dlthub.assertions.relation_checks import assert_foreign_key as assert_foreign_key
@@ -36,6 +37,7 @@ _HOME_OF = {
     "PipelineRun": "pytest_dlthub.run",
     "ProjectTransformation": "pytest_dlthub.transformation",
     "RemoteDestinationBlocked": "dlthub_project.errors",
+    "Rows": "pytest_dlthub.assertions",
     "TransformationRun": "pytest_dlthub.transformation",
     "assert_columns": "pytest_dlthub.assertions.relation_checks",
     "assert_foreign_key": "pytest_dlthub.assertions.relation_checks",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlthub_project.dlt_internals import datasets
+from dlthub_project.errors import known_names
 from dlthub_project.runner import row_counts, schema_changes
 from dlthub_project.sandbox import sent_to, untraced_steps
-from pytest_dlthub.assertions import table_rows
+from pytest_dlthub.assertions.equality import Rows
+from pytest_dlthub.assertions.tables import TableReader, duplicates, sql_rows, unfinished_loads
 
 if TYPE_CHECKING:
     import dlt
@@ -18,6 +21,13 @@ if TYPE_CHECKING:
     from dlt.pipeline.trace import PipelineTrace
 
 Again = Callable[..., "PipelineRun"]
+
+
+class RowCounts(dict[str, int]):
+    """Rows by table: a `dict` whose KeyError names the table that was meant."""
+
+    def __missing__(self, table: str) -> int:
+        raise KeyError(f"No rows of a table `{table}` were loaded. {known_names(table, self)}")
 
 
 class PipelineRun:
@@ -45,7 +55,9 @@ class PipelineRun:
         trace = pipeline.last_trace
         # dlt adds the steps of later calls to the trace that it has
         self._trace = trace and trace._replace(steps=list(trace.steps))
-        self.row_counts: dict[str, int] = row_counts(pipeline, load_info, untraced_steps(pipeline))
+        self.row_counts: dict[str, int] = RowCounts(
+            row_counts(pipeline, load_info, untraced_steps(pipeline))
+        )
 
     @property
     def pipeline(self) -> dlt.Pipeline:
@@ -103,13 +115,162 @@ class PipelineRun:
         """The names of the data tables in the dataset, nested tables included."""
         return [name for name in self.dataset.tables if not name.startswith("_dlt_")]
 
-    def rows(self, table: str) -> list[dict[str, Any]]:
-        """Return all rows of a table in the dataset, without dlt's own columns.
+    def rows(
+        self,
+        table: str,
+        *names: str,
+        columns: Sequence[str] | None = None,
+        where: Any = None,
+        order_by: Any = None,
+        nested: bool = False,
+        current: bool = False,
+        dlt_ids: bool = False,
+    ) -> Rows:
+        """Return the rows of a table in the dataset, without dlt's own columns.
+
+        Their order is always the same: by primary key, or merge key; that of nested tables by
+        their parents and by the index in the list; else as loaded where the destination can tell
+        (DuckDB, PostgreSQL, files, and not after a merge), else by all columns.
+
+        Args:
+            table: The table, or a view that other code has made at the destination.
+            *names: Columns; the rows are tuples of these.
+            columns: Columns; the rows are mappings of these alone.
+            where: Which rows: SQL of the destination, or a tuple of the arguments of dlt's
+                `Relation.where`, `("id", "in", [1, 2])`.
+            order_by: A column, `("column", "desc")`, or a list of these. Nulls come first.
+            nested: Whether the rows of nested tables stand in their parents, at any depth, as the
+                lists that the source yielded, under the name of the field.
+            current: Whether to leave out the past of a table of strategy `scd2`.
+            dlt_ids: Whether to keep dlt's own columns, `_dlt_id` and the like.
+
+        Returns:
+            The rows; none for a table that dlt knows and that has no rows yet.
 
         Raises:
-            ValueError: There is no such table; the message lists those that there are.
+            ValueError: There is no such table or column; the message has the nearest name. Or a
+                table without history is asked for what is current.
+            TypeError: Both `names` and `columns` are given.
         """
-        return table_rows(self.dataset.table(table))
+        return TableReader(self.dataset, table).rows(
+            names,
+            columns=columns,
+            where=where,
+            order_by=order_by,
+            nested=nested,
+            current=current,
+            dlt_ids=dlt_ids,
+        )
+
+    def sql(self, query: str) -> Rows:
+        """Return what a query gives at the destination: raw SQL, of which dlt need know nothing.
+
+        Args:
+            query: The query. Tables of the dataset need no qualifier.
+
+        Returns:
+            The rows with all columns of the query; those of a query without ORDER BY in an order
+            that is always the same.
+
+        Raises:
+            ValueError: Two columns have one name.
+            DatabaseException: The destination does not take the query.
+        """
+        return sql_rows(self.dataset, query)
+
+    def columns(self, table: str) -> dict[str, str]:
+        """Return dlt's data types by column of a table, `{"id": "bigint"}`, without dlt's columns.
+
+        Raises:
+            ValueError: dlt knows no such table; the message has the nearest name.
+        """
+        return TableReader(self.dataset, table).columns()
+
+    def duplicates(self) -> dict[str, Rows]:
+        """Return the rows that share their `_dlt_id` with another row, by table.
+
+        Versions of a row in a table of strategy `scd2` are no duplicates. Empty in a sound dataset.
+        """
+        return duplicates(self.dataset)
+
+    @property
+    def unfinished_loads(self) -> dict[str, list[str]]:
+        """The loads that have rows and no entry in `_dlt_loads`, by table: their `_dlt_load_id`.
+
+        A crash leaves such rows behind. Empty in a sound dataset.
+        """
+        return unfinished_loads(self.dataset)
+
+    def state(self, resource: str) -> dict[str, Any]:
+        """Return a copy of the state of a resource, as it is now; empty if it keeps none.
+
+        Raises:
+            ValueError: There is no such resource in the pipeline.
+        """
+        states = self._resource_states()
+        if found := [state for name, state in states if name == resource]:
+            return copy.deepcopy(dict(found[0]))
+        known = {name for name, _ in states} | {
+            name
+            for schema in self.pipeline.schemas.values()
+            for table in schema.data_tables(include_incomplete=True)
+            if (name := table.get("resource"))
+        }
+        if resource not in known:
+            raise ValueError(f"There is no resource `{resource}`. {known_names(resource, known)}")
+        return {}
+
+    @property
+    def cursors(self) -> dict[str, Any]:
+        """The last value of every incremental cursor now, by resource and path: `comments.at`."""
+        return {
+            f"{resource}.{path}": cursor["last_value"]
+            for resource, state in self._resource_states()
+            for path, cursor in state.get("incremental", {}).items()
+        }
+
+    def cursor_starts(self, resource: str) -> dict[str, Any]:
+        """Return the values from which this run took rows of a resource, by path of the cursor.
+
+        They are the last values of the run before, and initial values in a first run. A lag is not
+        subtracted.
+
+        Raises:
+            ValueError: The resource has no incremental cursor, or there is no such resource. Or
+                the pipeline has run again since, or this run did not extract the resource.
+        """
+        latest = self.pipeline.last_trace
+        if self.trace and latest and latest.transaction_id != self.trace.transaction_id:
+            raise ValueError("The pipeline has run again since. Ask its last run.")
+        cursors = self.state(resource).get("incremental", {})
+        extracted = self._extracted_items()
+        if not cursors:
+            raise ValueError(f"Resource `{resource}` keeps no incremental cursor")
+        if resource not in extracted:
+            raise ValueError(f"This run did not extract resource `{resource}`")
+        # dlt keeps the start of the last run that had rows
+        name = "start_value" if extracted[resource] else "last_value"
+        return {path: cursor.get(name) for path, cursor in cursors.items()}
+
+    def _resource_states(self) -> list[tuple[str, Mapping[str, Any]]]:
+        sources: Mapping[str, Any] = self.pipeline.state.get("sources", {})
+        return [
+            (name, state)
+            for source in sources.values()
+            for name, state in source.get("resources", {}).items()
+        ]
+
+    def _extracted_items(self) -> dict[str, int]:
+        extracted = self.trace and self.trace.last_extract_info
+        if not extracted:
+            return {}
+        items: dict[str, int] = {}
+        for metrics in extracted.metrics.values():
+            for each in metrics:
+                for resource in each["hints"]:
+                    found = each["resource_metrics"].get(resource)
+                    items[resource] = items.get(resource, 0) + (found.items_count if found else 0)
+        return items
 
     @property
     def schema_changes(self) -> dict[str, list[str]]:

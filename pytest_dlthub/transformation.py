@@ -11,8 +11,9 @@ from dlthub_project import current
 from dlthub_project.catalog import Catalog
 from dlthub_project.dlt_internals import datasets as dlt_datasets
 from dlthub_project.errors import DatasetNotLoaded, EntityNotFound, ProjectError, known_names
-from pytest_dlthub.assertions import table_rows
+from pytest_dlthub.assertions import Rows, table_rows
 from pytest_dlthub.given import Given, given_items, located, placeholders
+from pytest_dlthub.run import RowCounts
 
 if TYPE_CHECKING:
     import dlt
@@ -103,11 +104,11 @@ class TransformationRun:
         outputs = transformation.outputs()
         self._places = _by_name((output.dataset, output.name) for output in outputs)
         self.flushed = flushed
-        self.row_counts: dict[str, int] = {
-            name: flushed.rows[dataset][table]
+        self.row_counts: dict[str, int] = RowCounts(
+            (name, flushed.rows[dataset][table])
             for name, (dataset, table) in self._places.items()
             if flushed.rows.get(dataset, {}).get(table)
-        }
+        )
 
     @property
     def datasets(self) -> Mapping[str, WritableDataset]:
@@ -152,7 +153,7 @@ class TransformationRun:
             if dataset in datasets and table in datasets[dataset].tables
         ]
 
-    def rows(self, table: str) -> list[dict[str, Any]]:
+    def rows(self, table: str) -> Rows:
         """Return all rows of an output table, without dlt's own columns.
 
         Args:

@@ -155,7 +155,7 @@ def _run_code(command: Callable[[], list[str]], code: str, cwd: Path, **environm
     return done.stdout
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def postgres_url() -> str:
     """A PostgreSQL on loopback that tests may write to; without one they are skipped, but in CI."""
     import psycopg2

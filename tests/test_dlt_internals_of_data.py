@@ -145,6 +145,17 @@ def test_the_tables_and_joins_of_a_relation_are_known(loaded: dlt.Pipeline) -> N
     assert not relations.has_outer_join(items)
 
 
+def test_the_one_table_whose_rows_a_relation_has_is_known(loaded: dlt.Pipeline) -> None:
+    dataset = loaded.dataset()
+    (table, *_) = dataset.tables
+
+    found = relations.table_of(dataset[table].where("1 = 1").limit(2))
+
+    assert found is not None
+    assert (found[0].dataset_name, found[1]) == (dataset.dataset_name, table)
+    assert relations.table_of(dataset(f"SELECT count(*) AS n FROM {table}")) is None
+
+
 def test_the_format_of_a_tables_files_is_known(tmp_path: Path) -> None:
     lake = dlt.pipeline("lake", destination=dlt.destinations.filesystem(str(tmp_path / "lake")))
     lake.run([{"id": 1}], table_name="items", loader_file_format="parquet")

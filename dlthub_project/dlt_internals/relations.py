@@ -249,3 +249,18 @@ def query_in(relation: dlt.Relation, **qualifier: str) -> str:
         for part, name in qualifier.items():
             table.set(part, sqlglot.exp.to_identifier(name, quoted=True))
     return query.sql(dialect="duckdb")
+
+
+def table_of(relation: dlt.Relation) -> tuple[dlt.Dataset, str] | None:
+    """Return the dataset and the table whose rows a relation has, all or some of them.
+
+    None for a relation of several tables, or of none that dlt knows, and for aggregates.
+    """
+    import sqlglot
+
+    query = relation.sqlglot_expression
+    if relation._table_name is None or not isinstance(query, sqlglot.exp.Select):
+        return None
+    if any(query.args.get(part) for part in ("joins", "group", "distinct")):
+        return None
+    return relation._dataset, relation._table_name

@@ -17,19 +17,42 @@ _SCALE = 9
 _Reader = Callable[[Any, Mapping[str, Any]], Any]
 
 
-def table_rows(relation: dlt.Relation) -> list[dict[str, Any]]:
-    """Return the rows of `relation` as mappings, without dlt's own `_dlt_*` columns.
-
-    A value is the same on every destination: JSON columns are objects, binary ones bytes,
-    timestamps in UTC.
-    """
+def records_of(relation: dlt.Relation) -> list[dict[str, Any]]:
+    """Return the rows of `relation` as the destination gives them, with all their columns."""
     # fetched and not as a frame: frames change types, and DuckDB warns on the way there
-    kept = [
-        (i, name, reader_of(column))
-        for i, (name, column) in enumerate(relation.columns_schema.items())
-        if not name.startswith("_dlt_")
+    columns = [(name, reader_of(column)) for name, column in relation.columns_schema.items()]
+    return [
+        {name: read(cell) for (name, read), cell in zip(columns, row, strict=True)}
+        for row in relation.fetchall()
     ]
-    return [{name: read(row[i]) for i, name, read in kept} for row in relation.fetchall()]
+
+
+def records_of_sql(client: Any, query: str) -> list[dict[str, Any]]:
+    """Return what a query gives at the destination, of which dlt need know nothing.
+
+    Args:
+        client: An open SQL client.
+        query: The query, in the SQL of the destination.
+
+    Raises:
+        ValueError: Two columns have one name.
+    """
+    with client.execute_query(query) as cursor:
+        if cursor.description is None:
+            return []
+        names = [column[0] for column in cursor.description]
+        # dlt is not asked, and PostgreSQL's driver reads JSON itself
+        kinds = [str(column[1]).lower() for column in cursor.description]
+        rows = cursor.fetchall()
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"The query gives several columns `{twice[0]}`. Rename them with AS.")
+    columns = [
+        (name, reader_of({"data_type": kind if kind == "json" else None}))
+        for name, kind in zip(names, kinds, strict=True)
+    ]
+    return [
+        {name: read(cell) for (name, read), cell in zip(columns, row, strict=True)} for row in rows
+    ]
 
 
 def reader_of(column: Mapping[str, Any]) -> Callable[[Any], Any]:

@@ -13,7 +13,7 @@ from dlt.common.schema import Schema
 
 from dlthub_project.dlt_internals.datasets import HeldDataset
 from dlthub_project.sandbox import observe_runs
-from pytest_dlthub.run import PipelineRun
+from pytest_dlthub.run import PipelineRun, RowCounts
 from pytest_dlthub.templates.loads import MARK, Load
 from pytest_dlthub.templates.template import LoadRecord, Template
 
@@ -35,7 +35,7 @@ class LoadedRun(PipelineRun):
         self._record = record
         self._template = template
         self._again = self._run_again
-        self.row_counts = dict(record.row_counts)
+        self.row_counts = RowCounts(record.row_counts)
 
     def _run_again(self, **changes: Any) -> PipelineRun:
         return self._load.run(self.pipeline, **changes)

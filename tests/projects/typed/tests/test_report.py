@@ -15,6 +15,7 @@ from pytest_dlthub import (
     PipelineRun,
     ProjectTransformation,
     RemoteDestinationBlocked,
+    Rows,
     TransformationRun,
     assert_columns,
     assert_foreign_key,
@@ -56,7 +57,8 @@ def test_a_run_is_loaded_saved_and_read(dlt_project: DltProject) -> None:
 
     assert report.save_cheap() == [(1, 10)]
     assert report.read() == 2
-    assert table_rows(dlt_project.dataset("shop_data").table("cheap")) == [{"id": 1, "price": 10}]
+    cheap: Rows = table_rows(dlt_project.dataset("shop_data").table("cheap"))
+    assert cheap == [{"id": 1, "price": 10}]
 
 
 def test_a_mistake_says_what_to_do(dlt_project: DltProject) -> None:

@@ -1,0 +1,178 @@
+"""Rows that are equal to the same rows in any order."""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any, SupportsIndex, overload
+from uuid import UUID
+
+
+class Rows(list[Any]):
+    """Rows of a table: a list in an order that is always the same.
+
+    A table has no order, so two `Rows`, or `Rows` and a list, are equal when they hold the same
+    rows in any order, each as often. Their cells are compared as Python does; `pytest.approx`,
+    `unittest.mock.ANY` and the like may stand for cells or rows. `sorted(rows, key=...)` is a plain
+    list, and a slice is `Rows`.
+    """
+
+    @property
+    def in_order(self) -> list[Any]:
+        """The same rows as a plain list, for comparisons where order is meant."""
+        return list(self)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, list):
+            return NotImplemented
+        if len(self) != len(other):
+            return False
+        return list.__eq__(self, other) or _are_same(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else not equal
+
+    # as lists have none
+    __hash__ = None
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> Rows: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Any:
+        found = super().__getitem__(index)
+        return Rows(found) if isinstance(index, slice) else found
+
+
+# a value that says itself what it equals
+_OWN_WAY = object()
+_PLAIN = (
+    type(None), int, float, Decimal, str, bytes, UUID,
+    datetime.datetime, datetime.date, datetime.time, datetime.timedelta,
+)  # fmt: skip
+_KINDS: dict[type, bool] = {}
+
+
+def _are_same(left: Sequence[Any], right: Sequence[Any]) -> bool:
+    """Tell whether two lists of one length hold equal rows."""
+    left_keys, right_keys = list(map(_key, left)), list(map(_key, right))
+    left_own = [i for i, key in enumerate(left_keys) if key is _OWN_WAY]
+    right_own = [i for i, key in enumerate(right_keys) if key is _OWN_WAY]
+    if left_own and right_own:
+        return _can_be_paired(left, right)
+    if left_own:
+        left, right, left_keys, right_keys = right, left, right_keys, left_keys
+        right_own = left_own
+    # plain rows equal their like alone, and the like of a row is as good as the row
+    wanted = Counter(key for key in right_keys if key is not _OWN_WAY)
+    rest = []
+    for row, key in zip(left, left_keys, strict=True):
+        if wanted[key] > 0:
+            wanted[key] -= 1
+        else:
+            rest.append(row)
+    return not any(wanted.values()) and _can_be_paired([right[i] for i in right_own], rest)
+
+
+def _key(value: Any) -> Any:
+    """Return what two values have in common if they are equal; `_OWN_WAY` if they tell it."""
+    kind = type(value)
+    if kind is dict:
+        cells = [(name, _key(cell)) for name, cell in value.items()]
+        return _OWN_WAY if any(key is _OWN_WAY for _, key in cells) else (dict, frozenset(cells))
+    if kind is list or kind is tuple:
+        keys = tuple(map(_key, value))
+        return _OWN_WAY if any(key is _OWN_WAY for key in keys) else (kind, keys)
+    if not _is_plain(kind) or (kind is Decimal and value.is_snan()):
+        return _OWN_WAY
+    return value
+
+
+def _is_plain(kind: type) -> bool:
+    if (known := _KINDS.get(kind)) is None:
+        # enums that are text are equal to it, and have another hash
+        known = _KINDS[kind] = any(
+            issubclass(kind, plain) and (kind.__eq__, kind.__hash__) == _ways_of(plain)
+            for plain in _PLAIN
+        )
+    return known
+
+
+def _ways_of(kind: Any) -> tuple[Any, Any]:
+    return kind.__eq__, kind.__hash__
+
+
+def _can_be_paired(left: Sequence[Any], right: Sequence[Any]) -> bool:
+    """Tell whether each row of `left` can have an equal row of `right` for itself."""
+    if len(left) != len(right):
+        return False
+    candidates_of = _Candidates(right)
+    owners: dict[int, int] = {}
+    choices: dict[int, int] = {}
+    for new, _ in enumerate(left):
+        # a row that is taken is free if its owner can have another one
+        asked_by: dict[int, int] = {}
+        asking, free = deque([new]), None
+        while asking and free is None:
+            i = asking.popleft()
+            for j in candidates_of(left[i]):
+                if j in asked_by or not left[i] == right[j]:  # noqa: SIM201  # as asked
+                    continue
+                asked_by[j] = i
+                if j not in owners:
+                    free = j
+                    break
+                asking.append(owners[j])
+        if free is None:
+            return False
+        while True:
+            owner = asked_by[free]
+            before = choices.get(owner)
+            owners[free], choices[owner] = owner, free
+            if before is None:
+                break
+            free = before
+    return True
+
+
+class _Candidates:
+    """Those of some rows that a row may equal, found by its plain cells."""
+
+    def __init__(self, rows: Sequence[Any]) -> None:
+        self._rows = rows
+        self._indexes: dict[Any, tuple[dict[Any, list[int]], list[int]]] = {}
+
+    def __call__(self, row: Any) -> Sequence[int]:
+        """Return the indexes of the rows that may equal `row`."""
+        names = _names(row)
+        keys = {name: _key(row[name]) for name in names}
+        plain = tuple(name for name in names if keys[name] is not _OWN_WAY)
+        if not plain:
+            return range(len(self._rows))
+        shape = (type(row), plain)
+        if shape not in self._indexes:
+            self._indexes[shape] = self._index(plain)
+        same, unsure = self._indexes[shape]
+        return [*same.get(tuple(keys[name] for name in plain), ()), *unsure]
+
+    def _index(self, names: tuple[Any, ...]) -> tuple[dict[Any, list[int]], list[int]]:
+        same: dict[Any, list[int]] = {}
+        unsure: list[int] = []
+        for i, row in enumerate(self._rows):
+            own: Callable[[Any], bool] = set(_names(row)).__contains__
+            cells = tuple(_key(row[name]) if own(name) else None for name in names)
+            if not _names(row) or any(cell is _OWN_WAY for cell in cells):
+                unsure.append(i)
+            else:
+                same.setdefault(cells, []).append(i)
+        return same, unsure
+
+
+def _names(row: Any) -> Sequence[Any]:
+    """Return the columns of a row; none for what stands for a whole row."""
+    if type(row) is dict:
+        return list(row)
+    return range(len(row)) if type(row) in (tuple, list) else ()

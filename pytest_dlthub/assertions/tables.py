@@ -1,0 +1,396 @@
+"""The rows of tables and queries as tests ask for them: in a stable order, nested, as tuples."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import sqlglot
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
+
+from dlthub_project.dlt_internals.datasets import destination_of
+from dlthub_project.dlt_internals.relations import table_of
+from dlthub_project.errors import known_names
+from pytest_dlthub.assertions.equality import Rows
+from pytest_dlthub.assertions.rows import records_of, records_of_sql
+
+if TYPE_CHECKING:
+    import dlt
+    from dlt.common.schema import Schema
+
+Record = dict[str, Any]
+# a scan of one of these gives the rows of a load as the load brought them
+_TELLS_ORDER = ("duckdb", "motherduck", "postgres", "filesystem")
+# PostgreSQL scans tables of 8 MB and more in parallel; a row has 2 kB at most
+_SCANNED_IN_PARALLEL = 4000
+
+
+def table_rows(relation: dlt.Relation) -> Rows:
+    """Return the rows of `relation` as mappings, without dlt's own `_dlt_*` columns.
+
+    A value is the same on every destination: JSON columns are objects, binary ones bytes,
+    timestamps in UTC. The order is that of the query; where it has none, the order is always the
+    same, see `PipelineRun.rows`.
+    """
+    place = table_of(relation)
+    if relation.sqlglot_expression.args.get("order"):
+        records = records_of(relation)
+    elif place is None:
+        records = _by_all_columns(records_of(relation))
+    else:
+        records = TableReader(*place).records(relation)
+    return Rows(map(without_dlt_columns, records))
+
+
+def sql_rows(dataset: dlt.Dataset, query: str) -> Rows:
+    """Return the rows that a query gives at the destination of `dataset`.
+
+    Args:
+        dataset: The dataset; names of its tables need no qualifier.
+        query: The query, in the SQL of the destination.
+
+    Returns:
+        The rows with all their columns, in the order of the query if it has an ORDER BY, else by
+        all columns.
+    """
+    with connected(dataset) as client:
+        records = records_of_sql(client, query)
+    return Rows(records if "order by" in query.lower() else _by_all_columns(records))
+
+
+def duplicates(dataset: dlt.Dataset) -> dict[str, Rows]:
+    """Return the rows that share their `_dlt_id` with another row, by table."""
+    with connected(dataset):
+        found = {table: TableReader(dataset, table).duplicates() for table in _loaded(dataset)}
+    return {table: Rows(rows) for table, rows in found.items() if rows}
+
+
+def unfinished_loads(dataset: dlt.Dataset) -> dict[str, list[str]]:
+    """Return the ids of loads that have rows and no entry in `_dlt_loads`, by table."""
+    with connected(dataset):
+        loads = dataset.loads_table().fetchall()
+        # load_id, schema_name, status: nought for a finished load
+        finished = {row[0] for row in loads if row[2] == 0}
+        found = {table: TableReader(dataset, table).load_ids() for table in _loaded(dataset)}
+    return {table: sorted(ids - finished) for table, ids in found.items() if ids - finished}
+
+
+def _loaded(dataset: dlt.Dataset) -> list[str]:
+    return [
+        table
+        for schema in dataset.schemas
+        for table in schema.data_table_names(seen_data_only=True)
+    ]
+
+
+def without_dlt_columns(record: Mapping[str, Any]) -> Record:
+    """Return a row without dlt's own columns."""
+    return {name: cell for name, cell in record.items() if not is_dlt_name(name)}
+
+
+def is_dlt_name(name: str) -> bool:
+    """Tell whether a column or table is dlt's own."""
+    return name.lower().startswith("_dlt_")
+
+
+@contextmanager
+def connected(dataset: dlt.Dataset) -> Iterator[Any]:
+    """Yield the SQL client of a dataset with an open connection, which its relations use too."""
+    client = dataset.sql_client
+    if client.native_connection:
+        yield client
+        return
+    with client:
+        yield client
+
+
+class TableReader:
+    """Reads one table of a dataset, which dlt or only the destination knows."""
+
+    def __init__(self, dataset: dlt.Dataset, table: str) -> None:
+        """Make the reader.
+
+        Args:
+            dataset: The dataset.
+            table: The table, or a view that the destination has.
+        """
+        self._dataset = dataset
+        self._table = table
+        found = (schema for schema in dataset.schemas if table in schema.tables)
+        self._schema: Schema = next(found, dataset.schema)
+        self._hints: Mapping[str, Any] = self._schema.tables.get(table, {})
+        self._columns: Mapping[str, Any] = {
+            name: column
+            for name, column in self._hints.get("columns", {}).items()
+            if column.get("data_type")
+        }
+
+    @property
+    def is_known(self) -> bool:
+        """Whether dlt's schema has the table."""
+        return bool(self._hints)
+
+    def unknown(self) -> ValueError:
+        """Return the error for a table that nobody knows."""
+        tables = [name for schema in self._dataset.schemas for name in schema.data_table_names()]
+        return ValueError(
+            f"There is no table `{self._table}` in the dataset. {known_names(self._table, tables)}"
+        )
+
+    def columns(self) -> dict[str, str]:
+        """Return dlt's data types by column, without dlt's own columns.
+
+        Raises:
+            ValueError: dlt knows no such table.
+        """
+        if not self.is_known:
+            raise self.unknown()
+        return {
+            name: column["data_type"]
+            for name, column in self._columns.items()
+            if not is_dlt_name(name)
+        }
+
+    def rows(
+        self,
+        names: Sequence[str] = (),
+        *,
+        columns: Sequence[str] | None = None,
+        where: Any = None,
+        order_by: Any = None,
+        nested: bool = False,
+        current: bool = False,
+        dlt_ids: bool = False,
+    ) -> Rows:
+        """Return the rows; see `PipelineRun.rows`."""
+        if names and columns is not None:
+            raise TypeError("rows: name the columns, for tuples, or give columns=, for mappings")
+        with connected(self._dataset) as client:
+            if self.is_known:
+                records = self._filtered(where, current)
+            else:
+                if nested or current:
+                    raise self.unknown()
+                records = self._of_view(client, where)
+            if nested:
+                records = self._with_children(records, dlt_ids)
+        known = list(records[0]) if records else list(self._columns)
+        for name, descending in reversed(_orders(order_by)):
+            self._check([name], known)
+            records.sort(key=lambda record: sort_key(record[name]), reverse=descending)
+        if names:
+            self._check(names, known)
+            return Rows(tuple(record[name] for name in names) for record in records)
+        if columns is not None:
+            self._check(columns, known)
+            return Rows({name: record[name] for name in columns} for record in records)
+        return Rows(records if dlt_ids else map(without_dlt_columns, records))
+
+    def records(self, relation: dlt.Relation) -> list[Record]:
+        """Return the rows of a relation of the table, all or some, in the order of the table."""
+        with connected(self._dataset):
+            return self._ordered(records_of(relation))
+
+    def duplicates(self) -> list[Record]:
+        """Return the rows that share their `_dlt_id`; versions of scd2 are rows of their own."""
+        row_id = self._own("_dlt_id")
+        if row_id not in self._columns:
+            return []
+        key = [row_id, *filter(None, [self._column_with("x-valid-from")])]
+        if not self._groups(key, having="COUNT(*) > 1"):
+            return []
+        rows = self._filtered(None, False)
+        counts = Counter(tuple(row[name] for name in key) for row in rows)
+        return [row for row in rows if counts[tuple(row[name] for name in key)] > 1]
+
+    def load_ids(self) -> set[str]:
+        """Return the ids of the loads that have brought rows."""
+        load_id = self._own("_dlt_load_id")
+        return {row[0] for row in self._groups([load_id])} if load_id in self._columns else set()
+
+    def _groups(self, names: Sequence[str], having: str | None = None) -> list[tuple[Any, ...]]:
+        columns = [sqlglot.exp.column(name, quoted=True) for name in names]
+        table = sqlglot.exp.to_identifier(self._table, quoted=True)
+        query = sqlglot.select(*columns).from_(sqlglot.exp.Table(this=table)).group_by(*columns)
+        return self._dataset.query(query.having(having) if having else query).fetchall()
+
+    def _filtered(self, where: Any, current: bool) -> list[Record]:
+        if current and not (valid_to := self._column_with("x-valid-to")):
+            raise ValueError(f"Table `{self._table}` has no history: its strategy is not scd2")
+        if not self._columns:
+            # a resource is there, and has yielded nothing yet
+            return []
+        relation = self._dataset.table(self._table)
+        if where is not None:
+            if isinstance(where, tuple):
+                self._check(where[:1], self._columns)
+            relation = relation.where(*where if isinstance(where, tuple) else (where,))
+        try:
+            records = self.records(relation)
+        except DestinationUndefinedEntity:
+            if self._table in self._schema.data_table_names(seen_data_only=True):
+                # somebody has dropped it
+                raise
+            return []
+        if current:
+            active = self._columns[str(valid_to)].get("x-active-record-timestamp")
+            records = [row for row in records if _is_active(row[str(valid_to)], active)]
+        return records
+
+    def _of_view(self, client: Any, where: Any) -> list[Record]:
+        name = client.make_qualified_table_name(self._table)
+        query = f"SELECT * FROM {name}"
+        if isinstance(where, tuple):
+            raise TypeError("rows: dlt does not know the table; give where= as SQL text")
+        try:
+            return _by_all_columns(
+                records_of_sql(client, query if where is None else f"{query} WHERE {where}")
+            )
+        except DestinationUndefinedEntity as error:
+            raise self.unknown() from error
+
+    def _check(self, names: Iterable[str], known: Iterable[str]) -> None:
+        for name in names:
+            if name not in known:
+                told = [column for column in known if not is_dlt_name(column)]
+                raise ValueError(
+                    f"Table `{self._table}` has no column `{name}`. {known_names(name, told)}"
+                )
+
+    def _column_with(self, hint: str) -> str | None:
+        return next((name for name, column in self._columns.items() if column.get(hint)), None)
+
+    def _own(self, name: str) -> str:
+        return str(self._schema.naming.normalize_identifier(name))
+
+    def _ordered(self, records: list[Record]) -> list[Record]:
+        """Put the rows of the table, all or some, into the order that is always the same."""
+        if len(records) < 2:
+            return records
+        parent_id, index = self._own("_dlt_parent_id"), self._own("_dlt_list_idx")
+        if self._hints.get("parent") and {parent_id, index} <= records[0].keys():
+            places = self._places_of_parents()
+            last = len(places)
+            records = _by_all_columns(records)
+            records.sort(key=lambda row: (places.get(row[parent_id], last), row[index]))
+            return records
+        keys = self._keys()
+        load_id = self._own("_dlt_load_id")
+        by = [name for name in (*keys, load_id) if name in records[0]]
+        if not self._is_as_loaded(len(records)):
+            records = _by_all_columns(records)
+        records.sort(key=lambda row: [sort_key(row[name]) for name in by])
+        return records
+
+    def _keys(self) -> list[str]:
+        columns = self._columns.items()
+        keys = [name for name, column in columns if column.get("primary_key")]
+        return keys or [name for name, column in columns if column.get("merge_key")]
+
+    def _is_as_loaded(self, count: int) -> bool:
+        """Tell whether the rows of a load come as the load has brought them."""
+        destination = str(destination_of(self._dataset).destination_type)
+        # joins and windows of a merge have no order; nor have Delta and Iceberg
+        if self._hints.get("write_disposition") == "merge" or self._hints.get("table_format"):
+            return False
+        is_parallel = destination.endswith("postgres") and count > _SCANNED_IN_PARALLEL
+        return destination.endswith(_TELLS_ORDER) and not is_parallel
+
+    def _places_of_parents(self) -> dict[Any, int]:
+        parent = TableReader(self._dataset, self._hints["parent"])
+        rows = parent._filtered(None, False)
+        row_id = self._own("_dlt_id")
+        return {row[row_id]: place for place, row in enumerate(rows) if row_id in row}
+
+    def _with_children(self, records: list[Record], dlt_ids: bool) -> list[Record]:
+        """Put the rows of nested tables into their parents, as lists under the field's name."""
+        row_id, parent_id = self._own("_dlt_id"), self._own("_dlt_parent_id")
+        index = self._own("_dlt_list_idx")
+        for name, hints in self._schema.tables.items():
+            if hints.get("parent") != self._table:
+                continue
+            child = TableReader(self._dataset, name)
+            rows = child._unordered()
+            rows.sort(key=lambda row: row[index])
+            children: dict[Any, list[Any]] = defaultdict(list)
+            for row, item in zip(rows, child._items(rows, dlt_ids), strict=True):
+                children[row[parent_id]].append(item)
+            field = name.removeprefix(self._table + self._schema.naming.PATH_SEPARATOR)
+            for record in records:
+                found = children.get(record.get(row_id), [])
+                if found or record.get(field) is None:
+                    record[field] = found
+        return records
+
+    def _unordered(self) -> list[Record]:
+        if not self._columns:
+            return []
+        return records_of(self._dataset.table(self._table))
+
+    def _items(self, rows: list[Record], dlt_ids: bool) -> list[Any]:
+        """Return what the source yielded for each row: a mapping, a value or a list."""
+        own = [name for name in self._columns if not is_dlt_name(name)]
+        rows = self._with_children([dict(row) for row in rows], dlt_ids)
+        fields = [name for name in rows[0] if name not in self._columns] if rows else []
+        if dlt_ids:
+            return rows
+        if own and not fields and all(name.split("__v_")[0] == "value" for name in own):
+            values = ([row[name] for name in own if row[name] is not None] for row in rows)
+            return [(value or [None])[0] for value in values]
+        if not own and fields == ["list"]:
+            return [row["list"] for row in rows]
+        return [without_dlt_columns(row) for row in rows]
+
+
+def sort_key(value: Any) -> tuple[int, Any]:
+    """Return what values of any type can be sorted by; nulls come first, then numbers."""
+    if value is None:
+        return 0, 0
+    if isinstance(value, int | float | Decimal):
+        return (2, value) if value == value else (1, 0)
+    if isinstance(value, str):
+        return 3, value
+    if isinstance(value, bytes):
+        return 4, value
+    if isinstance(value, datetime.date | datetime.time):
+        # those with a zone are in UTC
+        return 5, value.isoformat()
+    return 6, json.dumps(value, sort_keys=True, default=repr)
+
+
+def _by_all_columns(records: list[Record]) -> list[Record]:
+    """Return rows by their cells; those of dlt come last, as their ids are random."""
+    if not records:
+        return records
+    names = sorted(records[0], key=lambda name: (is_dlt_name(name), name))
+    return sorted(records, key=lambda row: [sort_key(row[name]) for name in names])
+
+
+def _is_active(valid_to: Any, active: Any) -> bool:
+    if valid_to is None or active is None:
+        return valid_to is None
+    # a stored schema has text, as one that was never stored may have
+    moment = datetime.datetime.fromisoformat(str(active))
+    known = moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)
+    found: datetime.datetime = (
+        valid_to if valid_to.tzinfo else valid_to.replace(tzinfo=known.tzinfo)
+    )
+    return found == known
+
+
+def _orders(order_by: Any) -> list[tuple[str, bool]]:
+    """Return columns, and whether they descend, for the value of `order_by`."""
+    if order_by is None:
+        return []
+    given = order_by if isinstance(order_by, list) else [order_by]
+    pairs = [(each, "asc") if isinstance(each, str) else tuple(each) for each in given]
+    if any(len(pair) != 2 or pair[1] not in ("asc", "desc") for pair in pairs):
+        raise ValueError(
+            f'rows: order_by={order_by!r} is no column, ("column", "desc"), or list of these'
+        )
+    return [(str(name), direction == "desc") for name, direction in pairs]

@@ -1,0 +1,271 @@
+"""What a run tells of its dataset: rows, columns, state. The same on every destination."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+
+from pytest_dlthub import DltRun, PipelineRun, Rows, table_rows
+
+ORDERS: list[dict[str, Any]] = [
+    {
+        "id": 2,
+        "buyer": {"name": "Bo"},
+        "lines": [
+            {"sku": "tea", "notes": ["hot", "sweet"]},
+            {"sku": "mug", "notes": []},
+            {"sku": "ale", "notes": ["cold"]},
+        ],
+        "tags": [1, "big"],
+        "grid": [[1], [2, 3]],
+    },
+    {"id": 1, "buyer": {"name": "Ada"}, "lines": [], "tags": [], "grid": []},
+    {
+        "id": 3,
+        "buyer": {"name": None},
+        "lines": [{"sku": "tea", "notes": []}],
+        "tags": [7],
+        "grid": [],
+    },
+]
+
+
+@dlt.source
+def shop() -> Any:
+    @dlt.resource(primary_key="id", write_disposition="merge")
+    def orders() -> Any:
+        yield ORDERS
+
+    @dlt.resource(columns={"extra": {"data_type": "json"}})
+    def log(at: Any = dlt.sources.incremental("at", initial_value="2026-01-01")) -> Any:
+        dlt.current.resource_state()["seen"] = 3
+        rows = [("b", "2026-01-03"), ("a", "2026-01-09"), ("c", "2026-01-02")]
+        yield [{"event": event, "at": day, "extra": [event]} for event, day in rows]
+
+    @dlt.resource(columns={"id": {"data_type": "bigint"}})
+    def returns() -> Any:
+        yield dlt.mark.materialize_table_schema()
+
+    return orders, log, returns
+
+
+def destination(name: str, request: pytest.FixtureRequest, folder: Path) -> Any:
+    if name == "postgres":
+        return dlt.destinations.postgres(request.getfixturevalue("postgres_url"))
+    if name == "duckdb":
+        return dlt.destinations.duckdb(str(folder / "it.duckdb"))
+    return dlt.destinations.filesystem(folder.as_uri())
+
+
+@pytest.fixture(scope="module", params=["duckdb", "postgres", "filesystem"])
+def run(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PipelineRun]:
+    """A run of `shop`, loaded once for all tests of a destination."""
+    folder = tmp_path_factory.mktemp(request.param)
+    pipeline = dlt.pipeline(
+        "rows",
+        str(folder / "pipelines"),
+        destination=destination(request.param, request, folder),
+        dataset_name=f"rows_{uuid.uuid4().hex[:8]}",
+    )
+    yield PipelineRun(pipeline, pipeline.run(shop()), lambda **_: None)  # type: ignore[arg-type,return-value]
+    with pipeline.destination_client() as client:
+        client.drop_storage()
+
+
+def test_the_order_of_rows_is_always_the_same(run: PipelineRun) -> None:
+    assert isinstance(run.rows("orders"), Rows)
+    assert run.rows("orders").in_order == [
+        {"id": 1, "buyer__name": "Ada"},
+        {"id": 2, "buyer__name": "Bo"},
+        {"id": 3, "buyer__name": None},
+    ]
+    assert run.rows("orders__lines").in_order == [
+        {"sku": "tea"}, {"sku": "mug"}, {"sku": "ale"}, {"sku": "tea"}
+    ]  # fmt: skip
+    assert [row["value"] for row in run.rows("orders__lines__notes")] == ["hot", "sweet", "cold"]
+    assert [row["event"] for row in run.rows("log")] == ["b", "a", "c"]
+    lines = run.dataset["orders__lines"]
+    assert table_rows(lines).in_order == run.rows("orders__lines").in_order
+    assert table_rows(lines.order_by("sku", "desc"))[0] == {"sku": "tea"}
+    assert table_rows(run.dataset("SELECT id FROM orders")).in_order == [
+        {"id": 1}, {"id": 2}, {"id": 3}
+    ]  # fmt: skip
+
+
+def test_rows_are_asked_for_by_column_condition_and_order(run: PipelineRun) -> None:
+    assert run.rows("orders", "id", "buyer__name") == [(1, "Ada"), (2, "Bo"), (3, None)]
+    assert run.rows("log", "extra", where="event = 'a'") == [(["a"],)]
+    assert run.rows("orders", columns=["id"], where="id > 1") == [{"id": 2}, {"id": 3}]
+    assert run.rows("orders", "id", where=("id", "in", [1, 3])) == [(1,), (3,)]
+    assert run.rows("orders", "id", where=("id", "eq", 0)) == []
+    assert run.rows("log", "event", order_by="event").in_order == [("a",), ("b",), ("c",)]
+    assert run.rows("orders", "id", order_by=("id", "desc")).in_order == [(3,), (2,), (1,)]
+    by_two = run.rows("orders", "id", order_by=[("buyer__name", "desc"), "id"])
+    assert by_two.in_order == [(2,), (1,), (3,)]
+    kept = run.rows("orders", dlt_ids=True)
+    assert {"id", "buyer__name", "_dlt_id", "_dlt_load_id"} == set(kept[0])
+    assert run.rows("orders", "_dlt_id") == [(row["_dlt_id"],) for row in kept]
+
+
+def test_nested_rows_come_back_as_the_source_yielded_them(run: PipelineRun) -> None:
+    expected = [
+        {**{k: v for k, v in row.items() if k != "buyer"}, "buyer__name": row["buyer"]["name"]}
+        for row in ORDERS
+    ]
+
+    assert run.rows("orders", nested=True) == expected
+    assert run.rows("orders", "id", "tags", nested=True, where="id = 2") == [(2, [1, "big"])]
+    assert run.rows("orders__lines", "sku", "notes", nested=True)[0] == ("tea", ["hot", "sweet"])
+    assert run.rows("returns", nested=True) == []
+    line = run.rows("orders", nested=True, dlt_ids=True)[1]["lines"][1]
+    assert {"sku", "notes", "_dlt_id", "_dlt_parent_id", "_dlt_list_idx"} <= set(line)
+
+
+def test_a_known_table_without_rows_has_none_and_an_unknown_one_is_told(run: PipelineRun) -> None:
+    assert run.rows("returns") == []
+    assert run.rows("returns", "id") == []
+    for ask in (run.rows, run.columns):
+        with pytest.raises(ValueError, match="no table `order`") as told:
+            ask("order")
+        assert "Did you mean `orders`?" in str(told.value)
+        assert "_dlt_version" not in str(told.value)
+    asked: list[dict[str, Any]] = [
+        {"columns": ["idd"]}, {"order_by": "idd"}, {"where": ("idd", "eq", 1)}
+    ]  # fmt: skip
+    for arguments in asked:
+        with pytest.raises(ValueError, match=r"`orders` has no column `idd`.*mean `id`"):
+            run.rows("orders", **arguments)
+    with pytest.raises(ValueError, match=r"`returns` has no column `idd`.*mean `id`"):
+        run.rows("returns", "idd")
+    with pytest.raises(KeyError, match=r"Did you mean `orders`?"):
+        run.row_counts["order"]
+    assert run.row_counts.get("order") is None
+    assert {**run.row_counts} == run.row_counts
+    with pytest.raises(TypeError, match="columns="):
+        run.rows("orders", "id", columns=["id"])
+    with pytest.raises(ValueError, match="order_by="):
+        run.rows("orders", order_by=("id", "up"))
+    with pytest.raises(ValueError, match="no history"):
+        run.rows("orders", current=True)
+
+
+def test_sql_is_the_destinations_own(run: PipelineRun) -> None:
+    assert run.sql("SELECT id FROM orders WHERE id < 3") == [{"id": 2}, {"id": 1}]
+    assert run.sql("SELECT id FROM orders ORDER BY id DESC").in_order == [
+        {"id": 3}, {"id": 2}, {"id": 1}
+    ]  # fmt: skip
+    assert run.sql("SELECT 1 AS one, NULL AS nothing") == [{"one": 1, "nothing": None}]
+    with pytest.raises(ValueError, match="several columns `id`"):
+        run.sql("SELECT id, id FROM orders")
+    if run.pipeline.destination.destination_name == "filesystem":
+        return
+    assert run.sql("SELECT count(*) AS n FROM information_schema.tables")[0]["n"] > 3
+    with run.pipeline.sql_client() as client:
+        name = client.make_qualified_table_name("daily")
+        client.execute_sql(f"DROP VIEW IF EXISTS {name}")
+        orders = client.make_qualified_table_name("log")
+        client.execute_sql(f"CREATE VIEW {name} AS SELECT event, extra, _dlt_id FROM {orders}")
+    assert run.rows("daily") == [{"event": e, "extra": [e]} for e in "abc"]
+    assert run.rows("daily", "event", where="event > 'a'") == [("b",), ("c",)]
+    with pytest.raises(ValueError, match=r"`daily` has no column `evnt`.*mean `event`"):
+        run.rows("daily", "evnt")
+    with run.pipeline.sql_client() as client:
+        client.execute_sql(f"DROP VIEW {name}")
+
+
+def test_columns_have_their_types(run: PipelineRun) -> None:
+    assert run.columns("orders") == {"id": "bigint", "buyer__name": "text"}
+    assert run.columns("log") == {"event": "text", "at": "text", "extra": "json"}
+    assert run.columns("orders__lines") == {"sku": "text"}
+    assert run.columns("returns") == {"id": "bigint"}
+
+
+def test_the_state_and_the_cursors_of_a_resource(run: PipelineRun) -> None:
+    assert run.cursors == {"log.at": "2026-01-09"}
+    assert run.cursor_starts("log") == {"at": "2026-01-01"}
+    state = run.state("log")
+    assert state["seen"] == 3
+    state["seen"] = 4
+    assert run.state("log")["seen"] == 3
+    assert run.state("orders") == {}
+    with pytest.raises(ValueError, match=r"no resource `logs`.*mean `log`"):
+        run.state("logs")
+    with pytest.raises(ValueError, match="no incremental cursor"):
+        run.cursor_starts("orders")
+
+
+def test_what_is_unsound_in_a_dataset_is_told(run: PipelineRun) -> None:
+    assert run.duplicates() == {}
+    assert run.unfinished_loads == {}
+    if run.pipeline.destination.destination_name == "filesystem":
+        return
+    with run.pipeline.sql_client() as client:
+        log, loads = map(client.make_qualified_table_name, ("log", "_dlt_loads"))
+        if run.pipeline.destination.destination_name == "postgres":
+            client.execute_sql(f"ALTER TABLE {log} DROP CONSTRAINT log__dlt_id_key")
+        client.execute_sql(f"INSERT INTO {log} SELECT * FROM {log} WHERE event = 'a'")
+        try:
+            (twice,) = run.duplicates().items()
+            assert twice[0] == "log"
+            assert [row["event"] for row in twice[1]] == ["a", "a"]
+            assert twice[1][0]["_dlt_id"] == twice[1][1]["_dlt_id"]
+            client.execute_sql(f"UPDATE {loads} SET status = 1")
+            (load_id,) = {row["_dlt_load_id"] for row in twice[1]}
+            assert run.unfinished_loads == {"orders": [load_id], "log": [load_id]}
+        finally:
+            client.execute_sql(f"UPDATE {loads} SET status = 0")
+            client.execute_sql(f"DELETE FROM {log} WHERE event = 'a'")
+
+
+def test_a_second_run_tells_where_its_cursors_started(dlt_run: DltRun) -> None:
+    @dlt.resource
+    def comments(at: Any = dlt.sources.incremental("at", initial_value=1)) -> Any:
+        yield [{"at": 1}, {"at": 5}]
+
+    first = dlt_run(comments)
+    assert first.cursor_starts("comments") == {"at": 1}
+    # all rows are there already: dlt's state still has the start of the first run
+    second = first.next()
+    assert second.row_counts == {}
+    assert second.cursor_starts("comments") == {"at": 5}
+    third = second.next(given={"comments": [{"at": 9}]})
+    assert third.cursor_starts("comments") == {"at": 5}
+    assert third.cursors == {"comments.at": 9}
+    with pytest.raises(ValueError, match="has run again since"):
+        second.cursor_starts("comments")
+    with pytest.raises(ValueError, match="did not extract"):
+        third.next(data=[{"id": 1}], table_name="others").cursor_starts("comments")
+
+
+@pytest.mark.parametrize("active", [None, "9999-12-31"])
+def test_scd2_tables_tell_what_is_current(dlt_run: DltRun, active: str | None) -> None:
+    strategy = {"disposition": "merge", "strategy": "scd2", "active_record_timestamp": active}
+
+    @dlt.resource(write_disposition=strategy)  # type: ignore[call-overload]
+    def shops() -> Any:
+        yield [{"id": 1, "name": "Tea"}, {"id": 2, "name": "Mugs"}]
+
+    first = dlt_run(shops)
+    second = first.next(given={"shops": [{"id": 1, "name": "Teas"}, {"id": 2, "name": "Mugs"}]})
+    third = second.next(given={"shops": [{"id": 1, "name": "Tea"}, {"id": 2, "name": "Mugs"}]})
+
+    assert third.rows("shops", "id", "name", current=True) == [(1, "Tea"), (2, "Mugs")]
+    assert third.rows("shops", "id", "name") == [(1, "Tea"), (1, "Tea"), (1, "Teas"), (2, "Mugs")]
+    # the first "Tea" has come back, and has its old id
+    assert third.duplicates() == {}
+
+
+def test_a_table_that_was_dropped_is_no_table_without_rows(dlt_run: DltRun) -> None:
+    run = dlt_run([{"id": 1}], table_name="orders")
+    with run.pipeline.sql_client() as client:
+        client.execute_sql("DROP TABLE orders")
+
+    with pytest.raises(Exception, match="orders"):
+        run.rows("orders")
