@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import filterfalse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,13 @@ from dlthub_project.errors import known_names
 from dlthub_project.runner import row_counts, schema_changes
 from dlthub_project.sandbox import sent_to, untraced_steps
 from pytest_dlthub.assertions.equality import Rows
-from pytest_dlthub.assertions.tables import TableReader, duplicates, sql_rows, unfinished_loads
+from pytest_dlthub.assertions.tables import (
+    TableReader,
+    duplicates,
+    is_dlt_name,
+    sql_rows,
+    unfinished_loads,
+)
 
 if TYPE_CHECKING:
     import dlt
@@ -160,6 +168,7 @@ class PipelineRun:
             nested=nested,
             current=current,
             dlt_ids=dlt_ids,
+            is_extracted=table in self._extracted_items(),
         )
 
     def sql(self, query: str) -> Rows:
@@ -204,28 +213,36 @@ class PipelineRun:
     def state(self, resource: str) -> dict[str, Any]:
         """Return a copy of the state of a resource, as it is now; empty if it keeps none.
 
+        Args:
+            resource: Its name; `source.resource` where several sources have one of that name.
+
         Raises:
             ValueError: There is no such resource in the pipeline.
         """
         states = self._resource_states()
-        if found := [state for name, state in states if name == resource]:
-            return copy.deepcopy(dict(found[0]))
-        known = {name for name, _ in states} | {
+        if resource in states:
+            return copy.deepcopy(dict(states[resource]))
+        of_several = {name.partition(".")[2] for name in states}
+        without = {*self._extracted_items()} | {
             name
             for schema in self.pipeline.schemas.values()
             for table in schema.data_tables(include_incomplete=True)
             if (name := table.get("resource"))
         }
-        if resource not in known:
-            raise ValueError(f"There is no resource `{resource}`. {known_names(resource, known)}")
-        return {}
+        if resource in without - of_several:
+            return {}
+        known = {*states, *(without - of_several)}
+        raise ValueError(f"There is no resource `{resource}`. {known_names(resource, known)}")
 
     @property
     def cursors(self) -> dict[str, Any]:
-        """The last value of every incremental cursor now, by resource and path: `comments.at`."""
+        """The last value of every incremental cursor now, by resource and path: `comments.at`.
+
+        `source.comments.at` where several sources have a resource of that name.
+        """
         return {
             f"{resource}.{path}": cursor["last_value"]
-            for resource, state in self._resource_states()
+            for resource, state in self._resource_states().items()
             for path, cursor in state.get("incremental", {}).items()
         }
 
@@ -243,22 +260,28 @@ class PipelineRun:
         if self.trace and latest and latest.transaction_id != self.trace.transaction_id:
             raise ValueError("The pipeline has run again since. Ask its last run.")
         cursors = self.state(resource).get("incremental", {})
-        extracted = self._extracted_items()
+        extracted, name_alone = self._extracted_items(), resource.rpartition(".")[2]
         if not cursors:
             raise ValueError(f"Resource `{resource}` keeps no incremental cursor")
-        if resource not in extracted:
+        if name_alone not in extracted:
             raise ValueError(f"This run did not extract resource `{resource}`")
         # dlt keeps the start of the last run that had rows
-        name = "start_value" if extracted[resource] else "last_value"
+        name = "start_value" if extracted[name_alone] else "last_value"
         return {path: cursor.get(name) for path, cursor in cursors.items()}
 
-    def _resource_states(self) -> list[tuple[str, Mapping[str, Any]]]:
+    def _resource_states(self) -> dict[str, Mapping[str, Any]]:
+        """Return the states by resource; by source and resource where several have the name."""
         sources: Mapping[str, Any] = self.pipeline.state.get("sources", {})
-        return [
-            (name, state)
-            for source in sources.values()
-            for name, state in source.get("resources", {}).items()
+        all_states = [
+            (source, resource, state)
+            for source, its in sources.items()
+            for resource, state in its.get("resources", {}).items()
         ]
+        count = Counter(resource for _, resource, _ in all_states)
+        return {
+            resource if count[resource] == 1 else f"{source}.{resource}": state
+            for source, resource, state in all_states
+        }
 
     def _extracted_items(self) -> dict[str, int]:
         extracted = self.trace and self.trace.last_extract_info
@@ -267,7 +290,7 @@ class PipelineRun:
         items: dict[str, int] = {}
         for metrics in extracted.metrics.values():
             for each in metrics:
-                for resource in each["hints"]:
+                for resource in filterfalse(is_dlt_name, each["hints"]):
                     found = each["resource_metrics"].get(resource)
                     items[resource] = items.get(resource, 0) + (found.items_count if found else 0)
         return items

@@ -27,8 +27,8 @@ def records_of(relation: dlt.Relation) -> list[dict[str, Any]]:
     ]
 
 
-def records_of_sql(client: Any, query: str) -> list[dict[str, Any]]:
-    """Return what a query gives at the destination, of which dlt need know nothing.
+def records_of_sql(client: Any, query: str) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return the columns and rows that a query gives at the destination; dlt is not asked.
 
     Args:
         client: An open SQL client.
@@ -39,7 +39,7 @@ def records_of_sql(client: Any, query: str) -> list[dict[str, Any]]:
     """
     with client.execute_query(query) as cursor:
         if cursor.description is None:
-            return []
+            return [], []
         names = [column[0] for column in cursor.description]
         # dlt is not asked, and PostgreSQL's driver reads JSON itself
         kinds = [str(column[1]).lower() for column in cursor.description]
@@ -50,7 +50,7 @@ def records_of_sql(client: Any, query: str) -> list[dict[str, Any]]:
         (name, reader_of({"data_type": kind if kind == "json" else None}))
         for name, kind in zip(names, kinds, strict=True)
     ]
-    return [
+    return names, [
         {name: read(cell) for (name, read), cell in zip(columns, row, strict=True)} for row in rows
     ]
 

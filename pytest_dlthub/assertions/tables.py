@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from dlt.common.schema import Schema
 
 Record = dict[str, Any]
+_ORDER_BY = re.compile(r"\border\s+by\b", re.IGNORECASE)
 # a scan of one of these gives the rows of a load as the load brought them
-_TELLS_ORDER = ("duckdb", "motherduck", "postgres", "filesystem")
+_TELLS_ORDER = ("duckdb", "motherduck")
 # PostgreSQL scans tables of 8 MB and more in parallel; a row has 2 kB at most
 _SCANNED_IN_PARALLEL = 4000
 
@@ -59,8 +61,8 @@ def sql_rows(dataset: dlt.Dataset, query: str) -> Rows:
         all columns.
     """
     with connected(dataset) as client:
-        records = records_of_sql(client, query)
-    return Rows(records if "order by" in query.lower() else _by_all_columns(records))
+        _, records = records_of_sql(client, query)
+    return Rows(records if _ORDER_BY.search(query) else _by_all_columns(records))
 
 
 def duplicates(dataset: dlt.Dataset) -> dict[str, Rows]:
@@ -73,11 +75,15 @@ def duplicates(dataset: dlt.Dataset) -> dict[str, Rows]:
 def unfinished_loads(dataset: dlt.Dataset) -> dict[str, list[str]]:
     """Return the ids of loads that have rows and no entry in `_dlt_loads`, by table."""
     with connected(dataset):
-        loads = dataset.loads_table().fetchall()
-        # load_id, schema_name, status: nought for a finished load
-        finished = {row[0] for row in loads if row[2] == 0}
+        finished = {load for each in dataset.schemas for load in _finished(dataset, each)}
         found = {table: TableReader(dataset, table).load_ids() for table in _loaded(dataset)}
     return {table: sorted(ids - finished) for table, ids in found.items() if ids - finished}
+
+
+def _finished(dataset: dlt.Dataset, schema: Schema) -> list[str]:
+    load_id, status = map(schema.naming.normalize_identifier, ("load_id", "status"))
+    loads = records_of(dataset.table(schema.loads_table_name))
+    return [row[load_id] for row in loads if row[status] == 0]
 
 
 def _loaded(dataset: dlt.Dataset) -> list[str]:
@@ -166,20 +172,27 @@ class TableReader:
         nested: bool = False,
         current: bool = False,
         dlt_ids: bool = False,
+        is_extracted: bool = False,
     ) -> Rows:
-        """Return the rows; see `PipelineRun.rows`."""
+        """Return the rows; see `PipelineRun.rows`.
+
+        `is_extracted` says that there is a resource of this name.
+        """
         if names and columns is not None:
             raise TypeError("rows: name the columns, for tuples, or give columns=, for mappings")
         with connected(self._dataset) as client:
             if self.is_known:
-                records = self._filtered(where, current)
+                known, records = list(self._columns), self._filtered(where, current)
+            elif (view := self._view(client, where)) and not nested and not current:
+                known, records = view
+            elif is_extracted:
+                # nothing has come of it yet, and dlt's schema does not have it
+                return Rows()
             else:
-                if nested or current:
-                    raise self.unknown()
-                records = self._of_view(client, where)
+                raise self.unknown()
             if nested:
+                known += self._children().values()
                 records = self._with_children(records, dlt_ids)
-        known = list(records[0]) if records else list(self._columns)
         for name, descending in reversed(_orders(order_by)):
             self._check([name], known)
             records.sort(key=lambda record: sort_key(record[name]), reverse=descending)
@@ -242,17 +255,18 @@ class TableReader:
             records = [row for row in records if _is_active(row[str(valid_to)], active)]
         return records
 
-    def _of_view(self, client: Any, where: Any) -> list[Record]:
-        name = client.make_qualified_table_name(self._table)
-        query = f"SELECT * FROM {name}"
-        if isinstance(where, tuple):
-            raise TypeError("rows: dlt does not know the table; give where= as SQL text")
+    def _view(self, client: Any, where: Any) -> tuple[list[str], list[Record]] | None:
+        """Return columns and rows of what the destination has by the name; None if nothing."""
+        query = f"SELECT * FROM {client.make_qualified_table_name(self._table)}"
+        if where is not None:
+            query += f" WHERE {where}"
         try:
-            return _by_all_columns(
-                records_of_sql(client, query if where is None else f"{query} WHERE {where}")
-            )
-        except DestinationUndefinedEntity as error:
-            raise self.unknown() from error
+            names, records = records_of_sql(client, query)
+        except DestinationUndefinedEntity:
+            return None
+        if isinstance(where, tuple):
+            raise TypeError("rows: dlt does not know the view; give where= as SQL text")
+        return names, _by_all_columns(records)
 
     def _check(self, names: Iterable[str], known: Iterable[str]) -> None:
         for name in names:
@@ -282,7 +296,7 @@ class TableReader:
         keys = self._keys()
         load_id = self._own("_dlt_load_id")
         by = [name for name in (*keys, load_id) if name in records[0]]
-        if not self._is_as_loaded(len(records)):
+        if not self._is_as_loaded(len(records), load_id in records[0]):
             records = _by_all_columns(records)
         records.sort(key=lambda row: [sort_key(row[name]) for name in by])
         return records
@@ -292,14 +306,18 @@ class TableReader:
         keys = [name for name, column in columns if column.get("primary_key")]
         return keys or [name for name, column in columns if column.get("merge_key")]
 
-    def _is_as_loaded(self, count: int) -> bool:
+    def _is_as_loaded(self, count: int, has_loads: bool) -> bool:
         """Tell whether the rows of a load come as the load has brought them."""
         destination = str(destination_of(self._dataset).destination_type)
         # joins and windows of a merge have no order; nor have Delta and Iceberg
         if self._hints.get("write_disposition") == "merge" or self._hints.get("table_format"):
             return False
-        is_parallel = destination.endswith("postgres") and count > _SCANNED_IN_PARALLEL
-        return destination.endswith(_TELLS_ORDER) and not is_parallel
+        if destination.endswith("filesystem"):
+            # the files of several loads have no order
+            return has_loads
+        if destination.endswith("postgres"):
+            return count <= _SCANNED_IN_PARALLEL
+        return destination.endswith(_TELLS_ORDER)
 
     def _places_of_parents(self) -> dict[Any, int]:
         parent = TableReader(self._dataset, self._hints["parent"])
@@ -311,21 +329,26 @@ class TableReader:
         """Put the rows of nested tables into their parents, as lists under the field's name."""
         row_id, parent_id = self._own("_dlt_id"), self._own("_dlt_parent_id")
         index = self._own("_dlt_list_idx")
-        for name, hints in self._schema.tables.items():
-            if hints.get("parent") != self._table:
-                continue
+        for name, field in self._children().items():
             child = TableReader(self._dataset, name)
             rows = child._unordered()
             rows.sort(key=lambda row: row[index])
             children: dict[Any, list[Any]] = defaultdict(list)
             for row, item in zip(rows, child._items(rows, dlt_ids), strict=True):
                 children[row[parent_id]].append(item)
-            field = name.removeprefix(self._table + self._schema.naming.PATH_SEPARATOR)
             for record in records:
                 found = children.get(record.get(row_id), [])
                 if found or record.get(field) is None:
                     record[field] = found
         return records
+
+    def _children(self) -> dict[str, str]:
+        """Return the fields of the source by the nested tables that have their items."""
+        return {
+            name: name.removeprefix(self._table + self._schema.naming.PATH_SEPARATOR)
+            for name, hints in self._schema.tables.items()
+            if hints.get("parent") == self._table
+        }
 
     def _unordered(self) -> list[Record]:
         if not self._columns:
@@ -335,8 +358,8 @@ class TableReader:
     def _items(self, rows: list[Record], dlt_ids: bool) -> list[Any]:
         """Return what the source yielded for each row: a mapping, a value or a list."""
         own = [name for name in self._columns if not is_dlt_name(name)]
-        rows = self._with_children([dict(row) for row in rows], dlt_ids)
-        fields = [name for name in rows[0] if name not in self._columns] if rows else []
+        rows = self._with_children(rows, dlt_ids)
+        fields = list(self._children().values())
         if dlt_ids:
             return rows
         if own and not fields and all(name.split("__v_")[0] == "value" for name in own):

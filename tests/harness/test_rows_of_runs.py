@@ -244,6 +244,59 @@ def test_a_second_run_tells_where_its_cursors_started(dlt_run: DltRun) -> None:
         third.next(data=[{"id": 1}], table_name="others").cursor_starts("comments")
 
 
+def test_a_resource_that_has_yielded_nothing_yet_has_no_rows(dlt_run: DltRun) -> None:
+    run = dlt_run(shop, given={"orders": [], "log": []})
+
+    assert run.rows("orders") == run.rows("orders", "id", nested=True) == []
+    assert run.state("orders") == {}
+    with pytest.raises(ValueError, match=r"no table `order`"):
+        run.rows("order")
+    second = run.next(given={"orders": [{"id": 1, "lines": [{"sku": "tea"}]}]})
+    assert second.rows("orders", "lines", nested=True, where="id = 7") == []
+    with pytest.raises(ValueError, match=r"no column `line`.*mean `lines`"):
+        second.rows("orders", "line", nested=True, where="id = 7")
+
+
+def test_an_empty_view_knows_its_columns(dlt_run: DltRun) -> None:
+    run = dlt_run([{"id": 1}], table_name="orders")
+    run.sql("CREATE VIEW daily AS SELECT id FROM orders WHERE id > 1")
+
+    assert run.rows("daily", "id") == []
+    with pytest.raises(ValueError, match=r"`daily` has no column `ids`.*mean `id`"):
+        run.rows("daily", "ids")
+
+
+def test_resources_of_one_name_are_told_by_their_source(dlt_run: DltRun) -> None:
+    def source_of(last: int) -> Any:
+        @dlt.resource
+        def orders(at: Any = dlt.sources.incremental("at", initial_value=0)) -> Any:
+            dlt.current.resource_state()["last"] = last
+            yield [{"at": last}]
+
+        return orders
+
+    first = dlt_run(dlt.source(source_of, name="east")(1))
+    assert first.cursors == {"orders.at": 1}
+    second = first.next(data=dlt.source(source_of, name="west")(2))
+
+    assert second.cursors == {"east.orders.at": 1, "west.orders.at": 2}
+    assert second.state("west.orders")["last"] == 2
+    with pytest.raises(ValueError, match=r"no resource `orders`. Known: east.orders, west.orders"):
+        second.state("orders")
+    assert second.cursor_starts("west.orders") == {"at": 0}
+
+
+def test_rows_of_two_resources_and_loads_have_one_order(dlt_run: DltRun) -> None:
+    def events(*names: str) -> Any:
+        return dlt.resource([{"name": name} for name in names], name=names[0], table_name="events")
+
+    first = dlt_run([events("d", "c"), events("b", "a")], pipeline_name="events")
+    second = first.next(data=[events("z", "y")])
+
+    # dlt asks resources in turns
+    assert second.rows("events", "name").in_order == [(name,) for name in "dbcazy"]
+
+
 @pytest.mark.parametrize("active", [None, "9999-12-31"])
 def test_scd2_tables_tell_what_is_current(dlt_run: DltRun, active: str | None) -> None:
     strategy = {"disposition": "merge", "strategy": "scd2", "active_record_timestamp": active}
