@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import dlt
 import pytest
 
 from pytest_dlthub import DltRun, PipelineRun, Rows, table_rows
+
+RunTests = Callable[..., pytest.RunResult]
 
 ORDERS: list[dict[str, Any]] = [
     {
@@ -322,3 +324,35 @@ def test_a_table_that_was_dropped_is_no_table_without_rows(dlt_run: DltRun) -> N
 
     with pytest.raises(Exception, match="orders"):
         run.rows("orders")
+
+
+def test_a_run_that_was_loaded_once_tells_the_same(run_tests: RunTests) -> None:
+    result = run_tests(
+        """
+        import dlt
+        import pytest
+
+        @dlt.resource(primary_key="id")
+        def orders(at=dlt.sources.incremental("at", initial_value=0)):
+            yield [{"id": 2, "at": 3, "lines": [1]}, {"id": 1, "at": 2}]
+
+        @pytest.mark.dlt_load(source=orders, pipeline_name="shop")
+        @pytest.mark.parametrize("n", [1, 2])
+        def test_it(dlt_loaded, n):
+            rows = [{"id": 2, "at": 3, "lines": [1]}, {"id": 1, "at": 2, "lines": []}]
+            assert dlt_loaded.rows("orders", nested=True) == rows
+            assert dlt_loaded.rows("orders", "id").in_order == [(1,), (2,)]
+            assert dlt_loaded.sql("select count(*) as n from orders") == [{"n": 2}]
+            assert dlt_loaded.columns("orders") == {"id": "bigint", "at": "bigint"}
+            assert dlt_loaded.cursors == {"orders.at": 3}
+            assert dlt_loaded.cursor_starts("orders") == {"at": 0}
+            assert dlt_loaded.duplicates() == dlt_loaded.unfinished_loads == {}
+            with pytest.raises(KeyError, match="Did you mean `orders`"):
+                dlt_loaded.row_counts["order"]
+            later = dlt_loaded.next(given={"orders": [{"id": 3, "at": 9}]})
+            assert later.cursor_starts("orders") == {"at": 3}
+            assert later.rows("orders", "id") == [(3,), (1,), (2,)]
+        """
+    )
+
+    result.assert_outcomes(passed=2)
