@@ -14,13 +14,9 @@ from dlthub_project.errors import known_names
 from dlthub_project.runner import row_counts, schema_changes
 from dlthub_project.sandbox import sent_to, untraced_steps
 from pytest_dlthub.assertions.equality import Rows
-from pytest_dlthub.assertions.tables import (
-    TableReader,
-    duplicates,
-    is_dlt_name,
-    sql_rows,
-    unfinished_loads,
-)
+from pytest_dlthub.assertions.loads import duplicates, unfinished_loads
+from pytest_dlthub.assertions.rows import is_dlt_name
+from pytest_dlthub.assertions.tables import TableReader, sql_rows
 
 if TYPE_CHECKING:
     import dlt

@@ -55,6 +55,40 @@ def records_of_sql(client: Any, query: str) -> tuple[list[str], list[dict[str, A
     ]
 
 
+def without_dlt_columns(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row without dlt's own columns."""
+    return {name: cell for name, cell in record.items() if not is_dlt_name(name)}
+
+
+def is_dlt_name(name: str) -> bool:
+    """Tell whether a column or table is dlt's own."""
+    return name.lower().startswith("_dlt_")
+
+
+def sort_key(value: Any) -> tuple[int, Any]:
+    """Return what values of any type can be sorted by; nulls come first, then numbers."""
+    if value is None:
+        return 0, 0
+    if isinstance(value, int | float | Decimal):
+        return (2, value) if value == value else (1, 0)
+    if isinstance(value, str):
+        return 3, value
+    if isinstance(value, bytes):
+        return 4, value
+    if isinstance(value, datetime.date | datetime.time):
+        # those with a zone are in UTC
+        return 5, value.isoformat()
+    return 6, json.dumps(value, sort_keys=True, default=repr)
+
+
+def by_all_columns(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows by their cells; those of dlt come last, as their ids are random."""
+    if not records:
+        return records
+    names = sorted(records[0], key=lambda name: (is_dlt_name(name), name))
+    return sorted(records, key=lambda row: [sort_key(row[name]) for name in names])
+
+
 def reader_of(column: Mapping[str, Any]) -> Callable[[Any], Any]:
     """Return a function that makes the value of a column what dlt says that the column holds.
 

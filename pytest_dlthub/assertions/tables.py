@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import datetime
-import json
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import sqlglot
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
 from dlthub_project.dlt_internals.datasets import destination_of
 from dlthub_project.dlt_internals.relations import table_of
 from dlthub_project.errors import known_names
 from pytest_dlthub.assertions.equality import Rows
-from pytest_dlthub.assertions.rows import records_of, records_of_sql
+from pytest_dlthub.assertions.rows import (
+    by_all_columns,
+    is_dlt_name,
+    records_of,
+    records_of_sql,
+    sort_key,
+    without_dlt_columns,
+)
 
 if TYPE_CHECKING:
     import dlt
@@ -43,7 +47,7 @@ def table_rows(relation: dlt.Relation) -> Rows:
     if relation.sqlglot_expression.args.get("order"):
         records = records_of(relation)
     elif place is None:
-        records = _by_all_columns(records_of(relation))
+        records = by_all_columns(records_of(relation))
     else:
         records = TableReader(*place).records(relation)
     return Rows(map(without_dlt_columns, records))
@@ -62,46 +66,7 @@ def sql_rows(dataset: dlt.Dataset, query: str) -> Rows:
     """
     with connected(dataset) as client:
         _, records = records_of_sql(client, query)
-    return Rows(records if _ORDER_BY.search(query) else _by_all_columns(records))
-
-
-def duplicates(dataset: dlt.Dataset) -> dict[str, Rows]:
-    """Return the rows that share their `_dlt_id` with another row, by table."""
-    with connected(dataset):
-        found = {table: TableReader(dataset, table).duplicates() for table in _loaded(dataset)}
-    return {table: Rows(rows) for table, rows in found.items() if rows}
-
-
-def unfinished_loads(dataset: dlt.Dataset) -> dict[str, list[str]]:
-    """Return the ids of loads that have rows and no entry in `_dlt_loads`, by table."""
-    with connected(dataset):
-        finished = {load for each in dataset.schemas for load in _finished(dataset, each)}
-        found = {table: TableReader(dataset, table).load_ids() for table in _loaded(dataset)}
-    return {table: sorted(ids - finished) for table, ids in found.items() if ids - finished}
-
-
-def _finished(dataset: dlt.Dataset, schema: Schema) -> list[str]:
-    load_id, status = map(schema.naming.normalize_identifier, ("load_id", "status"))
-    loads = records_of(dataset.table(schema.loads_table_name))
-    return [row[load_id] for row in loads if row[status] == 0]
-
-
-def _loaded(dataset: dlt.Dataset) -> list[str]:
-    return [
-        table
-        for schema in dataset.schemas
-        for table in schema.data_table_names(seen_data_only=True)
-    ]
-
-
-def without_dlt_columns(record: Mapping[str, Any]) -> Record:
-    """Return a row without dlt's own columns."""
-    return {name: cell for name, cell in record.items() if not is_dlt_name(name)}
-
-
-def is_dlt_name(name: str) -> bool:
-    """Tell whether a column or table is dlt's own."""
-    return name.lower().startswith("_dlt_")
+    return Rows(records if _ORDER_BY.search(query) else by_all_columns(records))
 
 
 @contextmanager
@@ -180,9 +145,12 @@ class TableReader:
         """
         if names and columns is not None:
             raise TypeError("rows: name the columns, for tuples, or give columns=, for mappings")
+        asked = None if nested or not (names or columns) else [*names, *(columns or ())]
+        asked = asked and [*asked, *(name for name, _ in _orders(order_by))]
         with connected(self._dataset) as client:
             if self.is_known:
-                known, records = list(self._columns), self._filtered(where, current)
+                self._check(asked or (), self._columns)
+                known, records = list(self._columns), self._filtered(where, current, asked)
             elif (view := self._view(client, where)) and not nested and not current:
                 known, records = view
             elif is_extracted:
@@ -209,31 +177,12 @@ class TableReader:
         with connected(self._dataset):
             return self._ordered(records_of(relation))
 
-    def duplicates(self) -> list[Record]:
-        """Return the rows that share their `_dlt_id`; versions of scd2 are rows of their own."""
-        row_id = self._own("_dlt_id")
-        if row_id not in self._columns:
-            return []
-        key = [row_id, *filter(None, [self._column_with("x-valid-from")])]
-        if not self._groups(key, having="COUNT(*) > 1"):
-            return []
-        rows = self._filtered(None, False)
-        counts = Counter(tuple(row[name] for name in key) for row in rows)
-        return [row for row in rows if counts[tuple(row[name] for name in key)] > 1]
-
-    def load_ids(self) -> set[str]:
-        """Return the ids of the loads that have brought rows."""
-        load_id = self._own("_dlt_load_id")
-        return {row[0] for row in self._groups([load_id])} if load_id in self._columns else set()
-
-    def _groups(self, names: Sequence[str], having: str | None = None) -> list[tuple[Any, ...]]:
-        columns = [sqlglot.exp.column(name, quoted=True) for name in names]
-        table = sqlglot.exp.to_identifier(self._table, quoted=True)
-        query = sqlglot.select(*columns).from_(sqlglot.exp.Table(this=table)).group_by(*columns)
-        return self._dataset.query(query.having(having) if having else query).fetchall()
-
-    def _filtered(self, where: Any, current: bool) -> list[Record]:
-        if current and not (valid_to := self._column_with("x-valid-to")):
+    def _filtered(
+        self, where: Any = None, current: bool = False, asked: Iterable[str] | None = None
+    ) -> list[Record]:
+        """Return rows with all columns; with those asked for, and what their order needs."""
+        valid_to = self._column_with("x-valid-to")
+        if current and not valid_to:
             raise ValueError(f"Table `{self._table}` has no history: its strategy is not scd2")
         if not self._columns:
             # a resource is there, and has yielded nothing yet
@@ -243,6 +192,10 @@ class TableReader:
             if isinstance(where, tuple):
                 self._check(where[:1], self._columns)
             relation = relation.where(*where if isinstance(where, tuple) else (where,))
+        if asked is not None:
+            own = ("_dlt_load_id", "_dlt_parent_id", "_dlt_list_idx")
+            needed = {*asked, *self._keys(), *map(self._own, own), valid_to}
+            relation = relation.select(*(name for name in self._columns if name in needed))
         try:
             records = self.records(relation)
         except DestinationUndefinedEntity:
@@ -258,7 +211,7 @@ class TableReader:
     def _view(self, client: Any, where: Any) -> tuple[list[str], list[Record]] | None:
         """Return columns and rows of what the destination has by the name; None if nothing."""
         query = f"SELECT * FROM {client.make_qualified_table_name(self._table)}"
-        if where is not None:
+        if where is not None and not isinstance(where, tuple):
             query += f" WHERE {where}"
         try:
             names, records = records_of_sql(client, query)
@@ -266,7 +219,7 @@ class TableReader:
             return None
         if isinstance(where, tuple):
             raise TypeError("rows: dlt does not know the view; give where= as SQL text")
-        return names, _by_all_columns(records)
+        return names, by_all_columns(records)
 
     def _check(self, names: Iterable[str], known: Iterable[str]) -> None:
         for name in names:
@@ -290,15 +243,16 @@ class TableReader:
         if self._hints.get("parent") and {parent_id, index} <= records[0].keys():
             places = self._places_of_parents()
             last = len(places)
-            records = _by_all_columns(records)
+            records = by_all_columns(records)
             records.sort(key=lambda row: (places.get(row[parent_id], last), row[index]))
             return records
-        keys = self._keys()
         load_id = self._own("_dlt_load_id")
-        by = [name for name in (*keys, load_id) if name in records[0]]
-        if not self._is_as_loaded(len(records), load_id in records[0]):
-            records = _by_all_columns(records)
-        records.sort(key=lambda row: [sort_key(row[name]) for name in by])
+        by = [name for name in (*self._keys(), load_id) if name in records[0]]
+        keys = {id(row): tuple(sort_key(row[name]) for name in by) for row in records}
+        is_settled = len(set(keys.values())) == len(records)
+        if not is_settled and not self._is_as_loaded(len(records), load_id in records[0]):
+            records = by_all_columns(records)
+        records.sort(key=lambda row: keys[id(row)])
         return records
 
     def _keys(self) -> list[str]:
@@ -321,7 +275,7 @@ class TableReader:
 
     def _places_of_parents(self) -> dict[Any, int]:
         parent = TableReader(self._dataset, self._hints["parent"])
-        rows = parent._filtered(None, False)
+        rows = parent._filtered()
         row_id = self._own("_dlt_id")
         return {row[row_id]: place for place, row in enumerate(rows) if row_id in row}
 
@@ -368,30 +322,6 @@ class TableReader:
         if not own and fields == ["list"]:
             return [row["list"] for row in rows]
         return [without_dlt_columns(row) for row in rows]
-
-
-def sort_key(value: Any) -> tuple[int, Any]:
-    """Return what values of any type can be sorted by; nulls come first, then numbers."""
-    if value is None:
-        return 0, 0
-    if isinstance(value, int | float | Decimal):
-        return (2, value) if value == value else (1, 0)
-    if isinstance(value, str):
-        return 3, value
-    if isinstance(value, bytes):
-        return 4, value
-    if isinstance(value, datetime.date | datetime.time):
-        # those with a zone are in UTC
-        return 5, value.isoformat()
-    return 6, json.dumps(value, sort_keys=True, default=repr)
-
-
-def _by_all_columns(records: list[Record]) -> list[Record]:
-    """Return rows by their cells; those of dlt come last, as their ids are random."""
-    if not records:
-        return records
-    names = sorted(records[0], key=lambda name: (is_dlt_name(name), name))
-    return sorted(records, key=lambda row: [sort_key(row[name]) for name in names])
 
 
 def _is_active(valid_to: Any, active: Any) -> bool:
