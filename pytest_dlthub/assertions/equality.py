@@ -6,6 +6,7 @@ import datetime
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, SupportsIndex, overload
 from uuid import UUID
 
@@ -53,6 +54,7 @@ _PLAIN = (
     type(None), int, float, Decimal, str, bytes, UUID,
     datetime.datetime, datetime.date, datetime.time, datetime.timedelta,
 )  # fmt: skip
+_SIMPLE = frozenset({type(None), bool, int, float, str, bytes, datetime.datetime, datetime.date})
 _KINDS: dict[type, bool] = {}
 
 
@@ -81,14 +83,27 @@ def _key(value: Any) -> Any:
     """Return what two values have in common if they are equal; `_OWN_WAY` if they tell it."""
     kind = type(value)
     if kind is dict:
-        cells = [(name, _key(cell)) for name, cell in value.items()]
-        return _OWN_WAY if any(key is _OWN_WAY for _, key in cells) else (dict, frozenset(cells))
+        order = _in_order(tuple(value))
+        if _SIMPLE.issuperset(map(type, value.values())):
+            # most rows
+            return kind, order, tuple(map(value.__getitem__, order))
+        keys = tuple(_key(value[name]) for name in order)
+        return _OWN_WAY if any(key is _OWN_WAY for key in keys) else (kind, order, keys)
     if kind is list or kind is tuple:
         keys = tuple(map(_key, value))
         return _OWN_WAY if any(key is _OWN_WAY for key in keys) else (kind, keys)
     if not _is_plain(kind) or (kind is Decimal and value.is_snan()):
         return _OWN_WAY
     return value
+
+
+@lru_cache
+def _in_order(names: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the keys of a mapping in an order that they have in all mappings that are equal."""
+    if all(isinstance(name, str) for name in names):
+        return tuple(sorted(names))
+    # the hash of equal keys is equal
+    return tuple(sorted(names, key=lambda name: (hash(name), str(name))))
 
 
 def _is_plain(kind: type) -> bool:
