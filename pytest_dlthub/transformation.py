@@ -11,7 +11,8 @@ from dlthub_project import current
 from dlthub_project.catalog import Catalog
 from dlthub_project.dlt_internals import datasets as dlt_datasets
 from dlthub_project.errors import DatasetNotLoaded, EntityNotFound, ProjectError, known_names
-from pytest_dlthub.assertions import Rows, table_rows
+from pytest_dlthub.assertions import Rows
+from pytest_dlthub.assertions.tables import TableReader
 from pytest_dlthub.given import Given, given_items, located, placeholders
 from pytest_dlthub.run import RowCounts
 
@@ -153,13 +154,17 @@ class TransformationRun:
             if dataset in datasets and table in datasets[dataset].tables
         ]
 
-    def rows(self, table: str) -> Rows:
-        """Return all rows of an output table, without dlt's own columns.
+    def rows(self, table: str, *names: str, **options: Any) -> Rows:
+        """Return the rows of an output table, without dlt's own columns.
 
         Args:
             table: Its name; `dataset.table` where two datasets have one of that name.
+            *names: Columns; the rows are tuples of these.
+            **options: `columns`, `where`, `order_by` and the like, as `PipelineRun.rows` takes
+                them.
 
         Raises:
+            ValueError: There is no such column.
             EntityNotFound: The transformation writes no such table.
             ProjectError: Nothing has been written to it.
         """
@@ -179,7 +184,7 @@ class TransformationRun:
                 f"Nothing was written to `{dataset}.{name}`.",
                 f"Transformation `{self._harness.name}` had nothing to do, or made no such table.",
             )
-        return table_rows(found.table(name))
+        return TableReader(found, name).rows(names, **options)
 
     def next(self, *, given: Given | None = None, **run_arguments: Any) -> TransformationRun:
         """Run the transformation again on the state that it has now: "day 2".

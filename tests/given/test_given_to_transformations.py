@@ -88,6 +88,7 @@ def test_rows_in_rows_out_and_day_2_sees_new_rows_only(
     run = open_report(files, engine=engine).run(given={"orders": ORDERS, "shop.cities": CITIES})
 
     assert run.rows("totals") == run.rows("reports.totals") == [ROME]
+    assert run.rows("totals", "name", where="price = 3") == [("Rome",)]
     assert run.row_counts == {"totals": 1}
     assert run.tables == ["totals"]
     assert list(run.datasets) == ["reports"]
