@@ -38,11 +38,14 @@ def records_of_sql(client: Any, query: str) -> tuple[list[str], list[dict[str, A
         ValueError: Two columns have one name.
     """
     with client.execute_query(query) as cursor:
-        if cursor.description is None:
+        # that of SQLAlchemy has the one of the driver, if there are rows
+        native = cursor.native_cursor
+        native = native if hasattr(native, "description") else native.cursor
+        if native is None or native.description is None:
             return [], []
-        names = [column[0] for column in cursor.description]
-        # dlt is not asked, and PostgreSQL's driver reads JSON itself
-        kinds = [str(column[1]).lower() for column in cursor.description]
+        names = [column[0] for column in native.description]
+        # PostgreSQL's driver reads JSON itself
+        kinds = [str(column[1]).lower() for column in native.description]
         rows = cursor.fetchall()
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"The query gives several columns `{twice[0]}`. Rename them with AS.")

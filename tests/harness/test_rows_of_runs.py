@@ -268,6 +268,20 @@ def test_an_empty_view_knows_its_columns(dlt_run: DltRun) -> None:
         run.rows("daily", "ids")
 
 
+def test_sqlite_tells_the_same_through_sqlalchemy(dlt_run: DltRun, tmp_path: Path) -> None:
+    destination = dlt.destinations.sqlalchemy(f"sqlite:///{tmp_path / 'it.sqlite'}")
+    run = dlt_run([{"id": 2, "tags": ["x"]}, {"id": 1}], table_name="t", destination=destination)
+
+    assert run.rows("t", nested=True).in_order == [{"id": 1, "tags": []}, {"id": 2, "tags": ["x"]}]
+    assert run.sql("SELECT count(*) AS n FROM t") == [{"n": 2}]
+    # the dataset is an attached database
+    assert run.sql(f"CREATE VIEW {run.dataset.dataset_name}.daily AS SELECT id FROM t") == []
+    assert run.rows("daily", "id", where="id > 1") == [(2,)]
+    assert run.duplicates() == run.unfinished_loads == {}
+    with pytest.raises(ValueError, match="no table `u`"):
+        run.rows("u")
+
+
 def test_resources_of_one_name_are_told_by_their_source(dlt_run: DltRun) -> None:
     def source_of(last: int) -> Any:
         @dlt.resource
