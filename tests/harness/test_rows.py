@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import itertools
 import math
 import pickle
 import random
@@ -109,9 +110,36 @@ def test_cells_that_say_what_they_equal_find_their_row() -> None:
     assert Rows([(SmallerThan(2),), (1,)]) == [(SmallerThan(9),), (1,)]
 
 
+def test_rows_are_equal_where_a_permutation_is() -> None:
+    draw = random.Random(7)
+    cells: list[Any] = [0, 1, 1.0, True, None, "a", math.nan, [1], (1,), {"x": 1}, ANY]
+    cells += [SmallerThan(1), SmallerThan(2)]
+
+    def rows() -> list[Any]:
+        kinds: list[Any] = [
+            lambda: {"a": draw.choice(cells), "b": draw.choice(cells[:4])},
+            lambda: {draw.choice("ab"): draw.choice(cells)},
+            lambda: (draw.choice(cells),),
+            lambda: ANY,
+        ]
+        return [draw.choices(kinds, [6, 2, 3, 1])[0]() for _ in range(draw.randint(0, 3))]
+
+    found = []
+    for _ in range(3000):
+        left, right = rows(), rows()
+        if draw.random() < 0.5:
+            right = draw.sample(left, len(left))
+            right = [row if draw.random() < 0.7 else ANY for row in right]
+        expected = any(list(order) == right for order in itertools.permutations(left))
+        assert (Rows(left) == right) is expected, (left, right)
+        found.append(expected)
+    # as many that are equal as are not
+    assert 500 < sum(found) < 2500
+
+
 def test_many_rows_are_compared_in_time_that_grows_with_them() -> None:
     def rows_of(price: Any) -> list[dict[str, Any]]:
-        return [{"id": i, "tags": [i % 7], "price": price(i)} for i in range(5_000)]
+        return [{"id": i, "tags": [i % 7], "price": price(i)} for i in range(10_000)]
 
     rows, mixed, approximate = Rows(rows_of(float)), rows_of(float), rows_of(pytest.approx)
     random.Random(1).shuffle(mixed)

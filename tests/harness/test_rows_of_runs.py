@@ -9,6 +9,7 @@ from typing import Any
 
 import dlt
 import pytest
+from dlt.common.schema.utils import new_table
 
 from pytest_dlthub import DltRun, PipelineRun, Rows, table_rows
 
@@ -257,6 +258,18 @@ def test_a_resource_that_has_yielded_nothing_yet_has_no_rows(dlt_run: DltRun) ->
     assert second.rows("orders", "lines", nested=True, where="id = 7") == []
     with pytest.raises(ValueError, match=r"no column `line`.*mean `lines`"):
         second.rows("orders", "line", nested=True, where="id = 7")
+
+
+@pytest.mark.parametrize("target", ["duckdb", "filesystem"])
+def test_a_table_that_only_the_schema_has_has_no_rows(dlt_run: DltRun, target: str) -> None:
+    schema = dlt.Schema("shop")
+    columns: Any = [{"name": "id", "data_type": "bigint"}]
+    schema.update_table(new_table("planned", columns=columns))
+
+    run = dlt_run([{"id": 1}], table_name="orders", schema=schema, destination=target)
+
+    assert run.rows("planned") == run.rows("planned", "id", where="id > 1") == []
+    assert run.columns("planned") == {"id": "bigint"}
 
 
 def test_an_empty_view_knows_its_columns(dlt_run: DltRun) -> None:
