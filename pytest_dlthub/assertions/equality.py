@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, SupportsIndex, overload
@@ -18,7 +18,18 @@ class Rows(list[Any]):
     rows in any order, each as often. Their cells are compared as Python does; `pytest.approx`,
     `unittest.mock.ANY` and the like may stand for cells or rows. `sorted(rows, key=...)` is a plain
     list, and a slice is `Rows`.
+
+    Attributes:
+        table: The table that they are of; None if that is not one.
+        key: The columns of its key, by which a failed comparison matches rows; empty if none.
     """
+
+    def __init__(
+        self, rows: Iterable[Any] = (), *, table: str | None = None, key: Sequence[str] = ()
+    ) -> None:
+        super().__init__(rows)
+        self.table = table
+        self.key = tuple(key)
 
     @property
     def in_order(self) -> list[Any]:
@@ -45,7 +56,9 @@ class Rows(list[Any]):
     def __getitem__(self, index: slice) -> Rows: ...
     def __getitem__(self, index: SupportsIndex | slice) -> Any:
         found = super().__getitem__(index)
-        return Rows(found) if isinstance(index, slice) else found
+        if isinstance(index, slice):
+            return Rows(found, table=self.table, key=self.key)
+        return found
 
 
 # a value that says itself what it equals

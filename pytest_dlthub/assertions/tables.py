@@ -44,13 +44,13 @@ def table_rows(relation: dlt.Relation) -> Rows:
     same, see `PipelineRun.rows`.
     """
     place = table_of(relation)
-    if relation.sqlglot_expression.args.get("order"):
-        records = records_of(relation)
-    elif place is None:
-        records = by_all_columns(records_of(relation))
-    else:
-        records = TableReader(*place).records(relation)
-    return Rows(map(without_dlt_columns, records))
+    is_ordered = relation.sqlglot_expression.args.get("order")
+    if place is None:
+        records = records_of(relation) if is_ordered else by_all_columns(records_of(relation))
+        return Rows(map(without_dlt_columns, records))
+    reader = TableReader(*place)
+    records = records_of(relation) if is_ordered else reader.records(relation)
+    return reader.as_rows(map(without_dlt_columns, records))
 
 
 def sql_rows(dataset: dlt.Dataset, query: str) -> Rows:
@@ -166,11 +166,20 @@ class TableReader:
             records.sort(key=lambda record: sort_key(record[name]), reverse=descending)
         if names:
             self._check(names, known)
-            return Rows(tuple(record[name] for name in names) for record in records)
+            tuples = (tuple(record[name] for name in names) for record in records)
+            return Rows(tuples, table=self._table)
         if columns is not None:
             self._check(columns, known)
-            return Rows({name: record[name] for name in columns} for record in records)
-        return Rows(records if dlt_ids else map(without_dlt_columns, records))
+            return self.as_rows({name: record[name] for name in columns} for record in records)
+        return self.as_rows(records if dlt_ids else map(without_dlt_columns, records))
+
+    def as_rows(self, records: Iterable[Record]) -> Rows:
+        """Return rows of the table, with its key if they have all of it."""
+        found = Rows(records, table=self._table)
+        keys = self._keys()
+        if found and found[0].keys() >= set(keys):
+            found.key = tuple(keys)
+        return found
 
     def records(self, relation: dlt.Relation) -> list[Record]:
         """Return the rows of a relation of the table, all or some, in the order of the table."""

@@ -10,6 +10,7 @@ from unittest.mock import ANY
 import pytest
 from sessions import run_session
 
+from pytest_dlthub import DltRun
 from pytest_dlthub.assertions.differences import explained
 
 UTC = datetime.timezone.utc
@@ -239,3 +240,18 @@ def test_a_failed_test_shows_the_cells_that_differ_however_verbose(
         ]
     )
     assert len(result.outlines) < 100
+
+
+def test_rows_of_a_run_are_told_by_their_table_and_its_key(dlt_run: DltRun) -> None:
+    orders = [{"n": 1, "id": 7, "total": 140}, {"n": 1, "id": 8, "total": 10}]
+    run = dlt_run(orders, table_name="orders", primary_key="id")
+    expected = [{"n": 1, "id": 7, "total": 141}, {"n": 1, "id": 9, "total": 10}]
+
+    rows = run.rows("orders")
+    assert (rows.table, rows.key, rows[:1].key) == ("orders", ("id",), ("id",))
+    assert (explained(rows, expected) or [])[1:] == [
+        "orders id=7: total 140 != 141",
+        "orders: 1 row missing: id=9",
+        "orders: 1 row too many: id=8",
+    ]
+    assert run.rows("orders", columns=["n"]).key == ()
