@@ -45,7 +45,23 @@ def rewrite_trace(file: Path, rewritten: Callable[[Any], Any]) -> None:
     trace = load_trace(str(file.parent))
     file.unlink()
     if trace is not None:
-        save_trace(str(file.parent), rewritten(trace))
+        kept = rewritten(trace)
+        for schema in _schemas_in(kept):
+            # dlt takes these off a schema that it pickles, and a schema of a pickle has none
+            for name in ("naming", "data_item_normalizer"):
+                vars(schema).setdefault(name, None)
+        save_trace(str(file.parent), kept)
+
+
+def _schemas_in(value: Any) -> Iterator[Schema]:
+    if isinstance(value, Schema):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _schemas_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _schemas_in(item)
 
 
 def use_local_dir(pipeline: dlt.Pipeline, local_dir: str) -> None:

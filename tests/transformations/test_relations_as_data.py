@@ -91,9 +91,9 @@ def test_a_relation_on_another_database_is_read_as_arrow(
 
 def test_a_relation_of_files_is_read_as_arrow(tmp_path: Path) -> None:
     lake = dlt.destinations.filesystem(str(tmp_path / "lake"))
-    loading = dlt.pipeline("orders", destination=lake, dataset_name="orders")
+    loading = dlt.pipeline("orders", str(tmp_path), destination=lake, dataset_name="orders")
     loading.run(ITEMS, table_name="items")
-    reports = dlt.pipeline("reports", destination=lake, dataset_name="reports")
+    reports = dlt.pipeline("reports", str(tmp_path), destination=lake, dataset_name="reports")
     reports.run(dear(loading.dataset()))
 
     assert formats_of(reports) == {"parquet"}
@@ -104,8 +104,12 @@ def test_a_relation_of_files_is_read_as_arrow(tmp_path: Path) -> None:
 def test_a_relation_on_postgres_stays_a_query(postgres_url: str, tmp_path: Path) -> None:
     place = dlt.destinations.postgres(postgres_url)
     name = f"t{abs(hash(tmp_path))}"
-    loading = dlt.pipeline("orders", destination=place, dataset_name=f"{name}_orders")
-    reports = dlt.pipeline("reports", destination=place, dataset_name=f"{name}_reports")
+    loading = dlt.pipeline(
+        "orders", str(tmp_path), destination=place, dataset_name=f"{name}_orders"
+    )
+    reports = dlt.pipeline(
+        "reports", str(tmp_path), destination=place, dataset_name=f"{name}_reports"
+    )
     try:
         loading.run(ITEMS, table_name="items")
         reports.run(dear(loading.dataset()))
@@ -490,8 +494,12 @@ def test_a_copy_of_a_table_may_be_appended_to_whatever_its_types(
     if place == "postgres":
         destination = dlt.destinations.postgres(request.getfixturevalue("postgres_url"))
     name = f"t{abs(hash(tmp_path))}"
-    loading = dlt.pipeline("orders", destination=destination, dataset_name=f"{name}_orders")
-    reports = dlt.pipeline("reports", destination=destination, dataset_name=f"{name}_reports")
+    loading = dlt.pipeline(
+        "orders", str(tmp_path), destination=destination, dataset_name=f"{name}_orders"
+    )
+    reports = dlt.pipeline(
+        "reports", str(tmp_path), destination=destination, dataset_name=f"{name}_reports"
+    )
     columns: Any = {kind: {"data_type": kind} for kind in TYPES}
 
     @transformation
