@@ -271,7 +271,7 @@ def masked(value: Any) -> Any:
         return list(items) if type(value) is list else tuple(items)
     named: Any = value
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        hidden = named._make(masked(item) for item in value)
+        hidden: Any = tuple.__new__(type(value), map(masked, value))
         for name, item in getattr(value, "__dict__", {}).items():
             setattr(hidden, name, masked(item))
         return hidden

@@ -56,12 +56,9 @@ def rewrite_trace(file: Path, rewritten: Callable[[Any], Any]) -> None:
 def _schemas_in(value: Any) -> Iterator[Schema]:
     if isinstance(value, Schema):
         yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _schemas_in(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _schemas_in(item)
+    elif isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _schemas_in(part)
 
 
 def use_local_dir(pipeline: dlt.Pipeline, local_dir: str) -> None:
