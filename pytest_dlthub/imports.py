@@ -73,10 +73,18 @@ class Imports:
         """Note the modules of libraries, too, that are imported from here on."""
         self._notes_libraries = True
 
+    def at_end(self, forget: Callable[[], None]) -> None:
+        """Have something done at the end.
+
+        DuckDB crashes at the exit of Python if anybody still has what is in its module.
+        """
+        self._end.append(forget)
+
     def end(self) -> None:
-        """Note nothing any more."""
+        """Note nothing any more, and forget what was noted."""
         while self._end:
             self._end.pop()()
+        self._noted.clear()
 
     def _noting(self, load: Callable[..., None]) -> Callable[..., None]:
         def exec_module(*arguments: Any) -> None:

@@ -78,6 +78,7 @@ class Code:
 
     def begin(self) -> None:
         """Note the modules that tests begin with; what is replaced by then stays so."""
+        self.imports.at_end(self._parts.clear)
         found = self.differences()
         self.at_start = [(d.name, d.kind) for d in found if d.digest is None]
         self.accept([d for d in found if d.digest is not None])

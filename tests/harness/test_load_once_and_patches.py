@@ -439,3 +439,25 @@ def test_where_a_fixture_is_the_first_to_import_the_source(
 
     result.assert_outcomes(passed=6)
     result.stdout.fnmatch_lines(["3 templates built (* s), 6 copies made"])
+
+
+def test_python_ends_well_after_code_was_compared(pytester: pytest.Pytester) -> None:
+    """DuckDB crashes at exit if somebody still has what is in its module."""
+    pytest.importorskip("sqlalchemy")
+    pytester.makepyfile(
+        """
+        import dlt, pytest
+        from dlt.sources.sql_database import sql_table
+
+        @dlt.source
+        def shop(credentials: str = dlt.secrets.value):
+            return sql_table(credentials, table="orders", defer_table_reflect=True)
+
+        @pytest.mark.dlt_load(source=shop, given={"orders": [{"id": 1}]})
+        def test_it(dlt_loaded):
+            assert dlt_loaded.row_counts == {"orders": 1}
+        """
+    )
+
+    # a process of its own: a fork has imported other modules in another order
+    assert pytester.runpytest_subprocess("-p", "no:cacheprovider").ret == pytest.ExitCode.OK
