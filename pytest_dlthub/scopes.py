@@ -155,6 +155,7 @@ def _check_fixtures(item: pytest.Item) -> None:
 
 
 def _in_sandboxes(item: pytest.Item, execute: Any) -> Any:
+    from dlthub_project.dlt_internals import configuration
     from dlthub_project.sandbox import active_sandbox, isolated
 
     numbers = count(1)
@@ -171,7 +172,11 @@ def _in_sandboxes(item: pytest.Item, execute: Any) -> Any:
         if outer.folder in failed:
             shutil.rmtree(failed[outer.folder], ignore_errors=True)
         failed[outer.folder] = folder = Path(outer.folder, f"example-{next(numbers)}")
+        set_before = dict(configuration.configured_documents())
         with isolated(replace(outer, folder=str(folder))):
+            if set_before:
+                # what a fixture or `setUp` has set in dlt's configuration
+                configuration.copy_documents(set_before)
             outcome = execute(*args, **kwargs)
         del failed[outer.folder]
         shutil.rmtree(folder, ignore_errors=True)

@@ -236,7 +236,11 @@ def users_traceback(project_dir: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ProjectError, PipelineStepFailed):
+    except (ProjectError, PipelineStepFailed) as error:
+        # the `dlt` program prints what the error says, and the project's code may say a secret
+        told = str(error)
+        if (masked := KNOWN.masked(told)) != told:
+            raise ProjectError(masked) from None
         raise
     except Exception as error:
         shown = traceback.TracebackException.from_exception(error)

@@ -225,7 +225,11 @@ def _heard_folders(manifest: Manifest, in_environment: Mapping[str, str]) -> dic
         variable = FOLDER_VARIABLES[name]
         # tests of plain dlt code keep out of all folders
         is_of_tests = os.environ.get(_VARIABLE_OF_TESTS) == folder
-        is_own = manifest.declares(name) and manifest.depends_on_profile(name)
+        # files of destinations are below the declared `data_dir`, if nobody says otherwise
+        is_declared = manifest.declares(name) or (
+            name == "local_dir" and manifest.declares("data_dir")
+        )
+        is_own = is_declared and manifest.depends_on_profile(name)
         if is_of_tests or not is_own:
             heard[name] = folder
         elif not manifest.uses_variable(name, variable):

@@ -139,8 +139,11 @@ class _Texts:
             if most is None and (not self._most or len(value) * 4 <= self._most):
                 continue
             if columns[name].get("data_type") == "text" and self._is_too_long(value, most):
+                has = f"{len(value)} characters"
+                if most is None and self._is_in_bytes:
+                    has = f"{len(value.encode())} bytes"
                 self.problems[
-                    f"column `{table}.{name}` (text): a value has {len(value)} characters, "
+                    f"column `{table}.{name}` (text): a value has {has}, "
                     f"and there is room for {most or self._most}"
                 ] = None
 

@@ -239,3 +239,33 @@ def test_subcommands_of_dlt_itself_take_the_profile_before_and_after(
     # on profile `dev` this pipeline has never run
     other = dlt_program("pipeline", "load_orders", "info")
     assert "No state found" in other.stdout + other.stderr
+
+
+def test_an_error_of_the_projects_code_hides_its_secrets(
+    write_project: WriteProject, dlt_program: DltProgram
+) -> None:
+    write_project(
+        """
+        sources: {orders: {type: shop.orders, pin: "{env.SHOP_PIN}"}}
+        pipelines: {load_orders: {source: orders, destination: duckdb}}
+        """,
+        {
+            "sources/shop.py": """
+                import dlt
+
+
+                @dlt.source
+                def orders(pin: str = dlt.secrets.value):
+                    @dlt.resource
+                    def items():
+                        yield {"id": 1}
+                        raise RuntimeError(f"the shop refuses {pin}")
+
+                    return items
+            """
+        },
+    )
+    done = dlt_program("pipeline", "load_orders", "run", SHOP_PIN="4711-of-the-shop")
+
+    assert "the shop refuses ***" in refused(done)
+    assert "4711-of" not in done.stdout + done.stderr

@@ -156,6 +156,7 @@ def test_profiles_that_declare_one_folder_for_each_do_not_share_rows(
     [
         ('project: {data_dir: "_x/{current_profile}"}', "DLT_DATA_DIR"),
         ('project: {data_dir: "_x/{current_profile}", local_dir: "{data_dir}/l"}', "DLT_LOCAL_DIR"),
+        ('project: {data_dir: "_x/{current_profile}"}', "DLT_LOCAL_DIR"),
         ("profiles: {dev: {project: {data_dir: _x}}}", "DLT_DATA_DIR"),
         ("", "PIPELINES_DIR"),
     ],

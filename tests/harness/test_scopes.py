@@ -109,6 +109,15 @@ def test_each_example_of_hypothesis_starts_with_an_empty_sandbox(plain: pytest.P
 
     def test_there_were_some(): assert len(counts) > 1
 
+    @pytest.fixture
+    def pages(): dlt.config["shop.pages"] = 2
+
+    @examples
+    @given(number=st.integers(0, 9))
+    def test_setting_of_a_fixture(dlt_run, pages, number):
+        assert (dlt.config["shop.pages"], dlt.config.get("shop.own")) == (2, None)
+        dlt.config["shop.own"] = 1
+
     def test_function_within(dlt_run):
         whole = dlt_run([{"id": 100}], table_name="items")
         tried = []
@@ -148,7 +157,7 @@ def test_each_example_of_hypothesis_starts_with_an_empty_sandbox(plain: pytest.P
     """
     )
 
-    run_session_apart(plain, "-W", "error").assert_outcomes(passed=6)
+    run_session_apart(plain, "-W", "error").assert_outcomes(passed=7)
 
 
 def test_a_fixture_that_is_made_once_for_all_examples_is_refused(plain: pytest.Pytester) -> None:

@@ -122,7 +122,7 @@ CANNOT: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
         "redshift",
         {"note": "ä" * 40_000},
         {},
-        "column `rows.note` (text): a value has 40000 characters, and there is room for 65535",
+        "column `rows.note` (text): a value has 80000 bytes, and there is room for 65535",
     ),
     "text of a column": (
         "postgres",
