@@ -66,20 +66,29 @@ def in_sandbox_of_scope(
 ) -> Iterator[None]:
     """Set a fixture up in the sandbox of its scope, and tear it down there."""
     session = request.config.stash[SESSION]
-    if fixturedef.scope not in _SCOPES or session.sandbox is None:
+    if fixturedef.scope == "function" or session.sandbox is None:
         # plain code has no sandbox there
         yield
         return
-    from dlthub_project.sandbox import visited
+    from dlthub_project.sandbox import settings_last, visited
 
+    # finalizers run in reverse order: those of the fixture stand before these
+    lasting = ExitStack()
+    fixturedef.addfinalizer(lasting.close)
+    if fixturedef.scope not in _SCOPES:
+        # in the sandbox of the session
+        with settings_last() as settings:
+            lasting.callback(setattr, settings, "is_over", True)
+            yield
+        return
     scope = _scope_of(fixturedef, request, session.sandbox)
     scope.fixtures += 1
     at_teardown = ExitStack()
-    # finalizers run in reverse order: those of the fixture stand between these two
     fixturedef.addfinalizer(scope.leave)
     fixturedef.addfinalizer(at_teardown.close)
     try:
-        with visited(scope.sandbox):
+        with visited(scope.sandbox), settings_last() as settings:
+            lasting.callback(setattr, settings, "is_over", True)
             yield
     finally:
         fixturedef.addfinalizer(lambda: at_teardown.enter_context(visited(scope.sandbox)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from dlthub_project.sandbox.at_import import settings_last
 from dlthub_project.sandbox.isolation import end, isolated, visited
 from dlthub_project.sandbox.settings import (
     ENVIRONMENT_VARIABLE,
@@ -44,6 +45,7 @@ __all__ = [
     "move_destinations",
     "observe_runs",
     "sent_to",
+    "settings_last",
     "short_type",
     "unobserved",
     "untraced_steps",

@@ -2,6 +2,7 @@
 
 Python imports a module once, production at its start. So what its code sets in the environment and
 in dlt's configuration outlives the test that happens to import it first. What a test sets does not.
+What a fixture of wider scope sets in dlt's configuration holds as long as the fixture.
 """
 
 from __future__ import annotations
@@ -26,9 +27,20 @@ _CALLS_TESTS = ("_pytest.runner", "pytest_dlthub.")
 _OF_PLACES = ("destination", "credentials", "bucket_url")
 
 
+@dataclass
+class Lasting:
+    """A fixture of wider scope, of which tests have what it sets.
+
+    Attributes:
+        is_over: It is torn down.
+    """
+
+    is_over: bool = False
+
+
 @dataclass(frozen=True)
 class _Change:
-    """What a module has set.
+    """What a module has set, or a fixture of wider scope.
 
     Attributes:
         module: The module; None where it cannot be told, or is one of pytest's.
@@ -36,6 +48,7 @@ class _Change:
         provider: Which provider of dlt has it.
         may_place: It may say where a destination is.
         is_registration: It adds the provider.
+        fixture: The fixture that has set it; None for modules.
     """
 
     module: ModuleType | None
@@ -43,10 +56,13 @@ class _Change:
     provider: Any = None
     may_place: bool = False
     is_registration: bool = False
+    fixture: Lasting | None = None
 
     @property
     def holds(self) -> bool:
         """Whether the process has this module: a test may execute one for itself alone."""
+        if self.fixture is not None:
+            return not self.fixture.is_over
         return self.module is None or sys.modules.get(self.module.__name__) is self.module
 
 
@@ -55,6 +71,8 @@ _of_dlt: list[_Change] = []
 # what the process had, which C alone sees, before a test has called `os.putenv`
 _before_put: dict[str, str | None] = {}
 _is_installed = False
+# the fixture of wider scope that is set up at present
+_fixture: Lasting | None = None
 
 
 class _Thread(threading.local):
@@ -197,9 +215,29 @@ def may_place_destinations() -> bool:
     return any(change.may_place and change.holds for change in _of_dlt)
 
 
-def _note_for_dlt(make: Callable[[Any], None], provider: Any, **more: bool) -> None:
+def _note_for_dlt(
+    make: Callable[[Any], None],
+    provider: Any,
+    *,
+    may_place: bool,
+    is_registration: bool = False,
+) -> None:
     if (running := _running_import()) is not None:
-        _of_dlt.append(_Change(running.module, make, provider, **more))
+        _of_dlt.append(_Change(running.module, make, provider, may_place, is_registration))
+    elif _fixture is not None:
+        # where it says a destination is, tests have said it
+        _of_dlt.append(_Change(None, make, provider, False, is_registration, _fixture))
+
+
+@contextmanager
+def settings_last() -> Iterator[Lasting]:
+    """Have what a block sets in dlt's configuration hold in tests until the result is over."""
+    global _fixture
+    outer, _fixture = _fixture, Lasting()
+    try:
+        yield _fixture
+    finally:
+        _fixture = outer
 
 
 @contextmanager

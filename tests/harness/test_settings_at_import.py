@@ -237,3 +237,52 @@ def test_where_a_module_says_that_a_destination_is_tests_do_not_reach_it(
     )
 
     result.assert_outcomes(passed=2)
+
+
+def test_what_fixtures_of_wider_scope_set_holds_as_long_as_they_do(
+    pytester: pytest.Pytester, run_pytest: Callable[..., pytest.RunResult]
+) -> None:
+    """As `os.environ` does, and dlt itself: no test runs on a default without anybody knowing."""
+    pytester.makeini("[pytest]\ndlt_isolation = on\n")
+    pytester.makeconftest(
+        """
+        import dlt, pytest
+        from dlt.common.configuration.providers import CustomLoaderDocProvider
+
+        @pytest.fixture(scope="session", autouse=True)
+        def of_session():
+            dlt.config["pages"] = 3
+            dlt.secrets["shop.token"] = "of the session"
+            dlt.config.register_provider(CustomLoaderDocProvider("mine", lambda: {"mine": 1}))
+        """
+    )
+    pytester.makepyfile(
+        test_one="""
+        import dlt, pytest
+
+        @pytest.fixture(scope="module", autouse=True)
+        def of_module(): dlt.config["limit"] = dlt.config["pages"] + 1
+
+        @pytest.fixture(scope="class", params=[1, 2])
+        def of_class(request): dlt.config["number"] = request.param; return request.param
+
+        @pytest.mark.parametrize("n", range(2))
+        def test_it(n):
+            assert (dlt.config["pages"], dlt.config["limit"], dlt.config["mine"]) == (3, 4, 1)
+            assert dlt.secrets["shop.token"] == "of the session"
+            assert dlt.config.get("number") is None
+            dlt.config["pages"] = 9
+
+        class TestIt:
+            def test_parameter(self, of_class): assert dlt.config["number"] == of_class
+        """,
+        test_two="""
+        import dlt
+
+        def test_the_module_before_has_ended():
+            assert (dlt.config["pages"], dlt.config.get("limit")) == (3, None)
+            assert dlt.config.get("number") is None
+        """,
+    )
+
+    run_pytest("-p", "no:cacheprovider").assert_outcomes(passed=5)
