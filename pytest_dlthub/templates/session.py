@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,11 +94,14 @@ class Templates:
         loads = self._marks.loads_of(item)
         _check_profile(item.config.stash[SESSION].profile)
         uses = item.stash[USES] = TemplateUses()
-        key = self._inputs.key(list(loads.values()), sandbox)
+        test = getattr(item, "obj", None)
+        with _decorated(test):
+            key = self._inputs.key(list(loads.values()), sandbox)
         uses.own = list(key.incomparable)
         with Databases.of(loads.values(), key.text, sandbox, item.config) as databases:
             request = _Request(item.nodeid, loads, sandbox, databases, uses, key)
-            template = self._copied(request)
+            with _decorated(test):
+                template = self._copied(request)
             with LoadedRuns.of(loads, template) as runs:
                 yield runs
         if key.incomparable:
@@ -161,6 +166,30 @@ class Templates:
         # not while the other is handled, of which the user is not to read
         assert failure is not None
         raise failure
+
+
+@contextmanager
+def _decorated(test: Any) -> Iterator[None]:
+    """Have in a block what decorators of `unittest.mock` replace while a test runs."""
+    with ExitStack() as stack:
+        for patching in _patchings_of(test):
+            stack.enter_context(patching)
+        yield
+
+
+def _patchings_of(test: Any) -> list[Any]:
+    mock = sys.modules.get("unittest.mock")
+    found: dict[int, Any] = {}
+    while test is not None and mock is not None:
+        of_cells = [cell.cell_contents for cell in getattr(test, "__closure__", None) or ()]
+        patchings = [
+            # `functools.wraps` hands this list on
+            *getattr(test, "patchings", ()),
+            *(value for value in of_cells if isinstance(value, mock.patch.dict)),
+        ]
+        found.update((id(patching), patching) for patching in patchings)
+        test = getattr(test, "__wrapped__", None)
+    return [*found.values()]
 
 
 class _Build:

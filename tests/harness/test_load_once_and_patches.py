@@ -461,3 +461,52 @@ def test_python_ends_well_after_code_was_compared(pytester: pytest.Pytester) -> 
 
     # a process of its own: a fork has imported other modules in another order
     assert pytester.runpytest_subprocess("-p", "no:cacheprovider").ret == pytest.ExitCode.OK
+
+
+def test_decorators_of_a_test_hold_while_its_data_are_loaded(
+    pytester: pytest.Pytester, run_pytest: Callable[..., pytest.RunResult]
+) -> None:
+    pytester.makeini("[pytest]\ndlt_isolation = on\npythonpath = .\n")
+    pytester.makepyfile(
+        etl="""
+        import dlt, os
+        API = 1
+
+        class Client:
+            def get(self): return API
+
+        @dlt.resource
+        def rows(): yield {"api": API, "got": Client().get(), "page": os.environ.get("PAGE")}
+        """,
+        test_it="""
+        import os, unittest
+        from unittest import mock
+        import etl, pytest
+
+        pytestmark = pytest.mark.dlt_load(source=etl.rows)
+        def row(loaded): return tuple(loaded.rows("rows")[0].get(k) for k in ("api", "got", "page"))
+
+        def test_plain(dlt_loaded): assert row(dlt_loaded) == (1, 1, None)
+
+        @mock.patch("etl.API", 2)
+        def test_constant(dlt_loaded): assert row(dlt_loaded) == (2, 2, None) and etl.API == 2
+
+        @mock.patch.dict(os.environ, {"PAGE": "8"})
+        @mock.patch.object(etl, "API", 3)
+        def test_both(dlt_loaded): assert row(dlt_loaded) == (3, 3, "8")
+
+        @mock.patch("etl.Client.get", return_value=5)
+        def test_mock(got, dlt_loaded): assert row(dlt_loaded) == (1, 5, None) and not got.called
+
+        @mock.patch("etl.API", 4)
+        class TestClass:
+            def test_it(self, dlt_loaded): assert row(dlt_loaded) == (4, 4, None)
+
+        @mock.patch("etl.Client.get", side_effect=RuntimeError("refused"))
+        def test_that_cannot_load(got, dlt_loaded): pass
+
+        def test_plain_again(dlt_loaded): assert row(dlt_loaded) == (1, 1, None)
+        """,
+    )
+
+    run_pytest("-p", "no:cacheprovider").assert_outcomes(passed=6, errors=1)
