@@ -8,9 +8,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import dlt
-from dlt.common.destination import Destination, DestinationCapabilitiesContext
+from dlt.common.destination import (
+    Destination,
+    DestinationCapabilitiesContext,
+    merge_caps_file_formats,
+)
+from dlt.common.destination.exceptions import DestinationTerminalException
 from dlt.common.destination.utils import (
     prepare_load_table,
     verify_schema_capabilities,
@@ -90,6 +96,47 @@ def note_unknown(pipeline: dlt.Pipeline, sandbox: Sandbox) -> None:
     if why and isinstance(why, str):
         name = destination.destination_name
         change_report.note(sandbox.folder, f"what {name} can do is not checked: {why}")
+
+
+# the staging areas that pipelines have in production, and not in a test
+_staging: WeakKeyDictionary[dlt.Pipeline, Any] = WeakKeyDictionary()
+
+
+def remember_staging(pipeline: dlt.Pipeline, staging: Any) -> None:
+    """Remember the staging area of a pipeline, which is dropped for what stands here."""
+    _staging[pipeline] = staging
+
+
+def check_file_format(pipeline: dlt.Pipeline, file_format: str | None) -> None:
+    """Make sure that production loads files of a format, by way of its staging area if it has one.
+
+    Args:
+        pipeline: The pipeline.
+        file_format: The `loader_file_format` of a run; None if it names none.
+
+    Raises:
+        NotSupportedInProduction: Its destination cannot.
+    """
+    production, staging = production_of(pipeline), _staging.get(pipeline)
+    if production is None or (file_format is None and staging is None):
+        return
+    capabilities = production.capabilities()
+    if isinstance(capabilities, str):
+        return
+    area = None if staging is None else Destination.from_reference(staging)
+    try:
+        _, possible = merge_caps_file_formats(
+            production.destination.destination_name,
+            "" if area is None else area.destination_name,
+            capabilities,
+            None if area is None else area.capabilities(),  # type: ignore[arg-type]  # dlt's own
+        )
+    except DestinationTerminalException as error:
+        raise _error(production, [_first_line(error)]) from None
+    if file_format is not None and file_format not in possible:
+        way = "" if area is None else f" from staging `{area.destination_name}`"
+        known = ", ".join(possible)
+        raise _error(production, [f"loader_file_format {file_format}: it loads {known}{way}"])
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from dlthub_project.sandbox import (
     guard,
     local_files,
     pipelines,
+    production,
     remote_data,
     runs,
     speed,
@@ -123,6 +124,7 @@ def set_destinations(
             is_made = isinstance(staging, Destination)
             change = destinations.change_of(staging) if is_made else None
             change_report.note_dropped_staging(change, name, sandbox.folder)
+            production.remember_staging(pipeline, staging)
             given.update(staging=None, staging_name=None)
     return original(**given)
 
@@ -153,8 +155,9 @@ def extract(
     """Extract for what stands in the place of the destination."""
     __tracebackhide__ = True
     pipelines.bring_into(pipeline, sandbox)
-    data = signature(original).bind(pipeline, *args, **kwargs).arguments.get("data")
-    pipelines.forget_other_tests(data, sandbox)
+    given = signature(original).bind(pipeline, *args, **kwargs).arguments
+    pipelines.forget_other_tests(given.get("data"), sandbox)
+    production.check_file_format(pipeline, given.get("loader_file_format"))
     return steps.extract(sandbox, original, pipeline, *args, **kwargs)
 
 

@@ -209,3 +209,34 @@ def test_the_report_says_of_which_destination_nobody_knows_what_it_can_do(
         dlt.pipeline("p", destination=hook, dataset_name="data").run([{"id": 1}], table_name="rows")
         said = [line for line in changed_destinations(sandbox.folder) if "not checked" in line]
     assert said == ["what hook can do is not checked: it is a function"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "message"),
+    [
+        ("mssql", {"loader_file_format": "jsonl"}, "jsonl: it loads insert_values"),
+        ("bigquery", {"loader_file_format": "insert_values"}, "insert_values: it loads"),
+        ("redshift", {"loader_file_format": "parquet"}, "parquet: it loads insert_values"),
+        (
+            "redshift",
+            {"loader_file_format": "csv", "staging": "filesystem"},
+            "staging `filesystem`",
+        ),
+        ("mssql", {"staging": "filesystem"}, "staging"),
+        ("redshift", {"loader_file_format": "parquet", "staging": "filesystem"}, None),
+        ("bigquery", {"loader_file_format": "parquet"}, None),
+        ("duckdb", {"loader_file_format": "parquet"}, None),
+    ],
+)
+def test_error_when_production_does_not_load_files_of_a_format(
+    make_sandbox: MakeSandbox, kind: str, arguments: dict[str, Any], message: str | None
+) -> None:
+    """dlt itself refuses these before it connects anywhere."""
+    staging = arguments.pop("staging", None)
+    with isolated(make_sandbox()):
+        pipeline = dlt.pipeline("p", destination=kind, staging=staging, dataset_name="data")
+        if message is None:
+            pipeline.run([{"id": 1}], table_name="rows", **arguments)
+            return
+        with pytest.raises(NotSupportedInProduction, match=message):
+            pipeline.run([{"id": 1}], table_name="rows", **arguments)
