@@ -258,8 +258,12 @@ class Observers:
             form = self._forms.get((id(observer), method))
             if form is None or form not in forms:
                 continue
+            call = getattr(observer, method)
+            own = {name: told[name] for name in form}
             try:
-                getattr(observer, method)(self._pipeline, *(told[name] for name in form))
+                call(self._pipeline, **own) if _takes_names(call) else call(
+                    self._pipeline, *own.values()
+                )
             except Exception:
                 kind = type(observer).__name__
                 logger.warning(
@@ -318,6 +322,11 @@ def _form_of(observer: object, method: str) -> tuple[str, ...]:
     own = [name for name, one in takes.parameters.items() if one.kind is not one.VAR_POSITIONAL]
     for form in forms:
         given = ("pipeline", *form)
+        if _takes_names(getattr(observer, method)):
+            with suppress(TypeError):
+                takes.bind("pipeline", **dict.fromkeys(form))
+                return form
+            continue
         named_otherwise = [
             name for name, ours in zip(own, given, strict=False) if name in _NAMES and name != ours
         ]
@@ -330,6 +339,15 @@ def _form_of(observer: object, method: str) -> tuple[str, ...]:
         f"observers: {method}{takes} of {type(observer).__name__} cannot be called with what it is "
         f"told: {expected}"
     )
+
+
+def _takes_names(method: Any) -> bool:
+    """Tell whether a method takes what it is told by name: `**told`, or `*, changes`."""
+    try:
+        parameters = inspect.signature(method).parameters.values()
+    except ValueError:
+        return False
+    return any(one.kind in (one.VAR_KEYWORD, one.KEYWORD_ONLY) for one in parameters)
 
 
 def _is_observer(value: object) -> bool:

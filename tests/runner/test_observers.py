@@ -223,6 +223,24 @@ def test_methods_are_called_as_dlthub_documents_them_and_as_short_as_they_are(
     assert short.told == ["before", "LoadInfo", changes]
 
 
+def test_methods_that_take_names_are_told_by_name(pipeline: dlt.Pipeline) -> None:
+    told: list[Any] = []
+
+    class All:
+        def on_schema_change(self, pipeline: dlt.Pipeline, **named: Any) -> None:
+            told.append(sorted(named))
+
+    class Some:
+        def on_schema_change(
+            self, pipeline: dlt.Pipeline, trace: Any, *, schema_name: str, changes: Any
+        ) -> None:
+            told.append((schema_name, list(changes)))
+
+    runner(pipeline, observers=[All(), Some()]).run([{"id": 1}], table_name="items")
+
+    assert told == [["changes", "schema_name", "trace"], ("numbers", ["items"])]
+
+
 def test_error_when_an_observer_is_given_that_cannot_be_called(pipeline: dlt.Pipeline) -> None:
     class OtherArguments:
         def on_schema_change(self, pipeline: dlt.Pipeline, trace: Any) -> None: ...
