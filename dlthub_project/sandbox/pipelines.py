@@ -208,18 +208,18 @@ class _SchemaRecord:
     original: Schema
 
 
-def forget_other_tests(data: Any, sandbox: Sandbox) -> None:
-    """Put the schemas of sources back that an earlier sandbox has run.
+def forget_other_tests(data: Any, schema: Any, sandbox: Sandbox) -> None:
+    """Put schemas back that an earlier sandbox has run: those of sources, and one of a run itself.
 
     In place: copies of a source, as `with_resources` makes them, share its schema.
     """
-    for source in data if isinstance(data, list | tuple) else [data]:
-        if not isinstance(source, DltSource):
-            continue
-        state = vars(source.schema)
+    sources = data if isinstance(data, list | tuple) else [data]
+    schemas = [source.schema for source in sources if isinstance(source, DltSource)]
+    for used in (*schemas, *([schema] if isinstance(schema, Schema) else ())):
+        state = vars(used)
         record: _SchemaRecord | None = state.get(_RECORD)
         if record is None:
-            state[_RECORD] = _SchemaRecord(sandbox.folder, source.schema.clone())
+            state[_RECORD] = _SchemaRecord(sandbox.folder, used.clone())
         elif record.folder != sandbox.folder:
             state.update(vars(record.original.clone()))
             state[_RECORD] = _SchemaRecord(sandbox.folder, record.original)

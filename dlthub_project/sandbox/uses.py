@@ -156,7 +156,7 @@ def extract(
     __tracebackhide__ = True
     pipelines.bring_into(pipeline, sandbox)
     given = signature(original).bind(pipeline, *args, **kwargs).arguments
-    pipelines.forget_other_tests(given.get("data"), sandbox)
+    pipelines.forget_other_tests(given.get("data"), given.get("schema"), sandbox)
     production.check_file_format(pipeline, given.get("loader_file_format"))
     return steps.extract(sandbox, original, pipeline, *args, **kwargs)
 

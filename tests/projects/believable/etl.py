@@ -55,6 +55,7 @@ def secret(token: str = dlt.secrets.value):
 
 
 # made at import, and kept
+schema = dlt.Schema("of_module")
 shop = orders()
 pipeline = dlt.pipeline("kept", destination="duckdb", dataset_name="data")
 

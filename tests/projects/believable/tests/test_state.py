@@ -78,6 +78,14 @@ def test_source_of_the_module_has_no_schema_of_another_test(n, dlt_run):
 
 
 @TWICE
+def test_schema_of_the_module_has_nothing_of_another_test(n):
+    run = dlt.pipeline("schemas", destination="duckdb", dataset_name="data")
+    run.run([{f"of_{n}": 1}], table_name="t", schema=etl.schema)
+
+    assert [c for c in run.default_schema.tables["t"]["columns"] if c[0] != "_"] == [f"of_{n}"]
+
+
+@TWICE
 def test_dev_mode_is_unique(n):
     run = dlt.pipeline("dev", destination="duckdb", dataset_name="data", dev_mode=True)
     run.run([{"id": 1}], table_name="t")
