@@ -93,7 +93,10 @@ def _running_import() -> _Import | None:
     frame: FrameType | None = sys._getframe()
     while frame is not None:
         name = str(frame.f_globals.get("__name__"))
-        if frame.f_code.co_name == "exec_module":
+        if frame.f_code.co_name == "exec_module" and (reload := _reload_above(frame)):
+            # the test's own doing: production imports a module once
+            frame = reload
+        elif frame.f_code.co_name == "exec_module":
             module = frame.f_locals.get("module")
             # two conftests share a name
             is_known = isinstance(module, ModuleType) and not name.startswith("_pytest.")
@@ -102,6 +105,17 @@ def _running_import() -> _Import | None:
             return None
         frame = frame.f_back
     return None
+
+
+def _reload_above(frame: FrameType) -> FrameType | None:
+    """Return the frame of `importlib.reload` if that executes a module in `frame`."""
+    above = frame.f_back
+    # importlib's own, and loaders that wrap others
+    while above is not None and above.f_code.co_name in ("exec_module", "_exec"):
+        above = above.f_back
+    if above is None or above.f_code.co_name != "reload":
+        return None
+    return above if above.f_globals.get("__name__") == "importlib" else None
 
 
 def is_import_running() -> bool:

@@ -206,7 +206,7 @@ def test_settings_hold_as_long_as_the_process_has_the_module(
             importlib.reload(sys.modules["etl"])
 
         def test_after_the_reload():
-            assert settings() == ("reloaded", "reloaded")
+            assert settings() == ("first", "first")
         """
     )
 
@@ -286,3 +286,38 @@ def test_what_fixtures_of_wider_scope_set_holds_as_long_as_they_do(
     )
 
     run_pytest("-p", "no:cacheprovider").assert_outcomes(passed=5)
+
+
+def test_what_a_module_sets_when_a_test_reloads_it_is_the_tests(
+    pytester: pytest.Pytester, run_pytest: RunTests
+) -> None:
+    pytester.makeini("[pytest]\ndlt_isolation = on\npythonpath = .\n")
+    pytester.makepyfile(
+        shop="""
+        import os
+        import dlt
+
+        mode = os.environ.get("MODE", "of production")
+        dlt.config["mode"] = mode
+        os.environ["SHOP_MODE"] = mode
+        """,
+        test_it="""
+        import importlib
+        import os
+        import dlt, shop
+
+        def modes(): return shop.mode, dlt.config["mode"], os.environ["SHOP_MODE"]
+
+        def test_first(): assert modes() == ("of production",) * 3
+
+        def test_reloads(monkeypatch):
+            monkeypatch.setenv("MODE", "of the test")
+            importlib.reload(shop)
+            assert modes() == ("of the test",) * 3
+
+        def test_after_it():
+            assert modes()[1:] == ("of production",) * 2
+        """,
+    )
+
+    run_pytest("-p", "no:cacheprovider").assert_outcomes(passed=3)
