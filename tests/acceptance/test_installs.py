@@ -199,7 +199,7 @@ def test_what_dbt_tests_is_not_written_when_it_fails(dlt_project):
     with pytest.raises(ProjectError, match="test `not_null_sums_price` .*: Got 1 result"):
         dlt_project.transformation("report").run(given={"orders": orders})
     with pytest.raises(ProjectError):
-        dlt_project.dataset("reports")
+        dlt_project.dataset("reports").row_counts()
 """,
 }
 
