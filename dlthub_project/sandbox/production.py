@@ -120,23 +120,35 @@ def check_file_format(pipeline: dlt.Pipeline, file_format: str | None) -> None:
     production, staging = production_of(pipeline), _staging.get(pipeline)
     if production is None or (file_format is None and staging is None):
         return
-    capabilities = production.capabilities()
-    if isinstance(capabilities, str):
+    if short_type(production.destination) != "duckdb":
+        # what stands here may be files, which a save adds to in their own format
         return
-    area = None if staging is None else Destination.from_reference(staging)
+    capabilities, of_staging = production.capabilities(), _capabilities_of_staging(staging)
+    if isinstance(capabilities, str) or isinstance(of_staging, str):
+        return
+    name = "" if staging is None else Destination.to_name(staging)
     try:
         _, possible = merge_caps_file_formats(
             production.destination.destination_name,
-            "" if area is None else area.destination_name,
+            name,
             capabilities,
-            None if area is None else area.capabilities(),  # type: ignore[arg-type]  # dlt's own
+            of_staging,  # type: ignore[arg-type]  # None for no staging area
         )
     except DestinationTerminalException as error:
         raise _error(production, [_first_line(error)]) from None
     if file_format is not None and file_format not in possible:
-        way = "" if area is None else f" from staging `{area.destination_name}`"
+        way = "" if staging is None else f" from staging `{name}`"
         known = ", ".join(possible)
         raise _error(production, [f"loader_file_format {file_format}: it loads {known}{way}"])
+
+
+def _capabilities_of_staging(staging: Any) -> DestinationCapabilitiesContext | str | None:
+    """Return what a staging area can do, None if there is none, or in words why nobody knows."""
+    if staging is None or isinstance(staging, Destination):
+        return None if staging is None else staging.capabilities()
+    if staging != "filesystem":
+        return "it is declared elsewhere"
+    return normalization.known_capabilities("filesystem", None, None)
 
 
 @contextmanager
