@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import sys
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import dlt
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.destinations.job_client_impl import SqlJobClientBase
+
+from dlthub_project.dlt_internals import sql_clients
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import DestinationClientConfiguration, JobClientBase
@@ -212,10 +213,8 @@ def answer(
         read = other if other is not None and table.name == "other" else relation
         inner: Any = sqlglot.parse_one(read.to_sql(), dialect=dialect)
         table.replace(inner.subquery(table.name))
-    client = relation.sql_client
-    # within `with dataset:` there is a connection already
-    opened = nullcontext() if client.native_connection else client
-    with opened, client.execute_query(made.sql(dialect=dialect)) as cursor:
+    connected, text = sql_clients.connected(relation.sql_client), made.sql(dialect=dialect)
+    with connected as client, client.execute_query(text) as cursor:
         return list(cursor.fetchall())
 
 

@@ -24,6 +24,16 @@ def use_connection(client: SqlClientBase[Any], connection: Any) -> None:
     client._conn = connection  # type: ignore[attr-defined]  # every client of dlt has it
 
 
+@contextmanager
+def connected(client: SqlClientBase[Any]) -> Iterator[Any]:
+    """Yield a client with an open connection: the one that it has, as within `with dataset:`."""
+    if client.native_connection:
+        yield client
+        return
+    with client:
+        yield client
+
+
 def leave_on_server(client: SqlClientBase[Any]) -> None:
     """Make a client of PostgreSQL leave rows on the server until somebody fetches their chunk.
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlglot
 
+from dlthub_project.dlt_internals.sql_clients import connected
 from pytest_dlthub.assertions.equality import Rows
 from pytest_dlthub.assertions.rows import records_of
-from pytest_dlthub.assertions.tables import TableReader, connected
+from pytest_dlthub.assertions.tables import TableReader
 
 if TYPE_CHECKING:
     import dlt
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def duplicates(dataset: dlt.Dataset) -> dict[str, Rows]:
     """Return the rows that share their `_dlt_id` with another row, by table."""
     found: dict[str, Rows] = {}
-    with connected(dataset):
+    with connected(dataset.sql_client):
         for schema, table, columns in _loaded(dataset):
             row_id = schema.naming.normalize_identifier("_dlt_id")
             # versions of scd2 are rows of their own
@@ -36,7 +37,7 @@ def duplicates(dataset: dlt.Dataset) -> dict[str, Rows]:
 def unfinished_loads(dataset: dlt.Dataset) -> dict[str, list[str]]:
     """Return the ids of loads that have rows and no entry in `_dlt_loads`, by table."""
     found: dict[str, list[str]] = {}
-    with connected(dataset):
+    with connected(dataset.sql_client):
         finished = {load for each in dataset.schemas for load in _finished(dataset, each)}
         for schema, table, columns in _loaded(dataset):
             load_id = schema.naming.normalize_identifier("_dlt_load_id")

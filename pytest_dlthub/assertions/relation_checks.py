@@ -19,7 +19,7 @@ from pytest_dlthub.assertions.differences import (
     rows_counted,
     shortened,
 )
-from pytest_dlthub.assertions.rows import reader_of
+from pytest_dlthub.assertions.rows import is_dlt_name, read_records, without_dlt_columns
 
 if TYPE_CHECKING:
     import dlt
@@ -118,7 +118,7 @@ def assert_columns(
         lines += [
             f"{table}: column too many: {name} ({_type(column)})"
             for name, column in there.items()
-            if name not in expected and not name.startswith("_dlt_")
+            if name not in expected and not is_dlt_name(name)
         ]
     fail_if(lines, f"{table}: columns are not as expected")
 
@@ -143,8 +143,8 @@ def assert_unique(relation: dlt.Relation, *columns: str) -> None:
         return
     found = relations.answer(relation, f"{groups} ORDER BY {names} LIMIT {_SAMPLE_VALUES}")
     lines = []
-    for *values, n in found:
-        read = _read(relation, values, columns)
+    samples = _read(relation, [values for *values, _ in found], columns)
+    for read, (*_, n) in zip(samples, found, strict=True):
         lines.append(f"{', '.join(f'{k}={shortened(v)}' for k, v in read.items())}: {n} rows")
     if count > len(lines):
         lines.append(f"and {count - len(lines)} more")
@@ -217,10 +217,8 @@ def assert_foreign_key(
         ((count,),) = relations.answer(child, query, parent)
         samples = _samples(child, orphan, parent) if count else []
     else:
-        kept = {
-            _read(parent, row, [parent_column])[parent_column]
-            for row in relations.answer(parent, f"SELECT {_quoted(parent_column)} FROM checked")
-        }
+        keys = relations.answer(parent, f"SELECT {_quoted(parent_column)} FROM checked")
+        kept = {row[parent_column] for row in _read(parent, keys, [parent_column])}
         rows = rows_where(child, refers)
         orphans = [row for row in rows if row[column] not in kept]
         count, samples = len(orphans), shown(orphans)
@@ -242,24 +240,19 @@ def rows_where(
     """
     names = ", ".join(map(_quoted, relation.columns))
     query = f"SELECT {names} FROM checked WHERE {condition}{limit}"
-    return [_read(relation, row) for row in relations.answer(relation, query, other)]
+    return _read(relation, relations.answer(relation, query, other))
 
 
 def unknown_column(name: str, there: Iterable[str]) -> str:
     """Return that a relation has no such column, and the nearest name."""
-    known = [column for column in there if not column.startswith("_dlt_")]
+    known = [column for column in there if not is_dlt_name(column)]
     close = "".join(f"; did you mean {c}?" for c in get_close_matches(name, known, 1))
     return f"no column {name}{close}"
 
 
 def shown(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the first of some rows as lines, without dlt's columns."""
-    return [f"  {label(own_cells(row), ())}" for row in list(rows)[:_SAMPLE_ROWS]]
-
-
-def own_cells(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row without dlt's columns."""
-    return {name: value for name, value in row.items() if not name.startswith("_dlt_")}
+    return [f"  {label(without_dlt_columns(row), ())}" for row in list(rows)[:_SAMPLE_ROWS]]
 
 
 def fail_if(lines: list[str], title: str | None = None) -> None:
@@ -344,8 +337,7 @@ def _samples(
 
 
 def _read(
-    relation: dlt.Relation, row: Sequence[Any], columns: Sequence[str] = ()
-) -> dict[str, Any]:
+    relation: dlt.Relation, rows: Iterable[Sequence[Any]], columns: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     there = relation.columns_schema
-    names = columns or list(there)
-    return {n: reader_of(there[n])(cell) for n, cell in zip(names, row, strict=True)}
+    return read_records([(name, there[name]) for name in columns or there], rows)

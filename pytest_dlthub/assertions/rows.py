@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,21 @@ _Reader = Callable[[Any, Mapping[str, Any]], Any]
 def records_of(relation: dlt.Relation) -> list[dict[str, Any]]:
     """Return the rows of `relation` as the destination gives them, with all their columns."""
     # fetched and not as a frame: frames change types, and DuckDB warns on the way there
-    columns = [(name, reader_of(column)) for name, column in relation.columns_schema.items()]
+    return read_records(relation.columns_schema.items(), relation.fetchall())
+
+
+def read_records(
+    columns: Iterable[tuple[str, Mapping[str, Any]]], rows: Iterable[Sequence[Any]]
+) -> list[dict[str, Any]]:
+    """Return rows of a destination as mappings, each value as `reader_of` makes it.
+
+    Args:
+        columns: The name of each cell of a row, and the hints of its column.
+        rows: The rows.
+    """
+    readers = [(name, reader_of(column)) for name, column in columns]
     return [
-        {name: read(cell) for (name, read), cell in zip(columns, row, strict=True)}
-        for row in relation.fetchall()
+        {name: read(cell) for (name, read), cell in zip(readers, row, strict=True)} for row in rows
     ]
 
 
@@ -49,13 +60,11 @@ def records_of_sql(client: Any, query: str) -> tuple[list[str], list[dict[str, A
         rows = cursor.fetchall()
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"The query gives several columns `{twice[0]}`. Rename them with AS.")
-    columns = [
-        (name, reader_of({"data_type": kind if kind == "json" else None}))
+    columns = (
+        (name, {"data_type": kind if kind == "json" else None})
         for name, kind in zip(names, kinds, strict=True)
-    ]
-    return names, [
-        {name: read(cell) for (name, read), cell in zip(columns, row, strict=True)} for row in rows
-    ]
+    )
+    return names, read_records(columns, rows)
 
 
 def without_dlt_columns(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,11 +22,12 @@ from pytest_dlthub.assertions.differences import (
 from pytest_dlthub.assertions.relation_checks import (
     fail,
     fail_if,
-    own_cells,
     rows_where,
     shown,
     unknown_column,
 )
+from pytest_dlthub.assertions.rows import without_dlt_columns
+from pytest_dlthub.tracebacks import causes
 
 if TYPE_CHECKING:
     import dlt
@@ -152,7 +153,7 @@ def assert_incremental(first: FinishedRun, second: FinishedRun) -> None:
             lines.append(f"{table}: {words}, so that nothing is checked{hint}")
             continue
         of_first, of_second = (
-            [own_cells(row) for row in rows_where(relation, f'"{_LOAD}" IN ({listed})')]
+            [without_dlt_columns(row) for row in rows_where(relation, f'"{_LOAD}" IN ({listed})')]
             for listed in (", ".join(f"'{load}'" for load in ids) or "NULL" for ids in loads)
         )
         count += len(of_second)
@@ -211,7 +212,7 @@ def raises_contract_violation(
     try:
         yield violation
     except Exception as error:
-        links = list(_chain(error))
+        links = list(causes(error))
         breach: Any = next((e for e in links if isinstance(e, DataValidationError)), None)
         if breach is None:
             raise
@@ -221,7 +222,7 @@ def raises_contract_violation(
         violation.table, violation.entity = breach.table_name, breach.schema_entity
         violation.column = relations.column_of_breach(breach)
         item = breach.data_item
-        violation.item = own_cells(item) if isinstance(item, dict) else item
+        violation.item = without_dlt_columns(item) if isinstance(item, dict) else item
         violation.error = breach
         lines = [
             f"{name} {getattr(violation, name)} != {value}"
@@ -233,11 +234,3 @@ def raises_contract_violation(
         return
     listed = ", ".join(f"{name} {value}" for name, value in wanted.items())
     fail([f"no contract is violated{f': {listed}' if listed else ''}"])
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__

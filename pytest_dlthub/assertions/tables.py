@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
 from dlthub_project.dlt_internals.datasets import destination_of
 from dlthub_project.dlt_internals.relations import table_of
+from dlthub_project.dlt_internals.sql_clients import connected
 from dlthub_project.errors import known_names
 from pytest_dlthub.assertions.equality import Rows
 from pytest_dlthub.assertions.rows import (
@@ -64,20 +64,9 @@ def sql_rows(dataset: dlt.Dataset, query: str) -> Rows:
         The rows with all their columns, in the order of the query if it has an ORDER BY, else by
         all columns.
     """
-    with connected(dataset) as client:
+    with connected(dataset.sql_client) as client:
         _, records = records_of_sql(client, query)
     return Rows(records if _ORDER_BY.search(query) else by_all_columns(records))
-
-
-@contextmanager
-def connected(dataset: dlt.Dataset) -> Iterator[Any]:
-    """Yield the SQL client of a dataset with an open connection, which its relations use too."""
-    client = dataset.sql_client
-    if client.native_connection:
-        yield client
-        return
-    with client:
-        yield client
 
 
 class TableReader:
@@ -147,7 +136,7 @@ class TableReader:
             raise TypeError("rows: name the columns, for tuples, or give columns=, for mappings")
         asked = None if nested or not (names or columns) else [*names, *(columns or ())]
         asked = asked and [*asked, *(name for name, _ in _orders(order_by))]
-        with connected(self._dataset) as client:
+        with connected(self._dataset.sql_client) as client:
             if self.is_known:
                 self._check(asked or (), self._columns)
                 known, records = list(self._columns), self._filtered(where, current, asked)
@@ -183,7 +172,7 @@ class TableReader:
 
     def records(self, relation: dlt.Relation) -> list[Record]:
         """Return the rows of a relation of the table, all or some, in the order of the table."""
-        with connected(self._dataset):
+        with connected(self._dataset.sql_client):
             return self._ordered(records_of(relation))
 
     def _filtered(
