@@ -17,7 +17,7 @@ from dlthub_project.dlt_internals import pipelines
 from dlthub_project.errors import known_names
 from dlthub_project.runner import PipelineRunner, extractables, narrowed
 from dlthub_project.sandbox import choose_file_format_freely, observe_runs
-from pytest_dlthub.given import Given, give, hints_by_resource, located, placeholders
+from pytest_dlthub.given import Given, give, placeholders, read_given
 from pytest_dlthub.run import PipelineRun
 
 if TYPE_CHECKING:
@@ -76,10 +76,7 @@ class DltRun:
         """
         of_pipeline, of_run = split_arguments(arguments, is_made=pipeline is not None)
         live = pipeline if pipeline is not None else self.pipeline(**of_pipeline)
-        if hints is not None and given is None:
-            raise TypeError("dlt_run: hints= are for what is given=; there is nothing given")
-        own_hints = hints_by_resource(hints, self._folder)
-        rows = None if given is None else located(given, self._folder)
+        rows, own_hints = read_given(given, hints, self._folder, "dlt_run")
         with nullcontext() if rows is None else placeholders(rows, own_hints):
             loaded = data if rows is None else give(extractables(data, "given"), rows, own_hints)
             loaded = narrowed(loaded, resources, limit)
@@ -120,7 +117,7 @@ class DltRun:
 def _losses_warned_of(pipeline: dlt.Pipeline) -> Iterator[None]:
     """Warn of Arrow data that their tables round or cut: dlt leaves that to the destination."""
     lossy: dict[str, str] = {}
-    earlier = [schema.clone() for schema in pipeline.schemas.values()]
+    earlier = {name for schema in pipeline.schemas.values() for name in schema.tables}
 
     def on_step(step: str, ended: Any, _trace: Any) -> None:
         is_extracted = step == "extract" and ended is not None

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dlt.common.exceptions import DltException
 from dlt.common.schema import Schema
@@ -21,9 +21,8 @@ from dlthub_project.context import unset_variables_missing
 from dlthub_project.dlt_internals import resources as dlt_resources
 from dlthub_project.errors import EntityNotFound, ProjectError, known_names
 
-if TYPE_CHECKING:
-    pass
-
+Given = Mapping[str, Any]
+Hints = Mapping[str, Any]
 
 DRIVER = "dlthub_given"
 """The dialect of SQLAlchemy in the URL of a database that nobody has configured."""
@@ -52,8 +51,6 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     ".parquet": lambda path: _read_parquet(path),
 }
 
-Given = Mapping[str, Any]
-Hints = Mapping[str, Any]
 _HINTS = [name for name in signature(DltResource.apply_hints).parameters if name != "self"]
 
 
@@ -78,6 +75,21 @@ def placeholders(
             yield
     finally:
         described_tables.reset(token)
+
+
+def read_given(
+    given: Given | None, hints: Any, folder: Path, caller: str
+) -> tuple[dict[str, Any] | None, dict[str, dict[str, Any]]]:
+    """Return what is given, with paths, and its hints by resource, as a run takes them.
+
+    Raises:
+        ProjectError: One of them cannot be understood.
+        TypeError: There are hints, and nothing is given.
+    """
+    if hints is not None and given is None:
+        raise TypeError(f"{caller}: hints= are for what is given=; there is nothing given")
+    by_resource = hints_by_resource(hints, folder)
+    return None if given is None else located(given, folder), by_resource
 
 
 def hints_by_resource(hints: Any, folder: Path) -> dict[str, dict[str, Any]]:

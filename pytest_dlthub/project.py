@@ -17,7 +17,7 @@ from dlthub_project.errors import ProjectError
 from dlthub_project.manifest import unset_names
 from dlthub_project.runner import extractables
 from dlthub_project.sandbox import Sandbox, active_sandbox, isolated
-from pytest_dlthub.given import Given, give, hints_by_resource, located, placeholders
+from pytest_dlthub.given import Given, give, placeholders, read_given
 from pytest_dlthub.run import PipelineRun
 from pytest_dlthub.transformation import ProjectTransformation
 
@@ -81,10 +81,7 @@ class DltProject:
             PipelineStepFailed: As `dlt.Pipeline.run` does.
             TypeError: There are hints, and nothing is given.
         """
-        if hints is not None and given is None:
-            raise TypeError("run: hints= are for what is given=; there is nothing given")
-        own_hints = hints_by_resource(hints, self._folder)
-        rows = None if given is None else located(given, self._folder)
+        rows, own_hints = read_given(given, hints, self._folder, "run")
         with self._entered():
             live = self._pipeline(pipeline, destination, dataset_name)
             with nullcontext() if rows is None else placeholders(rows, own_hints):

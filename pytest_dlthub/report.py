@@ -222,6 +222,7 @@ def _masked_ids(ids: Iterable[Any] | None) -> list[Any] | None:
 
 
 _IDENTITY = ("nodeid", "location")
+_TEXTS_OF_DLT = (".json", ".exception", ".txt")
 # the parts of a report are theirs; other objects may be what a plugin works with
 _OF_REPORTS = ("_pytest._code.code", "_pytest.doctest")
 
@@ -233,16 +234,17 @@ def mask_kept(folder: Path) -> None:
     from dlthub_project.dlt_internals import pipelines
 
     for file in folder.rglob("*"):
-        if file.name == pipelines.TRACE_FILE:
-            # a pickle has texts as they are
-            text = file.read_bytes().decode("utf-8", errors="surrogateescape")
-            if masked(text) != text:
-                pipelines.rewrite_trace(file, masked)
-        elif file.suffix in (".json", ".exception", ".txt") and file.is_file():
-            text = file.read_text(encoding="utf-8", errors="surrogateescape")
-            hidden = masked(text)
-            if hidden != text:
-                file.write_text(hidden, encoding="utf-8", errors="surrogateescape")
+        is_trace = file.name == pipelines.TRACE_FILE
+        if not is_trace and (file.suffix not in _TEXTS_OF_DLT or not file.is_file()):
+            continue
+        # a pickle has texts as they are
+        text = file.read_bytes().decode("utf-8", errors="surrogateescape")
+        if (hidden := masked(text)) == text:
+            continue
+        if is_trace:
+            pipelines.rewrite_trace(file, masked)
+        else:
+            file.write_bytes(hidden.encode("utf-8", errors="surrogateescape"))
 
 
 def _known() -> KnownSecrets:
@@ -269,7 +271,6 @@ def masked(value: Any) -> Any:
     if type(value) in (list, tuple):
         items = (masked(item) for item in value)
         return list(items) if type(value) is list else tuple(items)
-    named: Any = value
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         hidden: Any = tuple.__new__(type(value), map(masked, value))
         for name, item in getattr(value, "__dict__", {}).items():
@@ -278,7 +279,9 @@ def masked(value: Any) -> Any:
     if type(value).__module__ == "_pytest.subtests" and is_dataclass(value):
         # what a subtest is called, which cannot be changed
         parts = {part.name: getattr(value, part.name) for part in fields(value)}
-        return replace(named, **masked(parts)) if masked(parts) != parts else value
+        hidden_parts: Any = masked(parts)
+        made: Any = value
+        return replace(made, **hidden_parts) if hidden_parts != parts else value
     if type(value).__module__ in _OF_REPORTS and hasattr(value, "__dict__"):
         for name, item in vars(value).items():
             setattr(value, name, masked(item))

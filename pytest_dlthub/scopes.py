@@ -75,23 +75,22 @@ def in_sandbox_of_scope(
     # finalizers run in reverse order: those of the fixture stand before these
     lasting = ExitStack()
     fixturedef.addfinalizer(lasting.close)
-    if fixturedef.scope not in _SCOPES:
-        # in the sandbox of the session
-        with settings_last() as settings:
-            lasting.callback(setattr, settings, "is_over", True)
+    with settings_last() as settings:
+        lasting.callback(setattr, settings, "is_over", True)
+        if fixturedef.scope not in _SCOPES:
+            # in the sandbox of the session
             yield
-        return
-    scope = _scope_of(fixturedef, request, session.sandbox)
-    scope.fixtures += 1
-    at_teardown = ExitStack()
-    fixturedef.addfinalizer(scope.leave)
-    fixturedef.addfinalizer(at_teardown.close)
-    try:
-        with visited(scope.sandbox), settings_last() as settings:
-            lasting.callback(setattr, settings, "is_over", True)
-            yield
-    finally:
-        fixturedef.addfinalizer(lambda: at_teardown.enter_context(visited(scope.sandbox)))
+            return
+        scope = _scope_of(fixturedef, request, session.sandbox)
+        scope.fixtures += 1
+        at_teardown = ExitStack()
+        fixturedef.addfinalizer(scope.leave)
+        fixturedef.addfinalizer(at_teardown.close)
+        try:
+            with visited(scope.sandbox):
+                yield
+        finally:
+            fixturedef.addfinalizer(lambda: at_teardown.enter_context(visited(scope.sandbox)))
 
 
 def _scope_of(

@@ -10,7 +10,7 @@ from dlt.common.schema import Schema
 
 from dlthub_project.catalog import transactions
 from dlthub_project.catalog.saved_data import named_data
-from dlthub_project.catalog.saving import refuse_other_targets, saving
+from dlthub_project.catalog.saving import first_schema, refuse_other_targets, saving
 from dlthub_project.catalog.schemas import Dispute, settle, tell_when_read
 from dlthub_project.dlt_internals import datasets, pipelines, sql_clients
 from dlthub_project.entities import DatasetLocation
@@ -156,8 +156,8 @@ class NewDataset(WritableDataset):
             not_loaded: The error of who reads it.
         """
         self._not_loaded = not_loaded
-        schema = Schema(Schema("any").naming.normalize_identifier(location.dataset_name))
-        super().__init__(destination, location, [schema], data_dir)
+        schemas = [first_schema(location.dataset_name)]
+        super().__init__(destination, location, schemas, data_dir)
 
     def save(self, *args: Any, **kwargs: Any) -> LoadInfo:
         """Make the dataset with its first table; see `WritableDataset.save`."""

@@ -7,7 +7,7 @@ timestamp loses its time in a column of dates, a decimal its last places, withou
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -54,19 +54,19 @@ def refuse_losses(pipeline: dlt.Pipeline, stored: Sequence[Schema]) -> None:
             _refuse_losses_of_rows(pipelines.extracted_rows(path), name, known)
 
 
-def losses_of_arrow(pipeline: dlt.Pipeline, earlier: Sequence[Schema]) -> list[ProjectError]:
+def losses_of_arrow(pipeline: dlt.Pipeline, earlier: Collection[str]) -> list[ProjectError]:
     """Return an error for each extracted file of Arrow data that its table would change.
 
     Args:
         pipeline: The pipeline.
-        earlier: Its schemas before it extracted. The database tells the types of tables in them:
-            dlt gives a schema those of the last Arrow data.
+        earlier: The tables that its schemas had before it extracted. The database tells their
+            types: dlt gives a schema those of the last Arrow data.
     """
     found = []
     for path, name, schema in pipelines.extracted_files(pipeline):
         if path.endswith(".parquet"):
             columns = dict(schema.tables.get(name, {}).get("columns", {}))
-            if any(name in known.tables for known in earlier):
+            if name in earlier:
                 columns.update(datasets.columns_there(pipeline, schema, name))
             try:
                 _refuse_losses_of_arrow(path, name, columns)

@@ -70,7 +70,7 @@ class Save:
     def __init__(self, pipeline: journals.AtomicPipeline, schemas: Sequence[Schema]) -> None:
         self._pipeline = pipeline
         # without any, the save makes the dataset
-        self.schemas = list(schemas) or [Schema(_schema_name(pipeline.dataset_name))]
+        self.schemas = list(schemas) or [first_schema(pipeline.dataset_name)]
 
     def run(self, table: str, rows: Any, **run_arguments: Any) -> LoadInfo:
         """Load `rows` with the schema that has `table`; a new table goes into the default schema.
@@ -95,8 +95,9 @@ class Save:
         return info
 
 
-def _schema_name(dataset_name: str) -> str:
-    return Schema("any").naming.normalize_identifier(dataset_name)
+def first_schema(dataset_name: str) -> Schema:
+    """Return an empty schema for a dataset that does not exist yet."""
+    return Schema(Schema("any").naming.normalize_identifier(dataset_name))
 
 
 @contextmanager

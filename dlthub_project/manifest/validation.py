@@ -84,8 +84,8 @@ def _misspelt_sections(merged: Mapping[str, Any]) -> Iterator[Mistake]:
                 yield Mistake((key,), f"is no section. Did you mean `{near[0]}`?")
 
 
-def _unknown_variables(merged: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Yield the values of destinations with a variable that is almost one of ours."""
+def _unknown_variables(merged: Mapping[str, Any]) -> list[Mistake]:
+    """Return the values of destinations with a variable that is almost one of ours."""
     entries = merged.get("destinations")
     mistakes: list[Mistake] = []
 
@@ -97,7 +97,7 @@ def _unknown_variables(merged: Mapping[str, Any]) -> Iterator[Mistake]:
 
     if isinstance(entries, Mapping):
         substitute_all(entries, look_at, ("destinations",))
-    return iter(mistakes)
+    return mistakes
 
 
 def _details(merged: Mapping[str, Any]) -> list[ErrorDetails]:

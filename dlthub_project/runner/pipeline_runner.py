@@ -255,15 +255,13 @@ class Observers:
 
     def _tell(self, method: str, told: Mapping[str, Any], forms: Iterable[Any]) -> None:
         for observer in self._observers:
-            form = self._forms.get((id(observer), method))
+            form, is_by_name = self._forms.get((id(observer), method), (None, False))
             if form is None or form not in forms:
                 continue
-            call = getattr(observer, method)
             own = {name: told[name] for name in form}
+            positional, named = ((), own) if is_by_name else (own.values(), {})
             try:
-                call(self._pipeline, **own) if _takes_names(call) else call(
-                    self._pipeline, *own.values()
-                )
+                getattr(observer, method)(self._pipeline, *positional, **named)
             except Exception:
                 kind = type(observer).__name__
                 logger.warning(
@@ -307,8 +305,10 @@ _FORMS: dict[str, tuple[tuple[str, ...], ...]] = {
 _NAMES = {"pipeline", *(name for forms in _FORMS.values() for form in forms for name in form)}
 
 
-def _form_of(observer: object, method: str) -> tuple[str, ...]:
-    """Return what a method of an observer is called with, beside the pipeline.
+def _form_of(observer: object, method: str) -> tuple[tuple[str, ...], bool]:
+    """Return what a method of an observer is called with, beside the pipeline, and if by name.
+
+    It is told by name what it takes so: `**told`, or `*, changes`.
 
     Raises:
         TypeError: It cannot be called with anything that it would be told.
@@ -318,36 +318,25 @@ def _form_of(observer: object, method: str) -> tuple[str, ...]:
         takes = inspect.signature(getattr(observer, method))
     except ValueError:
         # builtins do not tell their parameters
-        return forms[0]
+        return forms[0], False
+    by_name = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    is_by_name = any(one.kind in by_name for one in takes.parameters.values())
     own = [name for name, one in takes.parameters.items() if one.kind is not one.VAR_POSITIONAL]
     for form in forms:
         given = ("pipeline", *form)
-        if _takes_names(getattr(observer, method)):
-            with suppress(TypeError):
-                takes.bind("pipeline", **dict.fromkeys(form))
-                return form
-            continue
-        named_otherwise = [
-            name for name, ours in zip(own, given, strict=False) if name in _NAMES and name != ours
-        ]
+        named_otherwise = not is_by_name and any(
+            name in _NAMES and name != ours for name, ours in zip(own, given, strict=False)
+        )
         with suppress(TypeError):
-            takes.bind(*given)
+            positional, named = (("pipeline",), form) if is_by_name else (given, ())
+            takes.bind(*positional, **dict.fromkeys(named))
             if not named_otherwise:
-                return form
+                return form, is_by_name
     expected = " or ".join(f"({', '.join(('pipeline', *form))})" for form in forms)
     raise TypeError(
         f"observers: {method}{takes} of {type(observer).__name__} cannot be called with what it is "
         f"told: {expected}"
     )
-
-
-def _takes_names(method: Any) -> bool:
-    """Tell whether a method takes what it is told by name: `**told`, or `*, changes`."""
-    try:
-        parameters = inspect.signature(method).parameters.values()
-    except ValueError:
-        return False
-    return any(one.kind in (one.VAR_KEYWORD, one.KEYWORD_ONLY) for one in parameters)
 
 
 def _is_observer(value: object) -> bool:

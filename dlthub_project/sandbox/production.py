@@ -144,11 +144,13 @@ def check_file_format(pipeline: dlt.Pipeline, file_format: str | None) -> None:
 
 def _capabilities_of_staging(staging: Any) -> DestinationCapabilitiesContext | str | None:
     """Return what a staging area can do, None if there is none, or in words why nobody knows."""
-    if staging is None or isinstance(staging, Destination):
-        return None if staging is None else staging.capabilities()
-    if staging != "filesystem":
-        return "it is declared elsewhere"
-    return normalization.known_capabilities("filesystem", None, None)
+    if staging is None:
+        return None
+    if isinstance(staging, Destination):
+        return staging.capabilities()
+    if staging == "filesystem":
+        return normalization.known_capabilities("filesystem", None, None)
+    return "it is declared elsewhere"
 
 
 @contextmanager
