@@ -19,6 +19,9 @@ from dlthub_project.secrets import KNOWN
 
 pytest_plugins = ["pytester"]
 
+# neighbours that nested sessions do without unless they ask: they take 0.1 s to import
+os.environ.setdefault("PYTEST_ADDOPTS", "-p no:inline_snapshot -p no:syrupy")
+
 # suites of their own: harness/test_suites_on_disk.py runs them
 collect_ignore = ["projects"]
 
