@@ -17,7 +17,7 @@ from sessions import imports_kept
 from dlthub_project.dlt_internals import contexts
 from dlthub_project.secrets import KNOWN
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "measured"]
 
 # neighbours that nested sessions do without unless they ask: they take 0.1 s to import
 os.environ.setdefault("PYTEST_ADDOPTS", "-p no:inline_snapshot -p no:syrupy")

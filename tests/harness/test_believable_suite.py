@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from folders import snapshot
 
+pytestmark = pytest.mark.unmeasured
+
 RunTests = Callable[..., pytest.RunResult]
 Outcomes = Callable[..., dict[str, str]]
 
