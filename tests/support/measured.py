@@ -1,7 +1,7 @@
 """A plugin that measures coverage in the first case of each slow test alone.
 
-Coverage slows all Python code down, dlt's too, by some 80 %. Further cases of a slow test, and tests
-with the marker `unmeasured`, run what others have run already, under other circumstances; they run
+Coverage slows all Python code down, dlt's too, by some 80 %. Further cases of a slow test, and
+tests with the marker `unmeasured`, run what others have run, under other circumstances; they run
 without it.
 """
 
@@ -38,6 +38,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
             seconds[test] = max(time.monotonic() - started, seconds.get(test, 0))
     for_children = os.environ.pop(_FOR_CHILDREN, None)
     measurement.stop()
+    # it looks at all modules otherwise, and stumbles over what tests have put among them
+    measurement._warn_preimported_source = False
     try:
         return (yield)
     finally:
