@@ -13,10 +13,10 @@ from dlt.common.destination.client import WithStateSync
 
 from dlthub_project.catalog import transactions
 from dlthub_project.catalog.dataset import NewDataset, WritableDataset
-from dlthub_project.catalog.destination_places import UNKNOWN, place_of
 from dlthub_project.catalog.schemas import stored_schemas
 from dlthub_project.dlt_internals import datasets
 from dlthub_project.entities import DatasetLocation, DltEntityFactory, HasProject, entities_of
+from dlthub_project.entities.destination_places import UNKNOWN, place_of
 from dlthub_project.errors import DatasetNotLoaded, EntityNotFound, ProjectError
 from dlthub_project.sandbox import active_sandbox
 

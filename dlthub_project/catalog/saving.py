@@ -28,7 +28,7 @@ from dlthub_project.catalog.schemas import stored_schemas
 from dlthub_project.dlt_internals import contexts, datasets, destinations, pipelines
 from dlthub_project.errors import DatasetInUse, ProjectError
 from dlthub_project.runner import PipelineRunner
-from dlthub_project.sandbox import active_sandbox
+from dlthub_project.runner.locks import folder_of_locks
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
@@ -202,7 +202,7 @@ def queue_of(client: JobClientBase, dataset_name: str) -> SaveQueue:
     """Return the queue of the saves that go through `client` to a dataset."""
     place = destinations.physical_place(client, dataset_name)
     key = sha256(place.encode()).hexdigest()[:16]
-    return SaveQueue(key, _folder() / key)
+    return SaveQueue(key, folder_of_locks("saves") / key)
 
 
 @contextmanager
@@ -228,24 +228,3 @@ def turn_to_save(queue: SaveQueue) -> Iterator[bool]:
             yield False
         finally:
             del _held[owner]
-
-
-def _folder() -> Path:
-    import platformdirs
-
-    sandbox = active_sandbox()
-    own = Path(sandbox.global_dir) if sandbox else platformdirs.user_state_path("dlthub_project")
-    try:
-        (own / "saves").mkdir(parents=True, exist_ok=True)
-        if os.access(own / "saves", os.W_OK | os.X_OK):
-            return own / "saves"
-    except OSError:
-        pass
-    # the user's home cannot be written to, such as that of a service
-    folder = Path(tempfile.gettempdir(), f"dlthub_project_{_user()}")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
-
-
-def _user() -> str:
-    return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")

@@ -21,6 +21,7 @@ from dlthub_project.context.run_context import (
     kept_context,
     switch_profile,
     switched_profile,
+    used_context,
 )
 
 __all__ = [
@@ -41,4 +42,5 @@ __all__ = [
     "switch_profile",
     "switched_profile",
     "unset_variables_missing",
+    "used_context",
 ]

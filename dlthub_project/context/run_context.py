@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -289,7 +290,64 @@ def switched_profile(name: str) -> Iterator[ProjectRunContext]:
         yield switch_profile(name)
 
 
+@contextmanager
+def used_context(run_dir: str, profile: str, *, may_activate: bool) -> Iterator[ProjectRunContext]:
+    """Give a block the run context of a project and profile, and refuse all others meanwhile.
+
+    dlt has one run context for a process: what two threads do at once is of one profile.
+
+    Args:
+        run_dir: The folder of the project.
+        profile: The profile.
+        may_activate: Whether the context may be activated, if nobody else uses another one.
+
+    Raises:
+        ProjectError: Another project or profile is active, and in use or not to be changed.
+    """
+    with _USES.lock:
+        active = contexts.active_run_context()
+        if not _is_of(active, run_dir, profile):
+            if not may_activate:
+                raise ProjectError(
+                    f"Profile `{profile}` of {run_dir} is not active any more: {active!r} is.",
+                    "Switch profiles between two calls of run_pipelines, not while one runs.",
+                )
+            active = _activate(run_dir, profile)
+        _USES.count += 1
+    assert isinstance(active, ProjectRunContext)
+    try:
+        yield active
+    finally:
+        with _USES.lock:
+            _USES.count -= 1
+
+
+class _Uses:
+    """How many pipelines of `run_pipelines` run in this process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.count = 0
+
+
+_USES = _Uses()
+
+
+def _is_of(context: Any, run_dir: str | None, profile: str | None) -> bool:
+    if not isinstance(context, ProjectRunContext):
+        return False
+    is_same = run_dir is None or os.path.realpath(run_dir) == os.path.realpath(context.run_dir)
+    return is_same and profile in (None, context.profile)
+
+
 def _activate(run_dir: str | None, profile: str | None) -> ProjectRunContext:
+    active = contexts.active_run_context() if _USES.count else None
+    if _USES.count and not _is_of(active, run_dir, profile):
+        raise ProjectError(
+            f"{active!r} is in use by {_USES.count} running pipelines, and a process has one "
+            f"profile at a time: `{profile or 'that of the other project'}` is refused.",
+            "Run the pipelines of the other profile afterwards, or in a process of their own.",
+        )
     earlier = contexts.save_run_context()
     try:
         context = contexts.plug_new_run_context(

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 _TYPES = (*dlt.destinations.__all__, "delta", "iceberg")
 _SOURCE_KEYS = ("type", "with_args")
-# `get_pipeline_sources` and the runner read the first two, `Datasets` the others
-_NO_PLAIN_ARGUMENTS = ("source", "run_config", "destination", "dataset_name")
+# `get_pipeline_sources` and the runner read the first three, `Datasets` the others
+_NO_PLAIN_ARGUMENTS = ("source", "run_config", "after", "destination", "dataset_name")
 
 
 HasProject: TypeAlias = "Project | ProjectRunContext | DltEntityFactory"

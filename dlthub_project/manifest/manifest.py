@@ -29,7 +29,7 @@ _UNQUOTED = re.compile(
 )
 
 # keys of entries whose values are names, and no secrets
-_NAMING = ("type", "source", "destination", "dataset_name", "staging")
+_NAMING = ("type", "source", "destination", "dataset_name", "staging", "after")
 
 
 def default_profile(document: Document) -> str:

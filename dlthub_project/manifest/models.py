@@ -110,6 +110,7 @@ class PipelineEntry(_Closed):
     dev_mode: Flag | None = None
     refresh: str | None = None
     progress: str | None = None
+    after: str | list[str] | None = None
     run_config: RunConfigEntry | None = None
 
 

@@ -17,7 +17,7 @@ _NOT_OF_PIPELINES = re.compile(r'[.%{}:*?"<>|]')
 _SECTIONS = ("sources", "destinations", "datasets", "pipelines", "caches", "transformations")
 # names of other entries, which need not be declared
 _REFERENCES = {
-    "pipelines": ("source", "destination", "staging", "dataset_name"),
+    "pipelines": ("source", "destination", "staging", "dataset_name", "after"),
     "datasets": ("destination",),
 }
 # paths on their way to the operating system

@@ -248,7 +248,8 @@ def check(document: Document, profile: str, folders: Mapping[str, str]) -> Check
     declared = document.data.get("profiles")
     mistakes += validate({**merged, "profiles": declared})
     mistakes += mistakes_in_names(merged, declared)
-    if not any(mistake.path[0] in ("caches", "transformations") for mistake in mistakes):
+    between = ("caches", "transformations", "pipelines")
+    if not any(mistake.path[0] in between for mistake in mistakes):
         mistakes += mistakes_between_entries(merged)
     settings = None
     if not any(mistake.path[0] == "project" for mistake in mistakes):
@@ -278,18 +279,31 @@ def mistakes_of_all_profiles(document: Document) -> list[Mistake]:
 
 
 def mistakes_between_entries(merged: Mapping[str, Any]) -> list[Mistake]:
-    """Return the mistakes of `caches` and `transformations` of a manifest of the right shape.
+    """Return the mistakes between entries of a manifest of the right shape.
 
     Args:
         merged: The manifest, with the profile's section laid over it.
     """
     caches = merged.get("caches") or {}
     found = list(_without_cache(merged.get("transformations") or {}, caches))
+    found += _after_unknown(merged.get("pipelines") or {})
     for name, cache in caches.items():
         found += _of_one_name(name, (cache or {}).get("inputs") or ())
         found += _written_twice(name, (cache or {}).get("outputs") or ())
         found += _without_key(name, (cache or {}).get("outputs") or ())
     return found
+
+
+def _after_unknown(pipelines: Mapping[str, Any]) -> Iterator[Mistake]:
+    for name, entry in pipelines.items():
+        after = (entry or {}).get("after") or []
+        for number, other in enumerate([after] if isinstance(after, str) else after):
+            path: EntryPath = ("pipelines", name, "after")
+            path = path if isinstance(after, str) else (*path, number)
+            if other == name:
+                yield Mistake(path, "names the pipeline itself. Name those that run before it")
+            elif other not in pipelines and "{env." not in other:
+                yield Mistake(path, f"`{other}` is no pipeline. {known_names(other, pipelines)}")
 
 
 def _without_cache(

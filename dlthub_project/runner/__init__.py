@@ -2,14 +2,24 @@
 
 from dlthub_project.runner.attempts import row_counts, schema_changes
 from dlthub_project.runner.pipeline_manager import PipelineManager
+from dlthub_project.runner.pipeline_results import (
+    PipelineFailure,
+    PipelineResult,
+    PipelineResults,
+    PipelinesInterrupted,
+)
 from dlthub_project.runner.pipeline_runner import Observers, PipelineRunner, runner
 from dlthub_project.runner.resume import finish_pending
 from dlthub_project.runner.run_data import extractables, narrowed
 
 __all__ = [
     "Observers",
+    "PipelineFailure",
     "PipelineManager",
+    "PipelineResult",
+    "PipelineResults",
     "PipelineRunner",
+    "PipelinesInterrupted",
     "extractables",
     "finish_pending",
     "narrowed",

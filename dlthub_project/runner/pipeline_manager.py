@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,14 @@ from dlthub_project.runner.pipeline_runner import PipelineRunner, StoreTraceInfo
 from dlthub_project.runner.run_data import narrowed
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     import dlt
     from dlt.common.pipeline import LoadInfo
     from dlt.extract import DltSource
+
+    from dlthub_project.runner.many_pipelines import PipelineEvent
+    from dlthub_project.runner.pipeline_results import PipelineResults
 
 _NUMBERS = {"max_attempts": int, "multiplier": float, "min": float, "max": float}
 
@@ -110,6 +115,58 @@ class PipelineManager:
             return narrowed(self._declared_sources(pipeline.pipeline_name), resources, limit)
 
         return runner.run_made(declared, **run_arguments)
+
+    def run_pipelines(
+        self,
+        names: str | Sequence[str] | None = None,
+        *,
+        max_workers: int | None = None,
+        executor: Executor | None = None,
+        fail_fast: bool = False,
+        hear: Callable[[PipelineEvent], None] | None = None,
+        **run_arguments: Any,
+    ) -> PipelineResults:
+        """Run several declared pipelines, side by side where they can.
+
+        A pipeline runs after those that load what it reads: those that its `after` names, and those
+        whose dataset or place its source names, in the manifest or in its function. Pipelines that
+        write to one database file run one after another, those of other processes too.
+
+        Args:
+            names: The pipelines; None for all of the project.
+            max_workers: How many run at once at most; by default as many as this machine has
+                cores. With 1, and in tests, they run in this process, one after another.
+            executor: What runs them: threads, processes, or
+                `dask.distributed.Client().get_executor(pure=False)`. None for new processes.
+            fail_fast: Whether no other pipeline starts after one has failed.
+            hear: Called with what happens, in this process, and in a thread of its own.
+            **run_arguments: Arguments of `run_pipeline`, for each pipeline. They are pickled.
+
+        Returns:
+            What became of each pipeline, by its name, in the order of `names`. Errors of a
+            pipeline are in it, as data, and not raised: see `raise_for_failures`.
+
+        Raises:
+            EntityNotFound: A pipeline, or an entity that it needs, is not declared.
+            ManifestError: An entry uses an environment variable that is not set.
+            ProjectError: A name is given twice, pipelines wait for each other, or workers of
+                `executor` may not see the files that a pipeline writes to. Nothing has started.
+            PipelinesInterrupted: Ctrl-C. Nothing new was started, and what ran has stopped at a
+                safe point; the next runs go on. A second Ctrl-C is a `KeyboardInterrupt` at once.
+        """
+        # here, and not above: it needs this class
+        from dlthub_project.runner.many_pipelines import run_many
+
+        named = self.entities.list_pipelines() if names is None else names
+        return run_many(
+            self.entities,
+            [named] if isinstance(named, str) else list(named),
+            max_workers=max_workers,
+            executor=executor,
+            fail_fast=fail_fast,
+            hear=hear,
+            arguments=run_arguments,
+        )
 
     def _trace_pipeline(self, pipeline: str, named: bool | str) -> StoreTraceInfo:
         """Return a function that makes the pipeline which stores the traces of `pipeline`."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from dlthub_project.dlt_internals import destinations, resources
-from dlthub_project.entities import DltEntityFactory
+from dlthub_project.entities.factory import DltEntityFactory
 from dlthub_project.errors import ManifestError
 from dlthub_project.secrets import KNOWN, masked_text, public_url
 
@@ -45,6 +46,41 @@ _PLACE_KEYS = (
 )
 _HOST_KEYS = ("host", "server_hostname", "url", "uri", "location", "path")
 _DATABASE_KEYS = ("database", "catalog", "project_id")
+
+
+# types that keep everything in a folder or file of this machine, if their place is a path
+_OF_FILES = ("ducklake", "filesystem", "delta", "iceberg", "lance", "lancedb")
+
+
+@dataclass(frozen=True)
+class Storage:
+    """What holds the data of a destination.
+
+    Attributes:
+        kind: `database`: one file, which takes one writer; `files` on this machine; `remote`.
+        place: The path, with links and relative parts resolved, or how the place is printed.
+    """
+
+    kind: Literal["database", "files", "remote"]
+    place: str
+
+
+def storage_of(entities: DltEntityFactory, destination_name: str) -> Storage:
+    """Return what holds the data of a destination, as `place_of` finds it.
+
+    A destination that nobody knows the place of is `remote`.
+    """
+    place = place_of(entities, destination_name)
+    written = _value("destination_type", str, (("destination", destination_name),))
+    destination_type = str(written or destination_name).removeprefix("dlt.destinations.")
+    is_path = place != UNKNOWN and place != MISSING and os.path.isabs(place)
+    if is_path and destination_type in ("duckdb", "sqlalchemy"):
+        return Storage("database", os.path.realpath(place))
+    if is_path and destination_type in _OF_FILES:
+        return Storage("files", os.path.realpath(place))
+    if place.startswith("file:") and destination_type in _OF_FILES:
+        return Storage("files", os.path.realpath(place.removeprefix("file://")))
+    return Storage("remote", place)
 
 
 def place_of(entities: DltEntityFactory, destination_name: str) -> str:
