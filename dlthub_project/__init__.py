@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from dlthub_project.errors import ValueNotSet as ValueNotSet
     from dlthub_project.packaging import PackagedProject as PackagedProject
     from dlthub_project.runner import PipelineManager as PipelineManager
+    from dlthub_project.runner import PipelineResult as PipelineResult
+    from dlthub_project.runner import PipelineResults as PipelineResults
+    from dlthub_project.runner import PipelinesInterrupted as PipelinesInterrupted
     from dlthub_project.transformations import transformation as transformation
 
 _HOME_OF = {
@@ -69,6 +72,9 @@ _HOME_OF = {
     "ValueNotSet": "errors",
     "PackagedProject": "packaging",
     "PipelineManager": "runner",
+    "PipelineResult": "runner",
+    "PipelineResults": "runner",
+    "PipelinesInterrupted": "runner",
     "transformation": "transformations",
 }
 

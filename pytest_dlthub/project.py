@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +13,10 @@ import dlt
 
 from dlthub_project import current, switched_profile
 from dlthub_project.context import Project, ensure_project
-from dlthub_project.errors import ProjectError
+from dlthub_project.errors import EntityNotFound, ProjectError, known_names
 from dlthub_project.manifest import unset_names
 from dlthub_project.runner import extractables
+from dlthub_project.runner.pipeline_order import planned
 from dlthub_project.sandbox import Sandbox, active_sandbox, isolated
 from pytest_dlthub.given import Given, give, placeholders, read_given
 from pytest_dlthub.run import PipelineRun
@@ -113,6 +114,39 @@ class DltProject:
             return self.run(live, **arguments)
 
         return PipelineRun(live, info, again)
+
+    def run_all(
+        self,
+        names: Sequence[str] | None = None,
+        *,
+        given: Mapping[str, Mapping[str, Any]] | None = None,
+        limit: int | None = None,
+    ) -> dict[str, PipelineRun]:
+        """Run all pipelines of the project, one after another, each after those that it reads from.
+
+        Args:
+            names: The pipelines; None for all.
+            given: By pipeline, what `run(given=...)` takes.
+            limit: The number of pages that each resource yields at most.
+
+        Returns:
+            The runs by the names of the pipelines, in the order in which they ran.
+
+        Raises:
+            EntityNotFound: There is no such pipeline.
+            ProjectError: Pipelines wait for each other.
+            PipelineStepFailed: That of the first pipeline that fails; none runs after it.
+        """
+        given = given or {}
+        with self._entered():
+            entities = current.entities()
+            chosen = entities.list_pipelines() if names is None else list(names)
+            ordered = [one.name for one in planned(entities, chosen)]
+        for name in given:
+            if name not in ordered:
+                known = known_names(name, ordered)
+                raise EntityNotFound(f"given: there is no pipeline `{name}` here. {known}")
+        return {name: self.run(name, given=given.get(name), limit=limit) for name in ordered}
 
     def _pipeline(
         self, pipeline: str | dlt.Pipeline, destination: str | None, dataset_name: str | None

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from dlthub_project import context, sandbox
 from dlthub_project.manifest import FILE_NAME, models
-from dlthub_project.runner import pipeline_manager, retry
+from dlthub_project.runner import declared_runs, retry
 from pytest_dlthub import activation, options
 
 ROOT = Path(__file__).parents[1]
@@ -264,7 +264,7 @@ def test_names_that_two_rooms_have_are_the_same() -> None:
     policy, run_config = models.RetryPolicyEntry, models.RunConfigEntry
     assert set(retry._POLICIES) == {*literals(policy, "type")}
     assert {*retry._DEFAULTS, "type"} == {*policy.model_fields}
-    assert set(pipeline_manager._NUMBERS) == {*retry._DEFAULTS}
+    assert set(declared_runs._NUMBERS) == {*retry._DEFAULTS}
     assert set(retry.STEPS) == {*literals(run_config, "retry_pipeline_steps")}
     # the plugin imports nothing of the runtime, and says again what that reads
     assert activation.SANDBOX_VARIABLE == sandbox.ENVIRONMENT_VARIABLE

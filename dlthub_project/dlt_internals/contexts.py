@@ -37,6 +37,7 @@ from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.pipeline import PipelineContext
 from dlt.common.runtime import init as runtime_init
 from dlt.common.runtime import run_context as dlt_run_context
+from dlt.common.runtime import signals
 from dlt.common.runtime.run_context import RunContext
 
 from dlthub_project.secrets import KNOWN
@@ -299,3 +300,16 @@ def no_active_pipeline() -> Iterator[None]:
             _take(spec)
             if context is not None:
                 _put(context)
+
+
+@contextmanager
+def signals_collected() -> Iterator[Callable[[], bool]]:
+    """Collect Ctrl-C and SIGTERM in a block of the main thread; a second one has its usual effect.
+
+    Pipelines that run in this process meanwhile stop at their next safe point.
+
+    Yields:
+        What tells whether there was a signal.
+    """
+    with signals.intercepted_signals():
+        yield signals.was_signal_received

@@ -18,9 +18,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
-from dlt.common.runtime import signals
-
 from dlthub_project.context import installed_packages
+from dlthub_project.dlt_internals import contexts
 from dlthub_project.entities import DltEntityFactory, check_is_active
 from dlthub_project.entities.destination_places import Storage
 from dlthub_project.errors import ProjectError
@@ -96,9 +95,8 @@ def run_many(
         entities, pipelines, executor, max_workers or _MOST_IN_FLIGHT, fail_fast, hear, arguments
     )
     try:
-        # dlt's own: pipelines in threads of this process stop at their next safe point
-        with signals.intercepted_signals():
-            schedule.run()
+        with contexts.signals_collected() as was_signalled:
+            schedule.run(was_signalled)
     except KeyboardInterrupt:
         if own is not None:
             own.kill()
@@ -141,10 +139,11 @@ class _Schedule:
         self._deaths: dict[str, int] = {}
         self._datasets = _Datasets(entities, pipelines)
 
-    def run(self) -> None:
+    def run(self, was_signalled: Callable[[], bool]) -> None:
         """Run until nothing waits and nothing runs."""
         while self._waiting or self._running or self._suspects:
-            self._heed_signals()
+            if was_signalled() and not self.is_interrupted:
+                self._interrupt()
             self._start_what_can()
             if self._running:
                 done, _ = wait(self._running, _PATIENCE, FIRST_COMPLETED)
@@ -228,9 +227,7 @@ class _Schedule:
         if self._fail_fast and result.status == "failed":
             self._stop(f"{result.pipeline} has failed (fail_fast)")
 
-    def _heed_signals(self) -> None:
-        if self.is_interrupted or not signals.was_signal_received():
-            return
+    def _interrupt(self) -> None:
         self.is_interrupted = True
         if isinstance(self._executor, WorkerProcesses):
             self._executor.interrupt()
@@ -298,9 +295,11 @@ class _InThisThread(Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()
-        tell = lambda name, step: self._hear(PipelineEvent(name, step))  # noqa: E731
-        future.set_result(fn(*args, tell, **kwargs))
+        future.set_result(fn(*args, self._tell, **kwargs))
         return future
+
+    def _tell(self, pipeline: str, step: str) -> None:
+        self._hear(PipelineEvent(pipeline, step))
 
 
 def _check_reach(pipelines: Sequence[PlannedPipeline], executor: Executor) -> None:
@@ -326,15 +325,21 @@ def _is_of_this_machine(executor: Executor) -> bool:
         return True
     if "loky" in type(executor).__module__:
         return True
-    # dask tells no other way whose executor this is
-    client = vars(executor).get("_client")
-    if client is None or not hasattr(client, "nthreads"):
+    if not type(executor).__module__.startswith("distributed."):
         return False
-    addresses = [str(address) for address in client.nthreads()]
+    addresses = executor.submit(_addresses_of_cluster).result()
     return bool(addresses) and all(
         address.startswith("inproc://") or address.partition("://")[2].startswith(_LOOPBACK)
         for address in addresses
     )
+
+
+def _addresses_of_cluster() -> list[str]:
+    """Return the addresses of all workers of the Dask cluster that this process is a worker of."""
+    from distributed import get_client
+
+    client: Any = get_client()
+    return [str(address) for address in client.nthreads()]
 
 
 def _useful_workers(pipelines: Sequence[PlannedPipeline]) -> int:
@@ -350,7 +355,7 @@ def _package_of(folder: str) -> str | None:
 
 
 def _skipped(pipeline: str, reason: str) -> PipelineResult:
-    return PipelineResult(pipeline, "skipped", error=PipelineFailure("Skipped", reason))
+    return PipelineResult(pipeline, "skipped", error=PipelineFailure("", reason))
 
 
 def _lost(pipeline: str, error: BaseException) -> PipelineResult:

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dlt.extract import DltSource
-
-from dlthub_project.context import run_config_value
-from dlthub_project.dlt_internals import pipelines
 from dlthub_project.entities import HasProject, entities_of
-from dlthub_project.errors import EntityNotFound, ProjectError
-from dlthub_project.runner.pipeline_runner import PipelineRunner, StoreTraceInfo
-from dlthub_project.runner.run_data import narrowed
+from dlthub_project.runner.declared_runs import run_declared
+from dlthub_project.runner.many_pipelines import PipelineEvent, run_many
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     import dlt
     from dlt.common.pipeline import LoadInfo
-    from dlt.extract import DltSource
 
-    from dlthub_project.runner.many_pipelines import PipelineEvent
     from dlthub_project.runner.pipeline_results import PipelineResults
-
-_NUMBERS = {"max_attempts": int, "multiplier": float, "min": float, "max": float}
 
 
 class PipelineManager:
@@ -96,25 +85,15 @@ class PipelineManager:
         **run_arguments: Any,
     ) -> LoadInfo:
         """Run a pipeline of `EntityFactory.get_pipeline`, with the arguments of `run_pipeline`."""
-        config = run_config(pipeline.pipeline_name)
-        runner = PipelineRunner(
+        return run_declared(
+            self.entities,
             pipeline,
-            self._trace_pipeline(pipeline.pipeline_name, config.store_trace_info),
-            config.run_from_clean_folder,
-            config.retry_policy,
-            config.retry_pipeline_steps,
-            observers,
+            limit=limit,
+            resources=resources,
+            data=data,
+            observers=observers,
+            **run_arguments,
         )
-        contract = self.entities.datasets.contract_of(pipelines.requested_dataset_name(pipeline))
-        if contract is not None:
-            run_arguments.setdefault("schema_contract", contract)
-        if data is not None:
-            return runner.run(narrowed(data, resources, limit), **run_arguments)
-
-        def declared() -> Any:
-            return narrowed(self._declared_sources(pipeline.pipeline_name), resources, limit)
-
-        return runner.run_made(declared, **run_arguments)
 
     def run_pipelines(
         self,
@@ -154,9 +133,6 @@ class PipelineManager:
             PipelinesInterrupted: Ctrl-C. Nothing new was started, and what ran has stopped at a
                 safe point; the next runs go on. A second Ctrl-C is a `KeyboardInterrupt` at once.
         """
-        # here, and not above: it needs this class
-        from dlthub_project.runner.many_pipelines import run_many
-
         named = self.entities.list_pipelines() if names is None else names
         return run_many(
             self.entities,
@@ -167,76 +143,3 @@ class PipelineManager:
             hear=hear,
             arguments=run_arguments,
         )
-
-    def _trace_pipeline(self, pipeline: str, named: bool | str) -> StoreTraceInfo:
-        """Return a function that makes the pipeline which stores the traces of `pipeline`."""
-        if isinstance(named, bool):
-            return named
-        if named == pipeline:
-            raise ProjectError(
-                f"pipelines.{pipeline}.run_config.store_trace_info names the pipeline itself.",
-                "Name another pipeline, or write `true`: the runner then makes one for traces.",
-            )
-        # a wrong name is an error before the run; the pipeline is made with the first trace
-        self.entities.datasets.locate_pipeline(named)
-        return partial(self.entities.get_pipeline, named)
-
-    def _declared_sources(self, pipeline: str) -> list[DltSource]:
-        factories = self.entities.get_pipeline_sources(pipeline)
-        if not factories:
-            raise EntityNotFound(
-                f"Pipeline `{pipeline}` declares no source, and no data are given.",
-                f"Set pipelines.{pipeline}.source, or call run_pipeline(..., data=...).",
-            )
-        return [factory() for factory in factories]
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """The `run_config` of a pipeline.
-
-    Attributes:
-        store_trace_info: Whether traces are stored, or the name of the pipeline that stores them.
-        run_from_clean_folder: Whether the working folder is dropped before the run.
-        retry_policy: How often, and after how long, a failed step runs again; None for never.
-        retry_pipeline_steps: The steps that may run again; None for the default.
-    """
-
-    store_trace_info: bool | str = False
-    run_from_clean_folder: bool = False
-    retry_policy: dict[str, Any] | None = None
-    retry_pipeline_steps: list[str] | None = None
-
-
-def run_config(pipeline: str) -> RunConfig:
-    """Return the `run_config` of a pipeline of the active project, from all layers.
-
-    Raises:
-        ManifestError: A value uses an environment variable that is not set.
-        ConfigValueCannotBeCoercedException: A value has another type.
-    """
-    return RunConfig(
-        _flag_or_name(run_config_value(pipeline, ["store_trace_info"], str)),
-        bool(run_config_value(pipeline, ["run_from_clean_folder"], bool)),
-        _policy(pipeline),
-        run_config_value(pipeline, ["retry_pipeline_steps"], list[str]),
-    )
-
-
-def _policy(pipeline: str) -> dict[str, Any] | None:
-    policy_type = run_config_value(pipeline, ["retry_policy", "type"], str)
-    if policy_type is None or policy_type == "none":
-        return None
-    values = {
-        key: run_config_value(pipeline, ["retry_policy", key], hint)
-        for key, hint in _NUMBERS.items()
-    }
-    return {
-        "type": policy_type,
-        **{key: value for key, value in values.items() if value is not None},
-    }
-
-
-def _flag_or_name(value: str | None) -> bool | str:
-    flags = {"": False, "false": False, "true": True}
-    return False if value is None else flags.get(value.lower(), value)

@@ -24,9 +24,14 @@ from dlthub_project.entities import DltEntityFactory
 from dlthub_project.entities.entries import pipeline_value
 from dlthub_project.errors import ProjectError
 from dlthub_project.runner.attempts import row_counts
+from dlthub_project.runner.declared_runs import run_declared
 from dlthub_project.runner.locks import turn_at
-from dlthub_project.runner.pipeline_manager import PipelineManager
-from dlthub_project.runner.pipeline_results import PipelineResult, Status, failure_of
+from dlthub_project.runner.pipeline_results import (
+    PipelineResult,
+    Status,
+    failure_of,
+    is_interrupt,
+)
 from dlthub_project.runner.resume import finish_pending
 
 if TYPE_CHECKING:
@@ -86,7 +91,7 @@ def run_request(request: PipelineRequest, tell: Tell | None = None) -> PipelineR
         with _signals_heard(request):
             return _run(request, tell or _tells_nobody)
     except (Exception, KeyboardInterrupt) as error:
-        status: Status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        status: Status = "interrupted" if is_interrupt(error) else "failed"
         seconds = time.monotonic() - started
         return PipelineResult(
             request.pipeline, status, error=failure_of(error), seconds=round(seconds, 3)
@@ -133,7 +138,7 @@ def _run_in_turn(
             for key, value in request.arguments.items()
             if key not in ("destination", "dataset_name")
         }
-        info = PipelineManager(entities).run(pipeline, observers=[_Steps(tell)], **arguments)
+        info = run_declared(entities, pipeline, observers=[_Steps(tell)], **arguments)
         result = _loaded(pipeline, info, is_resumed=begun is not None)
     record.write(_Begun.of(request, pipeline, result))
     return result

@@ -23,7 +23,7 @@ class PipelineFailure:
     """Why a pipeline did not load, as data; secrets are masked.
 
     Attributes:
-        type: The name of the exception's class.
+        type: The name of the exception's class; empty for what was not started.
         message: Its text.
         step: The step that failed: `extract`, `normalize`, `load` or `sync`; None otherwise.
         causes: What the exception came from, the nearest first: class and text of each.
@@ -41,7 +41,7 @@ class PipelineFailure:
         """The text of what it all came from, on one line."""
         kind, text = self.causes[-1] if self.causes else (self.type, self.message)
         first = next(iter(text.strip().splitlines()), "")
-        return f"{kind}: {first}" if first else kind
+        return f"{kind}: {first}" if first and kind else first or kind
 
     def __str__(self) -> str:
         return f"{f'step {self.step}: ' if self.step else ''}{self.root}"
@@ -134,13 +134,23 @@ class PipelinesInterrupted(KeyboardInterrupt):
         self.results = results
 
 
+def is_interrupt(error: BaseException) -> bool:
+    """Whether an exception came from a signal; dlt wraps that as the failure of a step."""
+    return any(isinstance(one, KeyboardInterrupt) for one in (error, *_causes(error)))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen = {id(error)}
+    cause = error.__cause__ or error.__context__
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
 def failure_of(error: BaseException) -> PipelineFailure:
     """Return an exception as data, with its chain; secrets are masked."""
-    causes: list[tuple[str, str]] = []
-    cause = error.__cause__ or error.__context__
-    while cause is not None and len(causes) < 20:
-        causes.append((type(cause).__name__, KNOWN.masked(str(cause))))
-        cause = cause.__cause__ or cause.__context__
+    causes = [(type(cause).__name__, KNOWN.masked(str(cause))) for cause in _causes(error)]
     return PipelineFailure(
         type=type(error).__name__,
         message=KNOWN.masked(str(error)),

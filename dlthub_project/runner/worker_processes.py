@@ -130,4 +130,5 @@ def _outlive_nobody() -> None:
         connection.wait([parent.sentinel])
         os.kill(os.getpid(), signal.SIGINT)
         _is_idle.wait(_GRACE)
-        os._exit(1)
+        # the whole process, and not this thread alone
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dlthub_project.errors import ManifestError
+from dlthub_project.errors import EntityNotFound, ManifestError
 from pytest_dlthub import DltProject
 
 OpenProject = Callable[..., DltProject]
@@ -263,3 +263,44 @@ def test_an_iterator_is_not_run_twice(open_project: OpenProject) -> None:
 
     with pytest.raises(TypeError, match="next: data= is needed"):
         first.next()
+
+
+def test_all_pipelines_run_in_their_order_with_what_is_given(open_project: OpenProject) -> None:
+    project = open_project(
+        """
+        sources:
+          orders: {type: shop.orders}
+          reports: {type: shop.reports, dataset: shop_data}
+        destinations:
+          warehouse: {type: postgres}
+        pipelines:
+          load_reports: {source: reports, destination: warehouse, dataset_name: report_data}
+          load_orders: {source: orders, destination: warehouse, dataset_name: shop_data}
+        """,
+        {
+            "sources/shop.py": """
+                import dlt
+                from dlthub_project import current
+
+
+                @dlt.source
+                def orders(token: str = dlt.secrets.value):
+                    return dlt.resource([{"id": 1}], name="orders")
+
+
+                @dlt.source
+                def reports(dataset: str):
+                    @dlt.resource
+                    def counts():
+                        yield {"n": len(current.catalog()[dataset]["orders"].fetchall())}
+
+                    return counts
+            """
+        },
+    )
+    runs = project.run_all(given={"load_orders": {"orders": [{"id": 5}, {"id": 6}]}})
+
+    assert list(runs) == ["load_orders", "load_reports"]
+    assert runs["load_reports"].rows("counts") == [{"n": 2}]
+    with pytest.raises(EntityNotFound, match=r"`load_order` here.*Did you mean `load_orders`"):
+        project.run_all(given={"load_order": {}})

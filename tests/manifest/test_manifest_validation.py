@@ -71,9 +71,9 @@ def test_all_mistakes_are_reported_together_in_the_order_of_the_file(
     modes = "'evolve', 'freeze', 'discard_row' or 'discard_value'"
     assert mistakes_of(text) == [
         (
-            "3:10: pipelines.load.souce: unknown key. Known: dataset_name, destination, dev_mode, "
-            "export_schema_path, import_schema_path, pipeline_salt, pipelines_dir, progress, "
-            "refresh, run_config, source, staging. Did you mean `source`?"
+            "3:10: pipelines.load.souce: unknown key. Known: after, dataset_name, destination, "
+            "dev_mode, export_schema_path, import_schema_path, pipeline_salt, pipelines_dir, "
+            "progress, refresh, run_config, source, staging. Did you mean `source`?"
         ),
         "3:25: pipelines.load.dev_mode: must be true or false or a text",
         f"5:7: datasets.a.contract: must be {modes} or a mapping. Did you mean `freeze`?",
@@ -136,9 +136,9 @@ def test_an_error_of_the_active_profile_stands_in_its_section(mistakes_of: Mista
     assert mistakes_of(text, "prod") == [
         "5:29: profiles.base.pipelines.load.destination: must be a text",
         (
-            "6:44: profiles.prod.pipelines.load.dataset: unknown key. Known: dataset_name, "
-            "destination, dev_mode, export_schema_path, import_schema_path, pipeline_salt, "
-            "pipelines_dir, progress, refresh, run_config, source, staging. "
+            "6:44: profiles.prod.pipelines.load.dataset: unknown key. Known: after, "
+            "dataset_name, destination, dev_mode, export_schema_path, import_schema_path, "
+            "pipeline_salt, pipelines_dir, progress, refresh, run_config, source, staging. "
             "Did you mean `dataset_name`?"
         ),
     ]

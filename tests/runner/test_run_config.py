@@ -13,7 +13,7 @@ from dlt.common.configuration.exceptions import ConfigValueCannotBeCoercedExcept
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlthub_project import EntityNotFound, ManifestError, ProjectError, current
-from dlthub_project.runner.pipeline_manager import RunConfig, run_config
+from dlthub_project.runner.declared_runs import RunConfig, run_config
 from dlthub_project.sandbox import Sandbox, isolated
 
 WriteProject = Callable[..., Path]

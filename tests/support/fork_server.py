@@ -12,6 +12,7 @@ import contextlib
 import gc
 import importlib
 import json
+import multiprocessing.process
 import os
 import runpy
 import selectors
@@ -143,6 +144,8 @@ class Programs:
         os.environ.clear()
         os.environ.update(request["environment"])
         os.chdir(request["cwd"])
+        # what new processes of this one take for the folder that it started in
+        multiprocessing.process.ORIGINAL_DIR = request["cwd"]
         return prepare(request["arguments"])
 
 

@@ -22,6 +22,9 @@ from dlthub_project import (
     NotSupportedInProduction,
     PackagedProject,
     PipelineManager,
+    PipelineResult,
+    PipelineResults,
+    PipelinesInterrupted,
     ProfileNotFound,
     Project,
     ProjectError,
@@ -148,6 +151,15 @@ def mistake(pipeline: str) -> str:
     except RemoteDestinationBlocked as blocked:
         return blocked.instruction
     return ""
+
+
+def nightly() -> list[str]:
+    try:
+        results: PipelineResults = current.runner().run_pipelines(max_workers=2, fail_fast=True)
+    except PipelinesInterrupted as interrupted:
+        return list(interrupted.results)
+    first: PipelineResult = results["load_orders"]
+    return [first.status, str(first.error)]
 
 
 package = PackagedProject(__file__)

@@ -1,0 +1,427 @@
+"""`run_pipelines`: many pipelines at once, each row once, whatever runs them."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import subprocess
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import python
+
+from dlthub_project import EntityNotFound, ManifestError, ProjectError, current, switch_profile
+from dlthub_project.runner import PipelinesInterrupted
+from dlthub_project.runner.pipeline_order import planned
+from dlthub_project.runner.pipeline_requests import PipelineRequest, run_request, this_process
+
+WriteProject = Callable[..., Path]
+
+NUMBERS = """
+    import os
+    import signal
+    import time
+    from pathlib import Path
+
+    import dlt
+
+
+    @dlt.source
+    def numbers(first: int):
+        @dlt.resource
+        def rows():
+            yield [{"id": first + i} for i in range(10)]
+
+        return rows
+
+
+    @dlt.source
+    def bad(password: str = dlt.secrets.value):
+        @dlt.resource
+        def rows():
+            raise ValueError(f"refused: {password}")
+            yield
+
+        return rows
+
+
+    @dlt.source
+    def deadly():
+        @dlt.resource
+        def rows():
+            yield [{"id": i} for i in range(10)]
+            if not Path("died").exists():
+                Path("died").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        return rows
+
+
+    @dlt.source
+    def stopped():
+        @dlt.resource
+        def rows():
+            yield [{"id": i} for i in range(10)]
+            if not Path("stopped").exists():
+                Path("stopped").touch()
+                signal.raise_signal(signal.SIGINT)
+
+        return rows
+"""
+FOUR = """
+    sources:
+      a: {type: shop.numbers, first: 0}
+      b: {type: shop.numbers, first: 10}
+      c: {type: shop.numbers, first: 20}
+      d: {type: shop.numbers, first: 30}
+    destinations:
+      warehouse: {type: duckdb}
+    pipelines:
+      load_a: {source: a, destination: warehouse, dataset_name: raw}
+      load_b: {source: b, destination: warehouse, dataset_name: raw}
+      load_c: {source: c, destination: warehouse, dataset_name: raw}
+      load_d: {source: d, destination: warehouse, dataset_name: raw}
+"""
+LOADED = ["loaded"] * 4
+
+
+def loaded_ids(dataset: str = "raw") -> list[int]:
+    """Return the ids in the table `rows` of a dataset."""
+    rows = current.catalog().dataset(dataset)["rows"].select("id").fetchall()
+    return sorted(row[0] for row in rows)
+
+
+def order_of(manifest: str, write_project: WriteProject, code: str = NUMBERS) -> list[str]:
+    """Return the order of all pipelines of a project."""
+    write_project(manifest, {"sources/shop.py": code})
+    entities = current.entities()
+    return [one.name for one in planned(entities, entities.list_pipelines())]
+
+
+def test_four_threads_load_into_one_new_database(write_project: WriteProject) -> None:
+    """Plain dlt: one of the four succeeds."""
+    write_project(FOUR, {"sources/shop.py": NUMBERS})
+    with ThreadPoolExecutor(4) as threads:
+        results = current.runner().run_pipelines(executor=threads)
+
+    assert [result.status for result in results.values()] == LOADED
+    assert list(results) == ["load_a", "load_b", "load_c", "load_d"]
+    assert loaded_ids() == list(range(40))
+
+
+def test_four_processes_load_into_one_new_database(write_project: WriteProject) -> None:
+    """Plain dlt: two or three of the four succeed. Each call runs alone, and meets the others."""
+    root = write_project(FOUR, {"sources/shop.py": NUMBERS})
+    code = (
+        "import sys; from dlthub_project import current; "
+        "print(current.runner().run_pipelines([sys.argv[1]])[sys.argv[1]].status)"
+    )
+    calls = [
+        subprocess.Popen(
+            [*python(), "-c", code, f"load_{name}"], cwd=root, stdout=subprocess.PIPE, text=True
+        )
+        for name in "abcd"
+    ]
+
+    assert [call.communicate()[0].strip() for call in calls] == LOADED
+    assert loaded_ids() == list(range(40))
+
+
+def test_two_runs_of_one_pipeline_at_once_are_one_after_the_other(
+    write_project: WriteProject,
+) -> None:
+    """Plain dlt: none or one of them succeeds, since they share a working folder."""
+    write_project(FOUR, {"sources/shop.py": NUMBERS})
+    runner = current.runner()
+    with ThreadPoolExecutor(2) as workers, ThreadPoolExecutor(2) as both:
+        calls = [both.submit(runner.run_pipelines, "load_a", executor=workers) for _ in range(2)]
+
+    results = [call.result()["load_a"] for call in calls]
+    assert [result.error for result in results] == [None, None]
+    assert loaded_ids() == sorted([*range(10), *range(10)])
+
+
+def test_a_worker_that_is_killed_takes_nothing_with_it(write_project: WriteProject) -> None:
+    manifest = FOUR.replace("shop.numbers, first: 30", "shop.deadly").replace(
+        "source: c, destination: warehouse, dataset_name: raw",
+        "source: c, destination: beside, dataset_name: raw_c",
+    )
+    manifest = manifest.replace("destinations:", "destinations:\n      beside: {type: duckdb}")
+    root = write_project(manifest, {"sources/shop.py": NUMBERS})
+    steps: list[tuple[str, str]] = []
+    results = current.runner().run_pipelines(
+        ["load_c", "load_d"],
+        max_workers=2,
+        hear=lambda event: steps.append((event.pipeline, event.step)),
+    )
+
+    assert [result.error for result in results.values()] == [None, None]
+    assert (root / "died").exists()
+    assert loaded_ids("raw_c") == list(range(20, 30))
+    assert loaded_ids() == list(range(10))
+    assert ("load_d", "extract") in steps
+    assert ("load_d", "done") in steps
+    # it travelled
+    assert "1 load package(s) were loaded" in str(results["load_c"].load_info)
+
+
+def test_a_pipeline_runs_after_those_that_it_waits_for(write_project: WriteProject) -> None:
+    manifest = FOUR.replace("a, destination", "a, after: [load_c, load_d], destination")
+
+    assert order_of(manifest, write_project) == ["load_b", "load_c", "load_d", "load_a"]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "{type: shop.numbers, first: 0, dataset: raw_b}",
+        "{type: sql_database, credentials: 'duckdb:///{data_dir}/b.duckdb'}",
+        "{type: shop.marts}",
+        "{type: shop.by_constant}",
+        "{type: shop.by_helper}",
+    ],
+)
+def test_a_pipeline_runs_after_what_its_source_reads(
+    entry: str, write_project: WriteProject
+) -> None:
+    code = """
+        import dlt
+        from dlthub_project import current
+
+        RAW = "raw_b"
+
+        @dlt.source
+        def numbers(first: int, dataset: str = ""):
+            return dlt.resource([{"id": 1}], name="rows")
+
+        @dlt.source
+        def marts():
+            return dlt.resource(current.catalog().raw_b["rows"].fetchall, name="totals")
+
+        @dlt.source
+        def by_constant():
+            return dlt.resource(current.catalog()[RAW]["rows"].fetchall, name="totals")
+
+        def helper():
+            return current.catalog()["raw_b"]
+
+        @dlt.source
+        def by_helper():
+            return dlt.resource(helper, name="totals")
+    """
+    manifest = f"""
+        sources:
+          a: {entry}
+          b: {{type: shop.numbers, first: 10}}
+        destinations:
+          warehouse: {{type: duckdb}}
+          beside: {{type: duckdb, credentials: "{{data_dir}}/b.duckdb"}}
+        pipelines:
+          load_a: {{source: a, destination: warehouse, dataset_name: raw_a}}
+          load_b: {{source: b, destination: beside, dataset_name: raw_b}}
+    """
+
+    assert order_of(manifest, write_project, code) == ["load_b", "load_a"]
+
+
+def test_error_when_pipelines_wait_for_each_other(write_project: WriteProject) -> None:
+    manifest = FOUR.replace("source: a,", "source: a, after: load_b,").replace(
+        "source: b,", "source: b, after: [load_c, load_a],"
+    )
+    with pytest.raises(ProjectError) as caught:
+        order_of(manifest, write_project)
+
+    assert caught.value.reason.splitlines()[1:] == [
+        "  load_a waits for load_b: it is declared (`after`)",
+        "  load_b waits for load_a: it is declared (`after`)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [("load_x", "`load_x` is no pipeline. Known: load_a"), ("load_a", "names the pipeline itself")],
+)
+def test_error_when_after_names_no_other_pipeline(
+    after: str, told: str, write_project: WriteProject
+) -> None:
+    write_project(FOUR.replace("a, destination", f"a, after: [{after}], destination"))
+    with pytest.raises(ManifestError) as caught:
+        current.entities()
+
+    assert "dlt.yml:10:" in str(caught.value)
+    assert told in str(caught.value)
+
+
+def test_error_when_a_pipeline_is_named_twice_or_unknown(write_project: WriteProject) -> None:
+    write_project(FOUR)
+    with pytest.raises(ProjectError, match="`load_a` is named twice in one call"):
+        current.runner().run_pipelines(["load_a", "load_b", "load_a"])
+    with pytest.raises(EntityNotFound, match="Did you mean `load_a`"):
+        current.runner().run_pipelines(["load_aa"])
+    with pytest.raises(ValueError, match="max_workers: at least 1"):
+        current.runner().run_pipelines(max_workers=0)
+
+
+WITH_BAD = """
+    sources:
+      a: {type: shop.numbers, first: 0}
+      bad: {type: shop.bad, password: "sesame-open-wide"}
+    destinations:
+      warehouse: {type: duckdb}
+    pipelines:
+      load_bad: {source: bad, destination: warehouse, dataset_name: of_bad}
+      load_a: {source: a, destination: warehouse, dataset_name: raw}
+      load_after: {source: a, destination: warehouse, dataset_name: later, after: load_bad}
+"""
+
+
+def test_a_failure_is_data_without_secrets_and_stops_what_needs_it(
+    write_project: WriteProject,
+) -> None:
+    write_project(WITH_BAD, {"sources/shop.py": NUMBERS})
+    results = current.runner().run_pipelines(max_workers=1)
+    again = pickle.loads(pickle.dumps(results["load_bad"]))
+
+    assert [result.status for result in results.values()] == ["failed", "loaded", "skipped"]
+    assert str(again.error) == "step extract: ValueError: refused: ***"
+    assert "in rows\n" in again.error.traceback
+    assert "sesame" not in repr(results) + again.error.traceback + str(again.error.causes)
+    assert str(results["load_after"].error) == ("load_bad has not loaded; it is declared (`after`)")
+    assert results["load_a"].rows == 10
+    with pytest.raises(ProjectError, match="2 of 3 pipelines have not loaded"):
+        results.raise_for_failures()
+
+
+def test_nothing_else_starts_after_a_failure(write_project: WriteProject) -> None:
+    write_project(WITH_BAD, {"sources/shop.py": NUMBERS})
+    results = current.runner().run_pipelines(max_workers=1, fail_fast=True)
+
+    assert [result.status for result in results.values()] == ["failed", "skipped", "skipped"]
+    assert "load_bad has failed (fail_fast)" in str(results["load_a"].error)
+
+
+@pytest.mark.parametrize("kind", ["this process", "threads"])
+def test_after_an_interrupt_the_next_run_goes_on(kind: str, write_project: WriteProject) -> None:
+    write_project(
+        FOUR.replace("shop.numbers, first: 0}", "shop.stopped}"), {"sources/shop.py": NUMBERS}
+    )
+    runner = current.runner()
+    with ThreadPoolExecutor(1) as threads, pytest.raises(PipelinesInterrupted) as caught:
+        runner.run_pipelines(executor=threads if kind == "threads" else None, max_workers=1)
+
+    states = [result.status for result in caught.value.results.values()]
+    # a thread has no signal handler of its own, and may be done before the main one looks
+    assert states[0] == "interrupted" or (kind == "threads" and states[0] == "loaded")
+    assert states[2:] == ["skipped", "skipped"]
+
+    runner.run_pipelines(
+        [name for name, one in caught.value.results.items() if not one.is_ok], max_workers=1
+    ).raise_for_failures()
+    # what a thread had extracted is loaded, and extracted again
+    assert set(loaded_ids()) == {*range(40)}
+
+
+def test_another_profile_is_refused_while_pipelines_run(write_project: WriteProject) -> None:
+    code = NUMBERS.replace('yield [{"id": first + i}', 'WAIT(); yield [{"id": first + i}')
+    write_project(FOUR + "    profiles: {prod: {}}\n", {"sources/shop.py": code})
+    runs, may_end = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        runs.set()
+        may_end.wait(60)
+
+    current.context()
+    importlib.import_module("sources.shop").WAIT = wait  # type: ignore[attr-defined]
+    with ThreadPoolExecutor(1) as caller, ThreadPoolExecutor(1) as worker:
+        call = caller.submit(current.runner().run_pipelines, "load_a", executor=worker)
+        runs.wait(60)
+        with pytest.raises(ProjectError, match="in use by 1 running pipelines"):
+            switch_profile("prod")
+        may_end.set()
+        assert call.result()["load_a"].is_ok
+    assert switch_profile("prod").profile == "prod"
+
+
+class Elsewhere(Executor):
+    """An executor of which nobody knows where its workers are."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        raise AssertionError("nothing is to start")
+
+
+def test_error_when_workers_may_not_see_the_database(write_project: WriteProject) -> None:
+    root = write_project(FOUR)
+    with pytest.raises(ProjectError) as caught:
+        current.runner().run_pipelines(executor=Elsewhere())
+
+    assert f"`load_a` writes to {root}" in caught.value.reason
+    assert "workers of Elsewhere may be on other machines" in caught.value.reason
+    assert "a database server, a bucket" in caught.value.instruction
+
+
+def request_for(pipeline: str) -> PipelineRequest:
+    project = current.project()
+    return PipelineRequest(
+        id="one",
+        pipeline=pipeline,
+        folder=project.root_dir,
+        package=None,
+        profile=project.current_profile,
+        turn=None,
+        arguments={},
+        client=this_process(),
+    )
+
+
+@pytest.mark.parametrize("step", ["extract", "normalize", "load"])
+def test_a_request_that_comes_again_finishes_what_was_begun(
+    step: str, write_project: WriteProject
+) -> None:
+    root = write_project(FOUR, {"sources/shop.py": NUMBERS})
+    request = request_for("load_a")
+    (root / "request").write_bytes(pickle.dumps(request))
+    code = """
+import os, pickle
+from pathlib import Path
+from dlthub_project.runner.pipeline_requests import run_request
+tell = lambda pipeline, step: os._exit(9) if step == "STEP" else None
+run_request(pickle.loads(Path("request").read_bytes()), tell)
+""".replace("STEP", step)
+    died = subprocess.run([*python(), "-c", code], cwd=root, check=False)
+    assert died.returncode == 9
+
+    again = run_request(request)
+    assert (again.status, again.is_resumed, again.error) == ("loaded", True, None)
+    assert loaded_ids() == list(range(10))
+
+    # the answer was lost on its way
+    assert run_request(request).is_resumed
+    assert loaded_ids() == list(range(10))
+
+
+def test_a_request_is_small_and_holds_no_secret(write_project: WriteProject) -> None:
+    write_project(WITH_BAD, {"sources/shop.py": NUMBERS})
+    text = pickle.dumps(request_for("load_bad"))
+
+    assert b"sesame" not in text
+    assert len(text) < 1000
+
+
+@pytest.mark.postgres
+def test_one_pipeline_alone_makes_a_dataset_that_several_load(
+    write_project: WriteProject, postgres_url: str
+) -> None:
+    dataset = f"many_{id(write_project)}"
+    manifest = FOUR.replace("{type: duckdb}", f"{{type: postgres, credentials: '{postgres_url}'}}")
+    write_project(manifest.replace(": raw}", f": {dataset}}}"), {"sources/shop.py": NUMBERS})
+    with ThreadPoolExecutor(4) as threads:
+        results = current.runner().run_pipelines(executor=threads)
+
+    results.raise_for_failures()
+    assert loaded_ids(dataset) == list(range(40))
+    with current.entities().get_pipeline("load_a").sql_client() as client:
+        client.drop_dataset()
