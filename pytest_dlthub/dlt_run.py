@@ -121,7 +121,7 @@ def _losses_warned_of(pipeline: dlt.Pipeline) -> Iterator[None]:
 
     def on_step(step: str, ended: Any, _trace: Any) -> None:
         is_extracted = step == "extract" and ended is not None
-        if is_extracted and any(pipelines.extracted_arrow_files(pipeline)):
+        if is_extracted and any(pipelines.extracted_files(pipeline, pipelines.ARROW)):
             # most runs need not load pyarrow
             from dlthub_project.catalog.losses import losses_of_arrow
 

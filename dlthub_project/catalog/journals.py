@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import dlt
 from dlt.common.schema import Schema
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project.catalog.losses import refuse_losses
+from dlthub_project.catalog.losses import LosslessPipeline, refuse_losses
 from dlthub_project.catalog.transactions import (
     SharedTransaction,
     can_share_transaction,
@@ -222,7 +221,7 @@ class _Undoing:
         return nullcontext()
 
 
-class AtomicPipeline(dlt.Pipeline):
+class AtomicPipeline(LosslessPipeline):
     """A pipeline to a destination that `undoable` made: where it can, it loads all or nothing.
 
     Attributes:

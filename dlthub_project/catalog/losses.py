@@ -12,21 +12,43 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import dlt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dlthub_project.catalog.frames import cast_without_loss
 from dlthub_project.catalog.schemas import LossyConversion, lossy_conversions, written_type
-from dlthub_project.catalog.transactions import can_share_transaction
-from dlthub_project.dlt_internals import datasets, pipelines
+from dlthub_project.catalog.transactions import can_share_transaction, is_postgres
+from dlthub_project.dlt_internals import datasets, normalization, pipelines
 from dlthub_project.errors import ProjectError
 
 if TYPE_CHECKING:
-    import dlt
+    from dlt.common.pipeline import NormalizeInfo
     from dlt.common.schema import Schema
     from dlt.common.schema.typing import TColumnSchema
 
     Columns = Mapping[str, TColumnSchema]
+
+
+class LosslessPipeline(dlt.Pipeline):
+    """A pipeline that inserts what CSV would change: an empty text into NULL, and bytes.
+
+    PostgreSQL has Arrow data as CSV from plain dlt.
+    """
+
+    keeps_what_csv_changes = True
+
+    def normalize(self, *args: Any, **kwargs: Any) -> NormalizeInfo:
+        """Normalize what was extracted; see `dlt.Pipeline.normalize`."""
+        if not is_postgres(self.destination):
+            return super().normalize(*args, **kwargs)
+        tables = [
+            name
+            for path, name, _ in pipelines.extracted_files(self, pipelines.ARROW)
+            if any(normalization.changed_by_csv(path))
+        ]
+        with normalization.loaded_without_csv(self, tables):
+            return super().normalize(*args, **kwargs)
 
 
 def refuse_losses(pipeline: dlt.Pipeline, stored: Sequence[Schema]) -> None:
@@ -41,7 +63,7 @@ def refuse_losses(pipeline: dlt.Pipeline, stored: Sequence[Schema]) -> None:
     """
     for path, name, schema in pipelines.extracted_files(pipeline):
         known = next((s for s in stored if name in s.tables), None)
-        if path.endswith(".parquet"):
+        if path.endswith(pipelines.ARROW):
             # a column that is new may get its type from an earlier page
             columns = dict(schema.tables.get(name, {}).get("columns", {}))
             if known is not None:
@@ -63,15 +85,14 @@ def losses_of_arrow(pipeline: dlt.Pipeline, earlier: Collection[str]) -> list[Pr
             types: dlt gives a schema those of the last Arrow data.
     """
     found = []
-    for path, name, schema in pipelines.extracted_files(pipeline):
-        if path.endswith(".parquet"):
-            columns = dict(schema.tables.get(name, {}).get("columns", {}))
-            if name in earlier:
-                columns.update(datasets.columns_there(pipeline, schema, name))
-            try:
-                _refuse_losses_of_arrow(path, name, columns)
-            except ProjectError as error:
-                found.append(error)
+    for path, name, schema in pipelines.extracted_files(pipeline, pipelines.ARROW):
+        columns = dict(schema.tables.get(name, {}).get("columns", {}))
+        if name in earlier:
+            columns.update(datasets.columns_there(pipeline, schema, name))
+        try:
+            _refuse_losses_of_arrow(path, name, columns)
+        except ProjectError as error:
+            found.append(error)
     return found
 
 

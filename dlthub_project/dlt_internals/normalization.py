@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
+import dlt
+from dlt.common.data_writers.exceptions import SpecLookupFailed
+from dlt.common.data_writers.writers import resolve_best_writer_spec
 from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.destination.reference import AnyDestination, DestinationReference
 from dlt.common.normalizers.naming import NamingConvention
 from dlt.common.schema import Schema
-from dlt.common.schema.typing import TTableSchemaColumns
+from dlt.common.schema.typing import TTableSchema, TTableSchemaColumns
 from dlt.common.storages.load_storage import LoadItemStorage
 from dlt.common.typing import TLoaderFileFormat
 from dlt.normalize.normalize import Normalize, SubmitRV
@@ -20,9 +25,12 @@ from dlt.normalize.normalize import Normalize, SubmitRV
 __all__ = [
     "LoadItemStorage",
     "Normalize",
+    "changed_by_csv",
+    "file_format_of_arrow",
     "file_format_tried",
     "known_capabilities",
     "limits_of_names",
+    "loaded_without_csv",
     "normalize_package",
     "write_rows",
 ]
@@ -169,3 +177,120 @@ def known_capabilities(
     except Exception as error:
         # of any package, and none of the test's own
         return f"{type(error).__name__}: {error}".split("\n")[0]
+
+
+@contextmanager
+def loaded_without_csv(pipeline: dlt.Pipeline, tables: Collection[str]) -> Iterator[None]:
+    """In a block, normalize writes no CSV for some tables, if their destination takes others."""
+    capabilities = pipeline.destination.capabilities()
+    changed = {
+        "loader_file_format_selector": partial(
+            _without_csv, frozenset(tables), capabilities.loader_file_format_selector
+        ),
+        "escape_literal": partial(_literal, capabilities.escape_literal),
+    }
+    of_destination = pipeline.destination.caps_params
+    earlier = {name: of_destination[name] for name in changed if name in of_destination}
+    of_destination.update(changed)
+    try:
+        yield
+    finally:
+        for name in changed:
+            del of_destination[name]
+        of_destination.update(earlier)
+
+
+def _without_csv(
+    tables: Collection[str],
+    select: Any,
+    preferred: TLoaderFileFormat,
+    supported: Sequence[TLoaderFileFormat],
+    /,
+    *,
+    table_schema: TTableSchema,
+) -> tuple[TLoaderFileFormat, Sequence[TLoaderFileFormat]]:
+    if select is not None:
+        preferred, supported = select(preferred, supported, table_schema=table_schema)
+    if table_schema["name"] in tables:
+        supported = [each for each in supported if each != "csv"]
+    return preferred, supported
+
+
+def _literal(write: Callable[[Any], Any], value: Any) -> Any:
+    # dlt writes `nan` without quotes, which is the name of a column
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"'{value}'::float8"
+    return write(value)
+
+
+def file_format_of_arrow(
+    capabilities: DestinationCapabilitiesContext, table: TTableSchema
+) -> str | None:
+    """Return the format in which dlt loads the Arrow data of a table; None if it cannot."""
+    preferred: Any = (
+        capabilities.preferred_loader_file_format or capabilities.preferred_staging_file_format
+    )
+    supported: Any = (
+        capabilities.supported_loader_file_formats or capabilities.supported_staging_file_formats
+    )
+    if capabilities.loader_file_format_selector is not None:
+        preferred, supported = capabilities.loader_file_format_selector(
+            preferred, supported, table_schema=table
+        )
+    asked: Any = table.get("file_format")
+    if asked in supported:
+        return str(asked)
+    try:
+        return resolve_best_writer_spec("arrow", supported, preferred).file_format
+    except SpecLookupFailed:
+        return None
+
+
+def changed_by_csv(path: str) -> Iterator[tuple[str, str]]:
+    """Yield each column of a Parquet file that PostgreSQL does not get from a CSV file as it is.
+
+    dlt loads CSV with `FORCE_NULL`, writes bytes as texts, and no nested values at all.
+
+    Yields:
+        The name of the column, and what becomes of it.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        found: dict[str, str] = {}
+        for field in file.schema_arrow:
+            if pa.types.is_nested(field.type):
+                found[field.name] = "nested values cannot be written"
+        for batch in file.iter_batches():
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                if name not in found and (why := _changed_by_csv(column)):
+                    found[name] = why
+    yield from found.items()
+
+
+def _changed_by_csv(column: Any) -> str:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column, kind = column.dictionary_decode(), kind.value_type
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if not (is_text or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        return ""
+    if pc.any(pc.equal(pc.binary_length(column), 0)).as_py():
+        return f"an empty {'text' if is_text else 'value'} becomes NULL"
+    is_plain = is_text or all(
+        value is None or (b"\\" not in value and b"\0" not in value and _is_utf8(value))
+        for value in column.to_pylist()
+    )
+    return "" if is_plain else "bytes are written as if they were a text"
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 OfClass = TypeVar("OfClass", bound=dlt.Pipeline)
 
 
+ARROW = ".parquet"  # the ending of extracted files of Arrow data
 TRACE_FILE = TRACE_FILE_NAME
 """The file that a pipeline keeps the trace of its last run in."""
 
@@ -269,21 +270,22 @@ def extracted_packages(pipeline: dlt.Pipeline) -> PackageStorage:
     return NormalizeStorage(False, pipeline._normalize_storage_config()).extracted_packages
 
 
-def extracted_files(pipeline: dlt.Pipeline) -> Iterator[tuple[str, str, Schema]]:
-    """Yield the files that a pipeline has extracted: path, table, and the schema of the package."""
+def extracted_files(pipeline: dlt.Pipeline, ending: str = "") -> Iterator[tuple[str, str, Schema]]:
+    """Yield the files that a pipeline has extracted: path, table, and the schema of the package.
+
+    Args:
+        pipeline: The pipeline.
+        ending: That of the files, such as `ARROW`; without any of them no schema is read.
+    """
     packages = extracted_packages(pipeline)
     for load_id in pipeline.list_extracted_load_packages():
+        paths = [path for path in packages.list_new_jobs(load_id) if path.endswith(ending)]
+        if not paths:
+            continue
         schema = packages.load_schema(load_id)
-        for path in packages.list_new_jobs(load_id):
+        for path in paths:
             name = ParsedLoadJobFileName.parse(path).table_name
             yield packages.storage.make_full_path(path), name, schema
-
-
-def extracted_arrow_files(pipeline: dlt.Pipeline) -> Iterator[str]:
-    """Yield the names of the files of Arrow data that a pipeline has extracted."""
-    packages = extracted_packages(pipeline)
-    for load_id in pipeline.list_extracted_load_packages():
-        yield from (name for name in packages.list_new_jobs(load_id) if name.endswith(".parquet"))
 
 
 def extracted_rows(path: str) -> Iterator[Any]:

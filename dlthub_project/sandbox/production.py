@@ -22,10 +22,11 @@ from dlt.common.destination.utils import (
     verify_schema_capabilities,
     verify_supported_data_types,
 )
+from dlt.common.schema.utils import get_inherited_table_hint
 from dlt.common.storages import ParsedLoadJobFileName
 from dlt.destinations.utils import verify_schema_replace_disposition
 
-from dlthub_project.dlt_internals import normalization
+from dlthub_project.dlt_internals import normalization, pipelines
 from dlthub_project.errors import NotSupportedInProduction
 from dlthub_project.sandbox import change_report
 from dlthub_project.sandbox.destinations import (
@@ -38,6 +39,8 @@ from dlthub_project.sandbox.destinations import (
 from dlthub_project.sandbox.settings import Sandbox
 
 _MOST_PROBLEMS = 10
+# dlt has them take an empty text of a CSV file for NULL; the first one gets Arrow data so
+_CSV_LOSES = ("postgres", "snowflake")
 # dlt maps its types by the dialect of a server, and needs its driver to tell which
 _TYPES_OF_DIALECT = ("sqlalchemy",)
 
@@ -166,7 +169,8 @@ def checked(pipeline: dlt.Pipeline) -> Iterator[None]:
     if production is None or isinstance(capabilities, str):
         yield
         return
-    texts = _Texts(capabilities)
+    texts = _Texts(capabilities, loads_csv=production.type in _CSV_LOSES)
+    changed = dict(_changed_by_csv(pipeline, production.type, capabilities))
     token = _texts.set(texts)
     try:
         yield
@@ -174,17 +178,65 @@ def checked(pipeline: dlt.Pipeline) -> Iterator[None]:
         _texts.reset(token)
     if texts.problems:
         raise _error(production, list(texts.problems))
+    for table, column in texts.empty:
+        if _format_of(pipeline, table) == "csv":
+            changed[table, column] = "an empty text becomes NULL"
+    changed = {key: why for key, why in changed.items() if _is_changed(pipeline, *key, why)}
+    if changed:
+        problems = [f"column `{table}.{name}`: {why}" for (table, name), why in changed.items()]
+        raise _error(production, problems, _NO_CSV)
     for name in pipeline.schema_names:
         problems = list(_problems(pipeline.schemas[name], production))
         if problems:
             raise _error(production, problems)
 
 
+_NO_CSV = (
+    "dlt loads it there as CSV, as frames and Arrow data by default. Name another format: "
+    '`loader_file_format="insert_values"` of the run, or `file_format` of the resource.'
+)
+
+
+def _changed_by_csv(
+    pipeline: dlt.Pipeline, kind: str, capabilities: DestinationCapabilitiesContext
+) -> Iterator[tuple[tuple[str, str], str]]:
+    """Yield the columns of Arrow data that production gets as CSV, which changes them."""
+    if getattr(pipeline, "keeps_what_csv_changes", False) or kind not in _CSV_LOSES:
+        return
+    for path, name, schema in pipelines.extracted_files(pipeline, pipelines.ARROW):
+        table: Any = schema.tables.get(name, {"name": name})
+        if normalization.file_format_of_arrow(capabilities, table) == "csv":
+            for column, why in normalization.changed_by_csv(path):
+                yield (name, schema.naming.normalize_identifier(column)), why
+
+
+def _is_changed(pipeline: dlt.Pipeline, table: str, name: str, why: str) -> bool:
+    if not why.endswith("NULL"):
+        return True
+    having = (schema.tables[table]["columns"] for schema in _schemas(pipeline, table))
+    return all(columns.get(name, {}).get("nullable", True) for columns in having)
+
+
+def _format_of(pipeline: dlt.Pipeline, table: str) -> str | None:
+    """Return the format that resource or run name for a table."""
+    found: str | None = None
+    for schema in _schemas(pipeline, table):
+        found = get_inherited_table_hint(schema.tables, table, "file_format", allow_none=True)
+    return found
+
+
+def _schemas(pipeline: dlt.Pipeline, table: str) -> Iterator[dlt.Schema]:
+    schemas = (pipeline.schemas[name] for name in pipeline.schema_names)
+    return (schema for schema in schemas if table in schema.tables)
+
+
 class _Texts:
     """Notes texts that are longer than a destination takes."""
 
-    def __init__(self, capabilities: DestinationCapabilitiesContext) -> None:
+    def __init__(self, capabilities: DestinationCapabilitiesContext, *, loads_csv: bool) -> None:
         self.problems: dict[str, None] = {}
+        self.empty: dict[tuple[str, str], None] = {}
+        self._loads_csv = loads_csv
         self._most = capabilities.max_text_data_type_length
         self._is_in_bytes = bool(capabilities.is_max_text_data_type_length_in_bytes)
         templates = getattr(capabilities.type_mapper, "sct_to_dbt", {})
@@ -195,6 +247,8 @@ class _Texts:
         for name, value in row.items():
             if not isinstance(value, str) or name not in columns:
                 continue
+            if not value and self._loads_csv:
+                self.empty[table, name] = None
             most = columns[name].get("precision") if self._has_precision else None
             # no character takes more than four bytes
             if most is None and (not self._most or len(value) * 4 <= self._most):
@@ -218,7 +272,7 @@ _texts: ContextVar[_Texts | None] = ContextVar("_texts", default=None)
 
 
 def look_at_rows(table: str, item: Any, columns: Mapping[str, Any]) -> None:
-    """Note what rows have that production does not take; not of frames."""
+    """Note what rows have that production does not take; `_changed_by_csv` looks at frames."""
     texts = _texts.get()
     if texts is None:
         return
@@ -227,7 +281,11 @@ def look_at_rows(table: str, item: Any, columns: Mapping[str, Any]) -> None:
             texts.look_at(table, row, columns)
 
 
-def _error(production: Production, problems: list[str]) -> NotSupportedInProduction:
+def _error(
+    production: Production,
+    problems: list[str],
+    remedy: str = "Change the hints or names of the resource, or the destination.",
+) -> NotSupportedInProduction:
     here = "DuckDB"
     if short_type(production.destination) != "duckdb":
         here = f"the {short_type(production.destination)} destination"
@@ -237,8 +295,7 @@ def _error(production: Production, problems: list[str]) -> NotSupportedInProduct
     return NotSupportedInProduction(
         f"Destination {production.description} cannot take this in production:\n"
         + "\n".join(f"  {problem}" for problem in shown),
-        f"{here} in its place can, so only this check tells. Change the hints or names of the "
-        "resource, or the destination.",
+        f"{here} in its place can, so only this check tells. {remedy}",
     )
 
 

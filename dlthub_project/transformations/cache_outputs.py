@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dlt
 
+from dlthub_project.catalog import LosslessPipeline
 from dlthub_project.dlt_internals import contexts, pipelines
 from dlthub_project.runner import PipelineRunner, finish_pending, row_counts
 from dlthub_project.transformations import queries
@@ -66,8 +67,11 @@ class OutputDataset:
         destination = entities.get_destination(location.destination_name, asked_by=asked_by)
         name = f"{self._name}__{dataset}"
         with contexts.no_active_pipeline():
-            self.pipeline: dlt.Pipeline = dlt.pipeline(
-                pipeline_name=name, destination=destination, dataset_name=location.dataset_name
+            self.pipeline: dlt.Pipeline = pipelines.pipeline_of_class(
+                LosslessPipeline,
+                pipeline_name=name,
+                destination=destination,
+                dataset_name=location.dataset_name,
             )
         pipelines.use_local_dir(self.pipeline, entities.project.local_dir)
 

@@ -13,12 +13,15 @@ import dlt
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 from one_item import with_one_item
+from saved import Store
 
 from dlthub_project import WritableDataset, current
 from dlthub_project.catalog.schemas import lossy_conversions
+from dlthub_project.dlt_internals.normalization import changed_by_csv
 
 NOON = dt.datetime(2024, 1, 1, 12)  # noqa: DTZ001  # to be naive is the point
 
@@ -70,6 +73,59 @@ def test_timestamps_are_instants_and_stay_naive_where_a_column_says_so(
     utc = NOON.replace(tzinfo=dt.timezone.utc)
 
     assert saved("times") == {"naive": [utc], "berlin": [utc], "local": [NOON]}
+
+
+@pytest.mark.postgres
+def test_postgres_gets_what_its_csv_would_change(make_store: Callable[..., Store]) -> None:
+    """dlt loads Arrow data there as CSV, which takes an empty text for NULL."""
+    store = make_store("postgres")
+    dataset = store.load_by_hand()
+    values: dict[str, pa.Array] = {
+        "text": pa.array(["", None, '"', "NULL", "\\N", " "]),
+        "large": pa.array(["", None, "x", "x", "x", "x"], pa.large_string()),
+        "kind": pa.array(["", None, "x", "x", "x", "x"]).dictionary_encode(),
+        "photo": pa.array([b"", None, b"\x00\xff", b"a\\b", b"x", b"x"]),
+        "share": pa.array([float("inf"), None, 0.5, -1e300, 1.0, float("-inf")]),
+        "tags": pa.array([["", None], None, [], ["x"], ["x"], ["x"]]),
+        "place": pa.array([{"city": ""}, None, *[{"city": "x"}] * 4]),
+    }
+    dataset.save(pa.table(values), table_name="texts")
+    dataset.save(pd.DataFrame({"n": [0, 1], "text": ["", None]}), table_name="frames")
+
+    found = zip(*store.open().table("texts").select(*values).fetchall(), strict=True)
+    for name, column in zip(values, found, strict=True):
+        plain = [v.tobytes() if isinstance(v, memoryview) else v for v in column]
+        assert plain == values[name].to_pylist(), name
+    frame = store.open().table("frames").select("n", "text")
+    assert sorted(frame.fetchall()) == [(0, ""), (1, None)]
+
+
+@pytest.mark.parametrize(
+    ("values", "is_changed"),
+    [
+        (["", "x"], True),
+        ([None, "x", '"', " "], False),
+        ([b"", b"x"], True),
+        ([b"x", None], False),
+        ([b"a\\b"], True),
+        ([b"\xff"], True),
+        ([[""]], True),
+        ([{"city": "Rome"}], True),
+        ([1, None], False),
+        ([float("nan")], False),
+    ],
+)
+def test_what_csv_would_change_is_found(
+    tmp_path: Path, values: list[Any], is_changed: bool
+) -> None:
+    column = pa.array(values)
+    columns = {"plain": column}
+    if not pa.types.is_nested(column.type):
+        columns["encoded"] = column.dictionary_encode()
+    pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
+
+    found = dict(changed_by_csv(str(tmp_path / "rows.parquet")))
+    assert sorted(found) == (sorted(columns) if is_changed else [])
 
 
 def test_nested_values_are_json(dataset: WritableDataset) -> None:

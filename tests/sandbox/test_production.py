@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import dlt
+import pyarrow as pa
 import pytest
 from dlt.common.schema import Schema
 
@@ -209,6 +210,47 @@ def test_the_report_says_of_which_destination_nobody_knows_what_it_can_do(
         dlt.pipeline("p", destination=hook, dataset_name="data").run([{"id": 1}], table_name="rows")
         said = [line for line in changed_destinations(sandbox.folder) if "not checked" in line]
     assert said == ["what hook can do is not checked: it is a function"]
+
+
+def test_error_when_postgres_would_change_what_dlt_loads_as_csv(make_sandbox: MakeSandbox) -> None:
+    table = pa.table(
+        {"Note": ["", "x"], "photo": [b"a\\b", b""], "tags": [["a"], []], "id": [1, 2]}
+    )
+    rows = [{"id": 1, "note": "", "lines": [{"note": ""}]}]
+    with isolated(make_sandbox()):
+        arrow, csv = (
+            dlt.pipeline(name, destination="postgres", dataset_name="data") for name in "ab"
+        )
+        with pytest.raises(NotSupportedInProduction) as of_arrow:
+            arrow.run(table, table_name="rows")
+        with pytest.raises(NotSupportedInProduction) as of_csv:
+            csv.run(dlt.resource(rows, name="rows", file_format="csv"))
+    for said in (
+        "column `rows.note`: an empty text becomes NULL",
+        "column `rows.photo`: an empty value becomes NULL",
+        "column `rows.tags`: nested values cannot be written",
+        'Name another format: `loader_file_format="insert_values"` of the run',
+    ):
+        assert said in str(of_arrow.value)
+    assert "`rows.id`" not in str(of_arrow.value)
+    assert "column `rows.note`: an empty text becomes NULL" in str(of_csv.value)
+    assert "column `rows__lines.note`: an empty text becomes NULL" in str(of_csv.value)
+
+
+def test_what_postgres_gets_as_it_is_may_be_empty(make_sandbox: MakeSandbox) -> None:
+    with isolated(make_sandbox()):
+        pipeline = dlt.pipeline("p", destination="postgres", dataset_name="data")
+        empty = pa.table({"note": [""], "tags": [[""]]})
+        pipeline.run(
+            [
+                dlt.resource(empty, name="inserted", file_format="insert_values"),
+                # dlt forces NULL on columns that may be null alone
+                dlt.resource(pa.table({"note": [""]}), name="keyed", primary_key="note"),
+                dlt.resource(pa.table({"note": [None, "x"], "photo": [b"x", None]}), name="plain"),
+                dlt.resource([{"note": "", "tags": [""]}], name="rows"),
+            ]
+        )
+        assert pipeline.dataset().table("inserted").select("note").fetchall() == [("",)]
 
 
 @pytest.mark.parametrize(
