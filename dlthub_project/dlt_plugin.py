@@ -15,10 +15,12 @@ from dlt.common.configuration.plugins import hookimpl
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from dlt import Pipeline
     from dlt.common.configuration.plugins import SupportsCliCommand
     from dlt.common.configuration.specs.pluggable_run_context import RunContextBase
 
     from dlthub_project.cli import PipelineRunCommand, ProjectCommand
+    from dlthub_project.errors import ProjectError
     from dlthub_project.sandbox import Sandbox
 
 _CONTEXT_CLASS = "ProjectRunContext"
@@ -69,7 +71,9 @@ def _open(
 ) -> RunContextBase | None:
     if sandbox:
         from dlthub_project.sandbox.contexts import open_sandboxed
+        from dlthub_project.sandbox.runs import find_losses_with
 
+        find_losses_with(_losses_of)
         return open_sandboxed(sandbox, run_dir, profile)
     from dlthub_project.context import ProjectRunContext, find_project_dir, open_project
 
@@ -79,6 +83,13 @@ def _open(
     from dlthub_project.sandbox.early import open_early
 
     return open_early(run_dir, profile)
+
+
+def _losses_of(pipeline: Pipeline) -> list[ProjectError]:
+    # sandboxes stand below the catalog, which knows them
+    from dlthub_project.catalog.losses import losses_of_arrow
+
+    return losses_of_arrow(pipeline)
 
 
 @hookimpl(specname="plug_cli")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from difflib import get_close_matches
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any, overload
 import dlt
 from dlt.common.destination import Destination
 
-from dlthub_project.dlt_internals import pipelines
 from dlthub_project.errors import known_names
 from dlthub_project.runner import PipelineRunner, extractables, narrowed
 from dlthub_project.sandbox import choose_file_format_freely, observe_runs
@@ -80,12 +78,8 @@ class DltRun:
         with nullcontext() if rows is None else placeholders(rows, own_hints):
             loaded = data if rows is None else give(extractables(data, "given"), rows, own_hints)
             loaded = narrowed(loaded, resources, limit)
-            with _losses_warned_of(live):
-                info = (
-                    PipelineRunner(live).run(loaded, **of_run)
-                    if runner
-                    else live.run(loaded, **of_run)
-                )
+            run = PipelineRunner(live).run if runner else live.run
+            info = run(loaded, **of_run)
         of_run.pop("refresh", None)
 
         def again(data: Any = data, given: Given | None = given, **changes: Any) -> PipelineRun:
@@ -111,28 +105,6 @@ class DltRun:
         found = Destination.from_reference(destination, destination_name=destination_name)
         assert found is not None  # there is a default
         return found
-
-
-@contextmanager
-def _losses_warned_of(pipeline: dlt.Pipeline) -> Iterator[None]:
-    """Warn of Arrow data that their tables round or cut: dlt leaves that to the destination."""
-    lossy: dict[str, str] = {}
-    earlier = {name for schema in pipeline.schemas.values() for name in schema.tables}
-
-    def on_step(step: str, ended: Any, _trace: Any) -> None:
-        is_extracted = step == "extract" and ended is not None
-        if is_extracted and any(pipelines.extracted_files(pipeline, pipelines.ARROW)):
-            # most runs need not load pyarrow
-            from dlthub_project.catalog.losses import losses_of_arrow
-
-            lossy.update(
-                (error.reason, error.instruction) for error in losses_of_arrow(pipeline, earlier)
-            )
-
-    with pipelines.watched_steps(pipeline, on_step):
-        yield
-    for reason, instruction in lossy.items():
-        warnings.warn(f"{reason} {instruction}", stacklevel=4)
 
 
 class DltRuns(Sequence[PipelineRun]):

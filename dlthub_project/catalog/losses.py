@@ -7,7 +7,7 @@ timestamp loses its time in a column of dates, a decimal its last places, withou
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import dlt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from dlt.common.schema.utils import has_table_seen_data
 
 from dlthub_project.catalog.frames import cast_without_loss
 from dlthub_project.catalog.schemas import LossyConversion, lossy_conversions, written_type
@@ -76,18 +77,21 @@ def refuse_losses(pipeline: dlt.Pipeline, stored: Sequence[Schema]) -> None:
             _refuse_losses_of_rows(pipelines.extracted_rows(path), name, known)
 
 
-def losses_of_arrow(pipeline: dlt.Pipeline, earlier: Collection[str]) -> list[ProjectError]:
+def losses_of_arrow(pipeline: dlt.Pipeline) -> list[ProjectError]:
     """Return an error for each extracted file of Arrow data that its table would change.
 
     Args:
-        pipeline: The pipeline.
-        earlier: The tables that its schemas had before it extracted. The database tells their
-            types: dlt gives a schema those of the last Arrow data.
+        pipeline: The pipeline. The database tells the types of the tables that it has loaded
+            before: dlt gives a schema those of the last Arrow data.
     """
-    found = []
+    found: list[ProjectError] = []
+    if isinstance(pipeline, LosslessPipeline):
+        # it has refused them
+        return found
     for path, name, schema in pipelines.extracted_files(pipeline, pipelines.ARROW):
-        columns = dict(schema.tables.get(name, {}).get("columns", {}))
-        if name in earlier:
+        table = schema.tables.get(name, {})
+        columns = dict(table.get("columns", {}))
+        if has_table_seen_data(table):
             columns.update(datasets.columns_there(pipeline, schema, name))
         try:
             _refuse_losses_of_arrow(path, name, columns)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import dlt
 from dlt.common.pipeline import NormalizeInfo
 
+from dlthub_project.dlt_internals import pipelines
+from dlthub_project.errors import ProjectError
+
 _observers: list[Callable[[dlt.Pipeline, Any], None]] = []
 _running: list[dlt.Pipeline] = []
 _UNTRACED = "_dlthub_untraced"
+_NO_USERS = ("contextlib", "dlt", "dlthub_project", "functools", "pytest_dlthub")
+
+FindLosses = Callable[[dlt.Pipeline], Iterable[ProjectError]]
+_find_losses: FindLosses | None = None
 
 
 @contextmanager
@@ -60,6 +69,38 @@ def observed(pipeline: dlt.Pipeline, step: str) -> Iterator[Callable[[Any], None
         yield done
     finally:
         _running.remove(pipeline)
+
+
+def find_losses_with(find: FindLosses) -> None:
+    """Have sandboxes warn of what `find` finds in data that a pipeline has extracted."""
+    global _find_losses
+    _find_losses = find
+
+
+@contextmanager
+def losses_warned_of(pipeline: dlt.Pipeline) -> Iterator[None]:
+    """Warn of Arrow data that their tables round or cut: dlt leaves that to the destination.
+
+    Args:
+        pipeline: The pipeline; the block normalizes what it has extracted.
+    """
+    lossy: dict[str, str] = {}
+    # most runs need not load pyarrow
+    if _find_losses and any(pipelines.extracted_files(pipeline, pipelines.ARROW)):
+        lossy.update((error.reason, error.instruction) for error in _find_losses(pipeline))
+    yield
+    for reason, instruction in lossy.items():
+        warnings.warn(f"{reason} {instruction}", stacklevel=_level_of_user())
+
+
+def _level_of_user() -> int:
+    """Return the level, seen from the caller, of the first frame outside of dlt and the harness."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None:
+        if str(frame.f_globals.get("__name__")).partition(".")[0] not in _NO_USERS:
+            break
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def remember_untraced(pipeline: dlt.Pipeline, info: NormalizeInfo) -> None:

@@ -167,7 +167,8 @@ def normalize(
     """Normalize for what stands in the place of the destination."""
     __tracebackhide__ = True
     pipelines.bring_into(pipeline, sandbox)
-    return steps.normalize(sandbox, original, pipeline, *args, **kwargs)
+    with runs.losses_warned_of(pipeline):
+        return steps.normalize(sandbox, original, pipeline, *args, **kwargs)
 
 
 def run(

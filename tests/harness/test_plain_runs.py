@@ -286,6 +286,25 @@ def test_a_run_warns_of_arrow_data_whose_values_the_table_changes(dlt_run: DltRu
         dlt_run(hinted)
 
 
+@pytest.mark.usefixtures("dlt_isolated")
+def test_runs_of_the_user_warn_of_it_too() -> None:
+    def main(price: Any) -> None:
+        pipeline = dlt.pipeline("p", destination="duckdb")
+        pipeline.extract(pa.table({"price": [price]}), table_name="items")
+        pipeline.normalize()
+        pipeline.load()
+
+    main(1)
+    main(2.0)
+    with pytest.warns(UserWarning, match="`price` of table `items` is bigint, and") as warned:
+        main(1.7)
+    assert {each.filename for each in warned} == {__file__}
+    with pytest.warns(UserWarning, match="`price` of table `items`"):
+        dlt.pipeline("p", destination="duckdb").run(
+            pa.table({"price": [2.5]}), table_name="items", write_disposition="replace"
+        )
+
+
 def test_rows_are_counted_without_a_trace(
     dlt_run: DltRun, dlt_runs: DltRuns, dlt_config: Any
 ) -> None:
