@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dlthub_project.errors import EntityNotFound as EntityNotFound
     from dlthub_project.errors import EntityReferenceError as EntityReferenceError
     from dlthub_project.errors import ManifestError as ManifestError
+    from dlthub_project.errors import MergeKeyNotKnown as MergeKeyNotKnown
     from dlthub_project.errors import MergeStrategyNotSupported as MergeStrategyNotSupported
     from dlthub_project.errors import NotSupportedInProduction as NotSupportedInProduction
     from dlthub_project.errors import ProfileNotFound as ProfileNotFound
@@ -62,6 +63,7 @@ _HOME_OF = {
     "EntityNotFound": "errors",
     "EntityReferenceError": "errors",
     "ManifestError": "errors",
+    "MergeKeyNotKnown": "errors",
     "MergeStrategyNotSupported": "errors",
     "NotSupportedInProduction": "errors",
     "ProfileNotFound": "errors",

@@ -67,6 +67,10 @@ class SourceUsedUp(ProjectError):
     """A retry must extract again, and the data can be read only once."""
 
 
+class MergeKeyNotKnown(ProjectError):
+    """A test gives rows to a resource that merges them by a key which only its source knows."""
+
+
 class MergeStrategyNotSupported(ProjectError):
     """The destination of production, or what a test uses for it, lacks a merge strategy."""
 

@@ -18,8 +18,9 @@ from dlt.common.schema import Schema
 from dlt.extract import DltResource, DltSource
 
 from dlthub_project.context import unset_variables_missing
+from dlthub_project.dlt_internals import relations
 from dlthub_project.dlt_internals import resources as dlt_resources
-from dlthub_project.errors import EntityNotFound, ProjectError, known_names
+from dlthub_project.errors import EntityNotFound, MergeKeyNotKnown, ProjectError, known_names
 
 Given = Mapping[str, Any]
 Hints = Mapping[str, Any]
@@ -190,8 +191,7 @@ def give(
     Raises:
         EntityNotFound: There is no such resource.
         ProjectError: A name is ambiguous, a value nothing that a resource yields, or nothing of
-            what is given is to be loaded. Or a table is to be merged by a key that only its
-            database knows.
+            what is given is to be loaded.
     """
     loose = [item for item in data if isinstance(item, DltResource)]
     parts = [_Part([item], item.name) for item in data if isinstance(item, DltSource)]
@@ -200,10 +200,10 @@ def give(
         for resource in _matching(name, parts, "hints"):
             resource.apply_hints(**own)
     for name, value in given.items():
-        extraction = _extraction(name, value)
+        items = given_items(name, value)
         for resource in _matching(name, parts):
-            if dlt_resources.lacks_reflected_key(resource, DRIVER):
-                raise _key_not_known(name)
+            needs_key = dlt_resources.gives_own_hints(resource, DRIVER)
+            extraction = _extraction(name, items, needs_key=needs_key)
             dlt_resources.replace_extraction(resource, extraction)
     narrowed = [item for part in parts for item in part.narrowed(given)]
     if not narrowed:
@@ -261,10 +261,10 @@ def _feed(resources: Sequence[DltResource], other: DltResource) -> bool:
     return any(dlt_resources.descends_from(other, resource) for resource in resources)
 
 
-def _key_not_known(name: str) -> ProjectError:
-    return ProjectError(
-        f"given: `{name}` is merged, and its key is known to its database alone, which is not "
-        "asked. Without a key dlt would append.",
+def _key_not_known(name: str) -> MergeKeyNotKnown:
+    return MergeKeyNotKnown(
+        f"given: `{name}` is merged, and its key is known to its database alone, or to its "
+        "function, which are not asked. Without a key dlt would append.",
         f'Give it: hints={{"{name}": {{"primary_key": "id"}}}}; or the schema that a real run had: '
         'hints="schemas/my_source.schema.yaml".',
     )
@@ -297,11 +297,22 @@ def _not_given(name: str) -> Callable[[], Iterator[Any]]:
     return extract
 
 
-def _extraction(name: str, value: Any) -> Callable[[], Iterator[Any]]:
-    """Return a generator function of what a resource is to yield, each time from the start."""
-    items = given_items(name, value)
+def _extraction(name: str, items: list[Any], *, needs_key: bool) -> Callable[[], Iterator[Any]]:
+    """Return a generator function of what a resource is to yield, each time from the start.
+
+    Args:
+        name: The resource.
+        items: What it is to yield.
+        needs_key: It is to fail if it merges by no key. Only now the run has said all hints.
+    """
 
     def extract() -> Iterator[Any]:
+        if (
+            needs_key
+            and relations.extracting_pipeline() is not None
+            and dlt_resources.merges_without_key(relations.extracting_resource())
+        ):
+            raise _key_not_known(name)
         # copied: what the source's maps change is not the test's; Arrow tables cannot be changed
         for item in items:
             yield copy.deepcopy(item) if hasattr(item, "copy") else item

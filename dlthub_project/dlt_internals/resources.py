@@ -21,6 +21,7 @@ from dlt.common.configuration.specs.base_configuration import (
 )
 from dlt.extract import DltResource, DltSource
 from dlt.extract.decorators import DltSourceFactoryWrapper, _maybe_load_schema_for_callable
+from dlt.extract.exceptions import DataItemRequiredForDynamicTableHints
 from dlt.extract.incremental import IncrementalResourceWrapper
 from dlt.extract.reference import SourceReference
 from dlt.extract.source import _DltSingleSource
@@ -98,21 +99,38 @@ def descends_from(resource: DltResource, ancestor: DltResource) -> bool:
     return any(pipe is ancestor._pipe for pipe in _with_parents(resource)[1:])
 
 
-def lacks_reflected_key(resource: DltResource, unknown_driver: str) -> bool:
-    """Tell whether a resource merges by a key that only its database knows, which was not asked.
+_GIVES_HINTS = frozenset(("make_hints", "sql_database", "sql_table", "with_hints"))
+
+
+def gives_own_hints(resource: DltResource, unknown_driver: str) -> bool:
+    """Tell whether the function of a resource, which does not run, would tell more hints of it.
 
     Args:
-        resource: Any resource; those of dlt's `sql_table` reflect their table.
+        resource: Any resource; those of dlt's `sql_table` reflect their table, and functions may
+            mark what they yield.
         unknown_driver: The dialect of SQLAlchemy that stands for a database that is not there.
     """
     function = inspect.unwrap(resource._pipe.gen) if callable(resource._pipe.gen) else None
     if not str(getattr(function, "__module__", "")).startswith("dlt.sources.sql_database"):
-        return False
+        return not _GIVES_HINTS.isdisjoint(_names_in(getattr(function, "__code__", None)))
     explicit = explicit_arguments(resource)
     driver = getattr(getattr(explicit.get("engine"), "dialect", None), "name", None)
-    if driver != unknown_driver and not isinstance(explicit.get("table"), str):
+    return driver == unknown_driver or isinstance(explicit.get("table"), str)
+
+
+def _names_in(code: Any) -> Iterator[str]:
+    yield from getattr(code, "co_names", ())
+    for constant in getattr(code, "co_consts", ()):
+        if inspect.iscode(constant):
+            yield from _names_in(constant)
+
+
+def merges_without_key(resource: DltResource) -> bool:
+    """Tell whether a resource merges, and no hint of it says by which key."""
+    try:
+        hints = resource.compute_table_schema()
+    except DataItemRequiredForDynamicTableHints:
         return False
-    hints = resource.compute_table_schema()
     has_key = any(
         column.get("primary_key") or column.get("merge_key")
         for column in hints.get("columns", {}).values()

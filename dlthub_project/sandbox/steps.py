@@ -12,7 +12,7 @@ from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.extract import DltResource, DltSource
 
 from dlthub_project.dlt_internals import normalization, pipelines
-from dlthub_project.errors import MergeStrategyNotSupported
+from dlthub_project.errors import MergeKeyNotKnown, MergeStrategyNotSupported
 from dlthub_project.sandbox import change_report, parquet_values, production, runs
 from dlthub_project.sandbox.destinations import is_replaced, short_type
 from dlthub_project.sandbox.pipelines import takes_any_file_format
@@ -21,6 +21,7 @@ from dlthub_project.sandbox.settings import Sandbox
 
 # compressed: some thousand rows. For three rows Parquet is slower.
 _WORTH_IT_BYTES = 20_000
+_OF_THE_TEST = (MergeKeyNotKnown, MergeStrategyNotSupported)
 
 
 _extracted_for: ContextVar[Production | None] = ContextVar("_extracted_for", default=None)
@@ -32,6 +33,7 @@ def extract(
     """Extract without `table_format`, if the destination is replaced.
 
     Raises:
+        MergeKeyNotKnown: A resource merges the rows of the test by no key.
         MergeStrategyNotSupported: What is in its place does not merge as a resource asks.
     """
     __tracebackhide__ = True
@@ -42,7 +44,7 @@ def extract(
         # bare, and not as the failure of a step: the pipeline has not failed, the test has to say
         # more
         cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, MergeStrategyNotSupported):
+        while cause is not None and not isinstance(cause, _OF_THE_TEST):
             cause = cause.__cause__
         if cause is None:
             raise

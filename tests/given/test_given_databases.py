@@ -10,10 +10,11 @@ import dlt
 import pytest
 from dlt.common.schema.utils import new_table
 
-from dlthub_project import EntityNotFound, ProjectError
+from dlthub_project import EntityNotFound, MergeKeyNotKnown, ProjectError
 from pytest_dlthub import DltProject, DltRun
 
 pytest.importorskip("sqlalchemy")
+from dlt.sources.sql_database import sql_table
 
 OpenProject = Callable[..., DltProject]
 
@@ -73,6 +74,42 @@ def test_merge_by_a_key_of_the_database_needs_the_key(
     assert run.rows("orders") == [{"id": 1, "total": 5}, {"id": 2, "total": 7}]
     # no key is needed to append
     assert project.run("load", given={"users": [{"id": 1}]}).row_counts == {"users": 1}
+
+
+def test_merge_that_only_the_run_or_a_wrapper_asks_for_needs_the_key(dlt_run: DltRun) -> None:
+    @dlt.resource(write_disposition="merge")
+    def wrapped() -> Any:
+        yield sql_table(table="orders", defer_table_reflect=True)
+
+    @dlt.resource(write_disposition="merge")
+    def marked() -> Any:
+        yield dlt.mark.with_hints([{"id": 1}], dlt.mark.make_hints(primary_key="id"))
+
+    @dlt.resource(write_disposition="merge")
+    def appended() -> Any:
+        """Has no key in production either."""
+
+    def orders() -> Any:
+        return sql_table(table="orders", defer_table_reflect=True)
+
+    def hinted() -> Any:
+        return orders().apply_hints(write_disposition={"disposition": "merge"})
+
+    merge: Any = {"write_disposition": "merge"}
+    for name, source, arguments in (
+        ("orders", orders, merge),
+        ("orders", hinted, {}),
+        ("wrapped", wrapped, {}),
+        ("marked", marked, {}),
+    ):
+        with pytest.raises(MergeKeyNotKnown, match=f"`{name}` is merged, and its key"):
+            dlt_run(source, given={name: ORDERS}, **arguments)
+    for name, source, arguments in (
+        ("orders", orders, {**merge, "primary_key": "id"}),
+        ("marked", marked, {"write_disposition": "append"}),
+        ("appended", appended, {}),
+    ):
+        dlt_run(source, given={name: ORDERS}, dataset_name=f"of_{name}", **arguments)
 
 
 def test_hints_may_be_a_schema_or_a_file_with_one(
