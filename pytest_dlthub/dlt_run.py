@@ -15,7 +15,8 @@ from dlt.common.destination import Destination
 from dlthub_project.errors import known_names
 from dlthub_project.runner import PipelineRunner, extractables, narrowed
 from dlthub_project.sandbox import choose_file_format_freely, observe_runs
-from pytest_dlthub.given import Given, give, placeholders, read_given
+from pytest_dlthub.given import Given, give, read_given
+from pytest_dlthub.placeholders import placeholders
 from pytest_dlthub.run import PipelineRun
 
 if TYPE_CHECKING:

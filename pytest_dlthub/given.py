@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import copy
-import datetime
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -17,34 +13,13 @@ from dlt.common.exceptions import DltException
 from dlt.common.schema import Schema
 from dlt.extract import DltResource, DltSource
 
-from dlthub_project.context import unset_variables_missing
 from dlthub_project.dlt_internals import relations
 from dlthub_project.dlt_internals import resources as dlt_resources
 from dlthub_project.errors import EntityNotFound, MergeKeyNotKnown, ProjectError, known_names
+from pytest_dlthub.placeholders import DRIVER, Hints
 
 Given = Mapping[str, Any]
-Hints = Mapping[str, Any]
 
-DRIVER = "dlthub_given"
-"""The dialect of SQLAlchemy in the URL of a database that nobody has configured."""
-
-described_tables: ContextVar[Mapping[str, Hints]] = ContextVar("described_tables")
-"""The tables that such a database has, with the arguments of `apply_hints` for each."""
-
-_NOT_SET = "not-set"
-_URL_OF_DATABASE = re.compile(
-    r"(?:^|_)(?:conn|connection|credentials|database|db|dsn|engine)(?:_|$)"
-)
-_PLACEHOLDERS: dict[type, Any] = {
-    bool: False,
-    bytes: b"not-set",
-    datetime.date: datetime.date(1970, 1, 1),
-    datetime.datetime: datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc),
-    dict: {},
-    float: 0.0,
-    int: 0,
-    list: [],
-}
 _READERS: dict[str, Callable[[Path], Any]] = {
     ".csv": lambda path: _read_csv(path).to_pylist(),
     ".json": lambda path: json.loads(path.read_text(encoding="utf-8")),
@@ -53,29 +28,6 @@ _READERS: dict[str, Callable[[Path], Any]] = {
 }
 
 _HINTS = [name for name in signature(DltResource.apply_hints).parameters if name != "self"]
-
-
-@contextmanager
-def placeholders(
-    given: Given | None = None, hints: Mapping[str, Hints] | None = None
-) -> Iterator[None]:
-    """Resolve required secrets that nobody has configured to placeholders of their type.
-
-    Values of `dlt.yml` that use environment variables which are not set are not configured. The URL
-    of a database leads to one that has the tables that are given, and of each what `hints` say.
-
-    Args:
-        given: What is given, by resource or `source.resource`.
-        hints: As `hints_by_resource` returns them.
-    """
-    tables: dict[str, Hints] = {name.rpartition(".")[2]: {} for name in given or ()}
-    tables.update({name.rpartition(".")[2]: own for name, own in (hints or {}).items()})
-    token = described_tables.set(tables)
-    try:
-        with unset_variables_missing(_NOT_SET), dlt_resources.placeholders(_placeholder):
-            yield
-    finally:
-        described_tables.reset(token)
 
 
 def read_given(
@@ -369,15 +321,3 @@ def _read_parquet(path: Path) -> Any:
     from pyarrow import parquet
 
     return parquet.read_table(path)
-
-
-def _placeholder(name: str, hint: Any) -> Any:
-    """Return the placeholder for a secret.
-
-    Where it is the URL of a database, an engine can be made of it.
-    """
-    if name == "drivername":
-        return DRIVER
-    if hint is str and _URL_OF_DATABASE.search(name.lower()):
-        return f"{DRIVER}://"
-    return copy.copy(_PLACEHOLDERS.get(hint, _NOT_SET))

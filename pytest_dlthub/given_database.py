@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import MetaData, Table, types
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
-from pytest_dlthub.given import DRIVER, Hints, described_tables
+from pytest_dlthub.placeholders import DRIVER, Hints, described_tables
 
 _TYPES: Mapping[str, type[types.TypeEngine[Any]]] = {
     "bigint": types.BigInteger,

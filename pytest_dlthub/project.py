@@ -18,7 +18,8 @@ from dlthub_project.manifest import unset_names
 from dlthub_project.runner import extractables
 from dlthub_project.runner.pipeline_order import planned
 from dlthub_project.sandbox import Sandbox, active_sandbox, isolated
-from pytest_dlthub.given import Given, give, placeholders, read_given
+from pytest_dlthub.given import Given, give, read_given
+from pytest_dlthub.placeholders import placeholders
 from pytest_dlthub.run import PipelineRun
 from pytest_dlthub.transformation import ProjectTransformation
 

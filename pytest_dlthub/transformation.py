@@ -13,7 +13,8 @@ from dlthub_project.dlt_internals import datasets as dlt_datasets
 from dlthub_project.errors import DatasetNotLoaded, EntityNotFound, ProjectError, known_names
 from pytest_dlthub.assertions import Rows
 from pytest_dlthub.assertions.tables import TableReader
-from pytest_dlthub.given import Given, given_items, located, placeholders
+from pytest_dlthub.given import Given, given_items, located
+from pytest_dlthub.placeholders import placeholders
 from pytest_dlthub.run import RowCounts
 
 if TYPE_CHECKING:

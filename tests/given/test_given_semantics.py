@@ -1,7 +1,11 @@
 """The source's own semantics hold for rows that are given."""
 
 # without postponed annotations: dlt finds no incremental in them
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from enum import Enum
 from typing import Any
+from urllib.parse import urlsplit
 
 import dlt
 import pyarrow as pa
@@ -309,6 +313,58 @@ class TestSecrets:
             "kept": "default",
             "password": "not-set",
         }
+
+    def test_placeholders_parse_as_their_type_or_name_says(self, dlt_run: DltRun) -> None:
+        class Mode(Enum):
+            FAST = "fast"
+
+        required: Any = dlt.secrets.value
+        seen: dict[str, Any] = {}
+
+        @dlt.source
+        def api(  # type: ignore[no-untyped-def]  # to be untyped is the point
+            base_url=required,
+            webhook_url: str = required,
+            api_host: str = required,
+            database_url=required,
+            db_host: str = required,
+            mail: str = required,
+            service_account_json: str = required,
+            start_date: str = required,
+            port=required,
+            headers=required,
+            account_ids=required,
+            token=required,
+            tags: tuple[str, ...] = required,
+            names: Sequence[str] = required,
+            options: Mapping[str, str] = required,
+            price: Decimal = required,
+            mode: Mode = required,
+        ) -> Any:
+            seen.update({name: value for name, value in locals().items() if name != "seen"})
+            return dlt.resource(never, name="things")
+
+        dlt_run(api, given={"things": [{"id": 1}]})
+
+        assert {name: value for name, value in seen.items() if not name.endswith("_url")} == {
+            "api_host": "not-set.invalid",
+            "db_host": "not-set.invalid",
+            "mail": "not-set@not-set.invalid",
+            "service_account_json": "{}",
+            "start_date": "1970-01-01",
+            "port": 0,
+            "headers": {},
+            "account_ids": [],
+            "token": "not-set",
+            "tags": (),
+            "names": [],
+            "options": {},
+            "price": Decimal(0),
+            "mode": Mode.FAST,
+        }
+        assert seen["database_url"] == "dlthub_given://"
+        for url in (seen["base_url"], seen["webhook_url"]):
+            assert urlsplit(url)[:2] == ("https", "not-set.invalid")
 
     def test_those_read_by_name_have_placeholders(self, dlt_run: DltRun, dlt_config: Any) -> None:
         seen: list[Any] = []
