@@ -14,6 +14,7 @@ from dlt.extract.items import DataItemWithMeta, TableNameMeta
 from dlthub_project.catalog.schemas import lossy_conversions
 from dlthub_project.catalog.transactions import can_share_transaction
 from dlthub_project.dlt_internals import datasets, relations
+from dlthub_project.errors import ProjectError
 
 if TYPE_CHECKING:
     from dlt.common.schema.typing import TTableSchema
@@ -34,6 +35,9 @@ def relation_pages(item: Any, *, exact: bool = False) -> Iterator[Any]:
         item: The item. Everything but a relation, marked (`dlt.mark`) or not, is yielded as it is.
         exact: Whether a relation is read as Arrow tables, too, where the columns of its table may
             change its values: the caller compares them.
+
+    Raises:
+        ProjectError: A relation has two columns of one name.
     """
     relation = item.data if isinstance(item, DataItemWithMeta) else item
     if not isinstance(relation, dlt.Relation):
@@ -43,6 +47,7 @@ def relation_pages(item: Any, *, exact: bool = False) -> Iterator[Any]:
     if pipeline is None:
         yield from relation.iter_arrow(chunk_size=_CHUNK_ROWS)
         return
+    _refuse_doubles(relation)
     relation = _without_given_ids(relations.as_select(relation))
     mark = item.meta if isinstance(item, DataItemWithMeta) else None
     table = _table_of(mark)
@@ -66,6 +71,24 @@ def relation_pages(item: Any, *, exact: bool = False) -> Iterator[Any]:
     if is_empty:
         # a relation without rows makes the table, too
         yield _marked(dlt.mark.materialize_table_schema(), mark)
+
+
+def _refuse_doubles(relation: dlt.Relation) -> None:
+    """Refuse columns that have one name in the table: dlt would load one of them alone."""
+    naming = dlt.current.source_schema().naming
+    by_name: dict[str, list[str]] = {}
+    for name, expression in relations.columns_of_result(relation):
+        by_name.setdefault(naming.normalize_identifier(name), []).append(expression)
+    # those of dlt come with each joined table
+    own = naming.normalize_identifier("_dlt")
+    doubles = {name: each for name, each in by_name.items() if len(each) > 1}
+    if doubles := {name: each for name, each in doubles.items() if not name.startswith(own)}:
+        listed = "; ".join(f"`{name}`: {', '.join(each)}" for name, each in doubles.items())
+        (name, (*_, last)), *_ = doubles.items()
+        raise ProjectError(
+            f"A query has several columns of one name, and a table one of each: {listed}.",
+            f"Name them apart, such as `SELECT {last} AS other_{name}`, or leave all but one out.",
+        )
 
 
 def _table_of(mark: Any) -> TTableSchema | None:

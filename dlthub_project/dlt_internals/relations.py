@@ -108,6 +108,18 @@ def has_outer_join(relation: dlt.Relation) -> bool:
     return any(join.side for join in query.find_all(sqlglot.exp.Join))
 
 
+def columns_of_result(relation: dlt.Relation) -> list[tuple[str, str]]:
+    """Return name and expression of each column of a relation, also of several with one name.
+
+    `Relation.columns` has the first of them alone.
+    """
+    import sqlglot
+
+    dialect = relation.query_dialect
+    query: Any = sqlglot.parse_one(relation.to_sql(), dialect=dialect)
+    return [(each.alias_or_name, each.unalias().sql(dialect=dialect)) for each in query.selects]
+
+
 def as_select(relation: dlt.Relation) -> dlt.Relation:
     """Return a relation as a SELECT: dlt takes no other query (`UNION`) for a load job."""
     import sqlglot

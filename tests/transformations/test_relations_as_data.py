@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,34 @@ def test_a_relation_on_another_database_is_read_as_arrow(
 
     assert formats_of(reports) == {"parquet"}
     assert ids(reports.dataset(), "dear") == [2, 3]
+
+
+def test_error_when_a_query_has_two_columns_of_one_name(
+    make_pipeline: MakePipeline, shop: dlt.Dataset
+) -> None:
+    queries = {
+        "SELECT a.id, b.id FROM items a CROSS JOIN items b": "id",
+        "SELECT * FROM items a JOIN items b USING (price)": "id",
+        "SELECT a.*, 1 AS shop FROM items a": "shop",
+        'SELECT id AS "Id", price AS id FROM items': "id",
+        'SELECT shop AS "a b", id AS a_b FROM items': "a_b",
+        "SELECT id, id FROM items UNION ALL SELECT id, price FROM items": "id",
+    }
+
+    @transformation
+    def doubled(data: dlt.Dataset, query: str = "") -> Any:
+        return data(query)
+
+    for database in ("reports_file", "shop"):
+        reports = make_pipeline("reports", database=database)
+        for query, name in queries.items():
+            with pytest.raises(PipelineStepFailed, match=f"several columns.*: `{name}`: .*, "):
+                reports.run(doubled(shop, query))
+    with pytest.raises(PipelineStepFailed, match=re.escape('SELECT "b"."id" AS other_id')):
+        reports.run(doubled(shop, next(iter(queries))))
+    # what dlt adds to each table of a join is not the user's
+    reports.run(doubled(shop, "SELECT a.*, b._dlt_id FROM items a JOIN items b USING (id)"))
+    assert ids(reports.dataset(), "doubled") == [1, 2, 3]
 
 
 def test_a_relation_of_files_is_read_as_arrow(tmp_path: Path) -> None:
