@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dlt
 import pyarrow
+from dlt.common.normalizers.utils import generate_dlt_ids
 from dlt.common.schema.utils import dlt_load_id_column
 from dlt.extract.exceptions import DataItemRequiredForDynamicTableHints
 from dlt.extract.items import DataItemWithMeta, TableNameMeta
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _CHUNK_ROWS = 100_000
 
 
-def relation_pages(item: Any, *, exact: bool = False) -> Iterator[Any]:
+def relation_pages(item: Any, *, exact: bool = False, with_row_ids: bool = False) -> Iterator[Any]:
     """Yield an item of a resource as dlt loads it: relations with the hints of their columns.
 
     A relation stays a query if it lives at the destination that the pipeline loads to: the
@@ -35,6 +36,8 @@ def relation_pages(item: Any, *, exact: bool = False) -> Iterator[Any]:
         item: The item. Everything but a relation, marked (`dlt.mark`) or not, is yielded as it is.
         exact: Whether a relation is read as Arrow tables, too, where the columns of its table may
             change its values: the caller compares them.
+        with_row_ids: Whether the table has row ids, which no query gives: a relation without them
+            is read as Arrow tables that have some.
 
     Raises:
         ProjectError: A relation has two columns of one name.
@@ -56,17 +59,22 @@ def relation_pages(item: Any, *, exact: bool = False) -> Iterator[Any]:
         for page in relation.iter_arrow(chunk_size=_CHUNK_ROWS):
             yield _marked(page.to_pylist(), mark)
         return
+    row_id = dlt.current.source_schema().naming.normalize_identifier("_dlt_id")
+    lacks_ids = with_row_ids and row_id not in relation.columns and not relations.gives_row_ids()
     required = _required(relation)
     if mark is None or isinstance(mark, TableNameMeta):
         mark = _hints(relation, required, table, mark)
-    if _stays_query(relation, pipeline, table) and not (
-        exact and _may_lose(relation, pipeline, table)
-    ):
+    may_stay = not lacks_ids and _stays_query(relation, pipeline, table)
+    if may_stay and not (exact and _may_lose(relation, pipeline, table)):
         yield _marked(relation, mark)
         return
     is_empty = True
     for page in relation.iter_arrow(chunk_size=_CHUNK_ROWS):
-        yield _marked(_with_load_id(_nullable(page, required)), mark)
+        page = _with_load_id(_nullable(page, required))
+        if lacks_ids:
+            ids = pyarrow.array(generate_dlt_ids(page.num_rows), pyarrow.string())
+            page = page.append_column(pyarrow.field(row_id, ids.type, nullable=False), ids)
+        yield _marked(page, mark)
         is_empty = False
     if is_empty:
         # a relation without rows makes the table, too

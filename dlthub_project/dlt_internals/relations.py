@@ -41,12 +41,22 @@ def extracting_resource() -> DltResource:
 
 def gives_row_ids() -> bool:
     """Tell whether the extracting pipeline gives row ids to Arrow tables (`add_dlt_id`)."""
-    return _normalizer("parquet_normalizer").add_dlt_id
+    return own_columns_of("parquet_normalizer")[1]
 
 
 def gives_load_ids() -> bool:
     """Tell whether the extracting pipeline gives queries the id of the load (`add_dlt_load_id`)."""
-    return _normalizer("model_normalizer", add_dlt_load_id=True).add_dlt_load_id
+    return own_columns_of("model_normalizer")[0]
+
+
+def own_columns_of(normalizer: str) -> tuple[bool, bool]:
+    """Tell whether dlt adds `_dlt_load_id`, and `_dlt_id`, in the pipeline that extracts.
+
+    Args:
+        normalizer: `parquet_normalizer` for Arrow data, `model_normalizer` for queries.
+    """
+    found = _normalizer(normalizer, add_dlt_load_id=normalizer == "model_normalizer")
+    return found.add_dlt_load_id, found.add_dlt_id
 
 
 def _normalizer(section: str, **defaults: bool) -> ItemsNormalizerConfiguration:

@@ -142,7 +142,7 @@ def _resource(made: Made) -> DltResource:
     assert rows is not None
 
     def pages() -> Iterator[Any]:
-        yield from queries.pages(rows)
+        yield from queries.pages([rows], output.name)
 
     resource: DltResource = dlt.resource(
         pages,

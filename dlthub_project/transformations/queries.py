@@ -6,7 +6,8 @@ Tables that would round or cut the values of a query refuse it before it runs.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import dlt
@@ -21,6 +22,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.scope import traverse_scope
 
 from dlthub_project.catalog import relation_pages
+from dlthub_project.catalog.frames import is_frame
 from dlthub_project.catalog.schemas import lossy_conversions
 from dlthub_project.dlt_internals import relations
 from dlthub_project.errors import ProjectError, known_names
@@ -55,38 +57,148 @@ def call(name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
         yield from _with_relations(item, name, given)
 
 
-def pages(item: Any) -> Iterator[Any]:
-    """Yield an item of a resource as dlt loads it, if its table holds the values of a query.
+@dataclass(frozen=True)
+class _Table:
+    """The table that items of a resource go to; no name if they themselves say it.
+
+    Attributes:
+        name: Its name.
+        columns: What the resource declares of it, and what it has at the destination.
+        there: What it has at the destination; none if it is not there yet.
+    """
+
+    name: str = ""
+    columns: TTableSchemaColumns = field(default_factory=dict)
+    there: TTableSchemaColumns = field(default_factory=dict)
+
+    @property
+    def needs(self) -> dict[str, bool]:
+        """The columns of dlt that it has, and whether they are never null."""
+        normalize = dlt.current.source_schema().naming.normalize_identifier
+        own = {name: self.there.get(normalize(name)) for name in _OWN}
+        return {name: not hints.get("nullable", True) for name, hints in own.items() if hints}
+
+
+# what dlt itself adds to data
+_OWN = ("_dlt_load_id", "_dlt_id")
+_ROWS, _ARROW, _QUERIES = "rows", "frames or Arrow data", "queries"
+
+
+def pages(items: Iterable[Any], transformation: str) -> Iterator[Any]:
+    """Yield the items of a resource as dlt loads them, if their tables can hold them.
 
     Args:
-        item: The item, as `relation_pages` takes it.
+        items: The items, as `relation_pages` takes them.
+        transformation: The name of what makes them, for errors.
 
     Raises:
-        ProjectError: A column of the table would round or cut the values of a relation.
+        ProjectError: A column of a table would round or cut the values of a relation. Or dlt could
+            not load the items together, or into their table: it adds columns of its own to rows,
+            others to Arrow data and others to queries, and leaves a package that blocks the next
+            run where a table lacks some of them, or has more.
     """
-    relation = item.data if isinstance(item, DataItemWithMeta) else item
-    if not isinstance(relation, dlt.Relation) or relations.extracting_pipeline() is None:
-        yield from relation_pages(item)
-        return
-    name, there = _table(item.meta if isinstance(item, DataItemWithMeta) else None)
+    tables: dict[str | None, _Table] = {}
+    firsts: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for item in items:
+        mark, data = (item.meta, item.data) if isinstance(item, DataItemWithMeta) else (None, item)
+        kind = _kind_of(data)
+        if kind is None or relations.extracting_pipeline() is None:
+            yield from relation_pages(item)
+            continue
+        key = getattr(mark, "table_name", None)
+        if key not in tables:
+            tables[key] = _table(mark)
+        table = tables[key]
+        if table.name:
+            added = _added(kind, data, table)
+            first, of_first = firsts.setdefault(table.name, (kind, added))
+            if added != of_first:
+                raise _not_together(transformation, table, {first: of_first, kind: added})
+            _refuse_other_columns(transformation, table, kind, added)
+        if isinstance(data, dlt.Relation):
+            yield from _pages_of_relation(item, data, table)
+        else:
+            yield item
+
+
+def _kind_of(data: Any) -> str | None:
+    if isinstance(data, dlt.Relation):
+        return _QUERIES
+    first = data[0] if isinstance(data, list) and data else data
+    if is_frame(first):
+        return _ARROW
+    return _ROWS if isinstance(first, Mapping) else None
+
+
+def _added(kind: str, data: Any, table: _Table) -> tuple[str, ...]:
+    """Return the columns of dlt that data of a kind have when they are loaded."""
+    if kind == _ROWS:
+        return _OWN
+    normalizer = "model_normalizer" if kind == _QUERIES else "parquet_normalizer"
+    added = dict(zip(_OWN, relations.own_columns_of(normalizer), strict=True))
+    first = data[0] if isinstance(data, list) else data
+    own = [str(name) for name in getattr(first, "columns", ())]
+    own = first.column_names if isinstance(first, pyarrow.Table) else own
+    # relations get the ids that their table needs
+    is_given = kind == _QUERIES and table.needs.get("_dlt_id")
+    return tuple(
+        name for name in _OWN if added[name] or name in own or (name == "_dlt_id" and is_given)
+    )
+
+
+def _refuse_other_columns(
+    transformation: str, table: _Table, kind: str, added: tuple[str, ...]
+) -> None:
+    needs = table.needs
+    lacking = [name for name, is_needed in needs.items() if is_needed and name not in added]
+    more = [name for name in added if table.there and name not in needs]
+    if lacking or more:
+        says = [f"needs {_listed(lacking)}, which dlt does not give them"] if lacking else []
+        says += [f"lacks {_listed(more)}, which dlt gives them"] if more else []
+        raise ProjectError(
+            f"Transformation `{transformation}` makes {kind} for table `{table.name}`, which "
+            f"{' and '.join(says)}.",
+            _SAME_COLUMNS,
+        )
+
+
+def _not_together(
+    transformation: str, table: _Table, added: Mapping[str, tuple[str, ...]]
+) -> ProjectError:
+    gets = [f"{kind} get {_listed(names) or 'none'}" for kind, names in added.items()]
+    return ProjectError(
+        f"Transformation `{transformation}` makes {' and '.join(added)} for table `{table.name}`, "
+        f"and dlt gives them different columns of its own: {', '.join(gets)}.",
+        _SAME_COLUMNS,
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " and ".join(f"`{name}`" for name in names)
+
+
+_SAME_COLUMNS = (
+    "Make one kind of data, or write to another table. Or have all kinds get both columns: set "
+    "`add_dlt_id` and `add_dlt_load_id` of `normalize.model_normalizer` (queries) and of "
+    "`normalize.parquet_normalizer` (Arrow data) to true."
+)
+
+
+def _pages_of_relation(item: Any, relation: dlt.Relation, table: _Table) -> Iterator[Any]:
     columns = relation.columns_schema
-    _refuse_losses(columns, name, there)
+    _refuse_losses(columns, table)
     only_rows_tell = any("data_type" not in column for column in columns.values())
-    for page in relation_pages(item):
+    for page in relation_pages(item, with_row_ids=table.needs.get("_dlt_id", False)):
         data = page.data if isinstance(page, DataItemWithMeta) else page
         if only_rows_tell and isinstance(data, pyarrow.Table):
             # a column of nulls alone has any type
             held = [n for n in data.column_names if data[n].null_count < data.num_rows]
-            of_page = py_arrow_to_table_schema_columns(data.select(held).schema)
-            _refuse_losses(of_page, name, there)
+            _refuse_losses(py_arrow_to_table_schema_columns(data.select(held).schema), table)
         yield page
 
 
-def _table(mark: Any) -> tuple[str, TTableSchemaColumns]:
-    """Return the name and columns of the table that the running resource loads.
-
-    These are the columns that it has at the destination, and those that the resource declares.
-    """
+def _table(mark: Any) -> _Table:
+    """Return the table that the running resource loads."""
     pipeline = relations.extracting_pipeline()
     assert pipeline is not None
     try:
@@ -94,21 +206,20 @@ def _table(mark: Any) -> tuple[str, TTableSchemaColumns]:
     except DataItemRequiredForDynamicTableHints:
         # rows that name their table are loaded one by one, and lose nothing: dlt gives values of
         # another type a column of their own
-        return "", {}
+        return _Table()
     naming = dlt.current.source_schema().naming
     name = naming.normalize_table_identifier(table["name"] or "")
-    return name, {
-        **{naming.normalize_identifier(n): column for n, column in table["columns"].items()},
-        **relations.stored_columns(pipeline, name),
-    }
+    there = relations.stored_columns(pipeline, name)
+    declared = {naming.normalize_identifier(n): c for n, c in table["columns"].items()}
+    return _Table(name, {**declared, **there}, there)
 
 
-def _refuse_losses(columns: TTableSchemaColumns, name: str, there: TTableSchemaColumns) -> None:
+def _refuse_losses(columns: TTableSchemaColumns, table: _Table) -> None:
     naming = dlt.current.source_schema().naming
     data = {naming.normalize_identifier(column): hints for column, hints in columns.items()}
-    for conversion in lossy_conversions(data, there):
+    for conversion in lossy_conversions(data, table.columns):
         if conversion.is_silent:
-            raise conversion.error(name)
+            raise conversion.error(table.name)
 
 
 def tables_read(query: Any) -> list[exp.Table]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+import pyarrow as pa
 import pytest
 from dlt.extract.exceptions import ResourceExtractionError
 from dlt.pipeline.exceptions import PipelineStepFailed
@@ -116,6 +117,65 @@ def test_error_when_a_query_has_two_columns_of_one_name(
     # what dlt adds to each table of a join is not the user's
     reports.run(doubled(shop, "SELECT a.*, b._dlt_id FROM items a JOIN items b USING (id)"))
     assert ids(reports.dataset(), "doubled") == [1, 2, 3]
+
+
+@transformation(name="made")
+def kinds(data: dlt.Dataset, what: str = "") -> Any:
+    """Yield `what`, in this order: a query, a row, an Arrow table, rows of a table of their own."""
+    for kind in what.split():
+        yield {
+            "query": data("SELECT id, shop FROM items"),
+            "row": {"id": 8, "shop": "c"},
+            "arrow": pa.table({"id": [9], "shop": ["d"]}),
+            "aside": dlt.mark.with_table_name({"id": 7}, "aside"),
+        }[kind]
+
+
+def test_a_query_is_appended_to_a_table_that_rows_have_made(
+    make_pipeline: MakePipeline, shop: dlt.Dataset
+) -> None:
+    reports = make_pipeline("reports")
+    reports.run(kinds(shop, "row"))
+    reports.run(kinds(shop, "query row"))
+
+    assert ids(reports.dataset(), "made") == [1, 2, 3, 8, 8]
+    row_ids = reports.dataset().table("made").select("_dlt_id").fetchall()
+    assert len({*row_ids}) == 5
+    assert all(row_id for (row_id,) in row_ids)
+
+
+def test_data_that_a_table_cannot_have_together_leave_no_package(
+    make_pipeline: MakePipeline, shop: dlt.Dataset
+) -> None:
+    def refused(pipeline: dlt.Pipeline, what: str, message: str) -> None:
+        with pytest.raises(PipelineStepFailed, match=message):
+            pipeline.run(kinds(shop, what))
+        assert not pipeline.has_pending_data
+
+    queries, rows = make_pipeline("queries"), make_pipeline("rows")
+    refused(queries, "query row", "`made` makes queries and rows for table `made`, and dlt gives")
+    refused(queries, "row query", "rows get `_dlt_load_id` and `_dlt_id`, queries get `_dlt_load")
+    refused(queries, "arrow query", "frames or Arrow data get none, queries get `_dlt_load_id`")
+    queries.run(kinds(shop, "query aside query"))
+    refused(queries, "row", "makes rows for table `made`, which lacks `_dlt_id`, which dlt gives")
+    queries.run(kinds(shop, "query"))
+    assert ids(queries.dataset(), "made") == sorted([1, 2, 3] * 3)
+
+    rows.run(kinds(shop, "row"))
+    refused(rows, "arrow", "which needs `_dlt_load_id` and `_dlt_id`, which dlt does not give them")
+
+
+def test_data_of_all_kinds_are_one_table_with_the_settings_that_the_error_names(
+    make_pipeline: MakePipeline, shop: dlt.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for normalizer in ("MODEL_NORMALIZER", "PARQUET_NORMALIZER"):
+        monkeypatch.setenv(f"NORMALIZE__{normalizer}__ADD_DLT_ID", "true")
+        monkeypatch.setenv(f"NORMALIZE__{normalizer}__ADD_DLT_LOAD_ID", "true")
+    reports = make_pipeline("reports")
+    reports.run(kinds(shop, "query row arrow"))
+    reports.run(kinds(shop, "arrow query row"))
+
+    assert ids(reports.dataset(), "made") == sorted([1, 2, 3, 8, 9] * 2)
 
 
 def test_a_relation_of_files_is_read_as_arrow(tmp_path: Path) -> None:

@@ -161,8 +161,7 @@ def transformation(func: Callable[..., Any] | None = None, /, **resource_argumen
 
     @functools.wraps(func)
     def extract(*args: Any, **kwargs: Any) -> Iterator[Any]:
-        for item in queries.call(name, func, *args, **kwargs):
-            yield from queries.pages(item)
+        yield from queries.pages(queries.call(name, func, *args, **kwargs), name)
 
     return dlt.resource(extract, **{**resource_arguments, "name": name})
 
