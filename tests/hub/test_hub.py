@@ -68,10 +68,29 @@ def test_runner_and_transformation_are_offered(shop: Path) -> None:
     assert [row[0] for row in pipeline.dataset().table("cheap_items").fetchall()] == [1, 2]
 
 
-def test_what_is_not_offered_says_where_it_is_to_be_had() -> None:
-    for statement in ("from dlt.hub import data_quality", "import dlthub.data_quality"):
-        with pytest.raises(ImportError, match=r"are not offered by .*pip install 'dlt\[hub\]'"):
-            exec(statement, {})
+@pytest.mark.parametrize(
+    ("statement", "instead"),
+    [
+        ("from dlt.hub import data_quality", "dlthub.data_quality"),
+        ("import dlthub.data_quality", "dlthub.data_quality"),
+        ("from dlthub.common.license import decode_license", "nothing asks for one"),
+        ("from dlthub.common import license", "nothing asks for one"),
+        ("from dlthub.cache import Cache", "entities().get_cache(name)"),
+        ("from dlthub import cache", "entities().get_cache(name)"),
+        ("import dlthub.transformations", "dlt.hub.transformation"),
+        ("import dlthub.mcp", "dlthub.mcp"),
+        ("from dlthub.project import Nothing", "dlthub.project.Nothing"),
+        ("from dlthub.project.config import Settings", "dlthub.project.config"),
+    ],
+)
+def test_what_is_not_offered_says_what_is_and_where_more_is_to_be_had(
+    statement: str, instead: str
+) -> None:
+    with pytest.raises(ImportError, match=r"are not offered by .*pip install 'dlt\[hub\]'") as said:
+        exec(statement, {})
+    assert instead in str(said.value)
+    assert "`dlthub.current`, `.project`" in str(said.value)
+    assert len(str(said.value)) < 400
 
 
 def test_nothing_is_imported_before_it_is_used(tmp_path: Path, run_bare_python: RunPython) -> None:

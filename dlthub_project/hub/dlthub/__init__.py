@@ -4,6 +4,7 @@
 somebody uses it.
 """
 
+import sys
 from typing import Any
 
 is_dlthub_project_fallback = True
@@ -23,3 +24,48 @@ def runner(*args: Any, **kwargs: Any) -> Any:
     from dlthub_project.runner import runner as make
 
     return make(*args, **kwargs)
+
+
+class _NotOffered:
+    """Stands last in `sys.meta_path`: says of parts of `dlthub` that are not here what is."""
+
+    # as the finder of `dlthub` itself, it is asked for no package of that name
+    is_dlthub_fallback = is_of_parts = True
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+        """Refuse what no other finder has found.
+
+        Raises:
+            ImportError: It is a part of `dlthub`.
+        """
+        # `importlib.util.find_spec`, which only asks, gets None
+        is_imported = sys._getframe(2).f_code.co_name == "_find_and_load_unlocked"
+        if is_imported and name.startswith(f"{__name__}."):
+            part = name.split(".")[1]
+            about, instead = _PARTS.get(part, (f"Parts such as `{name}`", ""))
+            raise ImportError(
+                f"{about} are not offered by pytest-dlthub, which stands for `dlthub` here"
+                f"{f': {instead}' if instead else ''}. It has {_HERE}. "
+                "dltHub's own package has more: pip install 'dlt[hub]'.",
+                name=name,
+            )
+
+
+_HERE = "`dlthub.current`, `.project`, `.destinations`, `.runner` and `.transformation`"
+# what is not here, and what takes its place
+_PARTS = {
+    "cache": (
+        "Classes of caches (`dlthub.cache`)",
+        "declare caches in dlt.yml; dlt.hub.current.project.entities().get_cache(name) has one",
+    ),
+    "common": ("Licences (`dlthub.common`)", "nothing asks for one, so leave it out"),
+    "data_quality": ("Checks and metrics of data (`dlthub.data_quality`)", ""),
+    "transformations": (
+        "Classes of transformations (`dlthub.transformations`)",
+        "use dlt.hub.transformation, or declare them in dlt.yml",
+    ),
+}
+
+if not any(getattr(finder, "is_of_parts", False) for finder in sys.meta_path):
+    sys.meta_path.append(_NotOffered)
