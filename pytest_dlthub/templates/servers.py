@@ -162,7 +162,11 @@ def drop_at_end(server: Server, config: pytest.Config) -> None:
     """Have the databases of this session that are on `server` dropped when it ends.
 
     Its process does it; of a session with workers that is the controller, which outlives them.
+
+    Raises:
+        Failed: The driver is not installed. So nothing is made, and nothing to be dropped.
     """
+    _psycopg2()
     of_session = config.stash.setdefault(_SERVERS, {})
     of_session[server.url] = _token(config)
     output = getattr(config, "workeroutput", None)

@@ -519,6 +519,9 @@ def test_error_when_the_driver_is_missing(
 
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["dlt_load: to copy a PostgreSQL, psycopg2 is needed*pip install*"])
+    # nothing was made that the session's end would have to drop
+    assert "Traceback" not in result.stderr.str()
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.mark.slow
