@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlparse
 
-from dlthub_project.dlt_internals import destinations, sql_clients
+from dlthub_project.dlt_internals import contexts, destinations, sql_clients
 from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox import allowed_places
 from dlthub_project.sandbox.destinations import (
@@ -200,6 +200,12 @@ def _origin(destination: AnyDestination, sandbox: Sandbox) -> tuple[str, str]:
         return "The fixture dlt_destinations configures it", "leave it out there"
     if short_type(destination) == sandbox.every_type:
         return "The marker dlt_destination asks for it", "refer to it by its name"
+    if allowed_places.is_other_profile(sandbox):
+        active = getattr(contexts.active_run_context(), "profile", "")
+        return (
+            f"Profile `{active}`, which the test has switched to, places it",
+            f"load it on profile `{sandbox.profile}`",
+        )
     return "The configuration of the test profile places it", "leave its place out there"
 
 

@@ -155,7 +155,12 @@ def test_another_profile_does_not_lead_to_production(
             with suppress(PipelineStepFailed):
                 load("warehouse")
         dlt.hub.current.project.context().switch_profile("prod")
-        with pytest.raises(RemoteDestinationBlocked):
+        with pytest.raises(RemoteDestinationBlocked, match="Profile `prod`, which the test has"):
+            load("warehouse")
+    # and what is not allowed at all
+    with isolated(make_sandbox("other", project=project, profile="tests")):
+        dlt.hub.current.project.context().switch_profile("prod")
+        with pytest.raises(RemoteDestinationBlocked, match="DuckDB instead, load it on profile `t"):
             load("warehouse")
 
     assert listener.connections == 0
