@@ -15,7 +15,7 @@ from dlt.common.destination import Destination
 from dlthub_project.errors import known_names
 from dlthub_project.runner import PipelineRunner, extractables, narrowed
 from dlthub_project.sandbox import choose_file_format_freely, observe_runs
-from pytest_dlthub.given import Given, give, read_given
+from pytest_dlthub.given import Given, children_told, give, read_given
 from pytest_dlthub.placeholders import placeholders
 from pytest_dlthub.run import PipelineRun
 
@@ -80,7 +80,8 @@ class DltRun:
             loaded = data if rows is None else give(extractables(data, "given"), rows, own_hints)
             loaded = narrowed(loaded, resources, limit)
             run = PipelineRunner(live).run if runner else live.run
-            info = run(loaded, **of_run)
+            with children_told(loaded, rows):
+                info = run(loaded, **of_run)
         of_run.pop("refresh", None)
 
         def again(data: Any = data, given: Given | None = given, **changes: Any) -> PipelineRun:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from dlt.common.exceptions import DltException
 from dlt.common.schema import Schema
 from dlt.extract import DltResource, DltSource
+from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlthub_project.dlt_internals import relations
 from dlthub_project.dlt_internals import resources as dlt_resources
@@ -163,6 +165,33 @@ def give(
     return narrowed
 
 
+@contextmanager
+def children_told(data: Any, given: Given | None) -> Iterator[None]:
+    """Say of a failure in a block that a resource which was not given has asked its source.
+
+    Args:
+        data: What `give` has returned, if anything is given.
+        given: What is given.
+    """
+    try:
+        yield
+    except PipelineStepFailed as error:
+        name = dlt_resources.resource_that_asked(error)
+        if given is not None and name and not {name, *_full_names(data, name)} & given.keys():
+            parents = ", ".join(f'"{key}"' for key in given)
+            told = (
+                f"given: `{name}` is not given. It is run with what it reads, by its own code, and "
+                f'that asked over the network. Give it, too: "{name}": [...]; or leave it out: '
+                f"resources=[{parents}]."
+            )
+            error.args = (f"{told}\n\n{error}",)
+        raise
+
+
+def _full_names(data: Any, name: str) -> list[str]:
+    return [f"{item.name}.{name}" for item in data if isinstance(item, DltSource)]
+
+
 class _Part:
     """A copy of one source, or of all resources outside of sources.
 
@@ -282,16 +311,37 @@ def given_items(name: str, value: Any) -> list[Any]:
     Raises:
         ProjectError: It is something else, or the file cannot be read.
     """
+    file = ""
     if isinstance(value, str | Path):
-        value = _read(name, Path(value))
+        file, value = f"{value} holds", _read(name, Path(value))
     if hasattr(value, "__arrow_c_stream__") or hasattr(value, "to_arrow"):
         return [value]
     if isinstance(value, Mapping) or not isinstance(value, list | tuple):
+        expected = "a list of rows or pages is" if file else _EXPECTED
         raise ProjectError(
-            f"given: `{name}` is {type(value).__name__}; a list of rows or pages, a frame, an "
-            "Arrow table or the path of a file is expected."
+            f"given: `{name}`{f': {file}' if file else ' is'} {_kind_of(value)}; {expected} "
+            f"expected.{_way_out(value)}"
         )
     return list(value)
+
+
+_EXPECTED = "a list of rows or pages, a frame, an Arrow table or the path of a file is"
+
+
+def _kind_of(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return type(value).__name__
+    return f"a mapping of {', '.join(f'`{key}`' for key in list(value)[:5])}"
+
+
+def _way_out(value: Any) -> str:
+    """Return what to do about a mapping: rows of an API come in one, and one row is none yet."""
+    if not isinstance(value, Mapping):
+        return ""
+    lists = [key for key, part in value.items() if isinstance(part, list)]
+    if not lists:
+        return " One row is a list of one: [{...}]."
+    return f" Give the list in it alone, such as what stands below `{lists[0]}`."
 
 
 def _read(name: str, path: Path) -> Any:

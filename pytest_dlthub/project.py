@@ -18,7 +18,7 @@ from dlthub_project.manifest import unset_names
 from dlthub_project.runner import extractables
 from dlthub_project.runner.pipeline_order import planned
 from dlthub_project.sandbox import Sandbox, active_sandbox, isolated
-from pytest_dlthub.given import Given, give, read_given
+from pytest_dlthub.given import Given, children_told, give, read_given
 from pytest_dlthub.placeholders import placeholders
 from pytest_dlthub.run import PipelineRun
 from pytest_dlthub.transformation import ProjectTransformation
@@ -90,9 +90,10 @@ class DltProject:
                 loaded = data
                 if rows is not None:
                     loaded = give(self._sources(live.pipeline_name, data), rows, own_hints)
-                info = current.runner().run(
-                    live, data=loaded, limit=limit, resources=resources, **run_arguments
-                )
+                with children_told(loaded, rows):
+                    info = current.runner().run(
+                        live, data=loaded, limit=limit, resources=resources, **run_arguments
+                    )
         # it holds for one run
         run_arguments.pop("refresh", None)
         same = {

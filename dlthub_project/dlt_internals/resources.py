@@ -21,7 +21,7 @@ from dlt.common.configuration.specs.base_configuration import (
 )
 from dlt.extract import DltResource, DltSource
 from dlt.extract.decorators import DltSourceFactoryWrapper, _maybe_load_schema_for_callable
-from dlt.extract.exceptions import DataItemRequiredForDynamicTableHints
+from dlt.extract.exceptions import DataItemRequiredForDynamicTableHints, ResourceExtractionError
 from dlt.extract.incremental import IncrementalResourceWrapper
 from dlt.extract.reference import SourceReference
 from dlt.extract.source import _DltSingleSource
@@ -137,6 +137,20 @@ def merges_without_key(resource: DltResource) -> bool:
     )
     strategy = hints.get("x-merge-strategy")
     return hints.get("write_disposition") == "merge" and not has_key and strategy != "scd2"
+
+
+def resource_that_asked(failure: BaseException) -> str | None:
+    """Return the resource whose code failed over the network; None if a failure is another."""
+    chain, name = [failure], None
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+        if isinstance(cause, ResourceExtractionError):
+            name = str(cause.pipe_name)
+    # pytest-socket's error is none of the system's, or a warning that is made one
+    is_of_network = any(
+        isinstance(error, OSError) or "tried to use socket" in str(error.args) for error in chain
+    )
+    return name if is_of_network else None
 
 
 def replace_extraction(resource: DltResource, extract: Callable[[], Iterator[Any]]) -> None:

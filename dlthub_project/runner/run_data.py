@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import wraps
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
+from inspect import (
+    Parameter,
+    isasyncgenfunction,
+    iscoroutinefunction,
+    isgeneratorfunction,
+    signature,
+)
 from typing import Any
 
 from dlt.extract import DltResource, DltSource
@@ -21,13 +27,15 @@ def extractables(data: Any, argument: str) -> list[DltSource | DltResource]:
         argument: The argument that needs sources or resources, for the error.
 
     Raises:
-        TypeError: The data are neither sources nor resources.
+        TypeError: The data are neither sources nor resources, or a function needs arguments.
     """
     made = sources_made_by(data)
     found: list[DltSource | DltResource] = []
     for item in made if isinstance(made, list | tuple) else [made]:
         if not isinstance(item, DltSource | DltResource):
             kind = type(item).__name__
+            if callable(item) and not isinstance(item, type) and (names := _required(item)):
+                raise _needs_arguments(item, names)
             raise TypeError(f"{argument}= needs dlt sources or resources, not {kind}")
         found.append(item)
     return found
@@ -37,11 +45,16 @@ def sources_made_by(data: Any) -> Any:
     """Return `data` in which functions that make sources are replaced by these sources.
 
     dlt would load such a source as a row. Functions that yield or return rows stay: dlt calls them.
+
+    Raises:
+        TypeError: A source needs arguments.
     """
     if isinstance(data, list | tuple):
         made = [sources_made_by(item) if callable(item) else item for item in data]
         return [one for item in made for one in (item if _are_extractable(item) else [item])]
     if isinstance(data, SourceFactory):
+        if names := _required(data):
+            raise _needs_arguments(data, names)
         return data()
     is_made = isinstance(data, DltSource | DltResource | type)
     if is_made or not callable(data) or _yields(data) or not _needs_no_arguments(data):
@@ -76,6 +89,25 @@ def _needs_no_arguments(function: Any) -> bool:
         # ValueError: builtins do not tell their arguments
         return False
     return True
+
+
+def _required(function: Any) -> list[str]:
+    """Return the arguments that a function is not called without."""
+    try:
+        parameters = signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    kinds = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+    return [p.name for p in parameters if p.default is Parameter.empty and p.kind not in kinds]
+
+
+def _needs_arguments(function: Any, names: list[str]) -> TypeError:
+    name = getattr(function, "__name__", type(function).__name__)
+    arguments = ", ".join(f"{each}=..." for each in names)
+    return TypeError(
+        f"`{name}` is called without arguments, and needs {', '.join(f'`{n}`' for n in names)}. "
+        f"Give a function that calls it with them: `lambda: {name}({arguments})`."
+    )
 
 
 def narrowed(data: Any, resources: Sequence[str] | None, limit: int | None) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlthub_project.errors import EntityNotFound, ManifestError
 from pytest_dlthub import DltProject
@@ -95,6 +96,21 @@ class TestRestApi:
         )
 
         assert run.row_counts == {"posts": 1, "comments": 1}
+
+    def test_error_of_a_child_that_asks_the_api_says_how_to_give_it(
+        self, project: DltProject
+    ) -> None:
+        posts = [[{"id": 1, "updated": "2026-01-05"}]]
+        with pytest.raises(PipelineStepFailed) as asked:
+            project.run("load", given={"posts": posts})
+        assert str(asked.value).startswith("given: `comments` is not given. It is run with what")
+        assert 'Give it, too: "comments": [...]; or leave it out: resources=["posts"].' in str(
+            asked.value
+        )
+        # another fault is told as it is
+        with pytest.raises(PipelineStepFailed) as failed:
+            project.run("load", given={"posts": posts[0]})
+        assert "given:" not in str(failed.value)
 
     def test_variables_that_are_not_set_are_needed_without_given_rows(
         self, project: DltProject

@@ -424,8 +424,14 @@ def test_rows_that_name_no_resource_are_an_error_with_how_to_name_it(dlt_run: Dl
     [
         (
             {"id": 1},
-            "`users` is dict; a list of rows or pages, a frame, an Arrow table or the path",
+            "`users` is a mapping of `id`; a list of rows or pages, .* One row is a list of one",
         ),
+        ({"next": None, "items": ROWS}, "is a mapping of `next`, `items`; .* below `items`"),
+        (
+            "envelope.json",
+            r"envelope.json holds a mapping of `meta`, `data`; .* such as what stands below `data`",
+        ),
+        ("scalar.json", "scalar.json holds int; a list of rows"),
         (5, "`users` is int"),
         ((row for row in ROWS), "`users` is generator"),
         ("users.xml", r"users.xml ends with none of .csv, .json, .jsonl, .parquet"),
@@ -437,9 +443,27 @@ def test_error_when_a_value_is_nothing_to_yield(
     tmp_path: Path, dlt_run: DltRun, value: Any, complaint: str
 ) -> None:
     (tmp_path / "broken.json").write_text("{")
+    (tmp_path / "envelope.json").write_text('{"meta": {"page": 1}, "data": [{"id": 1}]}')
+    (tmp_path / "scalar.json").write_text("5")
 
     with pytest.raises(ProjectError, match=complaint):
         DltRun(tmp_path)(shop, given={"users": value})
+
+
+def test_error_when_a_source_needs_arguments_says_how_to_give_them(dlt_run: DltRun) -> None:
+    @dlt.source
+    def regional(region: str, *, kind: str, token: str = dlt.secrets.value) -> Any:
+        return dlt.resource(never, name="users")
+
+    def made(region: str) -> Any:
+        return regional(region, kind="a")
+
+    for given in ({"given": {"users": ROWS}}, {}):
+        with pytest.raises(TypeError, match=r"needs `region`, `kind`.*`lambda: regional\(region="):
+            dlt_run(regional, **given)
+    with pytest.raises(TypeError, match=r"`made` is called .*`lambda: made\(region=\.\.\.\)`"):
+        dlt_run(made, given={"users": ROWS})
+    assert dlt_run(lambda: made("eu"), given={"users": ROWS}).row_counts == {"users": 2}
 
 
 def test_error_when_the_data_are_no_source(dlt_run: DltRun) -> None:
