@@ -31,7 +31,7 @@ from pytest_dlthub.fixtures import (
     dlt_run,
     dlt_runs,
 )
-from pytest_dlthub.scopes import in_sandbox_of_scope
+from pytest_dlthub.scopes import in_sandbox_of_scope, tell_what_lasts
 from pytest_dlthub.tracebacks import is_interrupt
 
 if TYPE_CHECKING:
@@ -221,9 +221,13 @@ def pytest_fixture_setup(
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """End the session on Ctrl-C while a fixture runs a pipeline."""
+    session = item.config.stash[SESSION]
     try:
-        with item.config.stash[SESSION].setup_of(item):
+        with session.setup_of(item):
             return (yield)
+    except pytest.fail.Exception as failure:
+        tell_what_lasts(failure, session)
+        raise
     except Exception as error:
         _end_on_interrupt(item, error)
         raise

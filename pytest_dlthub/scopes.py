@@ -11,6 +11,7 @@ would find what those before it have loaded.
 from __future__ import annotations
 
 import functools
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from pytest_dlthub.activation import SESSION
 
 if TYPE_CHECKING:
     from dlthub_project.sandbox import Sandbox
+    from pytest_dlthub.activation import Session
 
 
 _SCOPES = ("class", "module", "package")
@@ -116,6 +118,37 @@ def _scope_of(
     else:
         stash[_SHARED] = scope
     return scope
+
+
+_MISMATCH = re.compile(r"access the function scoped fixture (dlt_\w+) with a (\w+) scoped request")
+_COPIES = (
+    "What is loaded once for many tests is marked on them: `@pytest.mark.dlt_load({})`. It runs "
+    "once, and each test has a copy of its own, as `dlt_loaded`."
+)
+_IN_A_FIXTURE = "A fixture of scope {} has a project by `with dlt_project_factory() as project:`."
+
+
+def tell_what_lasts(failure: Any, session: Session) -> None:
+    """Say what to use in place of a fixture of ours in one that outlives the test.
+
+    Args:
+        failure: How a fixture has failed; pytest's own error is changed.
+        session: The session.
+    """
+    message = str(failure.msg)
+    found = _MISMATCH.search(message)
+    if not message.startswith("ScopeMismatch") or found is None:
+        return
+    name, scope = found.groups()
+    told = [f"ScopeMismatch: `{name}` is of one test, and a fixture of scope {scope} asks for it."]
+    if name == "dlt_config":
+        told.append("What the fixture sets by `dlt.config[...] = ...` holds for all of its tests.")
+    else:
+        told.append(_COPIES.format('"my_pipeline"' if session.is_project else "source=my_source"))
+        told += [_IN_A_FIXTURE.format(scope)] if session.is_project else []
+    _, _, stack = message.partition("Requesting fixture stack:\n")
+    failure.msg = "\n".join([*told, "Asked for by:", stack] if stack else told)
+    failure.args = (failure.msg,)
 
 
 def folders_of_scopes(item: pytest.Item) -> list[str]:

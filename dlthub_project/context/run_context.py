@@ -174,8 +174,8 @@ class ProjectRunContext(ProfilesRunContext):
 
     def plug(self) -> None:
         try:
-            os.makedirs(self.data_dir, exist_ok=True)
-            os.makedirs(self.local_dir, exist_ok=True)
+            for folder in (self.data_dir, self.local_dir):
+                _make_ignored(Path(folder), Path(self.run_dir))
         except OSError as error:
             raise ProjectError(
                 f"A data folder of project {self.name!r} cannot be made: "
@@ -359,3 +359,14 @@ def _activate(run_dir: str | None, profile: str | None) -> ProjectRunContext:
         contexts.restore_run_context(earlier)
         raise
     return context
+
+
+def _make_ignored(folder: Path, root: Path) -> None:
+    """Make a folder for data; what is made for it below `root` is no part of a git repository."""
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    if made and made[-1].is_relative_to(root):
+        made[-1].joinpath(".gitignore").write_text(_IGNORED, encoding="utf-8")
+
+
+_IGNORED = "# data of the project: pipelines, and the files of local destinations\n*\n"

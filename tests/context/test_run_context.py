@@ -90,6 +90,31 @@ def test_a_context_is_one_with_profiles_for_dlt(shop: Path) -> None:
     assert contexts.active_run_context() is context
 
 
+def test_git_ignores_what_is_made_for_data_and_nothing_else(
+    write_project: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = write_project("project: {data_dir: mine/data, local_dir: files}", folder="own")
+    (own / "mine").mkdir()
+    ensure_project(str(own))
+    assert sorted(path.parent for path in own.rglob(".gitignore")) == [
+        own / "files",
+        own / "mine" / "data",
+    ]
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "elsewhere"))
+    ensure_project(str(write_project("{}", folder="outside")))
+    assert (tmp_path / "elsewhere").exists()
+    assert not list((tmp_path / "elsewhere").rglob(".gitignore"))
+    monkeypatch.delenv("DLT_DATA_DIR")
+
+    default = write_project("{}", folder="default")
+    ensure_project(str(default))
+    ignored = default / "_data" / ".gitignore"
+    assert "*" in ignored.read_text().split()
+    ignored.write_text("mine")
+    current.context().switch_profile("tests")
+    assert ignored.read_text() == "mine"
+
+
 def test_the_folders_for_data_exist(shop: Path) -> None:
     context = current.context()
 

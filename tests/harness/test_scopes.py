@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sessions import run_session_apart
+
+RunTests = Callable[..., pytest.RunResult]
 
 ETL = """
 import dlt
@@ -245,3 +248,51 @@ def test_fixtures_of_wider_scope_have_a_sandbox_of_their_scope(
     run_session_apart(pytester, *arguments).assert_outcomes(passed=12)
 
     assert not list(pytester.path.glob("*.duckdb"))
+
+
+SCOPES = """
+import pytest
+
+@pytest.fixture(scope="class")
+def loaded(dlt_run): return dlt_run([{"id": 1}], table_name="t")
+
+@pytest.fixture(scope="module")
+def configured(request): request.getfixturevalue("dlt_config")["a"] = 1
+
+@pytest.fixture(scope="module")
+def of_pytest(monkeypatch): "Not ours."
+
+class TestLoaded:
+    def test_of_class(self, loaded): pass
+
+def test_of_module(configured): pass
+def test_of_pytest(of_pytest): pass
+"""
+
+
+def test_error_when_a_fixture_of_wider_scope_asks_for_ours_says_what_does(
+    run_tests: RunTests, pytester: pytest.Pytester
+) -> None:
+    result = run_tests(SCOPES)
+    result.assert_outcomes(errors=3)
+    result.stdout.fnmatch_lines(
+        [
+            "ScopeMismatch: `dlt_run` is of one test, and a fixture of scope class asks for it.",
+            "*marked on them: `@pytest.mark.dlt_load(source=my_source)`. It runs once, and each*",
+            "Asked for by:",
+            "*test_it.py:*def loaded(dlt_run)",
+            "ScopeMismatch: `dlt_config` is of one test, and a fixture of scope module asks*",
+            "What the fixture sets by `dlt.config[[]...[]] = ...` holds for all of its tests.",
+            "ScopeMismatch: You tried to access the function scoped fixture monkeypatch*",
+        ]
+    )
+
+    pytester.path.joinpath("dlt.yml").write_text("sources: {}")
+    result = run_tests(SCOPES.replace("dlt_run", "dlt_project"))
+    result.stdout.fnmatch_lines(
+        [
+            "ScopeMismatch: `dlt_project` is of one test*",
+            '*`@pytest.mark.dlt_load("my_pipeline")`*',
+            "A fixture of scope class has a project by `with dlt_project_factory() as project:`.",
+        ]
+    )
