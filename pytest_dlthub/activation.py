@@ -181,11 +181,13 @@ class Session:
             return
         from dlthub_project.errors import ProjectError
         from dlthub_project.manifest import Manifest
+        from dlthub_project.secrets import KNOWN
 
         try:
-            Manifest.open(self.root / MANIFEST, self.profile)
+            manifest = Manifest.open(self.root / MANIFEST, self.profile)
         except ProjectError as error:
             raise pytest.UsageError(str(error)) from error
+        KNOWN.exempt(manifest.words())
 
     def stop(self) -> None:
         """Restore environment and path, and delete what no test has left behind."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dlthub.activation import SESSION
-from pytest_dlthub.report import FAILED, FOLDER, HELD, mask_kept
+from pytest_dlthub.masking import mask_kept
+from pytest_dlthub.report import FAILED, FOLDER, HELD
 
 if TYPE_CHECKING:
     import dlt

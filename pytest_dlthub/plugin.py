@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dlthub import options, tracebacks
+from pytest_dlthub import masking, options, tracebacks
 from pytest_dlthub import report as reports
 from pytest_dlthub.activation import SESSION, Session
 from pytest_dlthub.fixtures import (
@@ -63,26 +63,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     options.register(parser)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Activate the project before the first conftest is imported."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, None, None]:
+    """Activate the project before the first conftest is imported, and before pytest captures."""
+    masking.mask_streams()
     _start(early_config)
+    return (yield)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and catch up where a conftest loads this plugin, which is late."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
-    config.pluginmanager.register(reports.MaskedIds(), "dlthub_masked_ids")
+    config.pluginmanager.register(masking.MaskedIds(), "dlthub_masked_ids")
     if SESSION not in config.stash:
+        masking.mask_streams()
         _start(config)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """End a session on a broken manifest with the manifest's own errors."""
-    reports.learn_environment(session.config)
-    reports.mask_logs(session.config)
+    masking.learn_before_tests(session.config)
+    masking.mask_outputs(session.config)
     if _has_workers(session.config):
         # they import the tests, in environments that are copies of this one
         session.config.stash[SESSION].end_early_code()
@@ -93,33 +96,51 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Take secrets out of what all others are told of a test."""
-    reports.mask_report(report)
+    masking.mask_report(report)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collectreport(report: pytest.CollectReport) -> None:
     """Take secrets out of what all others are told of a collection."""
-    reports.mask_report(report)
+    masking.mask_report(report)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:
     """Take secrets out of warnings."""
-    reports.mask_warning(warning_message)
+    masking.mask_warning(warning_message)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_internalerror(excrepr: object) -> None:
     """Take secrets out of what an error of pytest or a plugin says."""
     if "dlthub_project.secrets" in sys.modules:
-        reports.masked(excrepr)
+        masking.masked(excrepr)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
-    """Take secrets out of JUnit XML, once it is written."""
+    """Take secrets out of JUnit XML and files of other plugins, once they are written."""
     yield
-    reports.mask_xml(session.config)
+    masking.mask_files(session.config)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_report_to_serializable(
+    config: pytest.Config,
+) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
+    """Have workers of pytest-xdist send the secrets that they have learned, as tests are named."""
+    data = yield
+    if data is None or not hasattr(config, "workerinput"):
+        return data
+    return masking.with_secrets(data, config)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_report_from_serializable(data: dict[str, Any]) -> Generator[None, object, object]:
+    """Learn what a worker has learned."""
+    masking.learn_sent(data)
+    return (yield)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -257,7 +278,7 @@ def pytest_runtest_makereport(
         item.stash[reports.FAILED] = True
         reports.release_connections(item)
         reports.tell_of_test(item, call.excinfo and call.excinfo.value, outcome)
-    reports.learn_secrets(item, outcome)
+    masking.learn_secrets(item, outcome)
     reports.carry(item, outcome)
     return outcome
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import warnings
-from collections.abc import Callable, Generator, Iterable
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +16,6 @@ from pytest_dlthub.tracebacks import causes, how_to_give, with_message
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
-
-    from dlthub_project.secrets import KnownSecrets
 
 
 FAILED = pytest.StashKey[bool]()
@@ -107,185 +103,6 @@ def _missing_settings(error: BaseException, config: pytest.Config) -> list[str]:
         has_placeholders=hasattr(missing, "_dlthub_has_placeholders"),
         is_narrowed=session.secrets != "all",
     )
-
-
-def learn_environment(config: pytest.Config) -> None:
-    """Remember the secrets of the environment, by their names: tests may be named by them."""
-    if config.stash[SESSION].isolates_all:
-        _known().learn_environment()
-
-
-def learn_secrets(item: pytest.Item, outcome: pytest.TestReport) -> None:
-    """Remember the secrets that dlt finds when a phase of a test in a sandbox ends.
-
-    Those are the ones that nobody has asked for yet: in the environment, in `secrets.toml`, in
-    settings of the test and in `dlt.yml`. At the end of the teardown the settings are gone.
-    """
-    tells = outcome.sections or outcome.longrepr is not None or outcome.user_properties
-    if tells and FOLDER in item.stash and "dlt" in sys.modules:
-        from dlthub_project.dlt_internals import configuration
-
-        _known().learn_configuration(configuration.configured_documents())
-
-
-def mask_report(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """Mask the secrets that are known in all that a report has, but for what identifies it.
-
-    What `-s` prints at once is not ours.
-    """
-    if _knows_any():
-        for name, value in list(vars(report).items()):
-            if name not in _IDENTITY:
-                setattr(report, name, masked(value))
-
-
-class MaskedIds:
-    """Has names of tests without the secrets in them: pytest makes ids of parameters.
-
-    A plugin of its own, since it goes before all others where this plugin does not.
-    """
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Mask the ids that a test names; those that pytest makes are not made yet."""
-        if _knows_any():
-            _mask_named_ids(metafunc)
-
-    def pytest_make_parametrize_id(self, val: object) -> str | None:
-        """Mask the id that pytest would make of a value."""
-        if isinstance(val, str) and _knows_any() and masked(val) != val:
-            return str(masked(val))
-        return None
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_terminal_summary(
-        self, terminalreporter: TerminalReporter
-    ) -> Generator[None, None, None]:
-        """Mask what is known since in the names of tests, before anything sums them up."""
-        if _knows_any():
-            _mask_identities(terminalreporter)
-        return (yield)
-
-
-def mask_warning(warning: warnings.WarningMessage) -> None:
-    """Mask the secrets in what a warning says."""
-    text = str(warning.message)
-    if _knows_any() and masked(text) != text:
-        # as text: nobody knows the arguments of a user's class
-        warning.message = masked(text)
-
-
-def mask_logs(config: pytest.Config) -> None:
-    """Mask the secrets in the log file and in live logs; `caplog` has what the code has logged."""
-    plugin = config.pluginmanager.get_plugin("logging-plugin")
-    for name in ("log_file_handler", "log_cli_handler"):
-        handler = getattr(plugin, name, None)
-        if handler is not None:
-            handler.format = _masking(handler.format)
-
-
-def mask_xml(config: pytest.Config) -> None:
-    """Mask the secrets in JUnit XML: some properties go past all reports."""
-    path = getattr(config.option, "xmlpath", None)
-    if path and not hasattr(config, "workerinput") and _knows_any() and os.path.isfile(path):
-        file = Path(path)
-        text = file.read_text(encoding="utf-8")
-        file.write_text(masked(text), encoding="utf-8")
-
-
-def _mask_identities(terminal: TerminalReporter) -> None:
-    for reports in terminal.stats.values():
-        for report in reports:
-            if isinstance(report, pytest.TestReport | pytest.CollectReport):
-                report.nodeid = masked(report.nodeid)
-            if isinstance(report, pytest.TestReport):
-                report.location = masked(report.location)
-
-
-def _mask_named_ids(metafunc: pytest.Metafunc) -> None:
-    parametrize = metafunc.parametrize
-
-    def parametrize_masked(
-        names: Any, values: Any, *given: Any, ids: Any = None, **more: Any
-    ) -> None:
-        with_ids = type(pytest.param())
-        shown = [v._replace(id=masked(v.id)) if isinstance(v, with_ids) else v for v in values]
-        hidden = (lambda value: masked(ids(value))) if callable(ids) else _masked_ids(ids)
-        parametrize(names, shown, *given, ids=hidden, **more)
-
-    # of this test alone, and public
-    metafunc.parametrize = parametrize_masked  # type: ignore[assignment, method-assign]
-
-
-def _masked_ids(ids: Iterable[Any] | None) -> list[Any] | None:
-    return None if ids is None else [masked(one) for one in ids]
-
-
-_IDENTITY = ("nodeid", "location")
-_TEXTS_OF_DLT = (".json", ".exception", ".txt")
-# the parts of a report are theirs; other objects may be what a plugin works with
-_OF_REPORTS = ("_pytest._code.code", "_pytest.doctest")
-
-
-def mask_kept(folder: Path) -> None:
-    """Mask the secrets in what dlt has written of runs whose data are kept: traces and errors."""
-    if not _knows_any():
-        return
-    from dlthub_project.dlt_internals import pipelines
-
-    for file in folder.rglob("*"):
-        is_trace = file.name == pipelines.TRACE_FILE
-        if not is_trace and (file.suffix not in _TEXTS_OF_DLT or not file.is_file()):
-            continue
-        # a pickle has texts as they are
-        text = file.read_bytes().decode("utf-8", errors="surrogateescape")
-        if (hidden := masked(text)) == text:
-            continue
-        if is_trace:
-            pipelines.rewrite_trace(file, masked)
-        else:
-            file.write_bytes(hidden.encode("utf-8", errors="surrogateescape"))
-
-
-def _known() -> KnownSecrets:
-    from dlthub_project.secrets import KNOWN
-
-    return KNOWN
-
-
-def _knows_any() -> bool:
-    # without any use of dlt, not even imported
-    return "dlthub_project.secrets" in sys.modules and bool(_known())
-
-
-def _masking(tell: Callable[[Any], str]) -> Callable[[Any], str]:
-    return lambda record: masked(tell(record)) if _knows_any() else tell(record)
-
-
-def masked(value: Any) -> Any:
-    """Return texts, and what consists of them, masked; objects of pytest are changed."""
-    if isinstance(value, str):
-        return _known().masked(value)
-    if type(value) is dict:
-        return {masked(key): masked(item) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        items = (masked(item) for item in value)
-        return list(items) if type(value) is list else tuple(items)
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        hidden: Any = tuple.__new__(type(value), map(masked, value))
-        for name, item in getattr(value, "__dict__", {}).items():
-            setattr(hidden, name, masked(item))
-        return hidden
-    if type(value).__module__ == "_pytest.subtests" and is_dataclass(value):
-        # what a subtest is called, which cannot be changed
-        parts = {part.name: getattr(value, part.name) for part in fields(value)}
-        hidden_parts: Any = masked(parts)
-        made: Any = value
-        return replace(made, **hidden_parts) if hidden_parts != parts else value
-    if type(value).__module__ in _OF_REPORTS and hasattr(value, "__dict__"):
-        for name, item in vars(value).items():
-            setattr(value, name, masked(item))
-    return value
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import os
@@ -10,11 +9,12 @@ import re
 import sys
 import tempfile
 import threading
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import accumulate, pairwise
 from typing import Any
-from urllib.parse import quote, unquote
-from xml.sax.saxutils import escape
+from urllib.parse import unquote
 
 from dlthub_project.secrets.masking import (
     MASK,
@@ -22,6 +22,7 @@ from dlthub_project.secrets.masking import (
     looks_secret,
     named_secrets,
 )
+from dlthub_project.secrets.spellings import encodings, spellings
 
 _PASSWORD = re.compile(r"://[^\s:/]*:(?P<password>[^\s]+)@")
 # the user of a URL that has no password, as a token is at times
@@ -30,7 +31,6 @@ _USER = re.compile(r"://(?P<user>[^\s:/@]+)@")
 _FOLDERS = frozenset(("PWD", "OLDPWD"))
 # shorter ones are masked only as whole words, and not at all where texts are of users
 LONG = 6
-_LINE = 12
 # so many characters of a secret in a row are enough to hide
 _PART = 12
 # any part of that length has a block of this length in it, counted from the secret's beginning
@@ -41,6 +41,9 @@ _COMMON = frozenset(
         *("bigquery", "clickhouse", "databricks", "duckdb", "filesystem", "localhost"),
         *("motherduck", "not-set", "postgres", "postgresql", "redshift", "snowflake", "sqlalchemy"),
     )
+)
+_ORDINARY = re.compile(
+    r"[^\W\d]+(?:[ _./-][^\W\d]+)*|\d{4}-\d\d-\d\d\S*|\d+(?:\.\d+)*|\w+://\S*|[~.]{0,2}[/\\].*"
 )
 # what credentials have beside secrets: a message has to name it
 _PUBLIC_FIELDS = frozenset(
@@ -58,6 +61,8 @@ _SETTINGS = frozenset(
         *("runtime", "schema"),
     )
 )
+# what terminals, pytest and tables put into a text that is wider than they are, and colours
+_CUT = re.compile(r"\x1b\[[0-9;]*m|[ \t|│┃║]*\r?\n(?:E(?=\s))?[ \t|│┃║>]*")
 # pairs of a connection string, of which some are no secrets
 _ODBC = re.compile(r"[\w ]+=[^;]*;")
 
@@ -70,7 +75,8 @@ class KnownSecrets:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._secrets: set[str] = set()
+        # a mapping for its order
+        self._secrets: dict[str, None] = {}
         # those whose spellings nobody has needed yet: production seldom tells anything
         self._new: list[str] = []
         # by each block of a spelling: the spelling, where the block begins, how much of it hides
@@ -79,6 +85,10 @@ class KnownSecrets:
 
     def __bool__(self) -> bool:
         return bool(self._secrets)
+
+    def values(self) -> list[str]:
+        """Return the secrets, in the order in which they were learned."""
+        return list(self._secrets)
 
     def learn(self, value: Any, *, is_secret: bool) -> None:
         """Remember the secrets in a value: all of it, or those that names and URLs tell."""
@@ -106,11 +116,16 @@ class KnownSecrets:
 
         Secret is what has a name that secrets have, and all that is in a `secrets.toml` outside of
         credentials and sections of dlt's own. A host or a bucket is none: a message has to name it.
+        Nor is a word there, until dlt looks it up as a secret: it may be the name of a table.
 
         Args:
             documents: Of each provider its name, and the mapping that it has.
         """
         self.learn_environment()
+        self.learn_documents(documents)
+
+    def learn_documents(self, documents: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Do the same for documents alone."""
         for provider, document in documents:
             for section, value in document.items():
                 is_secret = "secrets" in provider and section not in _SETTINGS
@@ -127,22 +142,31 @@ class KnownSecrets:
     def _learn_text(self, key: str, value: Any, *, is_secret: bool) -> None:
         # a variable of a manifest is no value
         if isinstance(value, str) and "{env." not in value:
-            self.learn(value, is_secret=is_secret and is_secret_value(key, value, is_secret))
+            is_one = is_secret and is_secret_value(key, value, not _is_ordinary(value))
+            self.learn(value, is_secret=is_one)
 
     def exempt(self, words: Iterable[str]) -> None:
         """Never mask these words, such as the names in a project's manifest."""
         self._common.update(word.lower() for word in words)
+        kept = [one for one in self._secrets if one.lower() not in self._common]
+        if len(kept) < len(self._secrets):
+            with self._lock:
+                self._secrets, self._new = dict.fromkeys(kept), kept
+                self._blocks = {}
 
     def forget(self) -> None:
         """Forget all secrets: for tests of this project alone."""
         self.__init__()  # type: ignore[misc]  # as new
 
     def masked(self, text: str) -> str:
-        """Return a text without the secrets that are known, and without parts of them."""
+        """Return a text without the secrets that are known, and without parts of them.
+
+        Also those that line breaks, frames of tables or colours have cut.
+        """
         if not self._secrets or len(text) < LONG:
             return text
         self._spell()
-        spans = sorted(self._spans(text))
+        spans = sorted((*self._spans(text), *self._cut_spans(text)))
         if not spans:
             return text
         shown: list[str] = []
@@ -158,7 +182,7 @@ class KnownSecrets:
         if is_folder or secret.lower() in self._common:
             return
         with self._lock:
-            self._secrets.add(secret)
+            self._secrets[secret] = None
             self._new.append(secret)
 
     def _spell(self) -> None:
@@ -167,7 +191,7 @@ class KnownSecrets:
         with self._lock:
             while self._new:
                 secret = self._new[-1]
-                for spelling in {*spellings(secret), *_encodings(secret)}:
+                for spelling in {*spellings(secret), *encodings(secret)}:
                     if len(spelling) >= LONG:
                         self._add_spelling(spelling, _has_parts(secret))
                 # last: another thread that finds none left finds all of them spelt
@@ -181,27 +205,52 @@ class KnownSecrets:
             places.append((spelling, start, len(spelling) if is_one else _PART))
 
     def _spans(self, text: str) -> Iterator[tuple[int, int]]:
-        starts = range(len(text) - _BLOCK + 1)
         # as long for many secrets as for one
-        known = {block for i in starts if (block := text[i : i + _BLOCK]) in self._blocks}
-        for block in known:
-            for found in _finds(block, text):
-                for spelling, at, least in list(self._blocks[block]):
-                    start, stop = _grown(text, found, spelling, at)
-                    is_whole = stop - start == len(spelling)
-                    if is_whole or (stop - start >= least and not _is_public(text[start:stop])):
-                        yield start, stop
+        yield from self._spans_at(text, range(len(text) - _BLOCK + 1))
+
+    def _spans_at(self, text: str, places: Iterable[int]) -> Iterator[tuple[int, int]]:
+        blocks = self._blocks
+        for found in [i for i in places if text[i : i + _BLOCK] in blocks]:
+            for spelling, at, least in list(blocks[text[found : found + _BLOCK]]):
+                start, stop = _grown(text, found, spelling, at)
+                is_whole = stop - start == len(spelling)
+                if is_whole or (stop - start >= least and not _is_public(text[start:stop])):
+                    yield start, stop
+
+    def _cut_spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield where secrets are that go over the end of a line, or change their colour."""
+        if "\n" not in text and "\x1b" not in text:
+            return
+        cuts = [cut for cut in _CUT.finditer(text) if cut[0]]
+        pieces, starts = _between(cuts, text)
+        joined = "".join(pieces)
+        if len(joined) < LONG:
+            return
+        # of each piece, where it begins when they are joined
+        begins = [0, *accumulate(map(len, pieces))][:-1]
+        near = {
+            place
+            for begin in begins[1:]
+            for place in range(max(begin - _PART, 0), min(begin, len(joined) - _BLOCK) + 1)
+        }
+        for start, stop in self._spans_at(joined, sorted(near)):
+            first, last = bisect_right(begins, start) - 1, bisect_left(begins, stop) - 1
+            if first != last:
+                yield (
+                    starts[first] + start - begins[first],
+                    starts[last] + stop - begins[last],
+                )
 
 
 KNOWN = KnownSecrets()
 """What this process has learned: whoever tells something to people asks it."""
 
 
-def _finds(part: str, text: str) -> Iterator[int]:
-    start = text.find(part)
-    while start >= 0:
-        yield start
-        start = text.find(part, start + 1)
+def _between(cuts: Iterable[re.Match[str]], text: str) -> tuple[list[str], list[int]]:
+    """Return the pieces of a text that cuts leave, and where each begins in it."""
+    ends = [(0, 0), *(cut.span() for cut in cuts), (len(text), len(text))]
+    pieces = [text[left[1] : right[0]] for left, right in pairwise(ends)]
+    return pieces, [left[1] for left, _ in pairwise(ends)]
 
 
 def _grown(text: str, found: int, secret: str, at: int) -> tuple[int, int]:
@@ -224,22 +273,6 @@ def _is_public(part: str) -> bool:
     """Tell whether a part of a secret is one of a folder that tracebacks are full of."""
     folders = (os.getcwd(), os.path.expanduser("~"), sys.prefix, tempfile.gettempdir())
     return any(part.rstrip("/") in folder for folder in folders)
-
-
-def _encodings(secret: str) -> Iterator[str]:
-    """Yield a secret as it is within texts of base64, wherever it begins, and of XML."""
-    raw = secret.encode("utf-8", "surrogatepass")
-    for before in range(3):
-        # without the characters that have a part of what stands before or behind
-        encoded = base64.b64encode(b"\0" * before + raw).decode()
-        inner = encoded[(0, 2, 3)[before] : len(encoded.rstrip("=")) - bool(encoded[-1] == "=")]
-        yield inner
-        yield inner.replace("+", "-").replace("/", "_")
-    yield escape(secret, {'"': "&quot;"})
-    yield quote(secret)
-    yield json.dumps(secret, ensure_ascii=False)[1:-1]
-    yield repr(repr(secret))[2:-2]
-    yield ascii(secret)[1:-1]
 
 
 def secret_variables() -> Iterator[tuple[str, str]]:
@@ -291,23 +324,14 @@ def is_secret_value(key: str, value: Any, is_hinted: bool = False) -> bool:
     return is_hinted or is_secret_name([key])
 
 
+def _is_ordinary(text: str) -> bool:
+    """Tell whether a text is a word, a date, a URL or a path, as no secret is by itself."""
+    return _ORDINARY.fullmatch(text) is not None
+
+
 def _of_json(text: str) -> Any:
     """Return the mapping or list that a text is; None for any other text."""
     if text.lstrip()[:1] in ("{", "["):
         with contextlib.suppress(ValueError):
             return json.loads(text)
     return None
-
-
-def spellings(secret: str) -> Iterator[str]:
-    """Yield a secret as it is, in URLs, in texts of Python and JSON, and line by line."""
-    lines = [line for line in secret.splitlines() if len(line.strip()) >= _LINE]
-    spelt = (
-        secret,
-        unquote(secret),
-        quote(secret, safe=""),
-        repr(secret)[1:-1],
-        json.dumps(secret)[1:-1],
-        *lines,
-    )
-    yield from (text for text in spelt if text.strip())

@@ -14,9 +14,9 @@ from dlthub_project.secrets.known import (
     is_secret_value,
     secret_variables,
     secrets_in,
-    spellings,
 )
 from dlthub_project.secrets.masking import MASK, is_secret_name, masked_text
+from dlthub_project.secrets.spellings import spellings
 
 # what names things in a trace: a password `orders` does not rename the pipeline `orders`
 _IDENTIFIERS = frozenset(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import textwrap
 from collections.abc import Callable, Iterator
@@ -254,6 +255,31 @@ class TestOfUnittest:
         assert self.told == 1
 """
 
+# what hooks print goes past the capture
+CONFTEST = """
+import sys
+
+import dlt
+
+
+def told():
+    return dlt.secrets["misc.early"] + " " + dlt.secrets["sources.leaky.long"]
+
+
+def pytest_report_header():
+    return told()
+
+
+def pytest_sessionfinish():
+    print(told())
+    print(told(), file=sys.stderr)
+
+
+def pytest_terminal_summary(terminalreporter):
+    terminalreporter.write_line(told())
+    terminalreporter.section(told())
+"""
+
 
 @pytest.fixture
 def planted(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
@@ -300,6 +326,7 @@ def planted(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> dict[
         "sources/leaky.py": SOURCE,
         "planted.py": f"PLANTED = {found!r}",
         "test_it.py": TESTS,
+        "conftest.py": CONFTEST,
         "test_broken.py": """
             import dlt
             print(dlt.secrets["misc.early"])
@@ -321,7 +348,7 @@ def planted(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> dict[
     return found
 
 
-@pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["alone", "xdist"])
+@pytest.mark.parametrize("workers", [[], ["-n1"]], ids=["alone", "xdist"])
 def test_no_secret_leaves_a_test(
     run_pytest: RunTests,
     pytester: pytest.Pytester,
@@ -340,6 +367,9 @@ def test_no_secret_leaves_a_test(
         "--log-file=tests.log",
         "--log-file-level=DEBUG",
         "-olog_cli=true",
+        "--setup-show",
+        "--durations=0",
+        "--color=yes",
         *workers,
     )
 
@@ -347,13 +377,13 @@ def test_no_secret_leaves_a_test(
     # all the ways were gone, and none ended before
     assert outcomes["passed"] >= 2, outcomes
     assert outcomes["xfailed"] == 2
-    # each worker collects
-    assert outcomes["errors"] == (5 if workers else 4)
+    assert outcomes["errors"] == 4
     written = {path for path in pytester.path.rglob("*") if path.is_file()} - before
     # the byte code of the modules that hold them
     written = {path for path in written if path.parent.name != "__pycache__"}
     texts = {str(path.relative_to(pytester.path)): path.read_bytes() for path in written}
     texts["stdout"] = str(result.stdout).encode()
+    texts["without colours"] = re.sub(r"\x1b\[[0-9;]*m", "", str(result.stdout)).encode()
     texts["stderr"] = str(result.stderr).encode()
     assert {"report.xml", "tests.log"} <= texts.keys() or workers
     leaks = {
@@ -363,6 +393,72 @@ def test_no_secret_leaves_a_test(
         if (part := next(_parts_in(secret, text), None))
     }
     assert leaks == set()
+
+
+GET = 'import dlt, pytest\nTOLD = dlt.secrets["misc.lock"]\n'
+TEST = "@pytest.fixture(params=[TOLD])\ndef given(request): pass\n\n\ndef test_it(given): "
+LATE_ID = """
+import dlt, pytest
+
+@pytest.mark.parametrize("value", ["SECRET"])
+def test_it(value):
+    dlt.secrets["misc.lock"]
+    assert 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("conftest", "test", "arguments", "masks"),
+    [
+        pytest.param("raise RuntimeError(TOLD)", "", [], 1, id="conftest fails"),
+        pytest.param("pytest.exit(TOLD)", "", [], 1, id="conftest exits"),
+        pytest.param("raise pytest.UsageError(TOLD)", "", [], 1, id="conftest is misused"),
+        pytest.param("def pytest_configure(): pytest.exit(TOLD)", "", [], 1, id="configure exits"),
+        pytest.param(
+            "def pytest_configure(): raise pytest.UsageError(TOLD)", "", [], 1, id="usage error"
+        ),
+        pytest.param(
+            "def pytest_sessionstart(): pytest.exit(TOLD)", "", [], 2, id="sessionstart exits"
+        ),
+        pytest.param(
+            "def pytest_runtest_logfinish(): raise RuntimeError(TOLD)", "", [], 1, id="internal"
+        ),
+        pytest.param("", "pytest.exit(TOLD)", [], 1, id="exit"),
+        pytest.param("", "raise KeyboardInterrupt(TOLD)", [], 1, id="interrupt"),
+        pytest.param("", "print(TOLD)", ["-s"], 1, id="no capture"),
+        pytest.param("", "0", ["--setup-plan"], 1, id="setup plan"),
+        pytest.param("", "0\ngiven.__doc__ = TOLD", ["--collect-only"], 1, id="collect only"),
+        pytest.param("", f"print(TOLD){LATE_ID}", ["-v", "--durations=0"], 3, id="late"),
+    ],
+)
+def test_no_secret_leaves_a_session_that_ends_early(
+    run_pytest: RunTests,
+    pytester: pytest.Pytester,
+    conftest: str,
+    test: str,
+    arguments: list[str],
+    masks: int,
+) -> None:
+    secret = secrets.token_hex(8)
+    for name, text in {
+        "dlt.yml": "",
+        ".dlt/secrets.toml": f'[misc]\nlock = "{secret}"\n',
+        "conftest.py": GET + conftest,
+        "test_it.py": GET + TEST + (test or "0").replace("SECRET", secret),
+    }.items():
+        path = pytester.path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+
+    result = run_pytest(*arguments)
+
+    told = f"{result.stdout}{result.stderr}"
+    assert told.count("***") >= masks
+    assert secret not in told
+    cache = pytester.path / ".pytest_cache"
+    assert [
+        path for path in cache.rglob("*") if path.is_file() and secret in path.read_text()
+    ] == []
 
 
 def test_no_secret_leaves_a_plain_suite(
