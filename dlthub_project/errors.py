@@ -18,6 +18,8 @@ class ProjectError(Exception):
     """
 
     def __init__(self, reason: str, instruction: str = "") -> None:
+        # for `repr` and what sends errors on; what is learned later, `str` masks
+        reason, instruction = KNOWN.masked(reason), KNOWN.masked(instruction)
         super().__init__(reason, instruction)
         self.reason = reason
         self.instruction = instruction
@@ -141,6 +143,8 @@ class RemoteDestinationBlocked(BaseException):
     """
 
     def __init__(self, reason: str, instruction: str) -> None:
+        # for `repr` and what sends errors on; what is learned later, `str` masks
+        reason, instruction = KNOWN.masked(reason), KNOWN.masked(instruction)
         super().__init__(reason, instruction)
         self.reason = reason
         self.instruction = instruction

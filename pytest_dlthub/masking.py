@@ -255,10 +255,10 @@ def mask_kept(folder: Path) -> None:
     """Mask the secrets in what dlt has written of runs whose data are kept: traces and errors."""
     if not _knows_any():
         return
-    from dlthub_project.dlt_internals import pipelines
+    from dlthub_project.dlt_internals import traces
 
     for file in folder.rglob("*"):
-        is_trace = file.name == pipelines.TRACE_FILE
+        is_trace = file.name == traces.TRACE_FILE
         if not is_trace and (file.suffix not in _TEXTS_OF_DLT or not file.is_file()):
             continue
         if not is_trace:
@@ -267,7 +267,7 @@ def mask_kept(folder: Path) -> None:
         # a pickle has texts as they are
         text = file.read_bytes().decode("utf-8", errors="surrogateescape")
         if masked(text) != text:
-            pipelines.rewrite_trace(file, masked)
+            traces.rewrite_trace(file, masked)
 
 
 def _known() -> KnownSecrets:
@@ -300,18 +300,10 @@ def _masked_result(tell: Callable[[Any], str]) -> Callable[[Any], str]:
 
 def masked(value: Any) -> Any:
     """Return texts, and what consists of them, masked; objects of pytest are changed."""
-    if isinstance(value, str):
-        return _known().masked(value)
-    if type(value) is dict:
-        return {masked(key): masked(item) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        items = (masked(item) for item in value)
-        return list(items) if type(value) is list else tuple(items)
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        hidden: Any = tuple.__new__(type(value), map(masked, value))
-        for name, item in getattr(value, "__dict__", {}).items():
-            setattr(hidden, name, masked(item))
-        return hidden
+    return _known().masked_in(value, _masked_object)
+
+
+def _masked_object(value: Any) -> Any:
     if type(value).__module__ == "_pytest.subtests" and is_dataclass(value):
         # what a subtest is called, which cannot be changed
         parts = {part.name: getattr(value, part.name) for part in fields(value)}

@@ -15,6 +15,7 @@ from dlthub_project.catalog.schemas import Dispute, settle, tell_when_read
 from dlthub_project.dlt_internals import datasets, pipelines, sql_clients
 from dlthub_project.entities import DatasetLocation
 from dlthub_project.errors import DatasetNotLoaded
+from dlthub_project.secrets import hidden_in_errors
 
 if TYPE_CHECKING:
     from dlt.common.destination.reference import AnyDestination
@@ -74,6 +75,7 @@ class WritableDataset(ReadableDataset):
         self._location = location
         self._data_dir = data_dir
 
+    @hidden_in_errors()
     def save(
         self,
         data: Any,

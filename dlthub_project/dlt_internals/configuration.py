@@ -146,7 +146,7 @@ def note_look_up(key: str, hint: Any, value: Any, provider: str, sections: Seque
 
 
 def register_secrets() -> None:
-    """Have every secret known from the moment that dlt has it, in this process from now on.
+    """Have every secret known that dlt has looked up, or will look up, in this process.
 
     dlt notes each value that it has looked up, with the hint, in one place, also those of
     `dlt.secrets[...]`. What code gives, such as the URL of a destination, it does not look up: that
@@ -173,6 +173,8 @@ def register_secrets() -> None:
     log.__module__ = resolved.__module__ = __name__
     TraceLogContext.log = log  # type: ignore[method-assign]  # does as dlt's, and learns
     BaseConfiguration.resolve = resolved  # type: ignore[method-assign]  # as above
+    for key, value, is_secret, _ in looked_up_values():
+        KNOWN.learn_look_up(key, value, is_secret)
 
 
 @functools.lru_cache(maxsize=1_000)
@@ -256,5 +258,5 @@ def _specs() -> Mapping[str, type[BaseConfiguration]]:
 
 def looked_up_values() -> Iterator[tuple[str, Any, bool, str]]:
     """Yield what dlt has looked up for the step that ends: key, value, is secret, provider."""
-    for look_up in get_resolved_traces().resolved_traces:
+    for look_up in list(get_resolved_traces().resolved_traces):
         yield look_up.key, look_up.value, is_secret_hint(look_up.hint), look_up.provider_name

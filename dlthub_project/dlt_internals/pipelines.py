@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import dlt
@@ -21,7 +20,6 @@ from dlt.common.schema import Schema
 from dlt.common.storages import FileStorage, LoadStorage, NormalizeStorage
 from dlt.common.storages.load_package import ParsedLoadJobFileName
 from dlt.common.versioned_state import decompress_state
-from dlt.pipeline.trace import TRACE_FILE_NAME, load_trace, save_trace
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
@@ -32,34 +30,6 @@ OfClass = TypeVar("OfClass", bound=dlt.Pipeline)
 
 
 ARROW = ".parquet"  # the ending of extracted files of Arrow data
-TRACE_FILE = TRACE_FILE_NAME
-"""The file that a pipeline keeps the trace of its last run in."""
-
-
-def rewrite_trace(file: Path, rewritten: Callable[[Any], Any]) -> None:
-    """Write a pipeline's trace again. dlt#1687: it has the secrets that dlt has looked up.
-
-    Args:
-        file: The file; one that cannot be read is deleted.
-        rewritten: Returns what is to be kept of a tuple of texts, lists and more of them.
-    """
-    trace = load_trace(str(file.parent))
-    file.unlink()
-    if trace is not None:
-        kept = rewritten(trace)
-        for schema in _schemas_in(kept):
-            # dlt takes these off a schema that it pickles, and a schema of a pickle has none
-            for name in ("naming", "data_item_normalizer"):
-                vars(schema).setdefault(name, None)
-        save_trace(str(file.parent), kept)
-
-
-def _schemas_in(value: Any) -> Iterator[Schema]:
-    if isinstance(value, Schema):
-        yield value
-    elif isinstance(value, Mapping | list | tuple):
-        for part in value.values() if isinstance(value, Mapping) else value:
-            yield from _schemas_in(part)
 
 
 def use_local_dir(pipeline: dlt.Pipeline, local_dir: str) -> None:

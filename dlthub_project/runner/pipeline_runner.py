@@ -12,11 +12,12 @@ import dlt
 from dlt.common import logger
 from dlt.common.pipeline import LoadInfo
 
-from dlthub_project.dlt_internals import pipelines
+from dlthub_project.dlt_internals import configuration, pipelines, traces
 from dlthub_project.runner.attempts import Attempts, MakeData, repeatable, schema_changes
 from dlthub_project.runner.resume import drop_working_folder, restore
 from dlthub_project.runner.retry import checked_steps, retrying
 from dlthub_project.runner.traces import MakePipeline, TraceStore, kept_files
+from dlthub_project.secrets import KNOWN, hide_in_error
 
 if TYPE_CHECKING:
     import dlt
@@ -47,6 +48,8 @@ class PipelineRunner:
         observers: Iterable[object] = (),
     ) -> None:
         """Make the runner; see `runner`."""
+        # outside of a project, too
+        configuration.register_secrets()
         self.pipeline = pipeline
         self._store_trace_info = store_trace_info
         self._clean = run_from_clean_folder
@@ -92,16 +95,21 @@ class PipelineRunner:
                     drop_working_folder(self.pipeline)
             info = self._run(attempts)
         except BaseException as error:
+            hide_in_error(error)
             self._observers.tell("on_after", load_info=None, error=error)
             raise
+        finally:
+            if KNOWN:
+                # dlt#1687: it has what a failure said, and mappings that dlt has looked up
+                traces.rewrite_last_trace(self.pipeline, KNOWN.masked_in)
         self._observers.tell("on_after", load_info=info, error=None)
         return info
 
     def _run(self, attempts: Attempts) -> LoadInfo:
-        traces = self._traces()
+        stored = self._traces()
         listeners = [self._observers.on_step] if self._observers else []
-        if traces:
-            listeners.append(traces.on_step)
+        if stored:
+            listeners.append(stored.on_step)
 
         def attempt() -> LoadInfo:
             with ExitStack() as stack:
@@ -114,8 +122,8 @@ class PipelineRunner:
                 return attempts()
 
         def store() -> None:
-            if traces:
-                traces.store(attempts.number, attempts.started_at)
+            if stored:
+                stored.store(attempts.number, attempts.started_at)
 
         # dlt forgets the trace of what was pending when the run starts
         attempts.on_pending = store
@@ -123,7 +131,8 @@ class PipelineRunner:
         def traced() -> LoadInfo:
             try:
                 info = attempt()
-            except Exception:
+            except Exception as error:
+                hide_in_error(error)
                 store()
                 raise
             store()

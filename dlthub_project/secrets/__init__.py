@@ -18,6 +18,7 @@ from dlthub_project.secrets.masking import (
     public_url,
     uses_variable,
 )
+from dlthub_project.secrets.raised import hidden_in_errors, hide_in_error
 from dlthub_project.secrets.redactor import Redactor, shown
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "MASK",
     "KnownSecrets",
     "Redactor",
+    "hidden_in_errors",
+    "hide_in_error",
     "is_secret_name",
     "is_variable",
     "looks_secret",

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Any
@@ -176,6 +176,29 @@ class KnownSecrets:
                 shown += [text[end:start], MASK]
             end = max(end, stop)
         return "".join(shown) + text[end:]
+
+    def masked_in(self, value: Any, other: Callable[[Any], Any] | None = None) -> Any:
+        """Return a value with the texts in its mappings, lists and tuples masked.
+
+        Args:
+            value: The value; it is not changed.
+            other: Returns what is to stand for an object of any other type.
+        """
+        if isinstance(value, str):
+            return self.masked(value)
+        if type(value) is dict:
+            return {
+                self.masked_in(key, other): self.masked_in(item, other)
+                for key, item in value.items()
+            }
+        if type(value) in (list, tuple, set):
+            return type(value)(self.masked_in(item, other) for item in value)
+        if isinstance(value, tuple) and hasattr(value, "_asdict"):
+            hidden: Any = tuple.__new__(type(value), (self.masked_in(one, other) for one in value))
+            for name, item in getattr(value, "__dict__", {}).items():
+                setattr(hidden, name, self.masked_in(item, other))
+            return hidden
+        return value if other is None else other(value)
 
     def _add(self, secret: str) -> None:
         is_folder = os.path.isabs(secret) and _is_public(secret)

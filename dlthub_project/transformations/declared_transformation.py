@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlthub_project.entities import EntryPosition
 from dlthub_project.errors import ProjectError, known_names
+from dlthub_project.secrets import hidden_in_errors
 from dlthub_project.transformations.cache import Cache
 from dlthub_project.transformations.declarations import (
     Flushed,
@@ -63,6 +64,7 @@ class Transformation:
         """
         self.cache.populate(self.outputs())
 
+    @hidden_in_errors()
     def transform(self) -> None:
         """Make the tables in the cache. Nothing happens if no load is new.
 
@@ -97,6 +99,7 @@ class Transformation:
             retry_pipeline_steps=retry_pipeline_steps,
         )
 
+    @hidden_in_errors()
     def run(
         self,
         *,

@@ -276,7 +276,7 @@ def test_no_secret_is_in_a_trace(
     away = dlt.destinations.duckdb(str(tmp_path))
     other = dlt.pipeline("other", pipelines_dir=pipeline.pipelines_dir, destination=away)
     run = runner(pipeline, store_trace_info=other if as_file else True).run
-    with pytest.raises(PipelineStepFailed, match=SECRETS["looked_up"]):
+    with pytest.raises(PipelineStepFailed, match=r"\*\*\*"):
         run(items())
     text = files(pipeline)[0].read_text() if as_file else all_text(stored_by(pipeline))
 

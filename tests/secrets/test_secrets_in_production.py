@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 import io
 import logging
 import pickle
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +14,12 @@ from typing import Any
 
 import dlt
 import pytest
+from dlt.extract.exceptions import ResourceExtractionError
+from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlthub_project import ProjectError, current, ensure_project
 from dlthub_project.errors import ManifestError, RemoteDestinationBlocked
-from dlthub_project.secrets import KNOWN, public_url
+from dlthub_project.secrets import KNOWN, hidden_in_errors, public_url
 
 WriteProject = Callable[..., Path]
 
@@ -61,7 +65,7 @@ def test_an_explanation_hides_what_the_source_declares_as_a_secret(project: Path
     assert "light-blue" in str(told("sources.s.colour"))
 
 
-def test_the_trace_and_the_logs_of_a_run_hide_its_secrets(
+def test_the_error_the_trace_and_the_logs_of_a_run_hide_its_secrets(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ensure_project()
@@ -75,8 +79,26 @@ def test_the_trace_and_the_logs_of_a_run_hide_its_secrets(
 
         before_extract = after_extract
 
-    with pytest.raises(Exception, match="4711"):
+    with pytest.raises(Exception, match=r"sent \*\*\* and \*\*\*") as raised:
         current.runner().run_pipeline("load", observers=[Talks()])
+
+    error = raised.value
+    assert isinstance(error, PipelineStepFailed)
+    kept = Path(error.pipeline.working_dir, "trace.pickle").read_bytes()
+    told = (
+        "".join(traceback.format_exception(error)),
+        repr(error),
+        str(error.args),
+        str(pickle.dumps(error)),
+        str(kept),
+        str(getattr(error.pipeline.last_trace, "steps", None)),
+    )
+    # the same error, as code expects it
+    assert isinstance(error.__context__, ResourceExtractionError)
+    for text in told:
+        assert "***" in text
+        assert "4711" not in text
+        assert "0815" not in text
 
     logged = written.getvalue()
     assert "observer Talks failed" in logged
@@ -109,6 +131,60 @@ def test_errors_hide_what_is_known_and_what_has_a_name(
         ensure_project()
     assert str(raised.value).count("must be a text") == 3
     assert "4711" not in str(raised.value)
+
+
+def test_errors_of_all_kinds_are_raised_without_secrets() -> None:
+    KNOWN.learn("4711-pass", is_secret=True)
+
+    class Refused(Exception):
+        def __init__(self, token: str) -> None:
+            super().__init__()
+            self.sent = {"headers": [token]}
+
+        def __str__(self) -> str:
+            return f"refused {self.sent}"
+
+    class Unchanging(Exception):
+        __slots__ = ("_token",)
+
+        def __init__(self, token: str) -> None:
+            object.__setattr__(self, "_token", token)
+
+        def __str__(self) -> str:
+            return f"refused {self._token}"
+
+        def __setattr__(self, *_: object) -> None:
+            raise TypeError
+
+    noted = ValueError("a")
+    if sys.version_info >= (3, 11):
+        noted.add_note("4711-pass")
+    errors: list[BaseException] = [
+        KeyError("4711-pass"),
+        OSError(2, "no such 4711-pass", "/keys/4711-pass"),
+        SystemExit("4711-pass"),
+        Refused("4711-pass"),
+        noted,
+    ]
+    # from Python 3.11 on
+    group: Any = getattr(builtins, "ExceptionGroup", None)
+    if group is not None:
+        errors.append(group("of 2", [ValueError("4711-pass")]))
+    causes: list[BaseException] = [Unchanging("4711-pass")]
+    if group is not None:
+        causes.append(group("4711-pass", [ValueError("4711-pass")]))
+    for cause in causes:
+        error = RuntimeError("4711-pass")
+        error.__cause__ = cause
+        errors.append(error)
+
+    for error in errors:
+        kind = type(error)
+        with pytest.raises(kind) as raised, hidden_in_errors():
+            raise error
+        assert raised.value is error
+        assert "4711-pass" not in "".join(traceback.format_exception(error))
+        assert "4711-pass" not in repr(error)
 
 
 @pytest.mark.parametrize(
