@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dlthub_project.errors import ManifestError, Problem
-from dlthub_project.secrets import looks_secret, may_name_secret
+from dlthub_project.secrets import PUBLIC_FIELDS, looks_secret, may_name_secret
 
 FILE_NAME = "dlt.yml"
 
@@ -34,6 +34,7 @@ _TOKEN = re.compile(
     r"""(?P<open>(?<![^\s\[{,])[\[{])|(?P<kept>\s+|[,}\]]|-(?=\s))|"""
     r"""(?P<value>"(?:[^"\\]|\\.)*"?|'[^']*'?|[\[{]|[^\s,{}\[\]]+)"""
 )
+_END_OF_VALUE = re.compile(r"\s*(?:[,}\]]|$)")
 # of a longer line the pieces are not told apart: a window of it is shown, or only its length
 _LONG = 1_000
 # how far above a line the names of its sections are looked for
@@ -171,14 +172,20 @@ def _stars(text: str) -> str:
 def _mask_values(line: str) -> str:
     """Return `line` with stars for all that is neither a key nor an environment variable.
 
-    There are as many stars as the value has characters, since the caret may stand behind it.
+    Nor what a name like `type` or `host` has, alone up to the next comma or bracket. There are as
+    many stars as the value has characters, since the caret may stand behind it.
     """
     shown = []
-    may_be_key, in_flow = True, False
+    may_be_key, in_flow, name = True, False, ""
     for token in _TOKEN.finditer(line):
         kind, text = token.lastgroup, token[0]
-        if kind == "value" or (kind == "key" and not may_be_key):
+        if kind == "value" and name in PUBLIC_FIELDS and _is_public(text, line[token.end() :]):
+            pass
+        elif kind == "value" or (kind == "key" and not may_be_key):
             text = _stars(text)
+        if kind != "kept" or text.strip():
+            is_name = kind == "key" and may_be_key
+            name = text.rstrip(": \t").strip("'\"") if is_name else ""
         if kind == "open":
             may_be_key = in_flow = True
         elif text == ",":
@@ -187,3 +194,8 @@ def _mask_values(line: str) -> str:
             may_be_key = False
         shown.append(text)
     return "".join(shown)
+
+
+def _is_public(value: str, rest: str) -> bool:
+    is_alone = _END_OF_VALUE.match(rest) is not None
+    return is_alone and not (looks_secret(value) or may_name_secret(value))

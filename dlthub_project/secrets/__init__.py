@@ -9,6 +9,7 @@ from __future__ import annotations
 from dlthub_project.secrets.known import KNOWN, KnownSecrets
 from dlthub_project.secrets.masking import (
     MASK,
+    PUBLIC_FIELDS,
     is_secret_name,
     is_variable,
     looks_secret,
@@ -24,6 +25,7 @@ from dlthub_project.secrets.redactor import Redactor, shown
 __all__ = [
     "KNOWN",
     "MASK",
+    "PUBLIC_FIELDS",
     "KnownSecrets",
     "Redactor",
     "hidden_in_errors",

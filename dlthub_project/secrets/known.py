@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 from dlthub_project.secrets.masking import (
     MASK,
+    PUBLIC_FIELDS,
     is_secret_name,
     looks_secret,
     named_secrets,
@@ -44,15 +45,6 @@ _COMMON = frozenset(
 )
 _ORDINARY = re.compile(
     r"[^\W\d]+(?:[ _./-][^\W\d]+)*|\d{4}-\d\d-\d\d\S*|\d+(?:\.\d+)*|\w+://\S*|[~.]{0,2}[/\\].*"
-)
-# what credentials have beside secrets: a message has to name it
-_PUBLIC_FIELDS = frozenset(
-    (
-        *("account", "account_name", "catalog", "client_email", "client_id", "database", "dataset"),
-        *("driver", "drivername", "endpoint_url", "host", "http_path", "location", "port"),
-        *("project_id", "region", "region_name", "role", "schema", "server_hostname", "type"),
-        *("user", "username", "warehouse"),
-    )
 )
 # sections of a `secrets.toml` in which other things than secrets are kept, too
 _SETTINGS = frozenset(
@@ -314,7 +306,7 @@ def secrets_in(value: Any, is_secret: bool) -> Iterator[str]:
     """Yield the secrets in a value: all of it, or those that names and URLs tell."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            is_one = (is_secret and key not in _PUBLIC_FIELDS) or is_secret_value(str(key), item)
+            is_one = (is_secret and key not in PUBLIC_FIELDS) or is_secret_value(str(key), item)
             yield from secrets_in(item, is_one)
     elif isinstance(value, list | tuple | set):
         for item in value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
@@ -55,6 +56,17 @@ _CONTAINER_SCHEMES = frozenset(("az", "azure", "adl", "abfs", "abfss", "wasb", "
 _ABSOLUTE_PATH = re.compile(r"\.{0,2}[/\\]|~|[A-Za-z]:[/\\]")
 
 
+# what credentials have beside secrets: a message has to name it
+PUBLIC_FIELDS = frozenset(
+    (
+        *("account", "account_name", "catalog", "client_email", "client_id", "database", "dataset"),
+        *("driver", "drivername", "endpoint_url", "host", "http_path", "location", "port"),
+        *("project_id", "region", "region_name", "role", "schema", "server_hostname", "type"),
+        *("user", "username", "warehouse"),
+    )
+)
+
+
 # dlt's types tell which values are secrets. Where nobody has asked dlt for a value yet, the name
 # of the value decides. The words of a name stand apart by underscores, see `_words`.
 _SECRET_NAME = re.compile(
@@ -69,6 +81,14 @@ _SECRET_NAME = re.compile(
 # A line of a broken file has lost its meaning: there, too much is masked rather than too little.
 # The caret shows the place all the same.
 _COARSE_NAME = re.compile(r"pass|auth|sas_|salt\b|\bkey\b", re.IGNORECASE)
+_TYPICAL = (
+    *("access_key", "access_token", "api_key", "apikey", "authorization", "client_secret"),
+    *("conn_str", "connection_string", "credentials", "passwd", "password", "private_key"),
+    *("secret", "secret_key", "token"),
+)
+# `api_kee` and `pasword` are as near as that, `tokne` has the same letters, `taken` is neither
+_NEAR = 0.82
+_LETTERS = [sorted(name) for name in _TYPICAL]
 _LEVEL = re.compile(r"__|\.")
 _CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SEPARATOR = re.compile(r"[-\s]")
@@ -164,12 +184,25 @@ def is_secret_name(path: Iterable[str]) -> bool:
 def may_name_secret(text: str) -> bool:
     """Tell whether a text, such as a line of a file, may have a name of secrets in it.
 
-    It answers yes wherever `is_secret_name` does, and also for `author`: a line has no keys.
+    It answers yes wherever `is_secret_name` does, and also for `author`, since a line has no keys,
+    and `api_kee`, since a name in an error is misspelt at times.
     """
     if _COARSE_NAME.search(text):
         return True
     words = re.findall(r"[A-Za-z][\w-]*", text)
-    return is_secret_name(words) or is_secret_name("_".join(pair) for pair in pairwise(words))
+    if is_secret_name(words) or is_secret_name("_".join(pair) for pair in pairwise(words)):
+        return True
+    return any(map(_is_nearly_secret_name, words))
+
+
+def _is_nearly_secret_name(word: str) -> bool:
+    name = _words(word).lower()
+    parts = (name, *name.split("_"))
+    return any(
+        sorted(one) in _LETTERS or difflib.get_close_matches(one, _TYPICAL, 1, _NEAR)
+        for one in parts
+        if one
+    )
 
 
 def is_variable(value: Any) -> bool:

@@ -511,9 +511,32 @@ def test_keys_and_carets_stay_where_values_are_masked(problems_of: ProblemsOf) -
     (problem,) = problems_of("a: {credentials: {user: me, password: hunter2, user: you}}\n")
 
     assert problem.excerpt == (
-        "    a: {credentials: {user: **, password: *******, user: ***}}\n"
+        "    a: {credentials: {user: me, password: *******, user: you}}\n"
         "                                                   ^"
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (
+            "{type: a.b, conn_str: hunter2, x: 1, x: 2}",
+            "{type: a.b, conn_str: *******, x: *, x: *}",
+        ),
+        ("{host: db.invalid, password: {type: hunter2 x}, x: 1, x: 2}", None),
+        ("{type: ghp_hunter2hunter2, password: a, x: 1, x: 2}", None),
+        ("{api_kee: hunter2, type: a.b, x: 1, x: 2}", "{api_kee: *******, type: a.b, x: *"),
+        ("{shopTokne: hunter2, x: 1, x: 2}", None),
+        ("{section: hunter1, taken: hunter1, x: 1, x: 2}", "{section: hunter1, taken: hunter1"),
+    ],
+)
+def test_of_a_line_with_secrets_the_type_and_the_place_are_shown(
+    problems_of: ProblemsOf, line: str, shown: str | None
+) -> None:
+    (problem,) = problems_of(f"a: {line}\n")
+
+    assert "hunter2" not in problem.excerpt
+    assert (shown or "") in problem.excerpt
 
 
 def test_a_line_without_secrets_is_shown_as_it_is(problems_of: ProblemsOf) -> None:
