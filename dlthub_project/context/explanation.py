@@ -29,7 +29,7 @@ from dlthub_project.context.providers import (
 from dlthub_project.dlt_internals import configuration, resources
 from dlthub_project.errors import ValueNotSet, known_names
 from dlthub_project.manifest import Manifest, Settings
-from dlthub_project.secrets import is_secret_name, shown
+from dlthub_project.secrets import PUBLIC_FIELDS, is_secret_name, shown
 
 STEPS, KEPT = configuration.STEP_SECTIONS, configuration.CONFIGURATION_SECTIONS
 _SETTINGS = tuple(s.name for s in fields(Settings) if s.name != "current_profile")
@@ -104,17 +104,18 @@ class _Explainer:
     def explain(self, path: tuple[str, ...], *, secret: bool = False) -> Explanation:
         """Explain the value that dlt looks up at `path`; without a value there are no layers."""
         look_up = look_up_of(path)
-        secret = secret or is_secret_name(path) or configuration.was_looked_up_as_secret(path)
-        secret = secret or self._is_declared_secret(path)
+        is_public = _is_public(path) and not configuration.was_looked_up_as_secret(path)
+        secret = not is_public and (secret or self._is_secret(path))
         hint = TSecretStrValue if secret else AnyType
         found = list(find(look_up, hint)) if look_up else []
         values = [one for one in found if not isinstance(one.value, Mapping)]
         # if one layer keeps the value among secrets, it is a secret in all layers
-        secret = secret or any(map(self._layers.is_in_secrets, values))
+        in_secrets = self._layers.is_in_secrets
+        secret = secret or (not is_public and any(map(in_secrets, values)))
         names = self._names_below(path, found)
         layers: list[Layer] = []
         if values or not names:
-            masked = secret or any(map(self._layers.is_in_secrets, found))
+            masked = secret or (not is_public and any(map(in_secrets, found)))
             layers += [layer for one in found for layer in self._layers.of(one, masked)]
             layers += self._beside(path, look_up, found, masked)
         below = [self.explain(name, secret=secret) for name in names]
@@ -123,6 +124,10 @@ class _Explainer:
             tuple(layers),
             tuple(one for one in below if one.layers or one.below),
         )
+
+    def _is_secret(self, path: tuple[str, ...]) -> bool:
+        is_known = is_secret_name(path) or configuration.was_looked_up_as_secret(path)
+        return is_known or self._is_declared_secret(path)
 
     def _is_declared_secret(self, path: tuple[str, ...]) -> bool:
         """Tell whether the code of a declared source calls one of its arguments a secret."""
@@ -246,6 +251,11 @@ def look_up_of(path: tuple[str, ...]) -> LookUp | None:
         kept = sections.pop() if keeps_last else None
         return LookUp(key, tuple(configuration.look_up_sections(sections, kept)), active)
     return LookUp(key, (tuple(sections),), active)
+
+
+def _is_public(path: tuple[str, ...]) -> bool:
+    """Tell whether a value is no secret though it stands in credentials: a host, a port, a user."""
+    return path[-1] in PUBLIC_FIELDS and "credentials" in path[:-1]
 
 
 def _position(layer: Layer) -> str:

@@ -25,6 +25,8 @@ _IDENTIFIERS = frozenset(
 
 
 _WIDTH = 100
+# behind the first question mark there may be anything
+_WITH_PASSWORD = re.compile(r"[\w+.-]+://[^\s:/@]*:[^\s?@/]+@[^\s?@]+(?:\?\S*)?")
 
 
 def shown(value: Any, *, secret: bool = False) -> str:
@@ -32,9 +34,12 @@ def shown(value: Any, *, secret: bool = False) -> str:
 
     Args:
         value: The value.
-        secret: Whether all of it is a secret.
+        secret: Whether all of it is a secret; of a URL with a password, user and host are none.
     """
-    text = MASK if secret and value is not None else _as_text(value)
+    is_hidden = secret and value is not None
+    if is_hidden and isinstance(value, str) and _WITH_PASSWORD.fullmatch(value):
+        value, is_hidden = value.partition("?")[0], False
+    text = MASK if is_hidden else _as_text(value)
     return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
 
 

@@ -218,6 +218,38 @@ def test_what_dlt_has_looked_up_as_a_secret_is_not_shown(write_project: WritePro
     assert "hunter2" not in str(current.project().explain("sources.github.pat1"))
 
 
+def test_of_credentials_the_secrets_alone_are_hidden(
+    write_project: WriteProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DESTINATION__LAKE__CREDENTIALS__PORT", "5433")
+    write_project(
+        """
+        destinations:
+          warehouse: {type: postgres, credentials: "postgresql://ada:hunter2@db.invalid/x?k=hunter2"}
+          lake: {type: postgres, credentials: {username: ada, password: hunter2, sslkey: hunter2}}
+          odd: {type: postgres, credentials: {host: "postgresql://ada:hunter2@db.invalid"}}
+          hook: {type: postgres, credentials: "https://db.invalid/hunter2"}
+        """,
+        {".dlt/secrets.toml": '[destination.lake.credentials]\nhost = "db.invalid"\n'},
+    )
+    explain = ensure_project().project.explain
+
+    told = str(explain("destinations"))
+
+    assert "hunter2" not in told
+    assert "postgresql://ada:***@db.invalid/x" in told
+    values = {name: explain(f"destinations.lake.credentials.{name}").winner for name in NAMES}
+    assert [value and value.value for value in values.values()] == [
+        "ada",
+        "***",
+        "db.invalid",
+        "5433",
+    ]
+
+
+NAMES = ("username", "password", "host", "port")
+
+
 def test_a_secret_that_is_a_variable_says_which(
     write_project: WriteProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
