@@ -91,17 +91,29 @@ def _missing_settings(error: BaseException, config: pytest.Config) -> list[str]:
     missing = next((one for one in causes(error) if isinstance(one, expected)), None)
     if missing is None:
         return []
-    from dlthub_project.dlt_internals import configuration
+    from dlthub_project.dlt_internals import configuration, contexts
 
     session = config.stash[SESSION]
     prefix = f"{session.profile}." if session.root else ""
     file = f"{prefix}secrets.toml" if session.secrets == "all" else session.secrets
+    settings = configuration.missing_settings(missing)
+    settings_dir = str((session.root or Path.cwd()) / ".dlt")
+    files = (f"{session.profile}.secrets.toml", "secrets.toml")
+    hidden = {}
+    for one in settings:
+        place = contexts.hidden_by_narrowing(
+            one.places, one.variables, settings_dir, session.secrets, files
+        )
+        if place:
+            hidden[one.path] = place
     return how_to_give(
-        configuration.missing_settings(missing),
+        settings,
         secrets_file="" if file == "none" else file,
         config_file=f"{prefix}config.toml",
         has_placeholders=hasattr(missing, "_dlthub_has_placeholders"),
         is_narrowed=session.secrets != "all",
+        hidden=hidden,
+        choice="none" if session.secrets == "none" else "tests",
     )
 
 

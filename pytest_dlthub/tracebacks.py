@@ -10,15 +10,18 @@ import re
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from dlthub_project.dlt_internals.configuration import MissingSetting
 
 _DLT = ("dlt", "dlthub_project", "pytest_dlthub")
 _INSTALLED = frozenset(("site-packages", "dist-packages"))
@@ -170,38 +173,48 @@ def _standard_library() -> Path:
 
 
 def how_to_give(
-    missing: Sequence[tuple[tuple[str, ...], bool]],
+    missing: Sequence[MissingSetting],
     *,
     secrets_file: str,
     config_file: str,
     has_placeholders: bool,
     is_narrowed: bool,
+    hidden: Mapping[tuple[str, ...], str],
+    choice: str,
 ) -> list[str]:
     """Return two lines: what is missing, and the ways to give it that fit the test.
 
     Args:
-        missing: Of each setting the path, and whether it is a secret.
+        missing: The settings.
         secrets_file: The file of secrets that all tests see; empty if they see none.
         config_file: The file of other settings.
         has_placeholders: Whether the test gives rows, and has placeholders for secrets.
         is_narrowed: Whether tests see fewer secrets than there are.
+        hidden: Of settings that tests do not see, where they stand.
+        choice: What `dlt_secrets` is, which hides them.
     """
-    secret = [".".join(path) for path, is_secret in missing if is_secret]
-    others = [".".join(path) for path, is_secret in missing if not is_secret]
+    secret = [".".join(one.path) for one in missing if one.is_secret]
+    others = [".".join(one.path) for one in missing if not one.is_secret]
     if not secret and not others:
         return []
     named = f"{' and '.join(secret)} ({'a secret' if len(secret) == 1 else 'secrets'})"
     verb = "is" if len(missing) == 1 else "are"
     what = " and ".join([*([named] if secret else []), *others])
+    told = f"{what} {verb} missing."
+    for path, place in hidden.items():
+        name = ".".join(path) if len(missing) > 1 else "It"
+        told += f" {name} is in {place}, which dlt_secrets = {choice} hides from tests."
     ways = [f'For this test: dlt_config["{(secret or others)[0]}"] = "..."']
     if secret and secrets_file:
         environment = ", or the environment" if is_narrowed else ""
         ways.append(f"for all tests: .dlt/{secrets_file}{environment}")
     if others:
         ways.append(f"{'what is no secret in' if secret else 'for all tests:'} .dlt/{config_file}")
-    if any(path[0] == "sources" and is_secret for path, is_secret in missing):
+    if not has_placeholders and any(
+        one.path[0] == "sources" and one.is_secret and one.is_argument for one in missing
+    ):
         ways.append("or rows in place of the source's own, which need no secrets: given=")
-    return [f"{what} {verb} missing.", "; ".join(ways)]
+    return [told, "; ".join(ways)]
 
 
 def with_message(shown: Any, lines: Sequence[str]) -> bool:

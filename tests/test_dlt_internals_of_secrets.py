@@ -94,13 +94,19 @@ def test_what_dlt_did_not_find_is_told_with_its_hint() -> None:
         shop()
 
     module = __name__
-    assert configuration.missing_settings(raised.value) == [
+    assert [(one.path, one.is_secret) for one in configuration.missing_settings(raised.value)] == [
         (("sources", module, "pin"), True),
         (("sources", module, "colour"), False),
     ]
     with pytest.raises(ConfigFieldMissingException) as raised:
         dlt.secrets["a.b.c"]
-    assert configuration.missing_settings(raised.value) == [(("a", "b", "c"), True)]
+    (secret,) = configuration.missing_settings(raised.value)
+    with pytest.raises(ConfigFieldMissingException) as raised:
+        dlt.config["a.b.c"]
+    (setting,) = configuration.missing_settings(raised.value)
+    assert secret.path == setting.path == ("a", "b", "c")
+    assert (secret.is_secret, setting.is_secret) == (True, False)
+    assert setting.variables == ("A__B__C",)
 
 
 def test_a_trace_is_written_again_without_secrets(tmp_path: Path) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import functools
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
 from typing import Any
 
+import dlt
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.exceptions import (
     ConfigFieldMissingException,
@@ -20,7 +23,7 @@ from dlt.common.configuration.providers.doc import BaseDocProvider
 from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.providers.toml import SettingsTomlProvider
 from dlt.common.configuration.resolve import _build_section_lookup_paths
-from dlt.common.configuration.specs import BaseConfiguration, CredentialsConfiguration
+from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.configuration.specs.base_configuration import (
     extract_inner_hint,
     is_base_configuration_inner_hint,
@@ -40,7 +43,7 @@ from dlt.common.configuration.utils import (
 )
 from dlt.common.pipeline import PipelineContext
 
-from dlthub_project.secrets import KNOWN
+from dlthub_project.secrets import KNOWN, PUBLIC_FIELDS
 
 STEP_SECTIONS = ("normalize", "load", "schema")
 """Those that dlt looks a value up in, and then without."""
@@ -206,27 +209,75 @@ def was_looked_up_as_secret(path: Sequence[str]) -> bool:
     )
 
 
-def missing_settings(error: ConfigFieldMissingException) -> list[tuple[tuple[str, ...], bool]]:
-    """Return the settings that dlt did not find: of each a path, and whether it is a secret.
+@dataclass(frozen=True)
+class MissingSetting:
+    """A setting that dlt did not find.
 
-    The path is one that dlt looks at, with two sections if there is such a one.
+    Attributes:
+        path: One of the places that dlt looks at, with two sections if there is such a one.
+        is_secret: Whether it is a secret.
+        is_argument: Whether code takes it as an argument, and did not ask for it by its name.
+        places: All places that dlt looks at.
+        variables: The environment variables that dlt looks at.
     """
+
+    path: tuple[str, ...]
+    is_secret: bool
+    is_argument: bool = True
+    places: tuple[tuple[str, ...], ...] = ()
+    variables: tuple[str, ...] = ()
+
+
+def missing_settings(error: ConfigFieldMissingException) -> list[MissingSetting]:
+    """Return the settings that dlt did not find."""
     hints = error.config.get_resolvable_fields()
-    is_of_credentials = isinstance(error.config, CredentialsConfiguration)
-    found: dict[tuple[str, ...], bool] = {}
+    found: dict[tuple[str, ...], MissingSetting] = {}
     for name, nested in error.traces.items():
-        looked_up: dict[str, list[tuple[str, ...]]] = {}
+        looked_up: dict[str, list[LookupTrace]] = {}
         for trace in flatten_traces(nested):
             if trace.provider == EnvironProvider().name:
-                key = trace.key.rpartition("__")[2]
-                looked_up.setdefault(key, []).append(tuple(trace.sections))
+                looked_up.setdefault(trace.key.rpartition("__")[2], []).append(trace)
         hint = hints.get(name)
-        # without a hint, code has asked for it by its name: `dlt.secrets["..."]`, as a rule
-        is_secret = hint is None or is_of_credentials or is_secret_hint(hint)
-        for key, sections in looked_up.items():
-            nearest = min(sections, key=lambda one: abs(len(one) - 2))
-            found[(*nearest, key.lower())] = is_secret
-    return list(found.items())
+        for key, of_key in looked_up.items():
+            # without a hint, code has asked for it by its name
+            is_secret = _asks_for_secrets(error) if hint is None else _is_secret_part(key, hint)
+            places = [(*trace.sections, key.lower()) for trace in of_key]
+            nearest = min(places, key=_distance)
+            variables = tuple(trace.key for trace in of_key)
+            found[nearest] = MissingSetting(
+                nearest, is_secret, hint is not None, tuple(places), variables
+            )
+    return list(found.values())
+
+
+def _asks_for_secrets(error: ConfigFieldMissingException) -> bool:
+    """Tell whether a value was asked for by `dlt.secrets[...]`, and not by `dlt.config[...]`.
+
+    The traces have providers that are not empty, which may be the same ones.
+    """
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return not any(frame.f_locals.get("self") is dlt.config for frame in frames)
+
+
+def _is_secret_part(key: str, hint: Any) -> bool:
+    """Tell whether a value of type `hint`, or its part `key`, is a secret: of credentials some are.
+
+    Args:
+        key: The name of the value or part, in upper case as environment variables have it.
+        hint: The type of the value.
+    """
+    inner = extract_inner_hint(hint)
+    if is_base_configuration_inner_hint(inner):
+        fields = {name.upper(): one for name, one in inner.get_resolvable_fields().items()}
+        if key in fields:
+            return is_secret_hint(fields[key])
+    return is_secret_hint(hint) and key.lower() not in PUBLIC_FIELDS
+
+
+def _distance(place: tuple[str, ...]) -> int:
+    *sections, _ = place
+    # below one section, the credentials of one source are those of all
+    return abs(len([section for section in sections if section != "credentials"]) - 2)
 
 
 def default_of(path: Sequence[str]) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from dlt.common.configuration.providers import (
     SettingsTomlProvider,
 )
 from dlt.common.configuration.providers.provider import ConfigProvider
+from dlt.common.configuration.providers.toml import TomlProviderReadException
 from dlt.common.configuration.resolve import resolve_configuration
 from dlt.common.configuration.specs import RuntimeConfiguration
 from dlt.common.configuration.specs.base_configuration import is_secret_hint
@@ -258,6 +260,40 @@ def narrow_secrets(providers: list[ConfigProvider], settings_dir: str, secrets: 
                 providers[index] = CustomLoaderDocProvider(secrets, dict, locations=[str(file)])
 
 
+def hidden_by_narrowing(
+    places: Iterable[tuple[str, ...]],
+    variables: Iterable[str],
+    settings_dir: str,
+    secrets: str,
+    files: Iterable[str],
+) -> str | None:
+    """Return where a setting stands that `narrow_secrets` hides, or None.
+
+    Args:
+        places: Where dlt looks for it in TOML files.
+        variables: The environment variables that dlt looks at.
+        settings_dir: As for `narrow_secrets`.
+        secrets: As for `narrow_secrets`.
+        files: The names of the files of secrets that there may be.
+    """
+    if secrets == "none":
+        for variable in variables:
+            if variable in os.environ:
+                return f"the environment ({variable})"
+    for name in files:
+        if secrets in ("all", name) or not Path(settings_dir, name).is_file():
+            continue
+        try:
+            provider = SettingsTomlProvider(name, True, name, [settings_dir])
+        except TomlProviderReadException:
+            # whoever asks is told of a missing setting, and not of a file that nobody reads
+            continue
+        for *sections, key in places:
+            if provider.get_value(key, Any, "", *sections)[0] is not None:
+                return f"{Path(settings_dir).name}/{name}"
+    return None
+
+
 def _narrow_environment(provider: EnvironProvider, *, hides_secrets: bool) -> None:
     original = provider.get_value
 
@@ -267,7 +303,7 @@ def _narrow_environment(provider: EnvironProvider, *, hides_secrets: bool) -> No
         if key in _VAULTS:
             return "false", key
         if hides_secrets and is_secret_hint(hint):
-            return None, key
+            return None, provider.get_key_name(key, *sections)
         return original(key, hint, pipeline_name or "", *sections)
 
     # of this provider alone: its class is dlt's

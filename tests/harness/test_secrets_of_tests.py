@@ -150,11 +150,18 @@ def test_a_variable_of_the_manifest_is_there_as_the_environment_is(
 
 
 @pytest.mark.parametrize("mode", ["all", "tests", "none"])
-def test_a_missing_setting_is_told_in_two_lines(run_tests: RunTests, mode: str) -> None:
+def test_a_missing_setting_is_told_in_two_lines(
+    run_tests: RunTests, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    (pytester.path / ".dlt").mkdir()
+    (pytester.path / ".dlt" / "secrets.toml").write_text('[hidden]\nplace = "4711"\n')
+    monkeypatch.setenv("HIDDEN__PIN", "4711")
+
     result = run_tests(
         """
         import dlt
         import pytest
+        from dlt.sources.credentials import ConnectionStringCredentials
 
         @dlt.source
         def shop(
@@ -180,6 +187,22 @@ def test_a_missing_setting_is_told_in_two_lines(run_tests: RunTests, mode: str) 
         def test_by_name(dlt_isolated):
             dlt.secrets["api.token"]
 
+        def test_setting_by_name(dlt_isolated):
+            dlt.config["sources.shop.colour"]
+
+        @dlt.source
+        def of_database(credentials: ConnectionStringCredentials = dlt.secrets.value):
+            return dlt.resource([1], name="seen")
+
+        def test_credentials(dlt_run):
+            dlt_run(of_database())
+
+        def test_in_file(dlt_isolated):
+            assert dlt.secrets["hidden.place"]
+
+        def test_in_environment(dlt_isolated):
+            assert dlt.secrets["hidden.pin"]
+
         def test_in_code_of_the_user(dlt_run):
             try:
                 dlt_run(one())
@@ -189,10 +212,11 @@ def test_a_missing_setting_is_told_in_two_lines(run_tests: RunTests, mode: str) 
         f"-odlt_secrets={mode}",
     )
 
-    result.assert_outcomes(failed=5)
+    hidden = {"all": 0, "tests": 1, "none": 2}[mode]
+    result.assert_outcomes(failed=7 + hidden, passed=2 - hidden)
     failures = str(result.stdout).partition("short test summary")[0].split("\n____")[1:]
     told = [[line for line in text.splitlines() if line.startswith("E  ")] for text in failures]
-    several, given, pipeline, name, _ = (
+    several, given, pipeline, name, setting, database, *hides, _ = (
         [
             line[1:].strip()
             for line in lines
@@ -220,6 +244,14 @@ def test_a_missing_setting_is_told_in_two_lines(run_tests: RunTests, mode: str) 
     assert name == [
         f"{error}: api.token (a secret) is missing.",
         f'{way}["api.token"] = "..."{file}',
+    ]
+    colour = f'{way}["sources.shop.colour"] = "..."; for all tests: .dlt/config.toml'
+    assert setting == [f"{error}: sources.shop.colour is missing.", colour]
+    driver = "sources.test_it.credentials.drivername"
+    assert database[0] == f"{error}: {driver} is missing."
+    places = [".dlt/secrets.toml", "the environment (HIDDEN__PIN)"][:hidden]
+    assert [told[0].partition(" It is in ")[2] for told in hides] == [
+        f"{place}, which dlt_secrets = {mode} hides from tests." for place in places
     ]
     # who hides dlt's error has it told below
     assert "sources.test_it.token (a secret) is missing." in failures[-1].partition("- dlt -")[2]
