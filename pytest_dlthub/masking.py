@@ -129,9 +129,14 @@ def mask_streams() -> None:
     pytest captures, it has streams of its own in the place of these.
     """
     for stream in (sys.stdout, sys.stderr):
-        # a method of this one object alone: whoever has it keeps the stream that it is
-        if "write" not in getattr(stream, "__dict__", {"write": None}):
-            setattr(stream, "write", _masking(stream.write))  # noqa: B010  # as above
+        mask_stream(stream)
+
+
+def mask_stream(stream: Any) -> None:
+    """Mask what is written to one stream; whoever has it keeps the object that it is."""
+    # where nothing can be set, as in a class of C, there is nothing to be had either
+    if "write" not in getattr(stream, "__dict__", {"write": None}):
+        stream.write = _masking(stream.write)
 
 
 def mask_outputs(config: pytest.Config) -> None:
