@@ -54,7 +54,11 @@ _SETTINGS = frozenset(
     )
 )
 # what terminals, pytest and tables put into a text that is wider than they are, and colours
-_CUT = re.compile(r"\x1b\[[0-9;]*m|[ \t|│┃║]*\r?\n(?:E(?=\s))?[ \t|│┃║>]*")
+_CUT = re.compile(
+    r"""\x1b\[[0-9;]*m|"""
+    # from where blanks begin: from each of them on, a text of many takes minutes
+    r"""(?:["']|(?<![ \t|│┃║]))[ \t|│┃║]*\r?\n(?:E(?=\s))?[ \t|│┃║>]*["']?"""
+)
 # pairs of a connection string, of which some are no secrets
 _ODBC = re.compile(r"[\w ]+=[^;]*;")
 
@@ -73,6 +77,7 @@ class KnownSecrets:
         self._new: list[str] = []
         # by each block of a spelling: the spelling, where the block begins, how much of it hides
         self._blocks: dict[str, list[tuple[str, int, int]]] = {}
+        self._has_spaces = False
         self._common: set[str] = set(_COMMON)
 
     def __bool__(self) -> bool:
@@ -207,6 +212,7 @@ class KnownSecrets:
             while self._new:
                 secret = self._new[-1]
                 for spelling in {*spellings(secret), *encodings(secret)}:
+                    self._has_spaces = self._has_spaces or " " in spelling
                     if len(spelling) >= LONG:
                         self._add_spelling(spelling, _has_parts(secret))
                 # last: another thread that finds none left finds all of them spelt
@@ -236,13 +242,20 @@ class KnownSecrets:
         """Yield where secrets are that go over the end of a line, or change their colour."""
         if "\n" not in text and "\x1b" not in text:
             return
-        cuts = [cut for cut in _CUT.finditer(text) if cut[0]]
-        pieces, starts = _between(cuts, text)
-        joined = "".join(pieces)
+        pieces, starts = _between(_CUT.finditer(text), text)
+        yield from self._spans_over(pieces, starts, "")
+        if self._has_spaces:
+            # the end of a line takes the place of a space
+            yield from self._spans_over(pieces, starts, " ")
+
+    def _spans_over(
+        self, pieces: list[str], starts: list[int], between: str
+    ) -> Iterator[tuple[int, int]]:
+        joined = between.join(pieces)
         if len(joined) < LONG:
             return
         # of each piece, where it begins when they are joined
-        begins = [0, *accumulate(map(len, pieces))][:-1]
+        begins = [0, *accumulate(len(piece) + len(between) for piece in pieces)][:-1]
         near = {
             place
             for begin in begins[1:]
@@ -252,8 +265,8 @@ class KnownSecrets:
             first, last = bisect_right(begins, start) - 1, bisect_left(begins, stop) - 1
             if first != last:
                 yield (
-                    starts[first] + start - begins[first],
-                    starts[last] + stop - begins[last],
+                    starts[first] + min(start - begins[first], len(pieces[first])),
+                    starts[last] + min(stop - begins[last], len(pieces[last])),
                 )
 
 

@@ -32,6 +32,11 @@ LAYERS = (
     "destination_sig",
     "import_time",
     "quoted",
+    "in_list",
+    "in_mapping",
+    "vault",
+    "private_key",
+    "passphrase",
 )
 
 SOURCE = """
@@ -40,6 +45,7 @@ from typing import Any
 import dlt
 from dlt.common.configuration import configspec
 from dlt.common.configuration.specs import CredentialsConfiguration, ConnectionStringCredentials
+from dlt.common.configuration.specs import GcpServiceAccountCredentials
 from dlt.common.typing import TSecretStrValue
 
 
@@ -65,6 +71,11 @@ def leaky(
     account: Account = dlt.secrets.value,
     database: ConnectionStringCredentials = dlt.secrets.value,
     given_by_code: TSecretStrValue = dlt.secrets.value,
+    many: list[str] = dlt.secrets.value,
+    mapping: dict[str, Any] = dlt.secrets.value,
+    vaulted: str = dlt.secrets.value,
+    google: GcpServiceAccountCredentials = dlt.secrets.value,
+    phrase: TSecretStrValue = None,
 ):
     return dlt.resource([{
         "environment": pin,
@@ -82,15 +93,21 @@ def leaky(
         "url_password": database.to_native_representation(),
         "explicit": given_by_code,
         "quoted": umlaut,
+        "in_list": many[0],
+        "in_mapping": mapping["nested"]["a"],
+        "vault": vaulted,
+        "private_key": google.private_key,
+        "passphrase": phrase,
     }], name="values")
 """
 
 TESTS = """
-import base64, json, logging, os, subprocess, sys, warnings
+import base64, json, logging, os, subprocess, sys, textwrap, warnings
 from urllib.parse import quote
 
 import dlt
 import pytest
+from dlt.common.configuration.providers import CustomLoaderDocProvider
 from planted import PLANTED
 from sources.leaky import leaky
 
@@ -108,7 +125,11 @@ def dlt_destinations():
 @pytest.fixture
 def told(dlt_config):
     dlt_config["sources.leaky.hatch"] = PLANTED["dlt_config"]
+    vault = {"sources": {"leaky": {"vaulted": PLANTED["vault"]}}}
+    dlt.config.register_provider(CustomLoaderDocProvider("vault", lambda: vault, True))
     (row,) = leaky(given_by_code=PLANTED["explicit"])
+    if not all(PLANTED[layer] in str(value) for layer, value in row.items()):
+        pytest.skip("not found")
     return {
         **row,
         "import_time": OF_IMPORT,
@@ -231,6 +252,12 @@ def test_encoded(told):
     raise RuntimeError(text)
 
 
+def test_wrapped(told):
+    for value in told.values():
+        print(textwrap.fill(str(value), 30), value.encode().hex(), repr(value.encode()))
+    raise RuntimeError("\\n".join(textwrap.wrap(str(told), 50)))
+
+
 def test_parts(told):
     raise RuntimeError(" ".join(str(value)[3:40] for value in told.values()))
 
@@ -289,6 +316,9 @@ def planted(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> dict[
     found["quoted"] = (
         f"{secrets.token_hex(4)}'ö\\\\\"{secrets.token_hex(4)}/+ {secrets.token_hex(9)}"
     )
+    lines = "\n".join(secrets.token_urlsafe(48) for _ in range(3))
+    found["private_key"] = f"-----BEGIN KEY-----\n{lines}\n-----END KEY-----\n"
+    found["passphrase"] = " ".join(secrets.token_hex(3) for _ in range(5))
     folder = pytester.path
     files = {
         "dlt.yml": f"""
@@ -307,6 +337,14 @@ def planted(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> dict[
             long = "{found["long"]}"
             umlaut = {json.dumps(found["quoted"], ensure_ascii=False)}
             database = "mysql://ada:{found["url_password"]}@db.invalid/shop"
+            many = ["{found["in_list"]}"]
+            phrase = "{found["passphrase"]}"
+            [sources.leaky.mapping]
+            nested = {{a = "{found["in_mapping"]}"}}
+            [sources.leaky.google]
+            project_id = "of-the-shop"
+            client_email = "ada@of-the-shop.invalid"
+            private_key = {json.dumps(found["private_key"])}
             [sources.leaky.account]
             user = "ada"
             card = "{found["spec_field"]}"
@@ -377,6 +415,7 @@ def test_no_secret_leaves_a_test(
     # all the ways were gone, and none ended before
     assert outcomes["passed"] >= 2, outcomes
     assert outcomes["xfailed"] == 2
+    assert "not found" not in str(result.stdout)
     assert outcomes["errors"] == 4
     written = {path for path in pytester.path.rglob("*") if path.is_file()} - before
     # the byte code of the modules that hold them

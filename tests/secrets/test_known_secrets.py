@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import base64
+import html
+import json
 import os
+import pprint
+import re
+import textwrap
 import threading
 import time
-from urllib.parse import quote
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
+from xml.sax.saxutils import quoteattr
 
 import pytest
 
@@ -46,16 +53,85 @@ def test_a_secret_in_base64_hides_wherever_it_begins(user: str) -> None:
     assert len(shown.partition(";")[0]) <= len("Basic ***") + len(user) + 8
 
 
+PEM = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhki\nG9w0BAQEFAASCBKcwggS\n-----END KEY-----\n"
+PHRASE = "two words <q7Rt> & 'more' ö"
+
+
+@pytest.mark.parametrize("secret", ["q7Rt-4711-Zx", TOKEN, PEM, PHRASE, "0a1b2c3d4e5f"])
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        repr,
+        ascii,
+        lambda secret: repr(secret.encode()),
+        lambda secret: secret.encode().hex(),
+        lambda secret: secret.encode().hex().upper(),
+        lambda secret: repr(repr(secret)),
+        json.dumps,
+        lambda secret: json.dumps(json.dumps({"a": secret})),
+        lambda secret: json.dumps(secret, ensure_ascii=False),
+        html.escape,
+        quoteattr,
+        quote,
+        quote_plus,
+        lambda secret: quote(secret, safe="").replace("%3C", "%3c"),
+        lambda secret: base64.urlsafe_b64encode(secret.encode()).decode(),
+        lambda secret: f"\x1b[31m{secret[:5]}\x1b[0m{secret[5:]}",
+        lambda secret: textwrap.fill(secret, 7),
+        lambda secret: textwrap.indent(textwrap.fill(secret, 7), "E     "),
+        lambda secret: "\n".join(f"│ {secret[i : i + 7]} │" for i in range(0, len(secret), 7)),
+        lambda secret: pprint.pformat([secret], width=12),
+    ],
+)
+def test_a_secret_hides_however_it_is_spelt_or_cut(
+    secret: str, spelt: Callable[[str], str]
+) -> None:
+    text = spelt(secret)
+    shown = known(secret).masked(f"it is {text}, said Ada")
+
+    assert shown.startswith("it is ")
+    assert shown.endswith(", said Ada")
+    assert "***" in shown
+    # no line of a key: what is left of one that is cut is as short as that
+    left = re.sub(r"\s|\x1b\[\d+m|[│E'\"]|\\\\?n", "", shown)
+    bare = re.sub(r"\s|[E'\"]", "", text)
+    assert not any(bare[i : i + 12] in left for i in range(len(bare) - 11)), shown
+
+
+def test_what_stands_on_two_lines_is_left_where_it_is_no_secret() -> None:
+    secrets = known("tables", "q7Rt-4711-Zx")
+    # blanks without an end take no time
+    text = "the table\nof the\n  shop: q7Rt\n4711\n" + " " * 100_000
+
+    assert secrets.masked(text) == text
+
+
 @pytest.mark.parametrize("value", ["abcde", "duckdb", "PostgreSQL", "not-set", True, 12, None])
 def test_what_is_short_or_common_is_no_secret(value: object) -> None:
     assert known(value).masked(f"it is {value}") == f"it is {value}"
 
 
-def test_words_of_a_manifest_are_no_secrets() -> None:
+def test_words_and_numbers_beside_secrets_are_none_until_dlt_says_so() -> None:
     secrets = KnownSecrets()
-    secrets.exempt(["warehouse"])
+    settings = {"table": "orders", "since": "2026-11-28", "rows": "100000", "badge": "4711-badge"}
+    url = {"base_url": "https://api.invalid/v1", "folder": "/data/in", "password": "hunter"}
+    secrets.learn_documents([("secrets.toml", {"sources": {"shop": {**settings, **url}}})])
+
+    text = "orders 2026-11-28 100000 4711-badge https://api.invalid/v1 /data/in hunter"
+    assert secrets.masked(text) == text.replace("4711-badge", "***").replace("hunter", "***")
+    secrets.learn_look_up("table", "orders", True)
+    assert secrets.masked("orders") == "***"
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_words_of_a_manifest_are_no_secrets(is_before: bool) -> None:
+    secrets = KnownSecrets()
+    if is_before:
+        secrets.exempt(["warehouse"])
     secrets.learn({"password": "warehouse"}, is_secret=False)
     secrets.learn({"password": "warehouse-4711"}, is_secret=False)
+    assert secrets.masked("warehouse") == ("warehouse" if is_before else "***")
+    secrets.exempt(["warehouse"])
 
     assert secrets.masked("warehouse warehouse-4711") == "warehouse ***"
 
