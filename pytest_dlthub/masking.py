@@ -74,8 +74,12 @@ def learn_secrets(item: pytest.Item, outcome: pytest.TestReport) -> None:
     tells = outcome.sections or outcome.longrepr is not None or outcome.user_properties
     if tells and FOLDER in item.stash and "dlt" in sys.modules:
         from dlthub_project.dlt_internals import configuration
+        from dlthub_project.sandbox import secrets_of_subprocesses
 
-        _known().learn_configuration(configuration.configured_documents())
+        documents = list(configuration.configured_documents())
+        _known().learn_configuration(documents)
+        looked_up = secrets_of_subprocesses(str(item.stash[FOLDER]))
+        _known().learn_paths(looked_up, [document for _, document in documents])
 
 
 def mask_report(report: pytest.TestReport | pytest.CollectReport) -> None:

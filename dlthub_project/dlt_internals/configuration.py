@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
@@ -148,6 +148,10 @@ def note_look_up(key: str, hint: Any, value: Any, provider: str, sections: Seque
     log_traces(None, key, hint, value, None, [LookupTrace(provider, list(sections), key, value)])
 
 
+secret_listeners: list[Callable[[tuple[str, ...]], None]] = []
+"""Called with the path of each value that dlt looks up as a secret, once they are registered."""
+
+
 def register_secrets() -> None:
     """Have every secret known that dlt has looked up, or will look up, in this process.
 
@@ -162,7 +166,11 @@ def register_secrets() -> None:
     @functools.wraps(note)
     def log(self: TraceLogContext, trace: ResolvedValueTrace) -> None:
         if trace.value is not None:
-            KNOWN.learn_look_up(trace.key, trace.value, is_secret_hint(trace.hint))
+            is_secret = is_secret_hint(trace.hint)
+            KNOWN.learn_look_up(trace.key, trace.value, is_secret)
+            if is_secret:
+                for listener in secret_listeners:
+                    listener((*trace.sections, trace.key))
         note(self, trace)
 
     @functools.wraps(resolve)

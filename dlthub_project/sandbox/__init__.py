@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dlthub_project.sandbox.change_report import blocked_in_subprocesses, changed_destinations
     from dlthub_project.sandbox.destinations import sent_to, short_type
     from dlthub_project.sandbox.guard import is_allowed, is_local
+    from dlthub_project.sandbox.looked_up import secrets_of_subprocesses
     from dlthub_project.sandbox.overrides import Overrides
     from dlthub_project.sandbox.pipelines import choose_file_format_freely
     from dlthub_project.sandbox.runs import observe_runs, unobserved, untraced_steps
@@ -44,6 +45,7 @@ __all__ = [
     "leave",
     "move_destinations",
     "observe_runs",
+    "secrets_of_subprocesses",
     "sent_to",
     "settings_last",
     "short_type",
@@ -60,6 +62,7 @@ _HOME_OF = {
     "is_allowed": "guard",
     "is_local": "guard",
     "observe_runs": "runs",
+    "secrets_of_subprocesses": "looked_up",
     "sent_to": "destinations",
     "short_type": "destinations",
     "unobserved": "runs",

@@ -28,7 +28,7 @@ from dlthub_project.dlt_internals import (
     sql_clients,
 )
 from dlthub_project.errors import RemoteDestinationBlocked
-from dlthub_project.sandbox import at_import, change_report, pipelines, steps, uses
+from dlthub_project.sandbox import at_import, change_report, looked_up, pipelines, steps, uses
 from dlthub_project.sandbox.settings import Sandbox, active_sandbox
 
 
@@ -284,6 +284,7 @@ def install() -> None:
         setattr(dlt.Dataset, name, _OfDataset(name, pipelines.bring_dataset_into))
     # also outside of sandboxes, see there
     configuration.register_secrets()
+    looked_up.note_in_subprocesses()
     for patch in PATCHES:
         if not patch.is_everywhere:
             _wrap(patch.owner, patch.name, patch.wrapper)

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Any
@@ -127,6 +127,18 @@ class KnownSecrets:
             for section, value in document.items():
                 is_secret = "secrets" in provider and section not in _SETTINGS
                 self._learn_document(section, value, is_secret=is_secret)
+
+    def learn_paths(
+        self, paths: Iterable[tuple[str, ...]], documents: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Remember what the environment and documents have at paths that dlt calls secrets."""
+        for path in paths:
+            self.learn_look_up(path[-1], os.environ.get("__".join(path).upper()), True)
+            for document in documents:
+                value: Any = document
+                for part in path:
+                    value = value.get(part) if isinstance(value, Mapping) else None
+                self.learn_look_up(path[-1], value, True)
 
     def _learn_document(self, key: str, value: Any, *, is_secret: bool) -> None:
         if not isinstance(value, Mapping):

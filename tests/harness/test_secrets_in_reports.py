@@ -503,10 +503,12 @@ def test_no_secret_leaves_a_session_that_ends_early(
 def test_no_secret_leaves_a_plain_suite(
     run_tests: RunTests, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pin, badge = secrets.token_hex(12), secrets.token_hex(12)
+    pin, badge, gate = (secrets.token_hex(12) for _ in range(3))
     (pytester.path / ".dlt").mkdir()
     (pytester.path / ".dlt" / "secrets.toml").write_text(f'[sources.shop]\nbadge = "{badge}"\n')
     monkeypatch.setenv("SOURCES__SHOP__PIN", pin)
+    # nobody but a subprocess asks for it, and it has no name of a secret
+    monkeypatch.setenv("SOURCES__SHOP__GATE", gate)
 
     result = run_tests(
         """
@@ -515,7 +517,16 @@ def test_no_secret_leaves_a_plain_suite(
         import pytest
 
         AT_IMPORT = dlt.secrets["sources.shop.badge"]
-        CODE = "import dlt; print(dlt.secrets['sources.shop.badge'])"
+        CODE = '''
+        import dlt
+
+        @dlt.source
+        def shop(gate: str = dlt.secrets.value, badge: str = dlt.secrets.value):
+            print(gate, badge)
+            return dlt.resource([1], name="seen")
+
+        shop.with_args(section="shop", name="shop")()
+        '''
 
         @pytest.fixture(scope="session")
         def fails_early():
@@ -535,7 +546,7 @@ def test_no_secret_leaves_a_plain_suite(
                     assert AT_IMPORT == 1
 
         def test_child(dlt_isolated):
-            subprocess.run([sys.executable, "-c", CODE])
+            subprocess.run([sys.executable, "-c", CODE], check=True)
             assert 0
 
         def test_run(dlt_run):
@@ -553,7 +564,7 @@ def test_no_secret_leaves_a_plain_suite(
     # subtests are there from pytest 9 on
     assert (outcomes["failed"], outcomes["errors"]) in ((3, 1), (5, 1))
     assert str(result.stdout).count("***") > 5
-    for secret in (pin, badge):
+    for secret in (pin, badge, gate):
         assert list(_parts_in(secret, str(result.stdout).encode())) == []
 
 
