@@ -36,15 +36,17 @@ LONG = 6
 _PART = 12
 # any part of that length has a block of this length in it, counted from the secret's beginning
 _BLOCK = _PART // 2
-# values of dlt and of ours that are no secrets, also where they stand for one
+# values of dlt and of ours that are no secrets, also where they stand for one, and words that
+# reports are full of, which people use as passwords of databases for tests
 _COMMON = frozenset(
     (
         *("bigquery", "clickhouse", "databricks", "duckdb", "filesystem", "localhost"),
+        *("default", "loader", "password", "pytest", "python", "secret", "secrets"),
         *("motherduck", "not-set", "postgres", "postgresql", "redshift", "snowflake", "sqlalchemy"),
     )
 )
 _ORDINARY = re.compile(
-    r"[^\W\d]+(?:[ _./-][^\W\d]+)*|\d{4}-\d\d-\d\d\S*|\d+(?:\.\d+)*|\w+://\S*|[~.]{0,2}[/\\].*"
+    r"[^\W\d_]+(?:[ _./-]+[^\W\d_]+)*(?:[ _./-]\d{1,4})?|\d{4}-\d\d-\d\d\S*|\d+(?:\.\d+)*|\w+://\S*|[~.]{0,2}[/\\].*"
 )
 # sections of a `secrets.toml` in which other things than secrets are kept, too
 _SETTINGS = frozenset(

@@ -284,7 +284,7 @@ class TestOfUnittest:
 
 # what hooks print goes past the capture
 CONFTEST = """
-import sys
+import json, pathlib, sys
 
 import dlt
 
@@ -297,9 +297,16 @@ def pytest_report_header():
     return told()
 
 
-def pytest_sessionfinish():
+# as pytest-reportlog
+def pytest_addoption(parser):
+    parser.addoption("--report-log", default=None)
+
+
+def pytest_sessionfinish(session):
     print(told())
     print(told(), file=sys.stderr)
+    if not hasattr(session.config, "workerinput"):
+        pathlib.Path(session.config.option.report_log).write_text(json.dumps(told()))
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -401,6 +408,7 @@ def test_no_secret_leaves_a_test(
         "--showlocals",
         "--continue-on-collection-errors",
         "--junitxml=report.xml",
+        "--report-log=report.jsonl",
         "-ojunit_logging=all",
         "--log-file=tests.log",
         "--log-file-level=DEBUG",
@@ -424,7 +432,8 @@ def test_no_secret_leaves_a_test(
     texts["stdout"] = str(result.stdout).encode()
     texts["without colours"] = re.sub(r"\x1b\[[0-9;]*m", "", str(result.stdout)).encode()
     texts["stderr"] = str(result.stderr).encode()
-    assert {"report.xml", "tests.log"} <= texts.keys() or workers
+    assert {"report.xml", "report.jsonl"} <= texts.keys()
+    assert "tests.log" in texts or workers
     leaks = {
         (layer, name, part)
         for layer, secret in planted.items()
@@ -436,6 +445,20 @@ def test_no_secret_leaves_a_test(
 
 GET = 'import dlt, pytest\nTOLD = dlt.secrets["misc.lock"]\n'
 TEST = "@pytest.fixture(params=[TOLD])\ndef given(request): pass\n\n\ndef test_it(given): "
+TEE = """
+COPY = open("copy.txt", "w")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config):
+    writer = config.get_terminal_writer()
+    write = writer.write
+    writer.write = lambda text, **more: (write(text, **more), COPY.write(text))
+
+
+def pytest_unconfigure():
+    COPY.close()
+"""
 LATE_ID = """
 import dlt, pytest
 
@@ -463,6 +486,7 @@ def test_it(value):
             "def pytest_runtest_logfinish(): raise RuntimeError(TOLD)", "", [], 1, id="internal"
         ),
         pytest.param("", "pytest.exit(TOLD)", [], 1, id="exit"),
+        pytest.param(TEE, "pytest.exit(TOLD)", [], 1, id="copied as by --pastebin"),
         pytest.param("", "raise KeyboardInterrupt(TOLD)", [], 1, id="interrupt"),
         pytest.param("", "print(TOLD)", ["-s"], 1, id="no capture"),
         pytest.param("", "0", ["--setup-plan"], 1, id="setup plan"),

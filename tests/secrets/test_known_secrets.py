@@ -106,21 +106,28 @@ def test_what_stands_on_two_lines_is_left_where_it_is_no_secret() -> None:
     assert secrets.masked(text) == text
 
 
-@pytest.mark.parametrize("value", ["abcde", "duckdb", "PostgreSQL", "not-set", True, 12, None])
+@pytest.mark.parametrize(
+    "value", ["abcde", "duckdb", "PostgreSQL", "pytest", "not-set", True, 12, None]
+)
 def test_what_is_short_or_common_is_no_secret(value: object) -> None:
     assert known(value).masked(f"it is {value}") == f"it is {value}"
 
 
 def test_words_and_numbers_beside_secrets_are_none_until_dlt_says_so() -> None:
     secrets = KnownSecrets()
-    settings = {"table": "orders", "since": "2026-11-28", "rows": "100000", "badge": "4711-badge"}
+    settings = {
+        "table": "orders_2024",
+        "since": "2026-11-28",
+        "rows": "100000",
+        "badge": "4711-badge",
+    }
     url = {"base_url": "https://api.invalid/v1", "folder": "/data/in", "password": "hunter"}
     secrets.learn_documents([("secrets.toml", {"sources": {"shop": {**settings, **url}}})])
 
-    text = "orders 2026-11-28 100000 4711-badge https://api.invalid/v1 /data/in hunter"
+    text = "orders_2024 2026-11-28 100000 4711-badge https://api.invalid/v1 /data/in hunter"
     assert secrets.masked(text) == text.replace("4711-badge", "***").replace("hunter", "***")
-    secrets.learn_look_up("table", "orders", True)
-    assert secrets.masked("orders") == "***"
+    secrets.learn_look_up("table", "orders_2024", True)
+    assert secrets.masked("orders_2024") == "***"
 
 
 @pytest.mark.parametrize("is_before", [True, False])
