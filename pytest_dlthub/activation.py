@@ -97,6 +97,7 @@ class Session:
         basetemp = option(config, "basetemp")
         check_ini(config, "dlt_keep", "failed", "all", "none")
         check_ini(config, "dlt_loader_file_format", "", *_LOADER_FILE_FORMATS)
+        check_ini(config, "dlt_schema_snapshot_fails_on", "any", "breaking")
         check_ini(config, "dlt_secrets", "all", "tests", "none")
         chosen = config.getini("dlt_secrets")
         session = cls(

@@ -11,10 +11,12 @@ import pytest
 
 from pytest_dlthub.activation import SESSION
 from pytest_dlthub.masking import mask_kept
-from pytest_dlthub.report import FAILED, FOLDER, HELD
+from pytest_dlthub.options import schema_changes_that_fail
+from pytest_dlthub.report import ADDITIVE, FAILED, FOLDER, HELD
 
 if TYPE_CHECKING:
     import dlt
+    from syrupy.assertion import SnapshotAssertion
 
     from dlthub_project.sandbox import Sandbox
     from pytest_dlthub.dlt_run import DltRun, DltRuns
@@ -191,3 +193,41 @@ def dlt_dataset(request: pytest.FixtureRequest, dlt_loaded: LoadedRun | LoadedRu
     """
     runs: LoadedRuns = request.node.stash[HELD]
     return runs.only.dataset
+
+
+@pytest.fixture
+def dlt_schema_snapshot(
+    request: pytest.FixtureRequest, dlt_isolated: Sandbox
+) -> Iterator[SnapshotAssertion]:
+    """The schema that this test had before, on syrupy: `assert run.schema == dlt_schema_snapshot`.
+
+    A YAML file for each test, which `pytest --snapshot-update` writes. What has changed is told:
+    `column orders.price: bigint → text`, breaking or additive. With
+    `@pytest.mark.dlt_schema_snapshot(fails_on="breaking")`, or the ini option
+    `dlt_schema_snapshot_fails_on`, additive changes are told, and let the test pass.
+    """
+    config = request.config
+    if not config.pluginmanager.has_plugin("syrupy"):
+        raise pytest.UsageError(
+            'dlt_schema_snapshot needs syrupy: pip install "pytest-dlthub[snapshot]"; if it is '
+            "installed, something switches it off, such as -p no:syrupy"
+        )
+    from pytest_dlthub.assertions.schema_snapshots import (
+        AdditiveSchemaSnapshot,
+        SchemaSnapshot,
+        additive_changes,
+    )
+
+    fails_on = schema_changes_that_fail(request.node)
+    base = request.getfixturevalue("snapshot")
+    if not hasattr(base, "use_extension"):
+        raise pytest.UsageError(
+            "dlt_schema_snapshot: the fixture `snapshot` of these tests is not that of syrupy"
+        )
+    # what is updated is updated with all that has changed
+    is_any = fails_on == "any" or config.option.update_snapshots
+    snapshot = base.use_extension(SchemaSnapshot if is_any else AdditiveSchemaSnapshot)
+    yield snapshot
+    request.node.user_properties += [
+        (ADDITIVE, change.text) for change in additive_changes(snapshot.executions)
+    ]

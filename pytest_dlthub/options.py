@@ -65,6 +65,12 @@ def register(parser: pytest.Parser) -> None:
         default="all",
     )
     parser.addini(
+        "dlt_schema_snapshot_fails_on",
+        "Which changes of a schema fail a comparison with `dlt_schema_snapshot`: `any` or "
+        "`breaking`.",
+        default="any",
+    )
+    parser.addini(
         "dlt_isolation",
         "Have every test in a sandbox, also without a project or workspace.",
         type="bool",
@@ -90,6 +96,22 @@ def check_ini(config: pytest.Config, name: str, *accepted: str) -> None:
         *first, last = filter(None, accepted)
         expected = f"{', '.join(first)} or {last}"
         raise pytest.UsageError(f"{name}: {expected} is expected, not {value!r}")
+
+
+def schema_changes_that_fail(item: pytest.Item) -> str:
+    """Return `any` or `breaking`: what the mark of a test says, else the ini option.
+
+    Raises:
+        UsageError: The mark says something else.
+    """
+    marker = item.get_closest_marker("dlt_schema_snapshot")
+    if marker is None:
+        return str(item.config.getini("dlt_schema_snapshot_fails_on"))
+    if marker.args or marker.kwargs not in ({"fails_on": "any"}, {"fails_on": "breaking"}):
+        raise pytest.UsageError(
+            'dlt_schema_snapshot: fails_on="any" or fails_on="breaking" is expected of the mark'
+        )
+    return str(marker.kwargs["fails_on"])
 
 
 def ini_by_either_name(config: pytest.Config, name: str, alias: str) -> str:

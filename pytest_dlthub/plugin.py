@@ -30,6 +30,7 @@ from pytest_dlthub.fixtures import (
     dlt_project_factory,
     dlt_run,
     dlt_runs,
+    dlt_schema_snapshot,
 )
 from pytest_dlthub.scopes import in_sandbox_of_scope, tell_what_lasts
 from pytest_dlthub.tracebacks import is_interrupt
@@ -49,12 +50,14 @@ __all__ = [
     "dlt_project_factory",
     "dlt_run",
     "dlt_runs",
+    "dlt_schema_snapshot",
 ]
 
 _MARKERS = (
     "dlt_allow_remote(*names): let this test reach the remote destinations of these names.",
     "dlt_destination(*types): run this test once on each type of destination, as `filesystem`.",
     "dlt_load(pipeline=None, *, source=None, **arguments): load this test's data once, as a copy.",
+    "dlt_schema_snapshot(fails_on): which changes of a schema fail, `any` or `breaking`.",
 )
 
 

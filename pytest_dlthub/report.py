@@ -22,6 +22,8 @@ FAILED = pytest.StashKey[bool]()
 FOLDER = pytest.StashKey[Path]()
 # connections that a test may have open, see `LoadedRuns`
 HELD = pytest.StashKey[Any]()
+ADDITIVE = "dlt_schema_additive"
+"""The property of a test for a change of a schema that has let it pass."""
 
 
 _MOST_REASONS = 5
@@ -159,6 +161,7 @@ def write_summary(terminal: TerminalReporter) -> None:
     if terminal.config.get_verbosity() < 0:
         return
     reports = [report for reports in terminal.stats.values() for report in reports]
+    _write_additive_changes(terminal, reports)
     carried = (getattr(report, _CARRIED, None) for report in reports)
     uses = TemplateUses.sum_of(TemplateUses(**found) for found in carried if found)
     if not uses.copied and not uses.built and not uses.notes:
@@ -176,3 +179,21 @@ def write_summary(terminal: TerminalReporter) -> None:
         )
     for note in uses.notes:
         terminal.write_line(note)
+
+
+def _write_additive_changes(terminal: TerminalReporter, reports: Iterable[Any]) -> None:
+    """Tell how schemas have grown since their snapshots, where that fails no test."""
+    found = [
+        f"{report.nodeid}: {text}"
+        for report in reports
+        if getattr(report, "when", None) == "teardown"
+        for name, text in report.user_properties
+        if name == ADDITIVE
+    ]
+    if found:
+        terminal.write_sep("=", "dlt schemas")
+        for line in found[:_MOST_REASONS]:
+            terminal.write_line(line)
+        if len(found) > _MOST_REASONS:
+            terminal.write_line(f"and {len(found) - _MOST_REASONS} more")
+        terminal.write_line("pytest --snapshot-update takes these into the snapshots")

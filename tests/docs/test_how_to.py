@@ -25,6 +25,7 @@ LONG = {
     "load-once",
     "retry-and-trace-runs",
     "secrets-in-ci",
+    "snapshot-a-schema",
     "test-a-rest-api-offline",
     "test-a-transformation",
     "test-an-incremental-resource",
