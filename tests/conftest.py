@@ -19,8 +19,10 @@ from dlthub_project.secrets import KNOWN
 
 pytest_plugins = ["pytester", "measured"]
 
-# neighbours that nested sessions do without unless they ask: they take 0.1 s to import
-os.environ.setdefault("PYTEST_ADDOPTS", "-p no:inline_snapshot -p no:syrupy")
+# neighbours that nested sessions do without unless they ask: they take 0.1 s to import, and import
+# libraries on their own
+_WITHOUT_NEIGHBOURS = "-p no:inline_snapshot -p no:syrupy"
+os.environ.setdefault("PYTEST_ADDOPTS", _WITHOUT_NEIGHBOURS)
 
 # suites of their own: harness/test_suites_on_disk.py runs them
 collect_ignore = ["projects"]
@@ -42,6 +44,9 @@ def unused_dlt(
 ) -> Iterator[None]:
     """Give the test a dlt without context or active pipeline, and environment and path back."""
     if "pytester" in request.fixturenames:
+        # which takes the options of the environment away
+        request.getfixturevalue("pytester")
+        monkeypatch.setenv("PYTEST_ADDOPTS", _WITHOUT_NEIGHBOURS)
         with imports_kept():
             yield
         return

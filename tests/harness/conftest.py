@@ -45,7 +45,7 @@ def orders():
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the sessions under test start from an environment without dlt's or our variables."""
     telemetry = "RUNTIME__DLTHUB_TELEMETRY"
-    for name in (ENVIRONMENT_VARIABLE, "WORKSPACE__PROFILE", "PYTEST_ADDOPTS", telemetry):
+    for name in (ENVIRONMENT_VARIABLE, "WORKSPACE__PROFILE", telemetry):
         monkeypatch.delenv(name, raising=False)
 
 
