@@ -66,7 +66,7 @@ class DisputedColumn(ProjectError):
 
 
 class SourceUsedUp(ProjectError):
-    """A retry must extract again, and the data can be read only once."""
+    """Data must be extracted again, and can be read only once."""
 
 
 class MergeKeyNotKnown(ProjectError):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_dlthub.assertions.run_checks import (
         raises_contract_violation as raises_contract_violation,
     )
+    from pytest_dlthub.dlt_items import DltItems as DltItems
     from pytest_dlthub.dlt_run import DltRun as DltRun
     from pytest_dlthub.dlt_run import DltRuns as DltRuns
     from pytest_dlthub.project import DltProject as DltProject
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_dlthub.transformation import TransformationRun as TransformationRun
 
 _HOME_OF = {
+    "DltItems": "pytest_dlthub.dlt_items",
     "DltProject": "pytest_dlthub.project",
     "DltRun": "pytest_dlthub.dlt_run",
     "DltRuns": "pytest_dlthub.dlt_run",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
     from dlthub_project.sandbox import Sandbox
+    from pytest_dlthub.dlt_items import DltItems
     from pytest_dlthub.dlt_run import DltRun, DltRuns
     from pytest_dlthub.project import DltProject
     from pytest_dlthub.templates.loaded import LoadedRun, LoadedRuns
@@ -140,6 +141,18 @@ def dlt_run(request: pytest.FixtureRequest, dlt_isolated: Sandbox) -> DltRun:
     from pytest_dlthub.dlt_run import DltRun
 
     return DltRun(request.path.parent)
+
+
+@pytest.fixture
+def dlt_items(request: pytest.FixtureRequest, dlt_isolated: Sandbox) -> DltItems:
+    """The items that a resource or source yields, without a load: `dlt_items(my_resource())`.
+
+    A list; of a source a list for each resource. Two calls in one test continue on the same state,
+    as two runs of a pipeline do.
+    """
+    from pytest_dlthub.dlt_items import DltItems
+
+    return DltItems(request.path.parent)
 
 
 @pytest.fixture

@@ -34,6 +34,34 @@ class RowCounts(dict[str, int]):
         raise KeyError(f"No rows of a table `{table}` were loaded. {known_names(table, self)}")
 
 
+def states_by_resource(state: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the states by resource; by source and resource where several have the name.
+
+    Args:
+        state: The state of a pipeline.
+    """
+    sources: Mapping[str, Any] = state.get("sources", {})
+    all_states = [
+        (source, resource, state)
+        for source, its in sources.items()
+        for resource, state in its.get("resources", {}).items()
+    ]
+    count = Counter(resource for _, resource, _ in all_states)
+    return {
+        resource if count[resource] == 1 else f"{source}.{resource}": state
+        for source, resource, state in all_states
+    }
+
+
+def cursors_of(states: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the last value of every incremental cursor, by resource and path."""
+    return {
+        f"{resource}.{path}": cursor["last_value"]
+        for resource, state in states.items()
+        for path, cursor in state.get("incremental", {}).items()
+    }
+
+
 class PipelineRun:
     """One finished run of a pipeline, and the dataset that it loaded.
 
@@ -236,11 +264,7 @@ class PipelineRun:
 
         `source.comments.at` where several sources have a resource of that name.
         """
-        return {
-            f"{resource}.{path}": cursor["last_value"]
-            for resource, state in self._resource_states().items()
-            for path, cursor in state.get("incremental", {}).items()
-        }
+        return cursors_of(self._resource_states())
 
     def cursor_starts(self, resource: str) -> dict[str, Any]:
         """Return the values from which this run took rows of a resource, by path of the cursor.
@@ -266,18 +290,7 @@ class PipelineRun:
         return {path: cursor.get(name) for path, cursor in cursors.items()}
 
     def _resource_states(self) -> dict[str, Mapping[str, Any]]:
-        """Return the states by resource; by source and resource where several have the name."""
-        sources: Mapping[str, Any] = self.pipeline.state.get("sources", {})
-        all_states = [
-            (source, resource, state)
-            for source, its in sources.items()
-            for resource, state in its.get("resources", {}).items()
-        ]
-        count = Counter(resource for _, resource, _ in all_states)
-        return {
-            resource if count[resource] == 1 else f"{source}.{resource}": state
-            for source, resource, state in all_states
-        }
+        return states_by_resource(self.pipeline.state)
 
     def _extracted_items(self) -> dict[str, int]:
         extracted = self.trace and self.trace.last_extract_info

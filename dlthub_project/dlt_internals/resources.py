@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import operator
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import dlt
-from dlt.common.configuration import resolve
+from dlt.common.configuration import inject_section, resolve
 from dlt.common.configuration.accessors import _SecretsAccessor
+from dlt.common.configuration.container import Container
 from dlt.common.configuration.exceptions import ConfigFieldMissingException
 from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.configuration.specs.base_configuration import (
@@ -19,12 +20,18 @@ from dlt.common.configuration.specs.base_configuration import (
     extract_inner_hint,
     is_secret_hint,
 )
+from dlt.common.pipeline import StateInjectableContext
 from dlt.extract import DltResource, DltSource
 from dlt.extract.decorators import DltSourceFactoryWrapper, _maybe_load_schema_for_callable
 from dlt.extract.exceptions import DataItemRequiredForDynamicTableHints, ResourceExtractionError
 from dlt.extract.incremental import IncrementalResourceWrapper
+from dlt.extract.pipe_iterator import PipeIterator
 from dlt.extract.reference import SourceReference
-from dlt.extract.source import _DltSingleSource
+from dlt.extract.source import (
+    SourceInjectableContext,
+    SourceSchemaInjectableContext,
+    _DltSingleSource,
+)
 
 from dlthub_project.dlt_internals import pipelines
 from dlthub_project.dlt_internals.configuration import cast_value
@@ -87,6 +94,43 @@ def resources_of(data: Sequence[DltSource | DltResource]) -> list[DltResource]:
             resources.setdefault(parent._pipe.instance_id, parent)
             parent = parent._parent
     return list(resources.values())
+
+
+def iterators_of(data: DltSource | DltResource) -> list[Any]:
+    """Return the iterators that resources, and their parents, can read but once."""
+    parts = (resource._pipe.gen for resource in resources_of([data]) if not resource._pipe.is_empty)
+    return [part for part in parts if isinstance(part, Iterator | AsyncIterator)]
+
+
+def extract_items(
+    data: DltSource | DltResource, state: MutableMapping[str, Any]
+) -> dict[str, list[Any]]:
+    """Return by name what the selected resources of a source yield, as a pipeline has it.
+
+    Args:
+        data: The source, or one resource.
+        state: The state of the pipeline; it is changed.
+    """
+    section = data._get_config_section_context()
+    if isinstance(data, DltResource):
+        schema = dlt.Schema(section.source_state_key)
+        data = _DltSingleSource(schema, data.section, [data])
+    found: dict[str, list[Any]] = {name: [] for name in data.resources.selected}
+    contexts = (
+        StateInjectableContext(state=state),  # type: ignore[arg-type]  # dlt fills it
+        SourceInjectableContext(data),
+        SourceSchemaInjectableContext(data.schema),
+    )
+    with ExitStack() as stack:
+        stack.enter_context(inject_section(section))
+        for context in contexts:
+            stack.enter_context(Container().injectable_context(context))
+        pipes: Any = PipeIterator.from_pipes(data.resources.selected_pipes)
+        stack.callback(pipes.close)
+        for item in pipes:
+            name = str(data.resources.with_pipe(item.pipe).name)
+            found[name] += item.item if isinstance(item.item, list) else [item.item]
+    return found
 
 
 def has_parent(resource: DltResource) -> bool:

@@ -85,10 +85,12 @@ def test_workspace_suite_passes_on_its_test_profile_and_leaves_nothing(
     )
 
 
-def test_typed_suite_passes(run_suite: RunSuite) -> None:
+def test_typed_suite_passes(run_suite: RunSuite, monkeypatch: pytest.MonkeyPatch) -> None:
+    # with syrupy
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:inline_snapshot")
     result = run_suite("typed", "--strict-markers")
 
-    result.assert_outcomes(passed=12)
+    result.assert_outcomes(passed=14)
     result.stdout.fnmatch_lines(["dlt: project typed (dlt.yml) · profile tests (default)*"])
 
 

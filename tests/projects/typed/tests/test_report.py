@@ -6,9 +6,11 @@ from typing import Any
 
 import dlt
 import pytest
+from syrupy.assertion import SnapshotAssertion
 
 import report
 from pytest_dlthub import (
+    DltItems,
     DltProject,
     DltRun,
     DltRuns,
@@ -93,6 +95,22 @@ def test_any_data(dlt_run: DltRun, dlt_config: MutableMapping[str, Any]) -> None
     pipeline: dlt.Pipeline = run.pipeline
     assert pipeline.dataset_name == run.dataset.dataset_name
     assert len(list(DltProject().source("orders")())) == 4
+
+
+def test_the_schema_is_that_of_the_snapshot(
+    dlt_project: DltProject, dlt_schema_snapshot: SnapshotAssertion
+) -> None:
+    assert dlt_project.run("load_orders").schema == dlt_schema_snapshot
+
+
+def test_what_a_resource_yields(dlt_items: DltItems) -> None:
+    numbers = dlt.resource([{"id": 1}], name="numbers")
+    both = dlt.source(lambda: (numbers, numbers.with_name("others")), name="both")()
+
+    items: list[Any] = dlt_items(numbers)
+    by_resource: dict[str, list[Any]] = dlt_items(both)
+    assert by_resource == {"numbers": items, "others": items}
+    assert dlt_items.cursors == dlt_items.state("numbers") == {}
 
 
 def test_what_was_loaded_is_as_it_should_be(dlt_run: DltRun) -> None:

@@ -1,0 +1,132 @@
+"""What sources and resources yield, without a load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, overload
+
+from dlt.common.versioned_state import json_decode_state, json_encode_state
+from dlt.extract import DltResource, DltSource
+
+from dlthub_project.dlt_internals import resources as dlt_resources
+from dlthub_project.errors import SourceUsedUp
+from dlthub_project.runner import extractables, narrowed
+from pytest_dlthub.given import Given, give, placeholders, read_given
+from pytest_dlthub.run import cursors_of, states_by_resource
+
+Items = list[Any]
+
+
+class DltItems:
+    """Extracts the items of sources and resources, as a pipeline does before it normalizes them.
+
+    The calls of a test go on from the state that the last one left, as the runs of a pipeline do.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Make the object; the fixture gives one.
+
+        Args:
+            folder: The folder of the test, which files that it names are relative to.
+        """
+        self._folder = folder or Path()
+        # as the state of a pipeline is stored
+        self._stored = "{}"
+        self._read: list[Any] = []
+
+    @overload
+    def __call__(
+        self,
+        data: DltSource,
+        *,
+        given: Given | None = None,
+        hints: Any = None,
+        limit: int | None = None,
+        resources: Sequence[str] | None = None,
+    ) -> dict[str, Items]: ...
+    @overload
+    def __call__(
+        self,
+        data: DltResource,
+        *,
+        given: Given | None = None,
+        hints: Any = None,
+        limit: int | None = None,
+        resources: Sequence[str] | None = None,
+    ) -> Items: ...
+    @overload
+    def __call__(
+        self,
+        data: Any,
+        *,
+        given: Given | None = None,
+        hints: Any = None,
+        limit: int | None = None,
+        resources: Sequence[str] | None = None,
+    ) -> Any: ...
+    def __call__(
+        self,
+        data: Any,
+        *,
+        given: Given | None = None,
+        hints: Any = None,
+        limit: int | None = None,
+        resources: Sequence[str] | None = None,
+    ) -> Any:
+        """Return what a resource, or each resource of a source, yields.
+
+        Maps, filters, transformers and incremental cursors are applied; nothing is normalized or
+        loaded, and schema contracts, which do so, are not asked.
+
+        Args:
+            data: A resource or a source, or a function that returns one.
+            given: What named resources yield instead of what they would extract, as `dlt_run` takes
+                it. The parent of a transformer may be named, too.
+            hints: Hints of resources that are given, as `dlt_run` takes them.
+            limit: The number of pages that each resource yields at most.
+            resources: The resources of a source to extract; None for all.
+
+        Returns:
+            Of a resource the list of its items, of a source such lists by resource. Pages are
+            taken apart; frames and Arrow tables are items.
+
+        Raises:
+            TypeError: The data are no source or resource. Or there are hints, and nothing is given.
+            EntityNotFound: There is no such resource.
+            SourceUsedUp: A generator object was read before; it yields nothing more.
+        """
+        rows, own_hints = read_given(given, hints, self._folder, "dlt_items")
+        with nullcontext() if rows is None else placeholders(rows, own_hints):
+            found = extractables(data, "dlt_items: data")
+            if len(found) != 1:
+                raise TypeError(f"dlt_items: one source or resource is expected, not {len(found)}")
+            is_source = isinstance(found[0], DltSource)
+            chosen = found if rows is None else give(found, rows, own_hints)
+            (one,) = extractables(narrowed(chosen, resources, limit), "dlt_items: data")
+            items = self._extract(one)
+        return items if is_source else items[str(one.name)]
+
+    @property
+    def cursors(self) -> dict[str, Any]:
+        """The last value of every incremental cursor now, by resource and path: `comments.at`."""
+        return cursors_of(states_by_resource(json_decode_state(self._stored)))
+
+    def state(self, resource: str) -> dict[str, Any]:
+        """Return the state of a resource, as it is now; empty if it has none yet."""
+        return dict(states_by_resource(json_decode_state(self._stored)).get(resource, {}))
+
+    def _extract(self, data: DltSource | DltResource) -> dict[str, Items]:
+        iterators = dlt_resources.iterators_of(data)
+        if any(used is one for used in self._read for one in iterators):
+            raise SourceUsedUp(
+                f"dlt_items: `{data.name}` reads a generator, which is used up.",
+                "Decorate the generator function, not what it returns; or make the data anew.",
+            )
+        self._read += iterators
+        # as in production: a failure changes nothing, and what cannot be stored is an error
+        state: Any = json_decode_state(self._stored)
+        items = dlt_resources.extract_items(data, state)
+        self._stored = json_encode_state(state)
+        return items
