@@ -6,25 +6,28 @@ Rows are matched by key. Takes time in proportion to the rows; what is told is b
 from __future__ import annotations
 
 import datetime
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from operator import itemgetter
 from typing import Any
 
-Row = Mapping[str, Any]
-Same = Callable[[Any, Any], bool]
+from pytest_dlthub.assertions.equality import Rows, says_itself
+from pytest_dlthub.assertions.matching import (
+    SAMPLE,
+    Row,
+    Same,
+    frozen,
+    is_same,
+    likely_key,
+    unequal,
+    usable,
+    without_contained,
+    without_equal,
+    without_partners,
+)
 
 _ROWS, _CELLS, _LABELS, _WIDTH = 10, 5, 10, 60
-_PAIRS, _SAMPLE = 40_000, 200
-
-
-def is_same(one: Any, other: Any) -> bool:
-    """Tell whether two values are equal; those that cannot be compared are not."""
-    try:
-        return one is other or bool(one == other)
-    except Exception:  # of any class that a value has
-        return False
+_PAIRS = 40_000
 
 
 class RowDifferences:
@@ -55,12 +58,17 @@ class RowDifferences:
         self._changed_count = 0
         self._columns: list[str] = []
         self._one_sided: set[str] = set()
-        left, right = _unequal(actual, expected)
+        left, right = unequal(actual, expected)
         if subset:
-            left, right = _without_contained(left, right)
+            left, right = without_contained(left, right)
         if left and right:
             self._compare_columns(set().union(*actual), set().union(*expected))
-        used = _usable(key, left, right) or _likely_key(left, right)
+        used = usable(key, left, right) or likely_key(left, right)
+        if not subset and len(left) * len(right) <= _PAIRS:
+            left, right = without_partners(left, right)
+            if any(says_itself(row[name]) for row in (*left, *right) for name in used):
+                # no row is known by what equals several
+                used = ()
         pairs, extra, missing = self._matched(left, right, used)
         for one, other in pairs:
             self._compare(one, other, used)
@@ -135,7 +143,7 @@ class RowDifferences:
     ) -> tuple[list[tuple[Row, Row]], list[Row], list[Row]]:
         """Return the pairs of rows, and the rows of either side that have no partner."""
         if not key:
-            left, right = _without_equal(left, right, frozen, frozen)
+            left, right = without_equal(left, right, frozen, frozen)
             return self._best_pairs(left, right)
         identity = itemgetter(*key)
         waiting: dict[Any, list[Row]] = {}
@@ -148,7 +156,7 @@ class RowDifferences:
                 alone.append(row)
                 continue
             # of rows with one key, those that are the same belong together
-            places = range(len(found))[:_SAMPLE]
+            places = range(len(found))[:SAMPLE]
             equal = next((i for i in places if self._are_same(row, found[i])), None)
             if equal is None:
                 later.append(row)
@@ -191,7 +199,15 @@ def explained(left: object, right: object) -> list[str] | None:
     """
     if isinstance(left, dict) and isinstance(right, dict):
         return _counts_explained(left, right)
-    if not (isinstance(left, list) and isinstance(right, list) and _are_rows(left, right)):
+    if not (isinstance(left, list) and isinstance(right, list)):
+        return None
+    if isinstance(left, Rows) or isinstance(right, Rows):
+        names = next(filter(None, (getattr(rows, "names", ()) for rows in (left, right))), ())
+        named = _as_mappings(left, names), _as_mappings(right, names)
+        if not _are_rows(*named):
+            return _any_explained(left, right)
+        left, right = named
+    elif not _are_rows(left, right):
         return None
     tables = [getattr(rows, "table", None) for rows in (left, right)]
     keys = [getattr(rows, "key", None) for rows in (left, right)]
@@ -207,6 +223,39 @@ def explained(left: object, right: object) -> list[str] | None:
             where = f"row {i}: {shortened(one)} != {shortened(other)}"
             return ["the same rows in another order", where]
     return None
+
+
+def _as_mappings(rows: list[Any], names: Sequence[str]) -> list[Any]:
+    """Return rows that are tuples of columns as mappings; others as they are."""
+    if not names or not all(isinstance(row, tuple) and len(row) == len(names) for row in rows):
+        return rows
+    found: list[Any] = [dict(zip(names, row, strict=True)) for row in rows]
+    if not isinstance(rows, Rows):
+        return found
+    return Rows(found, table=rows.table, key=rows.key)
+
+
+def _any_explained(left: list[Any], right: list[Any]) -> list[str] | None:
+    """Return how rows differ from what is expected, where that is no mappings."""
+    is_turned = isinstance(right, Rows) and not isinstance(left, Rows)
+    actual, expected = (right, left) if is_turned else (left, right)
+    if len(actual) * len(expected) > _PAIRS:
+        return [f"{rows_counted(len(actual))}, and {len(expected)} expected, differ in any order"]
+    extra, missing = without_partners(actual, expected)
+    if not extra and not missing:
+        return None
+    table = getattr(actual, "table", None) or getattr(expected, "table", None)
+    name = "" if table is None else f"{table}: "
+    counts = [
+        f"{rows_counted(len(rows))} {words}"
+        for rows, words in ((missing, "missing"), (extra, "too many"))
+        if rows
+    ]
+    lines = [f"{name}{', '.join(counts)}"]
+    for rows, words in ((missing, "missing"), (extra, "too many")):
+        lines += [f"{name}{words}: {shortened(row, 2 * _WIDTH)}" for row in rows[:_LABELS]]
+        lines += [f"and {len(rows) - _LABELS} more"] if len(rows) > _LABELS else []
+    return lines
 
 
 def rows_counted(count: int) -> str:
@@ -240,7 +289,9 @@ def shortened(value: Any, width: int = _WIDTH) -> str:
 
 
 def _counts_explained(left: dict[Any, Any], right: dict[Any, Any]) -> list[str] | None:
-    if left == right or not (left or right) or not (_are_counts(left) and _are_counts(right)):
+    if left == right or not (left or right):
+        return None
+    if not (_are_counts(left, right) or _are_counts(right, left)):
         return None
     lines = []
     for name in dict.fromkeys((*right, *left)):
@@ -255,115 +306,19 @@ def _counts_explained(left: dict[Any, Any], right: dict[Any, Any]) -> list[str] 
     return [f"{len(lines)} {noun}", *lines[:_ROWS], *more]
 
 
-def _are_counts(counts: dict[Any, Any]) -> bool:
-    return all(isinstance(name, str) and type(n) is int for name, n in counts.items())
+def _are_counts(counts: dict[Any, Any], others: dict[Any, Any]) -> bool:
+    """Tell whether these are counts by name, and others such, or what may stand for them."""
+    are_named = all(isinstance(name, str) for name in (*counts, *others))
+    are_counts = all(type(n) is int for n in counts.values())
+    return are_named and are_counts and all(map(_may_be_count, others.values()))
+
+
+def _may_be_count(value: Any) -> bool:
+    return type(value) is int or says_itself(value)
 
 
 def _are_rows(*sides: list[Any]) -> bool:
     return any(sides) and all(isinstance(row, dict) for side in sides for row in side)
-
-
-def _unequal(left: Sequence[Row], right: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """Return the rows of both sides without those that are equal at the same place."""
-    count = min(len(left), len(right))
-    pairs = [
-        (one, other) for one, other in zip(left, right, strict=False) if not is_same(one, other)
-    ]
-    return (
-        [*(one for one, _ in pairs), *left[count:]],
-        [*(other for _, other in pairs), *right[count:]],
-    )
-
-
-def _without_equal(
-    left: list[Row],
-    right: list[Row],
-    left_identity: Callable[[Row], Hashable],
-    right_identity: Callable[[Row], Hashable],
-) -> tuple[list[Row], list[Row]]:
-    """Return the rows of both sides without those that are equal."""
-    there = Counter(map(right_identity, right))
-    alone, met = [], Counter[Hashable]()
-    for row in left:
-        known = left_identity(row)
-        if met[known] < there[known]:
-            met[known] += 1
-        else:
-            alone.append(row)
-    others = []
-    for row in right:
-        known = right_identity(row)
-        if not met[known]:
-            others.append(row)
-        else:
-            met[known] -= 1
-    return alone, others
-
-
-def _without_contained(left: list[Row], right: list[Row]) -> tuple[list[Row], list[Row]]:
-    """Return the rows of both sides without the right ones that are part of a left one."""
-    by_columns: dict[frozenset[str], list[Row]] = {}
-    for row in right:
-        by_columns.setdefault(frozenset(row), []).append(row)
-    missing: list[Row] = []
-    # the more a row says, the fewer there are for it
-    for columns in sorted(by_columns, key=len, reverse=True):
-
-        def part(row: Row, columns: frozenset[str] = columns) -> Hashable:
-            return frozen({name: row[name] for name in columns if name in row})
-
-        left, alone = _without_equal(left, by_columns[columns], part, frozen)
-        missing += alone
-    return left, missing
-
-
-def frozen(value: Any) -> Hashable:
-    """Return what is equal for equal values, and has a hash."""
-    if isinstance(value, Mapping):
-        return dict, frozenset((name, frozen(cell)) for name, cell in value.items())
-    if isinstance(value, list | tuple):
-        return list if isinstance(value, list) else tuple, *map(frozen, value)
-    try:
-        hash(value)
-    except TypeError:
-        # nothing else is known to equal it
-        return object()
-    return value  # type: ignore[no-any-return]  # it has a hash
-
-
-def _usable(key: str | Sequence[str] | None, left: list[Row], right: list[Row]) -> tuple[str, ...]:
-    """Return the columns of a key; none if rows lack it, or if no row is known by it."""
-    columns = (key,) if isinstance(key, str) else tuple(key or ())
-    if not columns:
-        return ()
-    identity = itemgetter(*columns)
-    try:
-        ours, theirs = set(map(identity, left)), set(map(identity, right))
-    except (KeyError, TypeError):
-        return ()
-    return columns if not ours or not theirs or ours & theirs else ()
-
-
-def _likely_key(left: list[Row], right: list[Row]) -> tuple[str, ...]:
-    """Return the column that tells the rows of each side apart, and has most values of both."""
-    if not left and not right:
-        return ()
-    best: tuple[int, bool, tuple[str, ...]] = (0, False, ())
-    for name in (left or right)[0]:
-        identity = itemgetter(name)
-        try:
-            if any(len(set(map(identity, s[:_SAMPLE]))) < len(s[:_SAMPLE]) for s in (left, right)):
-                continue
-            ours, theirs = set(map(identity, left)), set(map(identity, right))
-        except (KeyError, TypeError):
-            continue
-        if len(ours) < len(left) or len(theirs) < len(right):
-            continue
-        shared = len(ours & theirs) if left and right else 1
-        found = (shared, str(name).lower().endswith("id"), (name,))
-        if shared and found[:2] > best[:2]:
-            best = found
-    return best[2]
 
 
 def _leaves(path: str, one: Any, other: Any, same: Same) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import operator
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
@@ -22,14 +23,21 @@ class Rows(list[Any]):
     Attributes:
         table: The table that they are of; None if that is not one.
         key: The columns of its key, by which a failed comparison matches rows; empty if none.
+        names: The columns that rows are tuples of; empty if they are mappings.
     """
 
     def __init__(
-        self, rows: Iterable[Any] = (), *, table: str | None = None, key: Sequence[str] = ()
+        self,
+        rows: Iterable[Any] = (),
+        *,
+        table: str | None = None,
+        key: Sequence[str] = (),
+        names: Sequence[str] = (),
     ) -> None:
         super().__init__(rows)
         self.table = table
         self.key = tuple(key)
+        self.names = tuple(names)
 
     @property
     def in_order(self) -> list[Any]:
@@ -57,7 +65,7 @@ class Rows(list[Any]):
     def __getitem__(self, index: SupportsIndex | slice) -> Any:
         found = super().__getitem__(index)
         if isinstance(index, slice):
-            return Rows(found, table=self.table, key=self.key)
+            return Rows(found, table=self.table, key=self.key, names=self.names)
         return found
 
 
@@ -110,6 +118,11 @@ def _key(value: Any) -> Any:
     return value
 
 
+def says_itself(value: Any) -> bool:
+    """Tell whether a value may equal others than its like, as matchers do."""
+    return _key(value) is _OWN_WAY
+
+
 @lru_cache
 def _in_order(names: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the keys of a mapping in an order that they have in all mappings that are equal."""
@@ -135,8 +148,27 @@ def _ways_of(kind: Any) -> tuple[Any, Any]:
 
 def _can_be_paired(left: Sequence[Any], right: Sequence[Any]) -> bool:
     """Tell whether each row of `left` can have an equal row of `right` for itself."""
-    if len(left) != len(right):
-        return False
+    return len(left) == len(right) and len(paired(left, right, all_or_none=True)) == len(left)
+
+
+def paired(
+    left: Sequence[Any],
+    right: Sequence[Any],
+    *,
+    same: Callable[[Any, Any], Any] = operator.eq,
+    all_or_none: bool = False,
+) -> dict[int, int]:
+    """Return which rows of `left` have which equal rows of `right`, as many as can have one.
+
+    Args:
+        left: Rows, or what stands for rows.
+        right: Others.
+        same: Tells whether two rows are equal.
+        all_or_none: Give up where one can have none.
+
+    Returns:
+        The index of each in `right`, by its index in `left`.
+    """
     candidates_of = _Candidates(right)
     owners: dict[int, int] = {}
     choices: dict[int, int] = {}
@@ -147,7 +179,7 @@ def _can_be_paired(left: Sequence[Any], right: Sequence[Any]) -> bool:
         while asking and free is None:
             i = asking.popleft()
             for j in candidates_of(left[i]):
-                if j in asked_by or not left[i] == right[j]:  # noqa: SIM201  # as asked
+                if j in asked_by or not same(left[i], right[j]):
                     continue
                 asked_by[j] = i
                 if j not in owners:
@@ -155,7 +187,9 @@ def _can_be_paired(left: Sequence[Any], right: Sequence[Any]) -> bool:
                     break
                 asking.append(owners[j])
         if free is None:
-            return False
+            if all_or_none:
+                return {}
+            continue
         while True:
             owner = asked_by[free]
             before = choices.get(owner)
@@ -163,7 +197,7 @@ def _can_be_paired(left: Sequence[Any], right: Sequence[Any]) -> bool:
             if before is None:
                 break
             free = before
-    return True
+    return choices
 
 
 class _Candidates:

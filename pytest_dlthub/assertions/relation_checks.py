@@ -14,11 +14,11 @@ from dlthub_project.dlt_internals import relations
 from pytest_dlthub.assertions import table_rows
 from pytest_dlthub.assertions.differences import (
     RowDifferences,
-    is_same,
     label,
     rows_counted,
     shortened,
 )
+from pytest_dlthub.assertions.matching import is_same
 from pytest_dlthub.assertions.rows import is_dlt_name, read_records, without_dlt_columns
 
 if TYPE_CHECKING:

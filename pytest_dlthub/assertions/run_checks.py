@@ -14,11 +14,11 @@ from dlt.common.schema.exceptions import DataValidationError
 from dlthub_project.dlt_internals import pipelines, relations
 from pytest_dlthub.assertions.differences import (
     RowDifferences,
-    frozen,
     listing,
     rows_counted,
     shortened,
 )
+from pytest_dlthub.assertions.matching import frozen
 from pytest_dlthub.assertions.relation_checks import (
     fail,
     fail_if,

@@ -156,7 +156,9 @@ class TableReader:
         if names:
             self._check(names, known)
             tuples = (tuple(record[name] for name in names) for record in records)
-            return Rows(tuples, table=self._table)
+            keys = self._keys()
+            key = keys if {*keys} <= {*names} else ()
+            return Rows(tuples, table=self._table, key=key, names=names)
         if columns is not None:
             self._check(columns, known)
             return self.as_rows({name: record[name] for name in columns} for record in records)

@@ -8,9 +8,10 @@ from typing import Any
 from unittest.mock import ANY
 
 import pytest
+from dirty_equals import IsFloat, IsPartialDict, IsPositive
 from sessions import run_session
 
-from pytest_dlthub import DltRun
+from pytest_dlthub import DltRun, Rows
 from pytest_dlthub.assertions.differences import explained
 
 UTC = datetime.timezone.utc
@@ -23,6 +24,8 @@ class Read(list[dict[str, Any]]):
     key = ("id",)
 
 
+TUPLES = Rows([(1, 10), (2, 20), (3, 30)], table="orders", key=["id"], names=["id", "total"])
+TWO = Rows([{"id": 1, "price": 1.5}, {"id": 2, "price": 2.5}], table="orders", key=["id"])
 ORDERS = Read({"id": i, "total": 10 * i, "note": "x"} for i in range(1, 21))
 
 
@@ -153,6 +156,54 @@ def changed(change: dict[int, dict[str, Any]], without: tuple[int, ...] = ()) ->
             ["3 counts differ", "orders: 3 != 4", "lines: missing", "items: too many, with 2"],
             id="counts",
         ),
+        pytest.param(
+            {"orders": 3, "items": 2},
+            {"orders": IsPositive, "items": pytest.approx(3)},
+            ["1 count differs", "items: 2 != 3 ± 3.0e-06"],
+            id="counts that are roughly known",
+        ),
+        pytest.param(
+            TUPLES,
+            [(3, 30), (1, 11), (2, 20)],
+            ["orders: 1 row differs", "orders id=1: total 10 != 11"],
+            id="tuples in any order",
+        ),
+        pytest.param(
+            [(3, 30), (4, 40), (1, 10)],
+            TUPLES,
+            [
+                "orders: 1 row missing, 1 row too many",
+                "orders: 1 row missing: id=4",
+                "orders: 1 row too many: id=2",
+            ],
+            id="tuples, one of them another",
+        ),
+        pytest.param(
+            TUPLES[:2],
+            [(2,), (1, 10)],
+            [
+                "orders: 1 row missing, 1 row too many",
+                "orders: missing: (2,)",
+                "orders: too many: (2, 20)",
+            ],
+            id="tuples of another length",
+        ),
+        pytest.param(
+            TWO,
+            [IsPartialDict(id=2), IsPartialDict(id=7)],
+            [
+                "orders: 1 row missing, 1 row too many",
+                "orders: missing: IsPartialDict(id=7)",
+                "orders: too many: {'id': 1, 'price': 1.5}",
+            ],
+            id="what stands for rows",
+        ),
+        pytest.param(
+            TWO,
+            [{"id": 2, "price": IsFloat}, {"id": IsPositive, "price": pytest.approx(1.6)}],
+            ["orders: 1 row differs", "orders id=1: price 1.5 != 1.6 ± 1.6e-06"],
+            id="what stands for a key",
+        ),
     ],
 )
 def test_rows_that_differ_are_told_by_key_and_cell(
@@ -191,6 +242,8 @@ def test_what_is_told_is_bounded() -> None:
         ({"a": "x"}, {"a": "y"}),
         ({"a": True}, {"a": False}),
         ({"a": 1}, {"a": 1}),
+        (TUPLES, TUPLES[::-1]),
+        (list(TUPLES), [(1, 11)]),
     ],
 )
 def test_what_are_no_rows_or_equal_is_left_to_pytest(left: Any, right: Any) -> None:
@@ -255,3 +308,9 @@ def test_rows_of_a_run_are_told_by_their_table_and_its_key(dlt_run: DltRun) -> N
         "orders: 1 row too many: id=8",
     ]
     assert run.rows("orders", columns=["n"]).key == ()
+    tuples = run.rows("orders", "id", "total")
+    assert explained(tuples, [(8, 10), (7, 141)]) == [
+        "orders: 1 row differs",
+        "orders id=7: total 140 != 141",
+    ]
+    assert run.rows("orders", "n", "total").key == ()

@@ -20,6 +20,7 @@ OF_POSTGRES = DOCS / "how-to" / "postgres-in-tests.md"
 OF_PACKAGES = DOCS / "how-to" / "share-a-project-as-a-package.md"
 # of several sessions each, ten seconds and more
 LONG = {
+    "compare-with-other-libraries",
     "first-test-of-plain-dlt",
     "guard-the-network",
     "load-once",
