@@ -203,7 +203,7 @@ def explained(left: object, right: object) -> list[str] | None:
         return None
     if isinstance(left, Rows) or isinstance(right, Rows):
         names = next(filter(None, (getattr(rows, "names", ()) for rows in (left, right))), ())
-        named = _as_mappings(left, names), _as_mappings(right, names)
+        named = as_mappings(left, names), as_mappings(right, names)
         if not _are_rows(*named):
             return _any_explained(left, right)
         left, right = named
@@ -225,11 +225,12 @@ def explained(left: object, right: object) -> list[str] | None:
     return None
 
 
-def _as_mappings(rows: list[Any], names: Sequence[str]) -> list[Any]:
+def as_mappings(rows: Any, names: Sequence[str]) -> list[Any]:
     """Return rows that are tuples of columns as mappings; others as they are."""
     if not names or not all(isinstance(row, tuple) and len(row) == len(names) for row in rows):
-        return rows
-    found: list[Any] = [dict(zip(names, row, strict=True)) for row in rows]
+        found: list[Any] = rows
+        return found
+    found = [dict(zip(names, row, strict=True)) for row in rows]
     if not isinstance(rows, Rows):
         return found
     return Rows(found, table=rows.table, key=rows.key)

@@ -11,15 +11,17 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 from dlthub_project.dlt_internals import relations
-from pytest_dlthub.assertions import table_rows
+from pytest_dlthub.assertions import Rows, table_rows
 from pytest_dlthub.assertions.differences import (
     RowDifferences,
+    as_mappings,
     label,
     rows_counted,
     shortened,
 )
 from pytest_dlthub.assertions.matching import is_same
 from pytest_dlthub.assertions.rows import is_dlt_name, read_records, without_dlt_columns
+from pytest_dlthub.assertions.tables import rows_of
 
 if TYPE_CHECKING:
     import dlt
@@ -51,7 +53,13 @@ def assert_rows(
         ValueError: Rows lack the key; or no rows are expected of a subset, which always holds.
     """
     __tracebackhide__ = True
-    actual, wanted = _rows(relation_or_rows), _rows(expected)
+    in_sql = not (subset or ordered or tolerance is not None)
+    if in_sql and _is_relation(relation_or_rows) and _is_relation(expected):
+        actual, wanted = _differing(relation_or_rows, expected)
+    else:
+        actual, wanted = _rows(relation_or_rows), _rows(expected)
+    columns = next(filter(None, (getattr(rows, "names", ()) for rows in (actual, wanted))), ())
+    actual, wanted = as_mappings(actual, columns), as_mappings(wanted, columns)
     names = (key,) if isinstance(key, str) else tuple(key or ())
     for side, rows in (("there", actual), ("expected", wanted)):
         if lacking := [name for name in names if any(name not in row for row in rows)]:
@@ -70,7 +78,7 @@ def assert_rows(
     table = getattr(relation_or_rows, "table", None)
     if _is_relation(relation_or_rows):
         table = relations.only_table(relation_or_rows)
-    known = names or getattr(relation_or_rows, "key", None)
+    known = names or getattr(actual, "key", None)
     found = RowDifferences(actual, wanted, table=table, key=known, subset=subset, same=same)
     if found:
         fail([found.summary, *found.lines])
@@ -269,7 +277,41 @@ def fail(lines: list[str]) -> NoReturn:
 
 
 def _rows(given: Any) -> Sequence[Mapping[str, Any]]:
-    return table_rows(given) if _is_relation(given) else list(given)
+    if _is_relation(given):
+        return table_rows(given)
+    return given if isinstance(given, Rows) else list(given)
+
+
+def _differing(
+    one: dlt.Relation, other: dlt.Relation
+) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
+    """Return the rows of two relations; without those of both, where the destination knows them."""
+    types = [
+        {
+            name: (column.get("data_type"), column.get("timezone"))
+            for name, column in relation.columns_schema.items()
+            if not is_dlt_name(name)
+        }
+        for relation in (one, other)
+    ]
+    # others have collations that take different texts as equal
+    is_exact = one.query_dialect in ("duckdb", "postgres")
+    are_alike = bool(types[0]) and types[0] == types[1]
+    if not (is_exact and are_alike and relations.are_of_one_dataset(one, other)):
+        return _rows(one), _rows(other)
+    doubles = [name for name, (kind, _) in types[0].items() if kind == "double"]
+    if any_nan := " OR ".join(f"{_quoted(name)} = CAST('NaN' AS DOUBLE)" for name in doubles):
+        ((count,),) = relations.answer(one, f"SELECT COUNT(*) FROM checked WHERE {any_nan}")
+        if count:
+            # it equals itself there
+            return _rows(one), _rows(other)
+    names = ", ".join(map(_quoted, types[0]))
+    query = f"SELECT {names} FROM checked EXCEPT ALL SELECT {names} FROM other"
+    left, right = (
+        _read(relation, relations.answer(relation, query, beside), list(types[0]))
+        for relation, beside in ((one, other), (other, one))
+    )
+    return rows_of(one, left), right
 
 
 def _is_relation(given: Any) -> TypeGuard[dlt.Relation]:

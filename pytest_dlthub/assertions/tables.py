@@ -53,6 +53,12 @@ def table_rows(relation: dlt.Relation) -> Rows:
     return reader.as_rows(map(without_dlt_columns, records))
 
 
+def rows_of(relation: dlt.Relation, records: Iterable[Record]) -> Rows:
+    """Return rows that were read of a relation, with its table and key if it has one table."""
+    place = table_of(relation)
+    return Rows(records) if place is None else TableReader(*place).as_rows(records)
+
+
 def sql_rows(dataset: dlt.Dataset, query: str) -> Rows:
     """Return the rows that a query gives at the destination of `dataset`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+import pyarrow as pa
 import pytest
 
 from pytest_dlthub import (
@@ -116,6 +118,19 @@ def test_each_assertion_asks_the_destination(dataset: dlt.Dataset) -> None:
         "orders__lines._dlt_parent_id → orders._dlt_id: 1 row has no parent, of 4",
         "  {'n': 1}",
     ]
+    some = orders.where("id", "lt", 3)
+    assert_rows(orders, orders)
+    assert_rows(customers, customers)
+    assert said(assert_rows, orders, some) == [
+        "orders: 1 row too many",
+        "orders: 1 row too many: id=3",
+    ]
+    # rows that are there twice
+    assert_rows(some.select("id"), [{"id": 2}, {"id": 1}, {"id": 2}])
+    assert said(assert_rows, some.where("id", "eq", 2).select("id"), some.select("id")) == [
+        "orders: 1 row missing",
+        "orders: 1 row missing: id=1",
+    ]
     # a table that is called as a query of ours calls its parents
     assert_foreign_key(dataset.table("other"), customers, "id")
     with dataset as opened:
@@ -198,6 +213,27 @@ def test_rows_are_matched_and_may_be_a_part(dlt_run: DltRun) -> None:
         "1 row missing, 1 row too many",
         "1 row missing: {'a': 2}",
         "1 row too many: {'a': True}",
+    ]
+
+
+def test_rows_of_two_tables_are_the_same_as_python_has_it(dlt_run: DltRun) -> None:
+    json: Any = {"tags": {"data_type": "json"}}
+    tables = {
+        "one": pa.table({"id": [1], "tags": ['{"a": 1, "b": 2}'], "n": [1.0]}),
+        "json": pa.table({"id": [1], "tags": ['{"b": 2, "a": 1}'], "n": [1.0]}),
+        "text": pa.table({"id": ["1"], "tags": ['{"a": 1, "b": 2}'], "n": [1.0]}),
+        "nan": pa.table({"id": [1], "tags": ['{"a": 1, "b": 2}'], "n": [math.nan]}),
+    }
+    run = dlt_run([dlt.resource(t, name=name, columns=json) for name, t in tables.items()])
+    one, other, text, nan = map(run.dataset.table, tables)
+
+    assert_rows(one, other)
+    assert said(assert_rows, one, text)[1] == "one n=1.0: id 1 (int) != '1' (str)"
+    assert said(assert_rows, nan, nan)[1] == "nan id=1: n nan != nan"
+    assert said(assert_rows, nan, one)[1] == "nan id=1: n nan != 1.0"
+    assert said(assert_rows, run.rows("one", "id", "n"), [(1, 2.0)]) == [
+        "one: 1 row differs",
+        "one id=1: n 1.0 != 2.0",
     ]
 
 
