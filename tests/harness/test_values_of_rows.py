@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import datetime
+import enum
+import math
 import uuid
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import dlt
+import pandas as pd
+import pyarrow as pa
 import pytest
 
-from pytest_dlthub import table_rows
+from pytest_dlthub import DltRun, table_rows
 
 UTC = datetime.timezone.utc
 MOMENT = datetime.datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 ELSEWHERE = datetime.timezone(datetime.timedelta(hours=-5))
+TIME = datetime.time(3, 4, tzinfo=ELSEWHERE)
+
+
+class Kind(enum.Enum):
+    """Kinds of goods."""
+
+    TEA = "tea"
+
 
 # column: hints, what is loaded, what `rows` gives
 CELLS: dict[str, tuple[dict[str, Any], Any, Any]] = {
@@ -53,6 +65,21 @@ CELLS: dict[str, tuple[dict[str, Any], Any, Any]] = {
     "empty_object": ({"data_type": "json"}, {}, {}),
     "no_json": ({"data_type": "json"}, None, None),
     "no_moment": ({"data_type": "timestamp"}, None, None),
+    # what dlt changes on the way
+    "no_zone": ({}, MOMENT.replace(tzinfo=None), MOMENT),
+    "moment_as_text": ({}, "2026-01-02T03:04:05.678901Z", MOMENT),
+    "moment_as_text_without_zone": ({}, "2026-01-02 03:04:05.678901", MOMENT),
+    "moment_kept_as_text": ({"data_type": "text"}, "2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
+    "day_as_text": ({}, "2026-01-02", "2026-01-02"),
+    "nanoseconds": ({}, "2026-01-02T03:04:05.678901999Z", MOMENT),
+    "nanoseconds_of_pandas": ({}, pd.Timestamp("2026-01-02T03:04:05.678901999Z"), MOMENT),
+    "before_1970": ({}, MOMENT.replace(year=1901), MOMENT.replace(year=1901)),
+    "largest": ({}, 2**63 - 1, 2**63 - 1),
+    "not_a_number": ({"data_type": "double"}, math.nan, None),
+    "infinite": ({"data_type": "double"}, math.inf, None),
+    "id": ({}, uuid.UUID(int=7), str(uuid.UUID(int=7))),
+    "member": ({}, Kind.TEA, "tea"),
+    "empty_text": ({}, "", ""),
 }
 DESTINATIONS = ("duckdb", "postgres", "jsonl", "parquet", "sqlite", "mariadb")
 
@@ -127,34 +154,64 @@ def test_what_a_query_makes_of_columns_keeps_its_value(tmp_path: Path) -> None:
     ]
 
 
-def test_what_dlt_changes_on_the_way_is_what_the_page_says(tmp_path: Path) -> None:
-    target = dlt.destinations.duckdb(str(tmp_path / "it.duckdb"))
-    pipeline = dlt.pipeline("values", str(tmp_path), destination=target, dataset_name="data")
-    row = {
-        "moment": "2026-01-02T03:04:05+01:00",
-        "text": "2026-01-02T03:04:05+01:00",
-        "many_places": Decimal("1.0000000000001"),
-        "mapping": {"a": 1},
-        "within_json": {"price": Decimal("1.5"), "day": datetime.date(2026, 1, 2)},
-        "huge": Decimal(2**80),
-        "below_zero": -0.0,
-        "always_null": None,
+def test_what_dlt_changes_on_the_way_is_what_the_page_says(dlt_run: DltRun) -> None:
+    given = {
+        "cells": [{"mapping": {"a": 1}, "pair": (1, 2), "below_zero": -0.0, "infinite": math.inf}],
+        "nulls": [{"id": 1, "never": None, "seldom": None}, {"id": 2, "seldom": 3}],
+        "names": [{"größe": 1, "名前": 2, "userName": 3, "1st": 4, "": 5}],
+        "precise": [{"places": Decimal("1.0000000000001"), "time": TIME, "wei": Decimal(2**80)}],
+        "within": [
+            {"json": {"price": Decimal("1.5"), "day": datetime.date(2026, 1, 2), "x": math.nan}}
+        ],
+        # the last one is kept
+        "one_name": [{"id": 1, "Id": 2, "ID": 3}],
+        "types": [
+            {"whole": 1, "flag": True, "text": "a", "number": 1},
+            {"whole": 1.5, "flag": 3, "text": 3, "number": "7"},
+        ],
     }
-    columns: Any = {
-        "text": {"data_type": "text"},
-        "within_json": {"data_type": "json"},
-        "huge": {"data_type": "wei"},
+    arrow = {
+        "nan": pa.table({"v": [math.nan], "none": pa.array([None], pa.null())}),
+        "naive": pa.table({"v": [MOMENT.replace(tzinfo=None)], "list": [[1, 2]]}),
     }
-    pipeline.run([row], table_name="cells", columns=columns)
+    hints: Any = {
+        "precise": {"wei": {"data_type": "wei"}},
+        "within": {"json": {"data_type": "json"}},
+    }
+    data = [
+        dlt.resource(rows, name=name, columns=hints.get(name))
+        for name, rows in {**given, **arrow}.items()
+    ]
 
-    (found,) = table_rows(pipeline.dataset().table("cells"))
+    run = dlt_run(data)
 
-    assert str(found.pop("below_zero")) == "0.0"
-    assert found == {
-        "moment": datetime.datetime(2026, 1, 2, 2, 4, 5, tzinfo=UTC),
-        "text": "2026-01-02T03:04:05+01:00",
-        "many_places": 1,
-        "mapping__a": 1,
-        "within_json": {"price": "1.5", "day": "2026-01-02"},
-        "huge": 2**80,
-    }
+    assert str(run.rows("cells")[0]["below_zero"]) == "0.0"
+    assert run.rows("cells", nested=True) == [{"mapping__a": 1, "pair": [1, 2], "below_zero": 0}]
+    assert run.rows("nulls") == [{"id": 1, "seldom": None}, {"id": 2, "seldom": 3}]
+    assert run.rows("names") == [{"gr_e": 1, "x": 2, "user_name": 3, "_1st": 4, "_empty": 5}]
+    assert run.rows("precise") == [{"places": 1, "time": TIME.replace(tzinfo=None), "wei": 2**80}]
+    assert run.rows("within") == [{"json": {"price": "1.5", "day": "2026-01-02", "x": None}}]
+    assert run.rows("one_name") == [{"id": 3}]
+    assert run.rows("types").in_order == [
+        {"whole": 1, "whole__v_double": None, "flag": True, "text": "a", "number": 1},
+        {"whole": None, "whole__v_double": 1.5, "flag": True, "text": "3", "number": 7},
+    ]
+    assert [str(row) for row in run.rows("nan")] == ["{'v': nan}"]
+    assert run.rows("naive") == [{"v": MOMENT, "list": [1, 2]}]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"id": -(2**63) - 1}], "Integer exceeds 64-bit range"),
+        ([{"id": 1, "tags": {1}}], "not JSON serializable: set"),
+        ([{"id": 1, "wait": datetime.timedelta(seconds=1)}], "not JSON serializable"),
+        ([pa.table({"id": [1], "Id": [2]})], "name collision"),
+        ([pa.table({"v": pa.array([1], pa.timestamp("ns", "UTC"))})], "would lose data"),
+    ],
+)
+def test_what_dlt_refuses_is_what_the_page_says(
+    dlt_run: DltRun, rows: list[Any], message: str
+) -> None:
+    with pytest.raises(Exception, match=message):
+        dlt_run(rows, table_name="cells")
