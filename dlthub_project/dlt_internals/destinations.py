@@ -264,18 +264,6 @@ def is_open_already(config: Any) -> bool:
     return getattr(credentials, "_external_conn", None) is not None or not is_owned
 
 
-def connects_with_function(config: Any) -> bool:
-    """Tell whether a function of the user connects for SQLAlchemy: it may ignore the URL."""
-    credentials = config.credentials
-    for arguments in ("engine_kwargs", "engine_args"):
-        for source in (config, credentials):
-            if {"creator", "pool", "module"} & {*(getattr(source, arguments, None) or {})}:
-                return True
-    engine = getattr(credentials, "_external_engine", None)
-    creator = getattr(getattr(engine, "pool", None), "_creator", None)
-    return creator is not None and creator.__module__ != "sqlalchemy.engine.create"
-
-
 def folders_of(client: JobClientBase) -> list[str]:
     """Return the folders on this machine that a client writes tables to; empty for databases.
 
@@ -304,53 +292,3 @@ def file_jobs() -> type:
 def is_local_job(job: Any) -> bool:
     """Tell whether a job of a bucket writes to this machine."""
     return bool(getattr(job._job_client, "is_local_filesystem", False))
-
-
-# parameters of a URL that lead elsewhere than its host and path do
-_LEADING = ("host", "hostaddr", "port", "dbname", "service", "unix_socket")
-_DEFAULT_PORTS = {"postgresql": 5432, "postgres": 5432, "redshift": 5439, "mysql": 3306}
-
-
-def remote_place(config: Any) -> str:
-    """Return where a resolved configuration leads to: a URL without user and password.
-
-    It has host, port and database of a server, or the name of a bucket; it may be empty.
-    """
-    credentials: Any = getattr(config, "credentials", None)
-    if bucket := getattr(config, "bucket_url", None):
-        url = urlparse(str(bucket))
-        return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
-    if host := getattr(credentials, "host", None):
-        scheme = str(getattr(credentials, "drivername", None) or config.destination_type)
-        query = getattr(credentials, "query", None) or {}
-        leading = "&".join(f"{key}={query[key]}" for key in _LEADING if key in query)
-        port = getattr(credentials, "port", None) or _DEFAULT_PORTS.get(scheme.partition("+")[0])
-        database = getattr(credentials, "database", None) or ""
-        where = f"{host}:{port}" if port else str(host)
-        return f"{scheme}://{where}/{database}" + (f"?{leading}" if leading else "")
-    try:
-        fingerprint = str(config.fingerprint())
-    except Exception:
-        # of some it needs what is not there
-        return ""
-    return f"{config.destination_type}://{fingerprint}" if fingerprint else ""
-
-
-def is_same_place(one: str, other: str) -> bool:
-    """Tell whether two URLs lead to one place. Scheme and user count for buckets alone."""
-    return _comparable(one) == _comparable(other) != ()
-
-
-def _comparable(place: str) -> tuple[Any, ...]:
-    if "://" not in place:
-        return ()
-    url = urlparse(place)
-    dialect = url.scheme.partition("+")[0]
-    host = (url.hostname or "").lower()
-    if host in ("localhost", "::1"):
-        host = "127.0.0.1"
-    is_of_server = bool(url.path.strip("/")) or url.port is not None
-    port = url.port or _DEFAULT_PORTS.get(dialect)
-    leading = tuple(sorted(part for part in url.query.split("&") if part.split("=")[0] in _LEADING))
-    family = "" if is_of_server else dialect
-    return (family, host, port, url.path.strip("/"), leading)

@@ -6,7 +6,7 @@ from typing import Any
 
 from dlt.common.destination import Destination
 
-from dlthub_project.dlt_internals import contexts, destinations
+from dlthub_project.dlt_internals import contexts, destinations, remote_places
 from dlthub_project.sandbox import at_import
 from dlthub_project.sandbox.destinations import AnyDestination, original_of, short_type
 from dlthub_project.sandbox.settings import Sandbox
@@ -36,8 +36,8 @@ def is_among_them(
         sandbox: In which it is allowed.
         is_given: Code gave credentials to the client itself.
     """
-    here = destinations.remote_place(config)
-    if any(destinations.is_same_place(here, place) for place in sandbox.allowed if "://" in place):
+    here = remote_places.remote_place(config)
+    if any(remote_places.is_same_place(here, place) for place in sandbox.allowed if "://" in place):
         return True
     name, destination_type = destination.destination_name, short_type(destination)
     by_type = sandbox.every_type == destination_type and destination_type in sandbox.allowed
@@ -61,7 +61,7 @@ def is_among_them(
             expected = _configured(destination, sandbox)
     else:
         expected = _configured(destination, sandbox)
-    return bool(expected) and destinations.is_same_place(here, expected)
+    return bool(expected) and remote_places.is_same_place(here, expected)
 
 
 def is_other_profile(sandbox: Sandbox) -> bool:
@@ -102,7 +102,7 @@ def _configured(destination: AnyDestination, sandbox: Sandbox) -> str:
     arguments = {key: value for key, value in settings.items() if key != "destination_type"}
     fresh = type(destination)(destination_name=name, **arguments)
     try:
-        return destinations.remote_place(fresh.configuration(fresh.spec(), accept_partial=True))
+        return remote_places.remote_place(fresh.configuration(fresh.spec(), accept_partial=True))
     except Exception:
         # what is not known is not allowed
         return ""

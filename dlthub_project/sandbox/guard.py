@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlparse
 
-from dlthub_project.dlt_internals import contexts, destinations, sql_clients
+from dlthub_project.dlt_internals import contexts, destinations, remote_places, sql_clients
 from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox import allowed_places
 from dlthub_project.sandbox.destinations import (
@@ -62,6 +62,7 @@ def check_resolved(
         RemoteDestinationBlocked: It does not, by the place that dlt has resolved.
     """
     __tracebackhide__ = True
+    _check_connects_by_url(destination, client.config)
     if is_embedded(destination):
         _check_local(destination, client, sandboxes)
         return
@@ -146,16 +147,32 @@ def is_local(destination: AnyDestination, sandbox: Sandbox) -> bool:
     return not path or sandbox.is_local_path(sandbox.in_local_dir(path))
 
 
+def _check_connects_by_url(destination: AnyDestination, config: Any) -> None:
+    """Let a configuration pass whose place is what it says."""
+    __tracebackhide__ = True
+    if short_type(destination) == "sqlalchemy" and remote_places.connects_by_code(config):
+        raise RemoteDestinationBlocked(
+            f"{_title(destination)} connects with a function of your own, and nobody can say "
+            "where to.",
+            "Leave `creator`, `pool`, `module` and listeners of `do_connect` out in tests, or "
+            "refer to it by its name to have a temporary DuckDB instead.",
+        )
+    if variable := remote_places.variable_that_moves(config):
+        raise RemoteDestinationBlocked(
+            f"{_title(destination)} is where the variable {variable} leads, and not where its "
+            "configuration says: nobody can say that tests may reach it.",
+            f"Unset {variable} in tests (`monkeypatch.delenv`), and say it in the credentials of "
+            f"`{destination.destination_name}`: host, port, database, or a parameter of the URL.",
+        )
+
+
+def _title(destination: AnyDestination) -> str:
+    return f"Destination `{destination.destination_name}` ({short_type(destination)})"
+
+
 def _check_local(destination: AnyDestination, client: Any, sandboxes: tuple[Sandbox, ...]) -> None:
     __tracebackhide__ = True
-    name, config = destination.destination_name, client.config
-    title = f"Destination `{name}` ({short_type(destination)})"
-    if short_type(destination) == "sqlalchemy" and destinations.connects_with_function(config):
-        raise RemoteDestinationBlocked(
-            f"{title} connects with a function of your own, and nobody can say where to.",
-            "Leave `creator`, `pool` and `module` out in tests, or refer to it by its name to have "
-            "a temporary DuckDB instead.",
-        )
+    config = client.config
     if short_type(destination) == "duckdb" and destinations.duckdb_path(config.credentials) is None:
         # a variable has led it to MotherDuck
         raise _blocked(destination, sandboxes[0])
@@ -167,7 +184,8 @@ def _check_local(destination: AnyDestination, client: Any, sandboxes: tuple[Sand
         if written == path:
             remedy = "Give it the path, and no open connection or URI: the file is then put there."
         raise RemoteDestinationBlocked(
-            f"{title} writes to {written}, which is not in the test's sandbox.", remedy
+            f"{_title(destination)} writes to {written}, which is not in the test's sandbox.",
+            remedy,
         )
     for statement in getattr(getattr(config, "credentials", None), "statements", None) or ():
         check_statement(str(statement), (), *sandboxes)
@@ -183,7 +201,7 @@ def _bucket_of(destination: AnyDestination) -> str | None:
 def _elsewhere(
     destination: AnyDestination, config: Any, sandbox: Sandbox
 ) -> RemoteDestinationBlocked:
-    name, place = destination.destination_name, destinations.remote_place(config)
+    name, place = destination.destination_name, remote_places.remote_place(config)
     return RemoteDestinationBlocked(
         f"Destination `{name}` ({short_type(destination)}) is at {place} here, and tests may reach "
         f"it only where they have configured it. {_origin(destination, sandbox)[0]}.",

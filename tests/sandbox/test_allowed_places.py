@@ -11,7 +11,7 @@ import pytest
 from dlt.common.destination.reference import DestinationReference
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project.dlt_internals.destinations import is_same_place
+from dlthub_project.dlt_internals.remote_places import is_same_place
 from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox import isolated
 
