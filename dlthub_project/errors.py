@@ -133,7 +133,10 @@ def known_names(name: str, known: Iterable[str]) -> str:
 
 
 class RemoteDestinationBlocked(BaseException):
-    """A test wanted to reach a remote destination that nobody has allowed.
+    """A test wanted to reach what it may not.
+
+    A remote destination that nobody has allowed, a file outside of its sandbox, or, in a thread
+    that has outlived it, the data of another test.
 
     It is no `Exception`, because dlt would wrap it as the failure of a step, or try again.
 

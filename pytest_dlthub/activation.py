@@ -254,8 +254,9 @@ class Session:
 
         hub_finder.install()
         # of no module that imports dlt
-        from dlthub_project.sandbox import Sandbox, enter
+        from dlthub_project.sandbox import Sandbox, enter, note_threads
 
+        note_threads()
         self.sandbox = Sandbox(
             folder=str(self.folder / "session"),
             project=str(self.root) if self.root else None,

@@ -296,6 +296,10 @@ class EarlyCode:
         self._ours.update(dict.fromkeys(_FOLDER_VARIABLES, str(self._folder())))
         self._before = {name: os.environ.get(name) for name in self._ours}
         os.environ.update(self._ours)
+        # of no module that imports dlt
+        from dlthub_project.sandbox import note_threads
+
+        note_threads()
 
     def end(self) -> None:
         """Have plain code run as without this plugin; what others have set meanwhile stays."""

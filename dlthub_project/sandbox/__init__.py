@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from dlthub_project.sandbox.at_import import settings_last
+from dlthub_project.sandbox.background_work import note_threads
 from dlthub_project.sandbox.isolation import end, isolated, visited
 from dlthub_project.sandbox.settings import (
     ENVIRONMENT_VARIABLE,
@@ -44,6 +45,7 @@ __all__ = [
     "isolated",
     "leave",
     "move_destinations",
+    "note_threads",
     "observe_runs",
     "secrets_of_subprocesses",
     "sent_to",

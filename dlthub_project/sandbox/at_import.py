@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import FrameType, ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from dlthub_project.sandbox.settings import active_sandbox
 
 # code below these is not of an import that is further up
 _CALLS_TESTS = ("_pytest.runner", "pytest_dlthub.")
+_STARTED_BY = "_dlthub_import"
 # dlt looks a place up in sections of destinations, or in none
 _OF_PLACES = ("destination", "credentials", "bucket_url")
 
@@ -78,6 +79,8 @@ _fixture: Lasting | None = None
 class _Thread(threading.local):
     # some of dlt's methods call those of their base class
     is_in_dlt = False
+    # in whose import a pool was given what it does here; False where it does nothing
+    import_of_work: _Import | Literal[False] | None = False
 
 
 _thread = _Thread()
@@ -88,8 +91,11 @@ class _Import:
     module: ModuleType | None
 
 
-def _running_import() -> _Import | None:
-    """Return the innermost import of this thread; pytest imports test modules by its own way."""
+def running_import() -> _Import | None:
+    """Return the innermost import of this thread; pytest imports test modules by its own way.
+
+    What a thread does that a module starts while it is imported is of that import.
+    """
     frame: FrameType | None = sys._getframe()
     while frame is not None:
         name = str(frame.f_globals.get("__name__"))
@@ -104,7 +110,25 @@ def _running_import() -> _Import | None:
         if name.startswith(_CALLS_TESTS):
             return None
         frame = frame.f_back
-    return None
+    if _thread.import_of_work is not False:
+        return _thread.import_of_work
+    started: _Import | None = getattr(threading.current_thread(), _STARTED_BY, None)
+    return started
+
+
+def note_thread(thread: threading.Thread) -> None:
+    """Note the import, if any, that starts a thread."""
+    setattr(thread, _STARTED_BY, running_import())
+
+
+@contextmanager
+def done_for(running: _Import | None) -> Iterator[None]:
+    """Do, in a block, what a pool was given in an import, or in none."""
+    outer, _thread.import_of_work = _thread.import_of_work, running
+    try:
+        yield
+    finally:
+        _thread.import_of_work = outer
 
 
 def _reload_above(frame: FrameType) -> FrameType | None:
@@ -120,7 +144,7 @@ def _reload_above(frame: FrameType) -> FrameType | None:
 
 def is_import_running() -> bool:
     """Tell whether a module is being imported."""
-    return _running_import() is not None
+    return running_import() is not None
 
 
 def count() -> tuple[int, int]:
@@ -183,7 +207,7 @@ def _wrap_environment() -> None:
     @functools.wraps(set_default)
     def setdefault(self: Any, key: str, value: str) -> str:
         # of a variable that a test has set, the process has the default
-        if key in self and active_sandbox() is not None and (running := _running_import()):
+        if key in self and active_sandbox() is not None and (running := running_import()):
             _of_environment.append(
                 _Change(running.module, lambda variables: variables.setdefault(key, value))
             )
@@ -199,7 +223,7 @@ def _note_variable(name: Any, value: str | None) -> None:
         return
     key = os.fsdecode(name)
     is_for_c = not isinstance(sys._getframe(2).f_locals.get("self"), type(os.environ))
-    running = _running_import()
+    running = running_import()
     if running is None:
         if is_for_c:
             _before_put.setdefault(key, _seen_by_c(key))
@@ -236,7 +260,7 @@ def _note_for_dlt(
     may_place: bool,
     is_registration: bool = False,
 ) -> None:
-    if (running := _running_import()) is not None:
+    if (running := running_import()) is not None:
         _of_dlt.append(_Change(running.module, make, provider, may_place, is_registration))
     elif _fixture is not None:
         # where it says a destination is, tests have said it

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dlthub_project.sandbox import at_import, process_state
+from dlthub_project.sandbox import at_import, background_work, process_state
 from dlthub_project.sandbox.settings import (
     ENVIRONMENT_VARIABLE,
     SETTINGS,
@@ -45,6 +45,7 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
     restore = process_state.save()
     outer = active_sandbox() if goes_on else None
     _hand_on_to_children()
+    background_work.hand_on_to_pools()
     suspended = _take_contexts()
     _wrap_dlt()
     os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})
@@ -99,6 +100,15 @@ def _wrap_dlt() -> None:
         from dlthub_project.sandbox import patches
 
         patches.install()
+
+
+def _begin_anew() -> None:
+    """Have this process find its run context again: it is about to be in another sandbox."""
+    _take_contexts()
+    _wrap_dlt()
+
+
+background_work.before_entering(_begin_anew)
 
 
 def _take_contexts() -> Any:

@@ -9,6 +9,7 @@ learns dlt's secrets is wrapped in projects, too: `TraceLogContext.log` and
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import isfunction, ismethod
@@ -29,6 +30,7 @@ from dlthub_project.dlt_internals import (
 )
 from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox import at_import, change_report, looked_up, pipelines, steps, uses
+from dlthub_project.sandbox.background_work import POOLS, CallOfDlt, hand_on_to_pools
 from dlthub_project.sandbox.settings import Sandbox, active_sandbox
 
 
@@ -270,6 +272,9 @@ def install() -> None:
         return
     _installed = True
     note_settings()
+    for module in POOLS:
+        importlib.import_module(module)
+    hand_on_to_pools()
     for name, member in list(vars(dlt.Pipeline).items()):
         if is_brought_along(name, member):
             # dlt keeps a pipeline in the folders that it was made in, and a module makes it once
@@ -325,10 +330,11 @@ def _wrap(
         # in a traceback of the user's, what stands between their code and dlt says nothing
         __tracebackhide__ = True
         sandbox = active_sandbox()
-        if sandbox is None and not is_everywhere:
-            return original(*args, **kwargs)
         try:
-            return wrapper(sandbox, original, *args, **kwargs)
+            with CallOfDlt(sandbox):
+                if sandbox is None and not is_everywhere:
+                    return original(*args, **kwargs)
+                return wrapper(sandbox, original, *args, **kwargs)
         except RemoteDestinationBlocked as error:
             if sandbox is not None:
                 change_report.note_blocked(sandbox, error)
@@ -345,9 +351,10 @@ def _wrap_property(name: str, original: property) -> None:
     @functools.wraps(get)
     def wrapped(self: dlt.Pipeline) -> Any:
         sandbox = active_sandbox()
-        if sandbox is not None:
-            pipelines.bring_into(self, sandbox)
-        return get(self)
+        with CallOfDlt(sandbox):
+            if sandbox is not None:
+                pipelines.bring_into(self, sandbox)
+            return get(self)
 
     setattr(dlt.Pipeline, name, property(wrapped, original.fset, original.fdel))
 
@@ -364,7 +371,8 @@ class _Attribute:
             return self
         sandbox = active_sandbox()
         if sandbox is not None and self._name in vars(owned):
-            self._bring(owned, sandbox)
+            with CallOfDlt(sandbox):
+                self._bring(owned, sandbox)
         try:
             return vars(owned)[self._name]
         except KeyError:

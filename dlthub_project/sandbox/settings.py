@@ -125,7 +125,7 @@ def active_sandbox() -> Sandbox | None:
     value = os.environ.get(ENVIRONMENT_VARIABLE)
     if not value:
         return None
-    sandbox = _from_environment(value)
+    sandbox = from_environment(value)
     if sandbox.is_inherited:
         # this process never leaves it
         _entered.append(sandbox)
@@ -157,6 +157,12 @@ def forget(sandbox: Sandbox) -> None:
     _lasting.pop(sandbox.folder, None)
 
 
+def adopt(sandbox: Sandbox) -> None:
+    """Put this process, a child of the one that ends it, into a sandbox alone."""
+    _entered[:] = [sandbox]
+    os.environ[ENVIRONMENT_VARIABLE] = sandbox.to_environment()
+
+
 def leave(sandbox: Sandbox) -> None:
     """Take this process out of a sandbox; the environment is restored by whoever has changed it."""
     for index in reversed(range(len(_entered))):
@@ -174,7 +180,8 @@ def move_destinations(sandbox: Sandbox) -> None:
 
 # asked on every use of a destination, and in one test always the same
 @lru_cache(maxsize=8)
-def _from_environment(value: str) -> Sandbox:
+def from_environment(value: str) -> Sandbox:
+    """Return the sandbox that `to_environment` has told."""
     fields = json.loads(value)
     for name in ("local_roots", "allowed", "owned"):
         fields[name] = tuple(fields.get(name, ()))

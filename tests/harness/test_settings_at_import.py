@@ -11,6 +11,8 @@ RunTests = Callable[..., pytest.RunResult]
 ETL = """
 import ctypes
 import os
+from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 
 import dlt
 from dlt.common.configuration.providers import CustomLoaderDocProvider
@@ -29,6 +31,18 @@ del os.environ["REMOVED"]
 os.putenv("PUT", "module")
 
 
+def in_thread():
+    os.environ["THREAD"] = dlt.config["of_thread"] = "module"
+
+
+# as settings that are fetched while others are read
+thread = Thread(target=in_thread)
+thread.start()
+thread.join()
+pool = ThreadPoolExecutor(1)
+pool.submit(os.environ.__setitem__, "POOL", "module").result()
+
+
 def change():
     dlt.config["schema.naming"] = "snake_case"
     dlt.secrets["api.token"] = dlt.config["new"] = "test"
@@ -36,6 +50,8 @@ def change():
     own.set_value("of_provider", "test", None)
     dlt.config.register_provider(CustomLoaderDocProvider("other", lambda: {}))
     os.environ["SET"] = os.environ["REMOVED"] = os.environ["NEW"] = "test"
+    os.environ["THREAD"] = dlt.config["of_thread"] = "test"
+    pool.submit(os.environ.__setitem__, "POOL", "test").result()
     del os.environ["UPDATED"]
     os.putenv("PUT", "test")
 
@@ -43,8 +59,9 @@ def change():
 def seen():
     libc = ctypes.CDLL(None)
     libc.getenv.restype = ctypes.c_char_p
-    names = ("SET", "DEFAULT", "UPDATED", "REMOVED", "NEW")
+    names = ("SET", "DEFAULT", "UPDATED", "REMOVED", "NEW", "THREAD", "POOL")
     keys = ("schema.naming", "api.token", "nested.part", "of_provider", "new", "temporary")
+    keys = (*keys, "of_thread")
     return {
         **{name: os.environ.get(name) for name in names},
         **{key: dlt.secrets.get(key) or dlt.config.get(key) for key in keys},
@@ -64,7 +81,8 @@ PRODUCTION = {
     "SET": "module", "DEFAULT": "module", "UPDATED": "module", "REMOVED": None, "NEW": None,
     "schema.naming": "direct", "api.token": "module",
     "nested.part": {"one": "module", "other": "module"}, "of_provider": "module", "new": None,
-    "temporary": None, "PUT": b"module", "C": b"module", "other": False,
+    "temporary": None, "THREAD": "module", "POOL": "module", "of_thread": "module",
+    "PUT": b"module", "C": b"module", "other": False,
 }
 """
 
