@@ -148,9 +148,12 @@ def end(sandbox: Sandbox) -> None:
     # a test may leave all use of dlt to subprocesses
     elif not os.path.isdir(sandbox.remote_dir):
         return
-    from dlthub_project.sandbox import remote_data
+    from dlthub_project.sandbox import remote_data, shared_databases
 
-    remote_data.drop(sandbox)
+    try:
+        shared_databases.restore(sandbox)
+    finally:
+        remote_data.drop(sandbox)
 
 
 def _is_imported(module: str) -> bool:

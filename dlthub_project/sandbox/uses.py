@@ -25,6 +25,7 @@ from dlthub_project.sandbox import (
     production,
     remote_data,
     runs,
+    shared_databases,
     speed,
     steps,
 )
@@ -55,6 +56,7 @@ def client(
     given = signature(original).bind(here, *args, **kwargs).arguments
     guard.check_resolved(here, opened, given.get("initial_config"), *sandboxes)
     local_files.make_folders(here, opened.config, *sandboxes)
+    shared_databases.remember(opened.config, sandbox)
     if guard.is_allowed(here, sandbox) and here.destination_name not in made_in.owned:
         remote_data.remember_if_new(opened, here, sandbox)
     return opened
