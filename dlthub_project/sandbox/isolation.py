@@ -148,8 +148,9 @@ def end(sandbox: Sandbox) -> None:
     # a test may leave all use of dlt to subprocesses
     elif not os.path.isdir(sandbox.remote_dir):
         return
-    from dlthub_project.sandbox import remote_data, shared_databases
+    from dlthub_project.sandbox import clients, remote_data, shared_databases
 
+    clients.close(sandbox.folder)
     try:
         shared_databases.restore(sandbox)
     finally:

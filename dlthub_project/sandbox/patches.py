@@ -8,11 +8,10 @@ learns dlt's secrets is wrapped in projects, too: `TraceLogContext.log` and
 
 from __future__ import annotations
 
-import functools
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from inspect import isfunction, ismethod
+from inspect import isfunction
 from typing import Any
 
 import dlt
@@ -20,6 +19,7 @@ from dlt.common.destination import Destination
 from dlt.extract import DltResource
 
 from dlthub_project.dlt_internals import (
+    clients,
     configuration,
     contexts,
     datasets,
@@ -28,10 +28,9 @@ from dlthub_project.dlt_internals import (
     normalization,
     sql_clients,
 )
-from dlthub_project.errors import RemoteDestinationBlocked
-from dlthub_project.sandbox import at_import, change_report, looked_up, pipelines, steps, uses
-from dlthub_project.sandbox.background_work import POOLS, CallOfDlt, hand_on_to_pools
-from dlthub_project.sandbox.settings import Sandbox, active_sandbox
+from dlthub_project.sandbox import at_import, looked_up, pipelines, steps, uses, wrapping
+from dlthub_project.sandbox import clients as kept_clients
+from dlthub_project.sandbox.background_work import POOLS, hand_on_to_pools
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,27 @@ class Patch:
     leans_on: str
     until: str
     is_everywhere: bool = False
+
+
+_EMBEDDED = sql_clients.sql_clients()
+
+
+def _of_clients(owner: type) -> list[Patch]:
+    """Return what is wrapped of a class of clients of SQL, which may be imported at any time."""
+    # that of embedded ones is wrapped below
+    names = ["open_connection"] if owner in _EMBEDDED else ["open_connection", "execute_query"]
+    return [
+        Patch(
+            owner,
+            name,
+            uses.connection,
+            why="Code keeps clients in modules and caches: each sandbox has them as its own.",
+            leans_on=f"{owner.__module__.replace('.', '/')}.py: `with client:` opens it.",
+            until="A client resolves its place when it connects.",
+        )
+        for name in names
+        if name in vars(owner)
+    ]
 
 
 PATCHES = (
@@ -99,7 +119,7 @@ PATCHES = (
             leans_on=f"{owner.__module__.replace('.', '/')}.py: all SQL of users goes through it.",
             until="A hook on statements.",
         )
-        for owner in sql_clients.sql_clients()
+        for owner in _EMBEDDED
     ),
     Patch(
         Destination,
@@ -262,12 +282,18 @@ LEFT_ALONE = {
 """Public members of a pipeline that do not bring it into a sandbox, and why."""
 
 _installed = False
+_wrapped_clients: set[type] = set()
 _is_noting = False
 
 
 def install() -> None:
-    """Wrap all of it, once."""
+    """Wrap all of it, once; of clients, what was imported since."""
     global _installed
+    for owner in clients.classes_of_connections():
+        if owner not in _wrapped_clients:
+            _wrapped_clients.add(owner)
+            for patch in _of_clients(owner):
+                wrapping.wrap(patch.owner, patch.name, patch.wrapper)
     if _installed:
         return
     _installed = True
@@ -279,20 +305,22 @@ def install() -> None:
         if is_brought_along(name, member):
             # dlt keeps a pipeline in the folders that it was made in, and a module makes it once
             if isinstance(member, property):
-                _wrap_property(name, member)
+                wrapping.wrap_property(name, member)
             else:
-                _wrap(dlt.Pipeline, name, uses.bring_along)
+                wrapping.wrap(dlt.Pipeline, name, uses.bring_along)
     for name in ATTRIBUTES:
-        setattr(dlt.Pipeline, name, _Attribute(name, pipelines.bring_into))
+        setattr(dlt.Pipeline, name, wrapping.Attribute(name, pipelines.bring_into))
     for name in datasets.ATTRIBUTES_OF_PLACE:
         # code keeps datasets, and relations of them, in modules and caches
-        setattr(dlt.Dataset, name, _OfDataset(name, pipelines.bring_dataset_into))
+        setattr(dlt.Dataset, name, wrapping.OfDataset(name, pipelines.bring_dataset_into))
+    for name in clients.ATTRIBUTES_OF_FILES:
+        setattr(clients.client_of_files(), name, wrapping.Attribute(name, kept_clients.bring_into))
     # also outside of sandboxes, see there
     configuration.register_secrets()
     looked_up.note_in_subprocesses()
     for patch in PATCHES:
         if not patch.is_everywhere:
-            _wrap(patch.owner, patch.name, patch.wrapper)
+            wrapping.wrap(patch.owner, patch.name, patch.wrapper)
 
 
 def note_settings() -> None:
@@ -303,7 +331,7 @@ def note_settings() -> None:
     _is_noting = True
     for patch in PATCHES:
         if patch.is_everywhere:
-            _wrap(patch.owner, patch.name, patch.wrapper, is_everywhere=True)
+            wrapping.wrap(patch.owner, patch.name, patch.wrapper, is_everywhere=True)
 
 
 def is_brought_along(name: str, member: Any) -> bool:
@@ -316,76 +344,3 @@ def is_brought_along(name: str, member: Any) -> bool:
     if any(patch.owner is dlt.Pipeline and patch.name == name for patch in PATCHES):
         return False
     return isfunction(member) or isinstance(member, property)
-
-
-def _wrap(
-    owner: type, name: str, wrapper: Callable[..., Any], *, is_everywhere: bool = False
-) -> None:
-    member = getattr(owner, name)
-    is_of_class = ismethod(member)
-    original: Callable[..., Any] = member.__func__ if is_of_class else member
-
-    @functools.wraps(original)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        # in a traceback of the user's, what stands between their code and dlt says nothing
-        __tracebackhide__ = True
-        sandbox = active_sandbox()
-        try:
-            with CallOfDlt(sandbox):
-                if sandbox is None and not is_everywhere:
-                    return original(*args, **kwargs)
-                return wrapper(sandbox, original, *args, **kwargs)
-        except RemoteDestinationBlocked as error:
-            if sandbox is not None:
-                change_report.note_blocked(sandbox, error)
-            raise
-
-    setattr(owner, name, classmethod(wrapped) if is_of_class else wrapped)
-
-
-def _wrap_property(name: str, original: property) -> None:
-    """Wrap the getter of a pipeline's property."""
-    assert original.fget is not None
-    get = original.fget
-
-    @functools.wraps(get)
-    def wrapped(self: dlt.Pipeline) -> Any:
-        sandbox = active_sandbox()
-        with CallOfDlt(sandbox):
-            if sandbox is not None:
-                pipelines.bring_into(self, sandbox)
-            return get(self)
-
-    setattr(dlt.Pipeline, name, property(wrapped, original.fset, original.fdel))
-
-
-class _Attribute:
-    """An attribute that an object has set on itself, asked for like a property."""
-
-    def __init__(self, name: str, bring: Callable[[Any, Sandbox], None]) -> None:
-        self._name = name
-        self._bring = bring
-
-    def __get__(self, owned: Any, owner: type | None = None) -> Any:
-        if owned is None:
-            return self
-        sandbox = active_sandbox()
-        if sandbox is not None and self._name in vars(owned):
-            with CallOfDlt(sandbox):
-                self._bring(owned, sandbox)
-        try:
-            return vars(owned)[self._name]
-        except KeyError:
-            raise AttributeError(self._name) from None
-
-    def __set__(self, owned: Any, value: Any) -> None:
-        vars(owned)[self._name] = value
-
-
-class _OfDataset(_Attribute):
-    """One of a dataset, which is of where it gets its destination."""
-
-    def __set__(self, owned: Any, value: Any) -> None:
-        super().__set__(owned, value)
-        if self._name == "_destination":
-            pipelines.remember_dataset(owned, active_sandbox())

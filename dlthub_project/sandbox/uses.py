@@ -14,10 +14,12 @@ from typing import Any
 import dlt
 from dlt.common.destination import Destination
 
+from dlthub_project.dlt_internals import clients as dlt_clients
 from dlthub_project.dlt_internals import destinations as dlt_destinations
 from dlthub_project.dlt_internals import http_client
 from dlthub_project.sandbox import (
     change_report,
+    clients,
     destinations,
     guard,
     local_files,
@@ -52,11 +54,14 @@ def client(
     made_in = destinations.sandbox_of(here, sandbox)
     sandboxes = (sandbox, made_in)
     guard.check(here, *sandboxes)
-    opened = original(here, *args, **kwargs)
     given = signature(original).bind(here, *args, **kwargs).arguments
+    arguments = {"schema": given["schema"], **dlt_clients.fresh(given)}
+    with clients.being_made():
+        opened = original(here, *args, **kwargs)
     guard.check_resolved(here, opened, given.get("initial_config"), *sandboxes)
     local_files.make_folders(here, opened.config, *sandboxes)
     shared_databases.remember(opened.config, sandbox)
+    clients.remember(opened, destination, arguments, made_in)
     if guard.is_allowed(here, sandbox) and here.destination_name not in made_in.owned:
         remote_data.remember_if_new(opened, here, sandbox)
     return opened
@@ -71,11 +76,21 @@ def configuration(
     return local_files.bring_in(destination, resolved, made_in, sandbox)
 
 
+def connection(
+    sandbox: Sandbox, original: _Original, client: Any, *args: Any, **kwargs: Any
+) -> Any:
+    """Open a connection in this sandbox, whichever one the client was made in."""
+    __tracebackhide__ = True
+    clients.bring_into(client, sandbox)
+    return original(client, *args, **kwargs)
+
+
 def statement(
-    _sandbox: Sandbox, original: _Original, client: Any, query: Any, *args: Any, **kwargs: Any
+    sandbox: Sandbox, original: _Original, client: Any, query: Any, *args: Any, **kwargs: Any
 ) -> Any:
     """Execute SQL that writes into no file outside of the sandbox."""
     __tracebackhide__ = True
+    clients.bring_into(client, sandbox)
     if isinstance(query, str):
         guard.check_statement(query, (*args, *kwargs.values()), *lasting_sandboxes())
     return original(client, query, *args, **kwargs)

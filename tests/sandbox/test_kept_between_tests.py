@@ -14,6 +14,7 @@ from dlt.common.schema import Schema
 from dlt.pipeline.exceptions import PipelineStepFailed
 from folders import snapshot
 
+from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox import isolated
 
 if TYPE_CHECKING:
@@ -216,6 +217,91 @@ def test_a_dataset_in_a_cache_follows_the_tests(
     # what another test has loaded is not there
     with isolated(make_sandbox("loads-nothing")), pytest.raises(Exception, match=r"items|resolve"):
         ids()
+
+
+def pipeline_to(reference: str) -> dlt.Pipeline:
+    destination = (
+        dlt.destinations.sqlalchemy("sqlite:///shop.db") if "sql" in reference else reference
+    )
+    return dlt.pipeline("shop", destination=destination, dataset_name="main")
+
+
+def ids_of(kept: Any) -> list[int]:
+    if hasattr(kept, "fs_client"):
+        return [len(kept.list_table_files("items"))]
+    with kept as client:
+        return [row[0] for row in client.execute_sql("SELECT id FROM items")]
+
+
+CLIENTS: dict[str, tuple[str, Callable[[dlt.Pipeline], Any]]] = {
+    "client of SQL": ("duckdb", lambda pipeline: pipeline.sql_client()),
+    "named": ("warehouse", lambda pipeline: pipeline.sql_client()),
+    "of a dataset": ("duckdb", lambda pipeline: pipeline.dataset().sql_client),
+    "of SQLite": ("sqlite", lambda pipeline: pipeline.sql_client()),
+    "of a destination": ("duckdb", lambda pipeline: pipeline.destination_client().sql_client),
+    "SQL of files": ("filesystem", lambda pipeline: pipeline.sql_client()),
+    "files": ("filesystem", lambda pipeline: pipeline._fs_client()),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*sqlite")
+@pytest.mark.parametrize("what", CLIENTS)
+def test_a_client_in_a_cache_follows_the_tests(make_sandbox: MakeSandbox, what: str) -> None:
+    reference, make = CLIENTS[what]
+    cached: list[Any] = []
+    for value in (1, 2):
+        with isolated(make_sandbox(f"loads-{value}")):
+            pipeline = pipeline_to(reference)
+            pipeline.run([{"id": value}], table_name="items")
+            cached = cached or [make(pipeline)]
+            expected = [1] if what == "files" else [value]
+            assert ids_of(cached[0]) == ids_of(cached[0]) == expected
+
+
+def test_a_connection_that_code_keeps_open_is_closed_with_its_test(
+    make_sandbox: MakeSandbox,
+) -> None:
+    with isolated(make_sandbox("first")):
+        load_one(1)
+        client = of_pipeline().sql_client
+        connection = client.open_connection()
+        relation = connection.sql("SELECT id FROM data.items")
+    with isolated(make_sandbox("second")):
+        load_one(2)
+        for read in (lambda: connection.execute("SELECT 1"), relation.fetchall):
+            with pytest.raises(Exception, match="closed"):
+                read()
+        # the client itself opens another one
+        assert client.execute_sql("SELECT id FROM items") == [(2,)]
+
+
+@pytest.mark.parametrize("what", ["client of SQL", "SQL of files", "files", "server"])
+def test_a_client_that_a_module_has_made_before_any_sandbox_is_blocked(
+    make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
+) -> None:
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "outside"))
+    reference, make = CLIENTS.get(what, CLIENTS["client of SQL"])
+    destination: Any = reference
+    if what == "server":
+        destination = dlt.destinations.postgres("postgresql://u:p@db.invalid/prod")
+    elif "files" in what:
+        destination = dlt.destinations.filesystem((tmp_path / "lake").as_uri())
+    client = make(dlt.pipeline("shop", destination=destination, dataset_name="data"))
+
+    with (
+        isolated(make_sandbox()),
+        pytest.raises(RemoteDestinationBlocked, match="was made outside"),
+    ):
+        ids_of(client)
+
+
+def test_a_client_of_a_fixture_of_wider_scope_stays_where_it_is(make_sandbox: MakeSandbox) -> None:
+    with isolated(make_sandbox("wider")):
+        load_one(1)
+        client = of_pipeline().sql_client
+        with isolated(make_sandbox("test")), client:
+            load_one(2)
+            assert client.execute_sql("SELECT id FROM items") == [(1,)]
 
 
 def test_a_dataset_of_a_fixture_of_wider_scope_stays_where_it_is(

@@ -1,0 +1,96 @@
+"""How a member of a class of dlt is wrapped: in a sandbox, something else comes before it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from inspect import ismethod
+from typing import Any
+
+import dlt
+
+from dlthub_project.errors import RemoteDestinationBlocked
+from dlthub_project.sandbox import change_report, pipelines
+from dlthub_project.sandbox.background_work import CallOfDlt
+from dlthub_project.sandbox.settings import Sandbox, active_sandbox
+
+
+def wrap(
+    owner: type, name: str, wrapper: Callable[..., Any], *, is_everywhere: bool = False
+) -> None:
+    """Wrap a member of a class.
+
+    Args:
+        owner: The class.
+        name: The member.
+        wrapper: Is called with the sandbox, the member itself, and what that was called with.
+        is_everywhere: It is called outside of sandboxes too, with None.
+    """
+    member = getattr(owner, name)
+    is_of_class = ismethod(member)
+    original: Callable[..., Any] = member.__func__ if is_of_class else member
+
+    @functools.wraps(original)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        # in a traceback of the user's, what stands between their code and dlt says nothing
+        __tracebackhide__ = True
+        sandbox = active_sandbox()
+        try:
+            with CallOfDlt(sandbox):
+                if sandbox is None and not is_everywhere:
+                    return original(*args, **kwargs)
+                return wrapper(sandbox, original, *args, **kwargs)
+        except RemoteDestinationBlocked as error:
+            if sandbox is not None:
+                change_report.note_blocked(sandbox, error)
+            raise
+
+    setattr(owner, name, classmethod(wrapped) if is_of_class else wrapped)
+
+
+def wrap_property(name: str, original: property) -> None:
+    """Wrap the getter of a pipeline's property."""
+    assert original.fget is not None
+    get = original.fget
+
+    @functools.wraps(get)
+    def wrapped(self: dlt.Pipeline) -> Any:
+        sandbox = active_sandbox()
+        with CallOfDlt(sandbox):
+            if sandbox is not None:
+                pipelines.bring_into(self, sandbox)
+            return get(self)
+
+    setattr(dlt.Pipeline, name, property(wrapped, original.fset, original.fdel))
+
+
+class Attribute:
+    """An attribute that an object has set on itself, asked for like a property."""
+
+    def __init__(self, name: str, bring: Callable[[Any, Sandbox], None]) -> None:
+        self._name = name
+        self._bring = bring
+
+    def __get__(self, owned: Any, owner: type | None = None) -> Any:
+        if owned is None:
+            return self
+        sandbox = active_sandbox()
+        if sandbox is not None and self._name in vars(owned):
+            with CallOfDlt(sandbox):
+                self._bring(owned, sandbox)
+        try:
+            return vars(owned)[self._name]
+        except KeyError:
+            raise AttributeError(self._name) from None
+
+    def __set__(self, owned: Any, value: Any) -> None:
+        vars(owned)[self._name] = value
+
+
+class OfDataset(Attribute):
+    """One of a dataset, which is of where it gets its destination."""
+
+    def __set__(self, owned: Any, value: Any) -> None:
+        super().__set__(owned, value)
+        if self._name == "_destination":
+            pipelines.remember_dataset(owned, active_sandbox())
