@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -15,8 +16,18 @@ if TYPE_CHECKING:
     from dlt.common.schema.typing import TTableSchemaColumns
 
 
-_WORDS = ("attach", "copy", "export", "into outfile")
-_SKIPPED = ("OR", "REPLACE", "DATABASE", "IF", "NOT", "EXISTS")
+_WORDS = ("attach", "copy", "export", "vacuum", "secret", "_directory", "_output", "log")
+# settings of DuckDB that name a file or folder which it writes
+_SETTINGS = (
+    "EXTENSION_DIRECTORY",
+    "HOME_DIRECTORY",
+    "LOG_QUERY_PATH",
+    "PROFILE_OUTPUT",
+    "PROFILING_OUTPUT",
+    "SECRET_DIRECTORY",
+    "TEMP_DIRECTORY",
+)
+_SKIPPED = ("=", "TO", "OR", "REPLACE", "DATABASE", "IF", "NOT", "EXISTS")
 
 
 def use_connection(client: SqlClientBase[Any], connection: Any) -> None:
@@ -132,7 +143,7 @@ def sql_clients() -> list[type]:
 
 
 def files_written(sql: str, values: tuple[Any, ...] = ()) -> Iterator[str]:
-    """Yield the databases that SQL attaches to write to, and the files that it copies to.
+    """Yield the databases that SQL attaches to write to, and the files that it writes.
 
     Args:
         sql: One statement or several, of DuckDB or SQLite.
@@ -142,6 +153,26 @@ def files_written(sql: str, values: tuple[Any, ...] = ()) -> Iterator[str]:
     # of most statements nothing more is to be known
     if not any(word in lower for word in _WORDS):
         return
+    for texts in _statements(sql):
+        words = [text.upper() for text, _ in texts]
+        if words[0] == "ATTACH" and "READ_ONLY" not in words and "READONLY" not in words:
+            yield _operand(texts, 1, values)
+        elif words[0] in ("COPY", "EXPLAIN", "PREPARE") and "COPY" in words and "TO" in words:
+            yield _operand(texts, words.index("TO", words.index("COPY")) + 1, values)
+        elif words[:2] == ["EXPORT", "DATABASE"]:
+            yield next((text for text, is_string in texts if is_string), "")
+        elif words[0] == "VACUUM" and "INTO" in words:
+            yield _operand(texts, words.index("INTO") + 1, values)
+        elif words[0] in ("SET", "PRAGMA") and (named := {*words[:3]} & {*_SETTINGS}):
+            yield _operand(texts, words.index(named.pop()) + 1, values)
+        elif words[0] == "CREATE" and {"PERSISTENT", "SECRET"} <= {*words[:5]}:
+            yield os.path.expanduser("~/.duckdb/stored_secrets")
+        elif words[:2] == ["CALL", "ENABLE_LOGGING"]:
+            yield from (text for text, is_string in texts if is_string and "/" in text)
+
+
+def _statements(sql: str) -> Iterator[list[tuple[str, bool]]]:
+    """Yield the words of each statement, and whether they are texts."""
     import sqlglot
     from sqlglot import TokenType
 
@@ -149,14 +180,11 @@ def files_written(sql: str, values: tuple[Any, ...] = ()) -> Iterator[str]:
     for is_end, group in groupby(tokens, lambda token: token.token_type is TokenType.SEMICOLON):
         if is_end:
             continue
-        texts = [(token.text, token.token_type is TokenType.STRING) for token in group]
-        words = [text.upper() for text, _ in texts]
-        if words[0] == "ATTACH" and "READ_ONLY" not in words and "READONLY" not in words:
-            yield _operand(texts, 1, values)
-        elif words[0] == "COPY" and "TO" in words:
-            yield _operand(texts, words.index("TO") + 1, values)
-        elif words[:2] == ["EXPORT", "DATABASE"]:
-            yield next((text for text, is_string in texts if is_string), "")
+        first, *others = group
+        if first.token_type is TokenType.COMMAND:
+            # what follows it is one text
+            others = [token for rest in others for token in sqlglot.tokenize(rest.text, "duckdb")]
+        yield [(t.text, t.token_type is TokenType.STRING) for t in (first, *others)]
 
 
 def _operand(texts: list[tuple[str, bool]], start: int, values: tuple[Any, ...]) -> str:

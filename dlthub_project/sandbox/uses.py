@@ -91,8 +91,10 @@ def statement(
     """Execute SQL that writes into no file outside of the sandbox."""
     __tracebackhide__ = True
     clients.bring_into(client, sandbox)
-    if isinstance(query, str):
-        guard.check_statement(query, (*args, *kwargs.values()), *lasting_sandboxes())
+    # SQLAlchemy's `text` has it, too
+    text = query if isinstance(query, str) else getattr(query, "text", None)
+    if isinstance(text, str):
+        guard.check_statement(text, (*args, *kwargs.values()), *lasting_sandboxes())
     return original(client, query, *args, **kwargs)
 
 

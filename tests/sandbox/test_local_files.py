@@ -277,21 +277,28 @@ STATEMENTS = [
     "EXPORT DATABASE '{real}/new'",
     "ATTACH 'postgres:dbname=prod host=db.invalid' AS other (TYPE postgres)",
     "ATTACH 'md:prod'",
+    "EXPLAIN ANALYZE COPY (SELECT 1) TO '{real}/new.csv'",
+    "PREPARE p AS COPY (SELECT 1) TO '{real}/new.csv'; EXECUTE p",
+    "SET enable_profiling='json'; SET profiling_output='{real}/new.json'; SELECT 1",
+    "PRAGMA profile_output='{real}/new.json'",
+    "SET GLOBAL secret_directory TO '{real}/new'",
+    "CREATE OR REPLACE PERSISTENT SECRET s (TYPE http, BEARER_TOKEN 'x')",
+    "CALL enable_logging(storage='file', storage_config={{'path': '{real}/new'}})",
 ]
 
 
-@pytest.mark.parametrize("statement", STATEMENTS)
 def test_statement_that_writes_outside_is_blocked(
-    make_sandbox: MakeSandbox, real: Path, statement: str
+    make_sandbox: MakeSandbox, real: Path, home: Path
 ) -> None:
     before = content(real)
 
-    with isolated(make_sandbox()):
-        pipeline = load("duckdb")
-        with pipeline.sql_client() as client, pytest.raises(RemoteDestinationBlocked):
-            client.execute_sql(statement.format(real=real))
+    with isolated(make_sandbox()), load("duckdb").sql_client() as client:
+        for statement in STATEMENTS:
+            with pytest.raises(RemoteDestinationBlocked):
+                client.execute_sql(statement.format(real=real))
 
     assert content(real) == before
+    assert not list(home.iterdir())
     assert sorted(path.name for path in real.iterdir()) == ["prod.duckdb"]
 
 
@@ -309,20 +316,37 @@ def test_statement_of_the_credentials_that_writes_outside_is_blocked(
     assert not (real / "new.duckdb").exists()
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "ATTACH '{sandbox}/new.duckdb' AS other",
-        "ATTACH ':memory:' AS other",
-        "ATTACH '{real}/prod.duckdb' AS other (READ_ONLY)",
-        "SELECT 'ATTACH ''/x'''",
-    ],
-)
-def test_statement_that_writes_nothing_outside_is_executed(
-    make_sandbox: MakeSandbox, real: Path, statement: str
+def test_statement_of_sqlite_that_writes_outside_is_blocked(
+    make_sandbox: MakeSandbox, real: Path
 ) -> None:
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    statements = ["VACUUM INTO '{real}/new.db'", "ATTACH '{real}/new.db' AS other"]
+
+    with isolated(make_sandbox()):
+        pipeline = dlt.pipeline("lite", destination=dlt.destinations.sqlalchemy("sqlite:///a.db"))
+        with pipeline.sql_client() as client:
+            for statement in [text.format(real=real) for text in statements]:
+                for query in (statement, sqlalchemy.text(statement)):
+                    with pytest.raises(RemoteDestinationBlocked):
+                        client.execute_sql(query)
+
+    assert not (real / "new.db").exists()
+
+
+def test_statement_that_writes_nothing_outside_is_executed(
+    make_sandbox: MakeSandbox, real: Path
+) -> None:
+    statements = (
+        "ATTACH '{sandbox}/new.duckdb' AS other",
+        "ATTACH ':memory:' AS one",
+        "ATTACH '{real}/prod.duckdb' AS real (READ_ONLY)",
+        "SELECT 'ATTACH ''/x'''",
+        "SET secret_directory='{sandbox}/new'",
+        "VACUUM; EXPLAIN SELECT 1 AS copy; CREATE SECRET s (TYPE http, BEARER_TOKEN 'x')",
+    )
     with isolated(make_sandbox()) as sandbox, load("duckdb").sql_client() as client:
-        client.execute_sql(statement.format(real=real, sandbox=sandbox.folder))
+        for statement in statements:
+            client.execute_sql(statement.format(real=real, sandbox=sandbox.folder))
 
 
 def test_file_that_is_allowed_by_its_path_is_written(make_sandbox: MakeSandbox, real: Path) -> None:
