@@ -319,3 +319,11 @@ def looked_up_values() -> Iterator[tuple[str, Any, bool, str]]:
     """Yield what dlt has looked up for the step that ends: key, value, is secret, provider."""
     for look_up in list(get_resolved_traces().resolved_traces):
         yield look_up.key, look_up.value, is_secret_hint(look_up.hint), look_up.provider_name
+
+
+def folders_of_schemas(pipeline: Any) -> Any:
+    """Return the settings of where a pipeline imports schemas from, and exports them to.
+
+    What it was not given, a variable or a TOML file may have said. It keeps what is set there.
+    """
+    return pipeline._schema_storage.config

@@ -14,7 +14,7 @@ import dlt
 from dlt.common.schema import Schema
 from dlt.extract import DltSource
 
-from dlthub_project.dlt_internals import datasets, pipelines
+from dlthub_project.dlt_internals import configuration, datasets, pipelines
 from dlthub_project.sandbox import destinations
 from dlthub_project.sandbox.at_import import is_import_running
 from dlthub_project.sandbox.settings import Sandbox, has_ended
@@ -54,6 +54,15 @@ def keep_files_in(sandbox: Sandbox, arguments: dict[str, Any]) -> None:
         path = arguments.get(name)
         if path and not sandbox.is_local_path(path):
             arguments[name] = _copy_of_schemas(path, sandbox)
+
+
+def keep_schemas_in(sandbox: Sandbox, pipeline: dlt.Pipeline) -> None:
+    """Change the folders of schemas that a new pipeline has by its configuration."""
+    settings = configuration.folders_of_schemas(pipeline)
+    for name in _SCHEMA_PATHS:
+        path = getattr(settings, name)
+        if path and not sandbox.is_local_path(path):
+            setattr(settings, name, _copy_of_schemas(path, sandbox))
 
 
 def _copy_of_schemas(path: str, sandbox: Sandbox) -> str:

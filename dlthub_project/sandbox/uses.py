@@ -123,6 +123,7 @@ def init_pipeline(
     pipelines.remember_origin(pipeline, sandbox, given)
     pipelines.keep_files_in(sandbox, given)
     original(**given)
+    pipelines.keep_schemas_in(sandbox, pipeline)
 
 
 def instance_id(sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline) -> str:

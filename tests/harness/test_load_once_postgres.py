@@ -437,14 +437,16 @@ def test_error_when_code_keeps_a_connection_to_what_it_has_loaded(run_tests: Run
     result = run_tests(
         COUNTING
         + """
+import psycopg2
+
 LEFT = []
 
 
 @dlt.resource
 def leaving():
     client = dlt.current.pipeline().sql_client()
-    client.__enter__()
-    LEFT.append(client)
+    # not dlt's own: that is closed
+    LEFT.append(psycopg2.connect(client.credentials.to_native_representation()))
     yield {"id": 1}
 
 

@@ -118,7 +118,6 @@ def test_subprocess_that_clears_its_environment_stays_in_the_sandbox(
         import os
         import dlt
 
-        dlt.config.get("anything")
         os.environ.clear()
         print(dlt.pipeline("sub", destination="duckdb").working_dir)
     """

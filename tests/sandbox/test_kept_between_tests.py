@@ -75,19 +75,19 @@ def schemas(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("way", ["arguments", "variables"])
 def test_schemas_are_imported_from_and_exported_to_copies(
-    make_sandbox: MakeSandbox, schemas: Path
+    make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch, schemas: Path, way: str
 ) -> None:
     before = snapshot(schemas)
+    folders = dict.fromkeys(("import_schema_path", "export_schema_path"), str(schemas))
+    if way == "variables":
+        for name, folder in folders.items():
+            monkeypatch.setenv(name.upper(), folder)
+        folders = {}
     for more in ("one", "other"):
         with isolated(make_sandbox(more)):
-            pipeline = dlt.pipeline(
-                "shop",
-                destination="duckdb",
-                dataset_name="data",
-                import_schema_path=str(schemas),
-                export_schema_path=str(schemas),
-            )
+            pipeline = dlt.pipeline("shop", destination="duckdb", dataset_name="data", **folders)
             pipeline.run([{"price": 5, more: 1}], table_name="items")
 
             columns = pipeline.default_schema.tables["items"]["columns"]

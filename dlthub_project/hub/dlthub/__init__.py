@@ -1,9 +1,11 @@
 """Takes the place of the package `dlthub` if that is not installed, so that `dlt.hub` works.
 
 `import dlt` imports this module, under the name `dlthub` alone. So it imports nothing until
-somebody uses it.
+somebody uses it, but in a subprocess of a test: that looks here for its sandbox, before it may
+clear its environment.
 """
 
+import os
 import sys
 from typing import Any
 
@@ -69,3 +71,8 @@ _PARTS = {
 
 if not any(getattr(finder, "is_of_parts", False) for finder in sys.meta_path):
     sys.meta_path.append(_NotOffered)
+
+if "DLTHUB_PROJECT_SANDBOX" in os.environ:
+    from dlthub_project.sandbox.settings import active_sandbox
+
+    active_sandbox()
