@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dlthub.activation import SESSION, Session
-from pytest_dlthub.scopes import folders_of_scopes
+from pytest_dlthub.scopes import folders_of_scopes, pipelines_run_elsewhere
 from pytest_dlthub.tracebacks import causes, how_to_give, with_message
 
 if TYPE_CHECKING:
@@ -76,6 +76,9 @@ def tell_of_test(
         lines = []
     blocked = [blocked_in_subprocesses(str(one)) for one in (*wider, folder) if one is not None]
     lines += dict.fromkeys(line for lines_of_one in blocked for line in lines_of_one)
+    if error is not None:
+        said = " ".join(str(one) for one in causes(error))
+        lines += pipelines_run_elsewhere(item, folder, said)
     if folder is not None:
         lines += changed_destinations(str(folder))
     if folder is not None and folder.exists() and item.config.getini("dlt_keep") != "none":

@@ -163,6 +163,30 @@ def folders_of_scopes(item: pytest.Item) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def pipelines_run_elsewhere(item: pytest.Item, folder: Path | None, said: str) -> list[str]:
+    """Return what to do about pipelines that fixtures of wider scope have run.
+
+    Args:
+        item: A test that has failed, maybe since it looks for one of them.
+        folder: Its sandbox, if it has one.
+        said: What its errors say.
+    """
+    found: dict[str, None] = {}
+    for wider in folders_of_scopes(item):
+        for schemas in sorted(Path(wider).glob("data/pipelines/*/schemas")):
+            name = schemas.parent.name
+            is_made_here = folder is not None and (folder / "data" / "pipelines" / name).exists()
+            is_named = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", said)
+            if any(schemas.glob("*.json")) and (is_made_here or is_named):
+                found[name] = None
+    return [
+        f"pipeline {name}: a fixture of wider scope has run it, in a sandbox of its own, and here "
+        "it starts without those data. Return the pipeline or its dataset from the fixture, or "
+        "load it with @pytest.mark.dlt_load: each test has a copy then"
+        for name in found
+    ]
+
+
 @contextmanager
 def isolated_examples(item: pytest.Item) -> Iterator[None]:
     """Have each example that Hypothesis tries in a block start with an empty sandbox.

@@ -296,3 +296,37 @@ def test_error_when_a_fixture_of_wider_scope_asks_for_ours_says_what_does(
             "A fixture of scope class has a project by `with dlt_project_factory() as project:`.",
         ]
     )
+def test_what_a_fixture_of_wider_scope_has_run_is_told_to_a_test_that_looks_for_it(
+    pytester: pytest.Pytester, run_tests: Callable[..., pytest.RunResult]
+) -> None:
+    pytester.makepyfile(etl=ETL)
+    pytester.makeini("[pytest]\npythonpath = .\ndlt_isolation = on\n")
+    result = run_tests(
+        """
+        import dlt, etl, pytest
+
+        @pytest.fixture(scope="module")
+        def loaded(): return etl.run()
+
+        @pytest.fixture(scope="class")
+        def lower(loaded): return dlt.attach("etl")
+
+        def test_attaches(loaded): dlt.attach("etl")
+
+        def test_opens(loaded):
+            dataset = dlt.pipeline("etl", destination="duckdb", dataset_name="data").dataset()
+            assert dataset["items"].fetchall()
+
+        class TestLower:
+            def test_it(self, lower): pass
+
+        def test_is_given_it(loaded):
+            assert len(loaded.dataset()["items"].fetchall()) == 2
+            assert not "told"
+        """
+    )
+
+    result.assert_outcomes(failed=3, errors=1)
+    told = [line for line in result.outlines if line.startswith("pipeline etl: a fixture of wider")]
+    assert len(told) == 3
+    assert "Return the pipeline or its dataset from the fixture" in told[0]
