@@ -18,6 +18,7 @@ from dlthub_project.sandbox.settings import (
     active_sandbox,
     enter,
     forget,
+    is_of_others,
     leave,
 )
 
@@ -192,8 +193,12 @@ def _with_sandbox(env: Any) -> Any:
     """Return the environment of a child; as it is outside of a sandbox, or where it has one."""
     sandbox = active_sandbox()
     environment = os.environ if env is None else env
-    if sandbox is None or ENVIRONMENT_VARIABLE in environment:
+    if sandbox is None:
         return env
+    if value := environment.get(ENVIRONMENT_VARIABLE):
+        # an environment that code has kept is of an earlier test
+        is_kept = is_of_others(value)
+        return {**environment, ENVIRONMENT_VARIABLE: sandbox.to_environment()} if is_kept else env
     added = {**SETTINGS, ENVIRONMENT_VARIABLE: sandbox.to_environment()}
     if sandbox.profile is not None:
         added[_PROFILE_VARIABLE] = sandbox.profile

@@ -112,6 +112,8 @@ class Sandbox:
 _entered: list[Sandbox] = []
 # by folder: fixtures of wider scope have sandboxes beside those of tests
 _lasting: dict[str, Sandbox] = {}
+# their folders, whether they have ended or not
+_ever_entered: set[str] = set()
 
 
 def active_sandbox() -> Sandbox | None:
@@ -136,6 +138,7 @@ def enter(sandbox: Sandbox) -> None:
     """Put this process, and the subprocesses that it starts, into a sandbox."""
     _entered.append(sandbox)
     _lasting[sandbox.folder] = sandbox
+    _ever_entered.add(sandbox.folder)
     os.environ[ENVIRONMENT_VARIABLE] = sandbox.to_environment()
 
 
@@ -155,6 +158,19 @@ def has_ended(sandbox: Sandbox) -> bool:
 def forget(sandbox: Sandbox) -> None:
     """Drop a sandbox that has ended."""
     _lasting.pop(sandbox.folder, None)
+
+
+def is_of_others(value: str) -> bool:
+    """Tell whether a value of the variable is of a sandbox of this process that is not active.
+
+    Code may have kept an environment, and start subprocesses with it.
+    """
+    active = active_sandbox()
+    try:
+        folder = json.loads(value)["folder"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return active is not None and folder != active.folder and folder in _ever_entered
 
 
 def adopt(sandbox: Sandbox) -> None:

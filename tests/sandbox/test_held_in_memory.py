@@ -111,6 +111,22 @@ def test_subprocess_with_an_environment_of_its_own_is_in_the_sandbox(
     assert done.stdout.strip() == f"{sandbox.data_dir}/pipelines/sub", done.stderr
 
 
+def test_subprocess_with_the_environment_of_an_earlier_test_is_in_the_sandbox(
+    make_sandbox: MakeSandbox,
+) -> None:
+    shown = ["sh", "-c", f'printf %s "${ENVIRONMENT_VARIABLE}"']
+    with isolated(make_sandbox("session")):
+        kept = [dict(os.environ)]
+        with isolated(make_sandbox("first")):
+            kept.append(dict(os.environ))
+        with isolated(make_sandbox("second")) as sandbox:
+            for env in kept:
+                assert subprocess.check_output(shown, env=env).decode() == sandbox.to_environment()
+                with mock.patch.dict(os.environ, env):
+                    printed = subprocess.check_output(shown).decode()
+                assert printed == sandbox.to_environment()
+
+
 def test_subprocess_that_clears_its_environment_stays_in_the_sandbox(
     make_sandbox: MakeSandbox, tmp_path: Path, run_python: Callable[..., str]
 ) -> None:
