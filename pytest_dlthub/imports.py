@@ -27,17 +27,32 @@ _WRITING = os.O_WRONLY | os.O_RDWR
 
 @dataclass
 class Opened:
-    """Files that were read, folders that were listed, and files that were written to."""
+    """Files that were read, folders that were listed, and files that were written to.
+
+    Of those in `asked` it was asked whether they are there, and of those in `looked_at` also what
+    the system knows of them.
+    """
 
     files: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
     written: set[str] = field(default_factory=set)
+    asked: set[str] = field(default_factory=set)
+    looked_at: set[str] = field(default_factory=set)
 
     @property
     def read(self) -> set[str]:
         """The files that were there before: read, and not written to."""
         return self.files - self.written
 
+
+_QUESTIONS = ("stat", "lstat", "access", "readlink")
+# functions of `os.path` and methods of paths that ask for no more
+_WHETHER_THERE = {
+    *("exists", "lexists", "isfile", "isdir", "islink", "ismount", "realpath", "_joinrealpath"),
+    *("is_file", "is_dir", "is_symlink", "is_mount", "resolve", "samefile", "makedirs", "mkdir"),
+}
+# by what notes a question: what is asked
+_asking: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 # of the blocks that record now; an audit hook cannot be taken away again
 _recordings: list[Opened] = []
@@ -116,11 +131,15 @@ def recorded(opened: Opened) -> Iterator[Opened]:
     is_new = not any(other is opened for other in _recordings)
     if is_new:
         _recordings.append(opened)
+    if len(_recordings) == 1:
+        _watch_questions()
     try:
         yield opened
     finally:
         if is_new:
             _forget(opened)
+        if not _recordings:
+            _leave_questions()
 
 
 def is_library(name: str) -> bool:
@@ -136,6 +155,11 @@ def is_library_file(file: Any) -> bool:
         return True
     parts = file.split(os.sep)
     return any(name in parts for name in _INSTALLED) or file.startswith((*_OURS, *_LIBRARY, "<"))
+
+
+def is_pythons(name: str) -> bool:
+    """Tell whether a module is one of Python's library."""
+    return name.partition(".")[0] in sys.stdlib_module_names
 
 
 def is_ours(file: str) -> bool:
@@ -190,9 +214,53 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
         getattr(recording, kind).add(path)
 
 
+def _watch_questions() -> None:
+    """Note, too, what code asks of files without opening them: no audit event tells of it."""
+    for name in _QUESTIONS:
+        ask = getattr(os, name, None)
+        if ask is not None and ask not in _asking:
+            _asking[_noting_questions(ask)] = ask
+    for noting, ask in _asking.items():
+        if getattr(os, ask.__name__) is ask:
+            setattr(os, ask.__name__, noting)
+
+
+def _leave_questions() -> None:
+    for noting, ask in _asking.items():
+        # somebody may have replaced it meanwhile
+        if getattr(os, ask.__name__) is noting:
+            setattr(os, ask.__name__, ask)
+    _asking.clear()
+
+
+def _noting_questions(ask: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(ask)
+    def noting(path: Any, *arguments: Any, **named: Any) -> Any:
+        __tracebackhide__ = True
+        # numbers of open files are no questions of a path
+        if _recordings and isinstance(path, str | bytes | os.PathLike) and not _is_of_imports():
+            asked = os.path.abspath(os.fsdecode(path))
+            kind = "asked" if _asks_whether_there() else "looked_at"
+            for recording in _recordings[:]:
+                getattr(recording, kind).add(asked)
+        return ask(path, *arguments, **named)
+
+    return noting
+
+
+def _asks_whether_there() -> bool:
+    """Tell whether `os.path` or a path asks, on the way to what notes the question."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith(("<frozen", *_LIBRARY)):
+        if frame.f_code.co_name in _WHETHER_THERE:
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _is_of_imports() -> bool:
     """Tell whether a folder is listed to find a module, or the project's own files."""
-    # that of the audit hook is above this one
+    # that of who asks is above this one
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         file = frame.f_code.co_filename

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,12 +131,15 @@ class TemplateUses:
         copied: The number of copies.
         notes: What else the user is to know, such as a damaged template.
         own: Why a test has a template of its own: what differs and cannot be compared.
+        builds: Of each build the pipelines, a digest of what was asked for, and digests of what
+            may differ between tests that ask for it, by name.
     """
 
     built: list[float] = field(default_factory=list)
     copied: int = 0
     notes: list[str] = field(default_factory=list)
     own: list[str] = field(default_factory=list)
+    builds: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
 
     @classmethod
     def sum_of(cls, uses: Iterable[TemplateUses]) -> TemplateUses:
@@ -147,7 +150,29 @@ class TemplateUses:
             total.copied += one.copied
             total.notes += [note for note in one.notes if note not in total.notes]
             total.own += [", ".join(one.own)] if one.own else []
+            total.builds += one.builds
         return total
+
+
+def causes_of_builds(uses: TemplateUses) -> Iterator[str]:
+    """Yield, where the same was built several times, what differed: a line each."""
+    groups: dict[str, list[tuple[str, Mapping[str, str]]]] = {}
+    for names, group, parts in uses.builds:
+        groups.setdefault(group, []).append((names, parts))
+    for builds in groups.values():
+        found = {}
+        for name in {name for _, parts in builds for name in parts}:
+            values = {parts.get(name, "") for _, parts in builds}
+            if len(values) > 1:
+                found[name] = len(values)
+        most = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+        causes = [
+            f"{name} differs in each" if n == len(builds) else f"{name} has {n} values"
+            for name, n in most[:_MOST_REASONS]
+        ]
+        causes += [f"{len(most) - _MOST_REASONS} more differ"] if len(most) > _MOST_REASONS else []
+        if causes:
+            yield f"{len(builds)} templates of {builds[0][0]}: {', '.join(causes)}"
 
 
 USES = pytest.StashKey[TemplateUses]()
@@ -180,6 +205,8 @@ def write_summary(terminal: TerminalReporter) -> None:
             f"{len(uses.own)} of the templates are of one test: what the test, or one before it, "
             f"put there cannot be compared: {reasons}"
         )
+    for cause in causes_of_builds(uses):
+        terminal.write_line(cause)
     for note in uses.notes:
         terminal.write_line(note)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
@@ -141,6 +141,24 @@ def copy_documents(documents: Mapping[str, Mapping[str, Any]]) -> None:
     for provider in Container()[PluggableRunContext].providers.providers:
         if isinstance(provider, BaseDocProvider) and provider.is_writable:
             provider._config_doc = copy.deepcopy(dict(documents.get(provider.name, {})))
+
+
+def active_providers() -> list[ConfigProvider]:
+    """Return the providers of the active context, the first that is asked first."""
+    return [*Container()[PluggableRunContext].providers.providers]
+
+
+def add_missing_providers(providers: Iterable[ConfigProvider]) -> None:
+    """Have the active context ask those, too, that it has none of that name for.
+
+    Args:
+        providers: Those of another context, to which code has added some.
+    """
+    container = Container()[PluggableRunContext].providers
+    known = {provider.name for provider in container.providers}
+    for provider in providers:
+        if provider.name not in known:
+            container.add_provider(provider)
 
 
 def note_look_up(key: str, hint: Any, value: Any, provider: str, sections: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections import Counter, deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import is_
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
@@ -22,25 +22,31 @@ from typing import Any
 from dlt.extract import DltResource, DltSource
 from dlt.extract.reference import SourceFactory
 
-from pytest_dlthub.imports import Imports, is_library, is_library_file
+from pytest_dlthub.imports import Imports, is_library, is_library_file, is_pythons
+from pytest_dlthub.templates import process
+from pytest_dlthub.templates.chunks import Chunk
+from pytest_dlthub.templates.digests import PLAIN
+from pytest_dlthub.templates.hidden_state import HOLDERS, Tokens, is_used_up, state_of
 from pytest_dlthub.templates.parts import (
-    LEAVES,
+    FIXED,
     MISSING,
+    ORDER,
     Difference,
     Part,
-    Together,
     Whole,
     cells,
     digest_or_none,
     is_a,
     is_dunder,
+    is_imported,
+    is_leaf,
     is_library_object,
     is_library_type,
-    is_pythons,
+    is_of_attributes,
     of_function,
     reader,
-    slots_of,
 )
+from pytest_dlthub.templates.unread import is_only_of_tests
 
 # by which code reaches the world, in modules and libraries that are not looked into
 _WAYS_OUT = (
@@ -55,6 +61,9 @@ _SMALL = 120
 # of what one name holds: a table of constants may be long
 _MOST_PARTS = 2000
 _DEEPEST_IN_LIBRARY = 3
+# where one has changed, so many are looked at alone
+_MOST_IN_CHUNK = 100
+_CONTAINERS = (dict, list, set, deque)
 _AS_ONE = (DltResource, DltSource, SourceFactory)
 
 
@@ -64,38 +73,44 @@ class Code:
 
     Attributes:
         imports: What noted modules as they were imported.
+        tests: The files of which tests were collected.
         at_start: What was replaced before the first test, and cannot be compared.
     """
 
     imports: Imports
+    tests: Collection[str] = ()
     at_start: list[tuple[str, str]] = field(default_factory=list)
-    _seen: set[str] = field(default_factory=set)
+    _seen: dict[str, Any] = field(default_factory=dict)
     _modules: dict[str, ModuleType] = field(default_factory=dict)
     _parts: dict[int, Part] = field(default_factory=dict)
     # of modules that own code imports, perhaps later
     _used: set[str] = field(default_factory=set)
-    _together: Together | None = None
+    _watched: tuple[Any, ...] = ()
+    _chunks: list[Chunk] = field(default_factory=list)
+    _alone: list[Part] = field(default_factory=list)
+    # what a use changes, such as a generator: it counts for those that use it
+    used_up: dict[str, Tokens] = field(default_factory=dict)
 
     def begin(self) -> None:
         """Note the modules that tests begin with; what is replaced by then stays so."""
-        self.imports.at_end(self._parts.clear)
+        self.imports.at_end(self._forget)
+        self._watch()
+        self._seen.update(sys.modules)
         found = self.differences()
         self.at_start = [(d.name, d.kind) for d in found if d.digest is None]
         self.accept([d for d in found if d.digest is not None])
 
+    def _forget(self) -> None:
+        self._watched = ()
+        for held in (self._parts, self._seen, self._modules, self.used_up):
+            held.clear()
+        for parts in (self._chunks, self._alone):
+            parts.clear()
+
     def differences(self) -> list[Difference]:
         """Return what is not as it was imported, and what of it cannot be compared."""
         self._watch()
-        found: list[Difference] = []
-        for name, module in [*self._modules.items()]:
-            now = sys.modules.get(name)
-            if now is module:
-                continue
-            if isinstance(now, ModuleType) and not is_library(name):
-                # imported anew: noted as it was then
-                self._watch_own(now)
-            elif now is not None:
-                found.append(Difference.of(name, now))
+        found = [Difference.of(name, sys.modules.get(name, MISSING)) for name in self._odd()]
         wholes: set[str] = set()
         for part, changes in self._changes():
             if part.whole and part.whole.name in wholes:
@@ -105,13 +120,33 @@ class Code:
                     wholes.add(part.whole.name)
                     found.append(difference)
                 else:
-                    self._note(part, part.read())
+                    part.note(part.read())
                 continue
             for name, old, new in changes:
+                if self._is_unread(part, name, old, new):
+                    continue
                 difference = Difference.of(part.label(name), new)
                 if difference.digest is None or difference.digest != digest_or_none(old):
                     found.append(difference)
         return sorted({d.name: d for d in found}.values(), key=lambda d: d.name)
+
+    def _is_unread(self, part: Part, name: Any, old: Any, new: Any) -> bool:
+        """Tell whether it is a plain value of a test module that no load can read."""
+        module = self._modules.get(part.name)
+        if module is None or part.live is not vars(module):
+            return False
+        if getattr(module, "__file__", None) not in self.tests:
+            return False
+        if not {type(old), type(new)} <= {*PLAIN}:
+            return False
+        modules = [*self._modules.values()]
+        files = {getattr(m, "__file__", None) for m in modules if not is_library(m.__name__)}
+        others = [file for file in files if file and file != module.__file__]
+        return is_only_of_tests(str(name), str(module.__file__), others)
+
+    def states(self) -> dict[str, object]:
+        """Return, by name, how far what a use changes is, such as a generator."""
+        return {name: tokens()["state"] for name, tokens in self.used_up.items()}
 
     def accept(self, before: Collection[Difference]) -> None:
         """Take what has changed for what was imported: a build sets what is set lazily.
@@ -127,48 +162,49 @@ class Code:
             for name, _, new in changes:
                 if part.label(name) in names:
                     continue
-                values.pop(name, None)
-                if new is not MISSING:
+                if name is ORDER:
+                    values = {key: values[key] for key in new}
+                elif new is MISSING:
+                    values.pop(name, None)
+                else:
                     values[name] = new
                     self._add(part.label(name), new, is_library=part.is_library)
-            self._note(part, values)
+            part.note(values)
             if part.whole and (whole := Whole.of(part.whole.name, part.whole.value)):
                 part.whole.digest = whole.digest
+        self._seen.update((n, sys.modules.get(n)) for n in self._odd() if n not in names)
         self._watch()
 
     def _changes(self) -> list[tuple[Part, list[tuple[Any, Any, Any]]]]:
         """Return what is another object now, with name, old and new value."""
-        if self._together is None:
-            self._together = Together(self._parts.values())
-        parts = self._together.others if self._together.is_same() else [*self._parts.values()]
+        parts = [*self._alone]
+        for chunk in self._chunks:
+            if not chunk.is_same():
+                parts += chunk.parts
         found = []
         for part in parts:
             now = part.read()
-            if len(now) == len(part.values) and all(map(is_, now.values(), part.values)):
+            if part.is_same(now):
                 continue
             if changes := [*part.changes(now)]:
                 found.append((part, changes))
             else:
-                self._note(part, now)
+                part.note(now)
         return found
-
-    def _note(self, part: Part, values: Mapping[Any, Any]) -> None:
-        part.note(values)
-        if part.function is not None and part.function.__dict__:
-            # it is looked at alone from here on
-            part.function = None
-        self._together = None
 
     def _watch(self) -> None:
         """Note the modules that were imported since the last time."""
-        new = sys.modules.keys() - self._seen
-        if not new:
+        if self._is_watched(now := (*sys.modules.values(),)):
             return
-        self._seen |= new
-        for name in sorted(new):
-            module = sys.modules.get(name)
-            if isinstance(module, ModuleType) and not is_library(name):
+        self._watched = now
+        seen, modules = self._seen, [*sys.modules.items()]
+        new = [(name, m) for name, m in modules if seen.get(name) is not m and is_imported(m)]
+        self._seen.update(new)
+        for name, module in sorted(new):
+            if not is_library(name):
+                # perhaps imported anew: noted as it was then
                 self._watch_own(module)
+        self._watch_generators()
         names = [name for name in [*sys.modules] if name not in self._modules]
         tops = Counter(name.partition(".")[0] for name in [*sys.modules])
         for name in names:
@@ -179,6 +215,21 @@ class Code:
             is_of_small = top in self._used or top in _WAYS_OUT
             if is_used or (is_of_small and tops[top] <= _SMALL and not is_pythons(top)):
                 self._watch_library(name)
+
+    def _watch_generators(self) -> None:
+        for name, generator in process.generators().items():
+            if name not in self.used_up and (tokens := state_of(generator, is_known=True)):
+                self.used_up[name] = tokens
+
+    def _is_watched(self, modules: tuple[Any, ...]) -> bool:
+        return len(modules) == len(self._watched) and all(map(is_, modules, self._watched))
+
+    def _odd(self) -> list[str]:
+        """Return the names of modules that are not what an import has put there."""
+        seen = self._seen
+        odd = [n for n, m in [*sys.modules.items()] if seen.get(n, MISSING) is not m]
+        # C code makes modules that are of its package
+        return [n for n in odd if n in seen or not _is_of_library(n)]
 
     def _watch_own(self, module: ModuleType) -> None:
         name = module.__name__
@@ -212,7 +263,7 @@ class Code:
         queue: deque[tuple[str, Any, int, bool, Whole | None]] = deque()
         queue.append((name, value, 0, is_library, None))
         for _ in range(_MOST_PARTS):
-            while queue and (is_a(queue[0][1], LEAVES) or id(queue[0][1]) in self._parts):
+            while queue and (is_leaf(queue[0][1]) or id(queue[0][1]) in self._parts):
                 queue.popleft()
             if not queue:
                 return
@@ -238,26 +289,28 @@ class Code:
         elif is_a(value, (tuple, frozenset)):
             yield from ((f"{name}[{n}]", item) for n, item in enumerate(value))
             return
+        elif (fixed := FIXED.get(type(value))) is not None:
+            # it has the name of what it is made of
+            yield from ((name, getattr(value, attribute)) for attribute in fixed)
+            return
         elif isinstance(value, FunctionType):
             if is_library_file(value.__code__.co_filename):
                 # a decorator of a library: what it is put on is in its closure
                 yield from ((name, content) for content in cells(value).values())
                 return
             self._used |= _names_in(value.__code__)
-            is_simple = not value.__closure__ and not value.__dict__
-            part = Part(name, functools.partial(of_function, value))
-            if is_simple:
-                part.function = value
+            part = Part(name, functools.partial(of_function, value), function=value)
             part = self._part(id(value), part)
-        elif (read := reader(value)) is not None:
-            is_container = is_a(value, (dict, list, set, deque))
+        elif (read := self._read_of(name, value, whole, is_library=is_library)) is not None:
             is_library = is_library and whole is None
+            is_container = is_a(value, (*_CONTAINERS, *HOLDERS[2:]))
             part = Part(name, read, is_container, is_library, whole=whole)
+            part.is_ordered = is_a(value, (dict,))
             if type(value) is dict:
                 part.live = value
             elif type(value) in (list, deque):
                 part.sequence = value
-            elif whole is not None and type(value).__dictoffset__ and not slots_of(type(value)):
+            elif is_of_attributes(read):
                 part.live = read()
             part = self._part(id(value), part)
         else:
@@ -265,6 +318,26 @@ class Code:
         for inner, content in zip(part.names, part.values, strict=True):
             if part.is_container or not is_dunder(inner) or callable(content):
                 yield part.label(inner), content
+
+    def _read_of(
+        self, name: str, value: Any, whole: Whole | None, *, is_library: bool
+    ) -> Callable[[], Mapping[Any, Any]] | None:
+        """Return what reads the parts of a value; note what else it holds."""
+        read = reader(value)
+        state = state_of(value, is_known=is_library or read is not None)
+        if state is not None:
+            if is_used_up(value):
+                shared = any(value is generator for generator in process.generators().values())
+                self.used_up.update({} if shared else {name: state})
+                return None
+            part = Part(name, state, is_library=is_library, is_state=True, whole=whole)
+            self._part(id(value) if read is None else id(state), part)
+            if state.is_all:
+                return None
+        if type(value).__dictoffset__ and is_a(value, (*_CONTAINERS, *PLAIN)):
+            attributes = value.__dict__
+            self._part(id(attributes), Part(name, lambda: attributes, live=attributes))
+        return read
 
     def _class_part(self, name: str, owner: type, *, is_library: bool = False) -> Part:
         live = vars(owner)
@@ -274,9 +347,20 @@ class Code:
     def _part(self, key: int, part: Part, values: Mapping[Any, Any] | None = None) -> Part:
         # what it reads keeps its object, so that no other has its id
         if key not in self._parts:
-            self._note(part, part.read() if values is None else values)
+            part.note(part.read() if values is None else values)
             self._parts[key] = part
+            if part.live is None and part.sequence is None and part.function is None:
+                self._alone.append(part)
+            else:
+                if not self._chunks or len(self._chunks[-1].parts) >= _MOST_IN_CHUNK:
+                    self._chunks.append(Chunk())
+                self._chunks[-1].add(part)
         return self._parts[key]
+
+
+def _is_of_library(name: str) -> bool:
+    parent = name.rpartition(".")[0]
+    return name.startswith("_cython_") or (parent in sys.modules and is_library(parent))
 
 
 def _module_of(value: Any) -> set[str]:

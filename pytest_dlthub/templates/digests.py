@@ -10,6 +10,7 @@ import inspect
 import marshal
 import sys
 import types
+import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -118,6 +119,8 @@ class _Digester:
             self._all(_name(value), (getattr(value, name) for name in names))
         elif isinstance(value, functools.partial):
             self._all("partial", (value.func, value.args, value.keywords))
+        elif isinstance(value, weakref.ref):
+            self._all("reference", (value(),))
         elif type(value).__module__.partition(".")[0] == dlt.__name__:
             self._add_of_dlt(value)
         else:

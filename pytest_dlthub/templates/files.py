@@ -7,9 +7,10 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -38,20 +39,36 @@ class Conditions:
         folders: Digests of the names in folders that were listed.
         beside: Digests of all files in the folders of modules, but for Python files.
         written: Files that the build writes to: none of its inputs.
+        asked: What there was, of what the build asked for without opening it.
+        looked_at: The same, with size and times of it.
+        used: Digests of what the build took from, such as generators of random numbers.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
     folders: Mapping[str, str] = field(default_factory=dict)
     beside: Mapping[str, str] = field(default_factory=dict)
     written: Collection[str] = ()
+    asked: Mapping[str, str] = field(default_factory=dict)
+    looked_at: Mapping[str, str] = field(default_factory=dict)
+    used: Mapping[str, str] = field(default_factory=dict)
 
-    def hold(self) -> bool:
+    def changed(self, used_now: Callable[[str], str]) -> Iterator[str]:
+        """Yield the names of what a build would meet otherwise now.
+
+        Args:
+            used_now: Returns the digest of what builds take from.
+        """
+        yield from (n for n, known in self.used.items() if used_now(n) != known)
+        yield from (path for path, known in self.files.items() if _digest_of(path) != known)
+        yield from (path for path, known in self.asked.items() if _kind_of(path) != known)
+        yield from (path for path, known in self.looked_at.items() if _looks_of(path) != known)
+        written = self.written
+        yield from (path for path, d in self.folders.items() if _names_in(path, written) != d)
+        yield from (path for path, d in self.beside.items() if _data_in(path, written) != d)
+
+    def hold(self, used_now: Callable[[str], str]) -> bool:
         """Tell whether a build would meet the same now."""
-        return (
-            all(_digest_of(path) == known for path, known in self.files.items())
-            and all(_names_in(path, self.written) == d for path, d in self.folders.items())
-            and all(_data_in(path, self.written) == d for path, d in self.beside.items())
-        )
+        return next(self.changed(used_now), None) is None
 
     def to_json(self) -> dict[str, Any]:
         """Return what `Conditions(**...)` takes."""
@@ -91,6 +108,8 @@ class Build:
             beside = {os.path.dirname(file) for file in {*code, *sources}}
             for folder in beside:
                 written |= {f.path for f in _files_in(folder) if f.stat().st_mtime_ns >= started}
+            looked_at = _counting(counts, {*opened.looked_at, *also.looked_at}) - written
+            asked = _counting(counts, {*opened.asked, *also.asked}) - looked_at - {*files, *written}
             self.conditions = Conditions(
                 {path: _digest_of(path) for path in sorted(files)},
                 {
@@ -100,6 +119,8 @@ class Build:
                 },
                 {path: _data_in(path, written) for path in sorted(beside)},
                 sorted(path for path in written if counts.file(path)),
+                {path: _kind_of(path) for path in sorted(asked)},
+                {path: _looks_of(path) for path in sorted(looked_at)},
             )
 
 
@@ -129,6 +150,9 @@ class _Filter:
         if _as_folder(path).startswith(tuple(self._own)):
             return False
         return self.is_below_root(path) or not path.startswith(self._elsewhere)
+
+    def is_above_root(self, path: str) -> bool:
+        return self._root.startswith(_as_folder(path))
 
     def is_below_root(self, path: str) -> bool:
         return path.startswith(self._root)
@@ -220,16 +244,16 @@ def _without_tests(code: bytes) -> dict[str, Any]:
             names.add(node.attr)
         elif isinstance(node, ast.ImportFrom):
             names.update(alias.name for alias in node.names)
-        elif isinstance(node, _FUNCTIONS) and _is_test(node):
+        elif isinstance(node, _FUNCTIONS) and is_test(node):
             bodies[node.name] = bodies.get(node.name, "") + _digest_of_tree(node)
     # what decorators of tests say is in their marks, and shows in what fixtures do
     for node in ast.walk(tree):
         if isinstance(body := getattr(node, "body", None), list):
-            body[:] = [n for n in body if not (isinstance(n, _FUNCTIONS) and _is_test(n))]
+            body[:] = [n for n in body if not (isinstance(n, _FUNCTIONS) and is_test(n))]
     return {"digest": _digest_of_tree(tree), "bodies": bodies, "names": sorted(names)}
 
 
-def _is_test(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+def is_test(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     """Tell whether a function is a test: no fixture, and nothing that a source is made of."""
     marks = all(".mark." in ast.unparse(decorator) for decorator in node.decorator_list)
     return marks and node.name.startswith("test_")
@@ -270,6 +294,33 @@ def _digest_of(path: str) -> str:
     except OSError:
         return ""
     return known[1]
+
+
+def _counting(counts: _Filter, paths: Iterable[str]) -> set[str]:
+    return {path for path in paths if counts.file(path) and not counts.is_above_root(path)}
+
+
+def _kind_of(path: str) -> str:
+    """Return what is at a path, and what it is a link to; empty for nothing."""
+    try:
+        found = os.lstat(path).st_mode
+        target = os.readlink(path) if stat.S_ISLNK(found) else ""
+        kind = stat.S_IFMT(os.stat(path).st_mode) if target else stat.S_IFMT(found)
+    except OSError:
+        return ""
+    return f"{kind:o} {target}"
+
+
+def _looks_of(path: str) -> str:
+    """Return the same with size, time of change and rights; of a folder, with the rights alone."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return _kind_of(path)
+    looks = f"{_kind_of(path)} {found.st_mode:o}"
+    if stat.S_ISDIR(found.st_mode):
+        return looks
+    return f"{looks} {found.st_size} {found.st_mtime_ns}"
 
 
 def _names_in(folder: str, written: Collection[str]) -> str:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import inspect
 import os
+import random
 import sys
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import dlt
 import pytest
 
 from dlthub_project.context import ProjectRunContext
-from dlthub_project.dlt_internals.configuration import configured_documents
+from dlthub_project.dlt_internals.configuration import active_providers, configured_documents
 from dlthub_project.dlt_internals.contexts import WorkspaceRunContext
 from dlthub_project.sandbox import ENVIRONMENT_VARIABLE, Overrides, Sandbox
 from pytest_dlthub.imports import Imports
+from pytest_dlthub.templates import process
 from pytest_dlthub.templates.code import Code
 from pytest_dlthub.templates.digests import NoDigest, digest
 from pytest_dlthub.templates.files import Build, PythonFiles, file_digest
@@ -29,7 +32,7 @@ from pytest_dlthub.templates.loads import Load
 from pytest_dlthub.templates.parts import Difference
 
 # what a template consists of, and what its key is made from: raise it with any change of these
-_FORMAT = 5
+_FORMAT = 6
 _VERSIONS = ("dlt", "duckdb", "pytest-dlthub")
 
 # what shells, terminals, CI and those who run tests set anew for each session, test or worker
@@ -55,11 +58,15 @@ class Key:
         text: The same in every process that would build the same.
         incomparable: What cannot be compared with that of another test: the template is its own.
         differences: What is not as it was imported.
+        group: The same for tests that ask for the same.
+        parts: Digests of what may differ between those, by the name that a user knows it by.
     """
 
     text: str
     incomparable: tuple[str, ...]
     differences: tuple[Difference, ...]
+    group: str
+    parts: Mapping[str, str]
 
 
 class Inputs:
@@ -87,11 +94,12 @@ class Inputs:
         """
         self._root = root
         self._imports = imports
-        self._code = Code(imports)
+        self._code = Code(imports, tests)
         self._lasting = lasting
         self._tests = tests
         self._own = [str(folder) for folder in own]
-        self._arguments = [*sys.argv]
+        self._settings = process.settings()
+        self._environment_at_start = self._environment()
         self._code.begin()
         imports.note_libraries()
 
@@ -105,23 +113,41 @@ class Inputs:
         differences = self._code.differences()
         incomparable = tuple(f"{d.name} ({d.kind})" for d in differences if d.digest is None)
         try:
-            in_sandbox = (sandbox.allowed, sandbox.destinations, sandbox.every_type)
-            text = digest(
-                self._of_context(),
-                in_sandbox,
-                sandbox.loader_file_format,
-                sandbox.secrets,
-                Overrides(sandbox).described(),
-                parts,
-                [(d.name, d.digest) for d in differences],
-                uuid4() if incomparable else None,
-            )
+            settings = self._settings_of(sandbox)
+            changed = [(d.name, d.digest) for d in differences]
+            unlike = uuid4() if incomparable else None
+            text = digest([*settings.values()], parts, changed, unlike, self._of_session)
+            named = {name: digest(value) for name, value in settings.items() if name}
         except NoDigest as error:
             raise pytest.UsageError(
                 "dlt_load: a setting of this test, of dlt_config or dlt_destinations, cannot be "
                 f"compared with that of another test: {error}"
             ) from error
-        return Key(text, incomparable, tuple(differences))
+        named |= {d.name: d.digest or uuid4().hex for d in differences}
+        return Key(text, incomparable, tuple(differences), digest(parts), named)
+
+    def _settings_of(self, sandbox: Sandbox) -> dict[str, Any]:
+        """Return what a test has set, by the name that a user knows it by."""
+        environment, context = self._environment(), self._of_context()
+        started = self._environment_at_start
+        changed = {name: environment.get(name) for name in {*environment, *started}}
+        return {
+            **{f"${n}": v for n, v in sorted(changed.items()) if v != started.get(n)},
+            # what all tests have
+            "": started if self._lasting else None,
+            "the working folder": os.getcwd(),
+            "the project or its settings files": context,
+            # what code has set since they were read
+            "dlt.config or dlt.secrets": [*configured_documents()],
+            "dlt.config.register_provider()": _own_providers(),
+            "dlt_config": Overrides(sandbox).described(),
+            "dlt_destinations or dlt_allow_remote": (
+                (sandbox.allowed, sandbox.destinations, sandbox.every_type),
+                sandbox.loader_file_format,
+                sandbox.secrets,
+            ),
+            **self._changed_settings(),
+        }
 
     @contextmanager
     def recorded(self, loads: Collection[Load], key: Key, *own: Path) -> Iterator[Build]:
@@ -133,13 +159,25 @@ class Inputs:
             *own: Folders whose files are no inputs.
         """
         build = Build(self._root, self._tests)
+        before = self._code.states()
         sources = [file for load in loads if (file := _file_of(load.source))]
         folders = [*self._own, *map(str, own)]
         try:
             with build.recorded(self._imports.opened, sources, folders):
                 yield build
         finally:
+            after = self._code.states()
+            used = {n: _digest(state) for n, state in before.items() if after[n] is not state}
+            build.conditions = replace(build.conditions, used=used)
+            if "random" in used:
+                # a test that has a copy takes nothing from it
+                random.setstate(cast("tuple[Any, ...]", before["random"]))
             self._code.accept(key.differences)
+
+    def used_now(self, name: str) -> str:
+        """Return the digest of what a build has taken from."""
+        tokens = self._code.used_up.get(name)
+        return _digest(tokens()["state"]) if tokens else ""
 
     def _of_context(self) -> tuple[Any, ...]:
         context = dlt.current.run_context()
@@ -152,15 +190,15 @@ class Inputs:
             place = (*place, project.current_profile, project.manifest.merged)
         elif isinstance(context, WorkspaceRunContext):
             place = (*place, context.profile)
-        # what code has set since they were read
-        documents = [*configured_documents()]
-        arguments = None if sys.argv == self._arguments else sys.argv
-        process = (os.getcwd(), arguments, self._environment(), self._of_session)
         if self._lasting is None or Path(context.run_dir) == self._root:
-            return (settings, documents, place, process)
+            return (settings, place)
         # code that changes into another project gets that one
-        there = PythonFiles(Path(context.run_dir), self._lasting).digest
-        return (settings, documents, place, process, there)
+        return (settings, place, PythonFiles(Path(context.run_dir), self._lasting).digest)
+
+    def _changed_settings(self) -> dict[str, Any]:
+        """Return the settings of the process that a test has changed."""
+        now = process.settings()
+        return {n: v for n, v in now.items() if n in self._settings and v != self._settings[n]}
 
     def _environment(self) -> Mapping[str, str]:
         # the plugin's own names are of folders of the session
@@ -177,10 +215,26 @@ class Inputs:
         if self._lasting is None:
             return ""
         versions = {name: version(name) for name in _VERSIONS}
-        python = (sys.version_info[:2], sys.platform)
+        zone = (time.tzname, time.timezone)
+        python = (sys.version_info[:2], sys.platform, zone)
         files = PythonFiles(self._root, self._lasting).digest
         code = (str(self._root), files, self._code.at_start)
         return digest(_FORMAT, versions, _installed_versions(), python, code)
+
+
+def _own_providers() -> list[str]:
+    """Return digests of the providers that code has added and that have no document."""
+    kinds = ("dlt", "dlthub_project", "pytest_dlthub")
+    found = [p for p in active_providers() if type(p).__module__.partition(".")[0] not in kinds]
+    return [_digest(provider) for provider in found]
+
+
+def _digest(state: object) -> str:
+    try:
+        return digest(state)
+    except NoDigest:
+        # equal to none
+        return uuid4().hex
 
 
 def _installed_versions() -> list[str]:

@@ -4,46 +4,62 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
-import sys
+import re
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
-from operator import attrgetter, is_, methodcaller
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType, SimpleNamespace
+from enum import Enum
+from inspect import Signature
+from operator import is_
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    MethodType,
+    ModuleType,
+    SimpleNamespace,
+)
 from typing import Any
 
 from dlt.common.schema import Schema
 from dlt.pipeline.pipeline import Pipeline
 
-from pytest_dlthub.imports import is_library, is_ours
+from pytest_dlthub.imports import is_library, is_ours, is_pythons
 from pytest_dlthub.templates.digests import PLAIN, digest
+from pytest_dlthub.templates.hidden_state import HOLDERS, Unknown, inner_of
 
 MISSING = object()
 """Stands for what is not there."""
 
-LEAVES = (*PLAIN, bytes, ModuleType, BuiltinFunctionType, logging.Logger, Schema, Pipeline)
+
+class _Order:
+    def __repr__(self) -> str:
+        return "order"
+
+
+ORDER = _Order()
+"""Stands for the order of the keys of a mapping."""
+
+LEAVES = (*PLAIN, bytes, ModuleType, Signature, Schema, Pipeline, Unknown)
 """Types of what has no parts that are looked at."""
 
-_SLOTS: dict[type, tuple[str, ...]] = {
+# what these consist of is not replaced in place
+FIXED: dict[type, tuple[str, ...]] = {
     staticmethod: ("__func__",),
     classmethod: ("__func__",),
     MethodType: ("__func__", "__self__"),
-    property: ("fget", "fset"),
-    functools.partial: ("func", "args", "keywords"),
+    property: ("fget", "fset", "fdel"),
 }
+_SLOTS: dict[type, tuple[str, ...]] = {functools.partial: ("func", "args", "keywords")}
+_SIMPLE_LEAVES = frozenset(LEAVES)
 _NO_LIBRARY = (
     *(type, dict, list, set, deque, tuple, frozenset, FunctionType, MethodType, SimpleNamespace),
-    *(staticmethod, classmethod, property, functools.partial),
+    *(staticmethod, classmethod, property, functools.partial, BuiltinFunctionType, *HOLDERS),
 )
 OF_FUNCTIONS = ("__code__", "__defaults__", "__kwdefaults__")
 # what pytest and dlt note on the code that they run
 _OF_RUNNERS = ("__pytest", "_dlt_", "pytestmark")
-_get_code = attrgetter("__code__")
-_get_defaults = attrgetter("__defaults__", "__kwdefaults__")
-_get_dict = attrgetter("__dict__")
-_get_values = methodcaller("values")
+_ADDRESS = re.compile(" at 0x[0-9a-f]+")
+_LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -94,20 +110,37 @@ class Part:
     read: Callable[[], Mapping[Any, Any]]
     is_container: bool = False
     is_library: bool = False
+    # it is one value, which stands for all that an object holds
+    is_state: bool = False
+    is_ordered: bool = False
     owner: type | None = None
     whole: Whole | None = None
-    # what is compared together with others: a mapping or list that lasts, a simple function
+    # what is compared together with others: a mapping or list that lasts, a function
     live: Mapping[Any, Any] | None = None
     sequence: Collection[Any] | None = None
     function: Any = None
+    # tells those that it is compared with
+    noted: Callable[[], None] | None = None
     names: tuple[Any, ...] = ()
     values: tuple[Any, ...] = ()
 
     def note(self, values: Mapping[Any, Any]) -> None:
         self.names, self.values = tuple(values), tuple(values.values())
+        if self.noted is not None:
+            self.noted()
+
+    def is_same(self, now: Mapping[Any, Any]) -> bool:
+        """Tell whether these are the objects that were noted."""
+        if len(now) != len(self.values) or not all(map(is_, now.values(), self.values)):
+            return False
+        return not self.is_ordered or all(map(is_, now, self.names))
 
     def label(self, name: Any) -> str:
-        return f"{self.name}[{name!r}]" if self.is_container else f"{self.name}.{name}"
+        if self.is_state:
+            return self.name
+        if not self.is_container:
+            return f"{self.name}.{name}"
+        return f"{self.name}[{_ADDRESS.sub('', repr(name)[:_LONGEST_NAME])}]"
 
     def changes(self, now: Mapping[Any, Any]) -> Iterator[tuple[Any, Any, Any]]:
         """Yield name, old and new value of what is another object now."""
@@ -118,8 +151,12 @@ class Part:
             if self.owner is not None:
                 # a method that was replaced, and put back where it had been inherited
                 old, new = (_inherited(self.owner, name, value) for value in (old, new))
-            if old is not new and (self.is_container or self._counts(str(name), old, new)):
+            is_whole = self.is_container or self.is_state
+            if old is not new and (is_whole or self._counts(str(name), old, new)):
                 yield name, old, new
+        if self.is_ordered and now.keys() == before.keys() and [*now] != [*before]:
+            # it is that of columns
+            yield ORDER, tuple(before), tuple(now)
 
     def _counts(self, name: str, old: Any, new: Any) -> bool:
         if is_a(new, (ModuleType,)) and old is MISSING:
@@ -135,46 +172,13 @@ class Part:
             return name in OF_FUNCTIONS
         if not self.is_library:
             return True
-        if name.endswith("hook") or "showwarn" in name:
-            # of threads, warnings and so on: pytest sets them for each test
+        if name.endswith("hook") or "showwarn" in name or name.startswith("last_"):
+            # of threads, warnings, failures and so on: pytest sets them for each test
             return False
         if is_code:
             # functions that a library imports when they are first asked for
             return old is not MISSING or self.owner is not None
         return is_a(old, PLAIN) and is_a(new, PLAIN) and not name.startswith("_")
-
-
-class Together:
-    """Compares most parts at once: one at a time would take some ms."""
-
-    def __init__(self, parts: Iterable[Part]) -> None:
-        parts = [*parts]
-        live = [part for part in parts if part.live is not None]
-        lists = [part for part in parts if part.sequence is not None]
-        simple = [part for part in parts if part.function is not None]
-        # one that had none cannot be called without
-        defaults = [part for part in simple if any(part.values[1:])]
-        together = {id(part) for part in (*live, *lists, *simple)}
-        self.others = [part for part in parts if id(part) not in together]
-        self._mappings = [part.live for part in live if part.live is not None]
-        self._sequences = [part.sequence for part in lists if part.sequence is not None]
-        self._functions = [part.function for part in simple]
-        self._code = [part.values[0] for part in simple]
-        self._with_defaults = [part.function for part in defaults]
-        self._lengths = [len(part.values) for part in (*live, *lists)]
-        self._values = [value for part in (*live, *lists) for value in part.values]
-        self._values += [value for part in defaults for value in part.values[1:]]
-
-    def is_same(self) -> bool:
-        if [*map(len, chain(self._mappings, self._sequences))] != self._lengths:
-            return False
-        # of equal code it is the same which one it is; to ask costs an audit event each
-        if [*map(_get_code, self._functions)] != self._code or any(map(_get_dict, self._functions)):
-            return False
-        mappings = chain.from_iterable(map(_get_values, self._mappings))
-        defaults = chain.from_iterable(map(_get_defaults, self._with_defaults))
-        now = chain(mappings, chain.from_iterable(self._sequences), defaults)
-        return all(map(is_, now, self._values))
 
 
 def _inherited(owner: type, name: str, value: Any) -> Any:
@@ -198,11 +202,6 @@ def is_dunder(name: str) -> bool:
     return name.startswith("__") and name.endswith("__")
 
 
-def is_pythons(name: str) -> bool:
-    """Tell whether a module is one of Python's library."""
-    return name.partition(".")[0] in sys.stdlib_module_names
-
-
 def cells(function: FunctionType) -> dict[str, Any]:
     """Return what a function closes over, by name."""
     found: dict[str, Any] = {}
@@ -220,7 +219,11 @@ def of_function(function: FunctionType) -> Mapping[str, Any]:
 
 
 def _of_slots(value: Any, slots: tuple[str, ...]) -> Mapping[str, Any]:
-    found = {name: v for name in slots if (v := getattr(value, name, MISSING)) is not MISSING}
+    found: dict[str, Any] = {}
+    for name in slots:
+        # it may not be set yet; whatever the object's own methods tell then
+        with contextlib.suppress(AttributeError):
+            found[name] = object.__getattribute__(value, name)
     return {**found, **getattr(value, "__dict__", {})}
 
 
@@ -237,6 +240,8 @@ def reader(value: Any) -> Callable[[], Mapping[Any, Any]] | None:
         return lambda: {item: item for item in [*value]}
     if is_a(value, (type,)):
         return None
+    if (inner := inner_of(value)) is not None:
+        return inner
     slots = _SLOTS.get(type(value)) or slots_of(type(value))
     if slots:
         return functools.partial(_of_slots, value, slots)
@@ -245,12 +250,40 @@ def reader(value: Any) -> Callable[[], Mapping[Any, Any]] | None:
     return None
 
 
+def is_imported(value: Any) -> bool:
+    """Tell whether a value is a module that was imported, and none that a test has made."""
+    return is_a(value, (ModuleType,)) and getattr(value, "__spec__", None) is not None
+
+
+def is_leaf(value: Any) -> bool:
+    """Tell whether a value has no parts that are looked at."""
+    kind = type(value)
+    if kind in _SIMPLE_LEAVES:
+        return True
+    if kind is BuiltinFunctionType:
+        # a method of an object is what that is
+        return is_a(value.__self__, (type(None), ModuleType, type))
+    if not issubclass(kind, LEAVES):
+        return False
+    # a text or number of an own class may have attributes
+    is_plain = issubclass(kind, PLAIN) and not issubclass(kind, Enum)
+    return not (is_plain and kind.__dictoffset__)
+
+
+def is_of_attributes(read: Callable[[], Mapping[Any, Any]]) -> bool:
+    """Tell whether it reads the mapping of an object's attributes."""
+    return getattr(read, "func", None) is object.__getattribute__
+
+
 def slots_of(kind: Any) -> tuple[str, ...]:
     """Return the slots of a class and its bases."""
     found: list[str] = []
     for base in kind.__mro__:
         own = vars(base).get("__slots__", ())
-        found += [own] if isinstance(own, str) else own
+        names = [own] if isinstance(own, str) else own
+        # as Python calls those that are private
+        hidden = f"_{base.__name__.lstrip('_')}"
+        found += [f"{hidden}{n}" if n.startswith("__") and not is_dunder(n) else n for n in names]
     return tuple(name for name in found if not is_dunder(name))
 
 
@@ -266,6 +299,8 @@ def digest_or_none(value: Any) -> str | None:
     if _is_foreign_code(value):
         return None
     try:
+        if is_a(value, (ModuleType,)) and not is_imported(value):
+            return digest({n: v for n, v in sorted(vars(value).items()) if not is_dunder(n)})
         return digest(value)
     except Exception:
         return None

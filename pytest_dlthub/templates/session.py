@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -73,7 +74,10 @@ class Templates:
             tests=session.test_files,
             own=[session.folder, *template_folders(config)],
         )
-        self._stores = [TemplateStore(folder, self._session) for folder in template_folders(config)]
+        self._stores = [
+            TemplateStore(folder, self._session, self._inputs.used_now)
+            for folder in template_folders(config)
+        ]
 
     @classmethod
     def of(cls, config: pytest.Config) -> Templates:
@@ -152,6 +156,7 @@ class Templates:
         if store is not stores[0]:
             request.uses.notes.append(f"not kept: {stores[0].root} cannot be written to")
         build = _Build(request, self._inputs, self._session)
+        changed = {name: uuid4().hex for name in store.changed(key)}
         try:
             with full_disk_told(store.root):
                 template, is_new = store.build(key, build)
@@ -162,6 +167,9 @@ class Templates:
         else:
             if is_new:
                 request.uses.built.append(template.seconds)
+                parts = {**request.key.parts, **changed}
+                names = ", ".join(request.loads)
+                request.uses.builds.append((names, request.key.group, parts))
             return store, template
         # not while the other is handled, of which the user is not to read
         assert failure is not None
@@ -218,8 +226,10 @@ class _Build:
             ):
                 Overrides(own).copy_from(Overrides(request.sandbox))
                 set_by_code = dict(configuration.configured_documents())
+                providers = configuration.active_providers()
                 with isolated(sandbox):
                     configuration.copy_documents(set_by_code)
+                    configuration.add_missing_providers(providers)
                     loads = request.loads.values()
                     with self._inputs.recorded(loads, request.key, folder) as build:
                         runs = {name: _run(load, sandbox) for name, load in request.loads.items()}

@@ -63,14 +63,18 @@ class TemplateStore:
     folder has been renamed.
     """
 
-    def __init__(self, root: Path, session: str) -> None:
+    def __init__(
+        self, root: Path, session: str, used_now: Callable[[str], str] = lambda name: ""
+    ) -> None:
         """Open a store.
 
         Args:
             root: Its folder; made with the first build.
             session: The session, which its workers share.
+            used_now: Returns the digest of what builds take from, by its name.
         """
         self.root = root
+        self._used_now = used_now
         self._damages: list[str] = []
         self._session = session
         self._known: dict[Path, Template] = {}
@@ -87,13 +91,15 @@ class TemplateStore:
 
     def find(self, key: str) -> Template | None:
         """Return a template that was built under the present conditions, or None."""
-        known = [
-            template for template in self._known.values() if template.folder.parent.name == key
-        ]
-        for template in (*known, *self._new(key)):
-            if template.conditions.hold() and self._is_usable(template):
+        for template in (*self._known_of(key), *self._new(key)):
+            if template.conditions.hold(self._used_now) and self._is_usable(template):
                 return template
         return None
+
+    def changed(self, key: str) -> list[str]:
+        """Return what is not as it was when the last template of a key was built."""
+        known = self._known_of(key)
+        return [*known[-1].conditions.changed(self._used_now)] if known else []
 
     def build(self, key: str, build: Build) -> tuple[Template, bool]:
         """Build a template, unless another process was quicker; tell whether it was this one.
@@ -154,6 +160,9 @@ class TemplateStore:
                     failure.unlink(missing_ok=True)
                 folder.rmdir()
 
+    def _known_of(self, key: str) -> list[Template]:
+        return [known for known in self._known.values() if known.folder.parent.name == key]
+
     def _locked(self, key: str, timeout: float = -1) -> FileLock:
         folder = self.root / _LOCKS
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -184,7 +193,7 @@ class TemplateStore:
             # half written, or deleted meanwhile
             with contextlib.suppress(OSError, ValueError):
                 record = json.loads(failure.read_text(encoding="utf-8"))
-                if Conditions(**record["conditions"]).hold():
+                if Conditions(**record["conditions"]).hold(self._used_now):
                     raise FailedBefore(record["message"])
 
     def _new(self, key: str) -> Iterator[Template]:

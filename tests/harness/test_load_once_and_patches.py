@@ -20,8 +20,14 @@ RunTests = Callable[..., pytest.RunResult]
 
 # all that tests replace: each is a part of the one row that is loaded
 SOURCE = '''
+import contextlib
+import locale
 import os
+import sys
 import tempfile
+import time
+from contextvars import ContextVar
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,6 +38,7 @@ from helper import Client as Renamed, answer
 API = "plain"
 FACTORS = ["plain", {"in": ["plain"]}]
 CONF = {"a": {"b": "plain"}}
+VARIABLE = ContextVar("VARIABLE", default="plain")
 NAMES = {"plain"}
 client = helper.Client("plain")
 settings = SimpleNamespace(url="plain")
@@ -66,6 +73,12 @@ def seen():
     found += [in_closure(), with_default(), answer(), helper.answer(), helper.CONSTANT]
     found += [Renamed("").get(), tempfile.gettempprefix(), configparser.DEFAULTSECT]
     found += [os.environ.get("ETL_REGION"), dlt.config.get("etl.region")]
+    found += [time.tzname[0], str(1 / Decimal(3)), VARIABLE.get(), sys.stdin.__class__.__name__]
+    found += [locale.setlocale(locale.LC_ALL), dlt.config.get("etl.provided")]
+    with contextlib.suppress(ImportError):
+        import late_plugin
+
+        found.append(late_plugin.VALUE)
     found += [getattr(rows, "note", None), dlt.secrets.get("etl.token")]
     found += [[str(row) for row in numbers()]]
     file = Path("relative.txt")
@@ -296,11 +309,40 @@ def test_a_module_counts_as_it_was_imported_even_if_a_fixture_imports_and_patche
 
 # of all that is not code: the process, its files and settings
 SUITE = """
+import decimal
+import io
+import locale
+import sys
+import time
+import types
+
 import dlt
 import pytest
 import etl
+from dlt.common.configuration.providers import CustomLoaderDocProvider
+
+
+def zone(value, monkeypatch, folder):
+    monkeypatch.setenv("TZ", value)
+    time.tzset()
+
+
+def plugin(value, monkeypatch, folder):
+    module = types.ModuleType("late_plugin")
+    module.VALUE = value
+    monkeypatch.setitem(sys.modules, "late_plugin", module)
+
 
 SETTINGS = {
+    "zone": zone,
+    "plugin": plugin,
+    "decimal": lambda value, *_: setattr(decimal.getcontext(), "prec", 7),
+    "variable": lambda value, *_: etl.VARIABLE.set(value),
+    "locale": lambda value, *_: locale.setlocale(locale.LC_CTYPE, "C"),
+    "input": lambda value, monkeypatch, _: monkeypatch.setattr("sys.stdin", io.StringIO(value)),
+    "provider": lambda value, *_: dlt.config.register_provider(
+        CustomLoaderDocProvider("own", lambda: {"etl": {"provided": value}})
+    ),
     "none": lambda value, monkeypatch, folder: None,
     "code": lambda value, monkeypatch, folder: monkeypatch.setattr(etl, "API", value),
     "environment": lambda value, monkeypatch, folder: monkeypatch.setenv("ETL_REGION", value),
@@ -319,9 +361,14 @@ def changed(request, monkeypatch, tmp_path, dlt_isolated):
     yield
     if kind == "file":
         etl.Path("relative.txt").unlink()
+    monkeypatch.undo()
+    time.tzset()
+    decimal.setcontext(decimal.Context())
+    etl.VARIABLE.set("plain")
+    locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
 
 
-ALL = [(kind, value) for kind in SETTINGS for value in "ab"] + [("none", "")]
+ALL = [(kind, kind) for kind in SETTINGS] + [("code", "other"), ("none", "none")]
 
 
 @pytest.mark.dlt_load(source=etl.rows)
@@ -329,7 +376,7 @@ ALL = [(kind, value) for kind in SETTINGS for value in "ab"] + [("none", "")]
 def test_it(changed, dlt_loaded, request):
     kind, value = request.node.callspec.params["changed"]
     now = etl.seen()
-    assert kind == "none" or f"{value!r}" in now
+    assert kind in ("none", "zone", "decimal", "locale", "input") or f"{value!r}" in now
     assert [row["seen"] for row in dlt_loaded.rows("rows")] == [now]
 
 
@@ -354,10 +401,10 @@ def test_each_test_has_what_it_would_load_when_it_runs(
 
     result = run_tests(SUITE)
 
-    result.assert_outcomes(passed=16)
+    result.assert_outcomes(passed=17)
     result.stdout.fnmatch_lines(
         [
-            "14 templates built (* s), 16 copies made",
+            "16 templates built (* s), 17 copies made",
             "1 of the templates are of one test: *: helper.answer (MagicMock)",
         ]
     )

@@ -296,6 +296,8 @@ def test_error_when_a_fixture_of_wider_scope_asks_for_ours_says_what_does(
             "A fixture of scope class has a project by `with dlt_project_factory() as project:`.",
         ]
     )
+
+
 def test_what_a_fixture_of_wider_scope_has_run_is_told_to_a_test_that_looks_for_it(
     pytester: pytest.Pytester, run_tests: Callable[..., pytest.RunResult]
 ) -> None:

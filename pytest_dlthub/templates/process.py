@@ -1,0 +1,99 @@
+"""Settings of the process that code sees beside modules, environment and files."""
+
+from __future__ import annotations
+
+import decimal
+import io
+import locale
+import logging
+import random
+import socket
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pytest_dlthub.templates.digests import digest
+from pytest_dlthub.templates.hidden_state import of_decimals
+
+# seconds that clocks of machines are put right by
+_LARGEST_STEP = 60
+
+
+def settings() -> Mapping[str, Any]:
+    """Return them, by the name that a user knows them by."""
+    contexts = (decimal.getcontext(), decimal.DefaultContext)
+    return {
+        "sys.argv": [*sys.argv],
+        "sys.path": [*sys.path],
+        "sys.stdin": _of_input(),
+        "decimal.getcontext()": [of_decimals(context) for context in contexts],
+        "locale": locale.setlocale(locale.LC_ALL),
+        "the clock": _of_clock(),
+        "time zone": (time.tzname, time.timezone, time.altzone),
+        "level of logging": (logging.root.level, logging.root.manager.disable),
+        "warnings.filters": [_of_filter(*found[:5]) for found in warnings.filters],
+        "socket.getdefaulttimeout()": socket.getdefaulttimeout(),
+        "sys.getrecursionlimit()": sys.getrecursionlimit(),
+        **_of_libraries(),
+    }
+
+
+def generators() -> Mapping[str, Any]:
+    """Return the generators of random numbers that all code of the process shares."""
+    found = {"random": random.random}
+    if numpy := sys.modules.get("numpy.random"):
+        found["numpy.random"] = numpy.rand
+    shared = {name: getattr(function, "__self__", None) for name, function in found.items()}
+    if faker := sys.modules.get("faker.generator"):
+        shared["faker"] = getattr(faker, "random", None)
+    return {name: generator for name, generator in shared.items() if generator is not None}
+
+
+def _since_start() -> float:
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    # where it is known, with the time that the machine has slept
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+_STARTED = time.time() - _since_start()
+
+
+def _of_clock() -> int | None:
+    """Return what a clock shows that a test has set; None for one that goes on as it did."""
+    now = time.time()
+    return round(now) if abs(now - _since_start() - _STARTED) > _LARGEST_STEP else None
+
+
+def _of_libraries() -> Mapping[str, Any]:
+    found: dict[str, Callable[[], Any]] = {}
+    if numpy := sys.modules.get("numpy"):
+        found["numpy.geterr()"] = numpy.geterr
+        found["numpy.get_printoptions()"] = numpy.get_printoptions
+    if pandas := sys.modules.get("pandas"):
+        # one mapping for all of them
+        found["pandas.options"] = lambda: repr(object.__getattribute__(pandas.options, "d"))
+    # they may be half imported, or a test's own
+    return {name: _or_none(read) for name, read in found.items()}
+
+
+def _or_none(read: Callable[[], Any]) -> str | None:
+    try:
+        return digest(read())
+    except Exception:
+        return None
+
+
+def _of_input() -> Any:
+    given = sys.stdin
+    inner = getattr(given, "buffer", None)
+    for stream in (given, inner):
+        if isinstance(stream, io.StringIO | io.BytesIO) and not stream.closed:
+            return stream.getvalue(), given.tell() if stream is given else None
+    return type(given).__qualname__
+
+
+def _of_filter(action: str, message: Any, category: Any, module: Any, line: int) -> list[Any]:
+    patterns = [getattr(text, "pattern", text) for text in (message, module)]
+    return [action, *patterns, f"{category.__module__}.{category.__qualname__}", line]
