@@ -24,7 +24,9 @@ class Chunk:
         self._cells: list[Any] = []
         self._sequences: list[Any] = []
         self._mappings: list[Any] = []
+        self._keyed: list[Any] = []
         self._empty: list[Any] = []
+        self._holders: list[Any] = []
         self._lengths: list[int] = []
         self._held: tuple[Any, ...] = ()
         self._noted: object = None
@@ -55,7 +57,12 @@ class Chunk:
         functions = self._functions = [p.function for p in parts if p.function is not None]
         self._cells = [cell for function in functions for cell in function.__closure__ or ()]
         self._sequences = [part.sequence for part in parts if part.sequence is not None]
+        # of attributes none has another name and the same place
+        self._keyed = [p.live for p in parts if p.live is not None and p.is_container]
         self._mappings = [part.live for part in parts if part.live is not None]
+        # whose attributes and classes may be replaced
+        self._holders = [part.holder for part in parts if part.holder is not None]
+        self._mappings += [vars(holder) for holder in self._holders]
         self._mappings += [function.__dict__ for function in functions if function.__dict__]
         self._empty = [function.__dict__ for function in functions if not function.__dict__]
         self._lengths = [*map(len, chain(self._mappings, self._sequences))]
@@ -67,11 +74,11 @@ class Chunk:
 
     def _objects(self) -> tuple[Any, ...]:
         return (
-            *chain.from_iterable(self._mappings),
+            *chain.from_iterable(self._keyed),
             *chain.from_iterable(map(_get_values, self._mappings)),
             *chain.from_iterable(self._sequences),
             # to ask a function for its code or defaults costs an audit event each
-            *gc.get_referents(*self._functions, *self._cells),
+            *gc.get_referents(*self._functions, *self._cells, *self._holders),
         )
 
 

@@ -25,7 +25,7 @@ from dlt.extract.reference import SourceFactory
 from pytest_dlthub.imports import Imports, is_library, is_library_file, is_pythons
 from pytest_dlthub.templates import process
 from pytest_dlthub.templates.chunks import Chunk
-from pytest_dlthub.templates.digests import PLAIN
+from pytest_dlthub.templates.digests import PLAIN, settings_of_source
 from pytest_dlthub.templates.hidden_state import HOLDERS, Tokens, is_used_up, state_of
 from pytest_dlthub.templates.parts import (
     FIXED,
@@ -43,7 +43,9 @@ from pytest_dlthub.templates.parts import (
     is_library_object,
     is_library_type,
     is_of_attributes,
+    of_class,
     of_function,
+    of_object,
     reader,
 )
 from pytest_dlthub.templates.unread import is_only_of_tests
@@ -269,7 +271,7 @@ class Code:
                 return
             label, found, depth, of_library, whole = queue.popleft()
             if is_a(found, _AS_ONE):
-                whole = Whole.of(label, found)
+                whole = whole or Whole.of(label, found)
             of_library = of_library or is_library_object(found)
             if of_library and whole is None and depth > _DEEPEST_IN_LIBRARY:
                 continue
@@ -310,8 +312,10 @@ class Code:
                 part.live = value
             elif type(value) in (list, deque):
                 part.sequence = value
-            elif is_of_attributes(read):
+            elif is_of_attributes(read) and is_library_type(type(value)):
                 part.live = read()
+            elif is_of_attributes(read):
+                part.holder, part.read = value, functools.partial(of_object, value)
             part = self._part(id(value), part)
         else:
             return
@@ -334,6 +338,10 @@ class Code:
             self._part(id(value) if read is None else id(state), part)
             if state.is_all:
                 return None
+        if is_a(value, (DltSource,)):
+            # they are in its schema
+            settings = Tokens(functools.partial(settings_of_source, value))
+            self._part(id(settings), Part(name, settings, is_state=True, whole=whole))
         if type(value).__dictoffset__ and is_a(value, (*_CONTAINERS, *PLAIN)):
             attributes = value.__dict__
             self._part(id(attributes), Part(name, lambda: attributes, live=attributes))
@@ -342,6 +350,9 @@ class Code:
     def _class_part(self, name: str, owner: type, *, is_library: bool = False) -> Part:
         live = vars(owner)
         part = Part(name, lambda: live, is_library=is_library, owner=owner, live=live)
+        if not is_library:
+            part.live, part.holder = None, owner
+            part.read = functools.partial(of_class, owner)
         return self._part(id(owner), part)
 
     def _part(self, key: int, part: Part, values: Mapping[Any, Any] | None = None) -> Part:
@@ -349,7 +360,8 @@ class Code:
         if key not in self._parts:
             part.note(part.read() if values is None else values)
             self._parts[key] = part
-            if part.live is None and part.sequence is None and part.function is None:
+            together = (part.live, part.sequence, part.function, part.holder)
+            if all(map(is_, together, (None,) * 4)):
                 self._alone.append(part)
             else:
                 if not self._chunks or len(self._chunks[-1].parts) >= _MOST_IN_CHUNK:

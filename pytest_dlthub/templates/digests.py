@@ -199,6 +199,11 @@ class _Digester:
         self._parts("end")
 
 
+def settings_of_source(source: DltSource) -> str:
+    """Return what a source has beside its resources, as a text."""
+    return repr([getattr(source, name) for name in _OF_SOURCE])
+
+
 def _name(value: Any) -> str:
     return str(type(value).__qualname__)
 

@@ -119,6 +119,8 @@ class Part:
     live: Mapping[Any, Any] | None = None
     sequence: Collection[Any] | None = None
     function: Any = None
+    # an object of an own class, or such a class
+    holder: Any = None
     # tells those that it is compared with
     noted: Callable[[], None] | None = None
     names: tuple[Any, ...] = ()
@@ -169,7 +171,7 @@ class Part:
         if name.startswith(_OF_RUNNERS):
             return False
         if is_dunder(name) and not is_code:
-            return name in OF_FUNCTIONS
+            return name in OF_FUNCTIONS or name == "__mro__"
         if not self.is_library:
             return True
         if name.endswith("hook") or "showwarn" in name or name.startswith("last_"):
@@ -216,6 +218,16 @@ def of_function(function: FunctionType) -> Mapping[str, Any]:
     """Return what a function consists of, by name."""
     found = {name: getattr(function, name) for name in OF_FUNCTIONS}
     return {**found, **cells(function), **function.__dict__}
+
+
+def of_object(value: Any) -> Mapping[str, Any]:
+    """Return the attributes of an object, and its class: both may be replaced."""
+    return {**object.__getattribute__(value, "__dict__"), "__class__": type(value)}
+
+
+def of_class(owner: type) -> Mapping[str, Any]:
+    """Return what is in a class, and which classes it is made of."""
+    return {**vars(owner), "__mro__": owner.__mro__}
 
 
 def _of_slots(value: Any, slots: tuple[str, ...]) -> Mapping[str, Any]:

@@ -173,6 +173,11 @@ def append(etl: Any, value: str, stack: ExitStack) -> None:
     stack.callback(etl.FACTORS[1]["in"].remove, value)
 
 
+def rebase(helper: Any, value: str, stack: ExitStack) -> None:
+    stack.callback(setattr, helper.Client, "__bases__", (helper.Base,))
+    helper.Client.__bases__ = (made_class(helper.Base, value),)
+
+
 def constantly(value: Any) -> Callable[..., Any]:
     return lambda *_: value
 
@@ -225,6 +230,13 @@ PATCHES: dict[str, Patch] = {
         shop.etl.in_closure, "__code__", (a_with if value == "a" else b_with)("").__code__
     ),
     "etl.numbers": lambda shop, value, _, stack: add_step(shop.etl, value, stack),
+    "etl.client.__class__": lambda shop, value, m, _: m.setattr(
+        shop.etl.client, "__class__", made_class(shop.helper.Client, value)
+    ),
+    "helper.Client.__mro__": lambda shop, value, _, stack: rebase(shop.helper, value, stack),
+    "etl.client.new": lambda shop, value, m, _: m.setattr(
+        shop.etl.client, "__dict__", {**vars(shop.etl.client), "new": value}
+    ),
     "etl.CONF['a']": enter(lambda shop, value: mock.patch.dict(shop.etl.CONF, a=value)),
 }
 # what cannot be compared: each test has a template of its own
