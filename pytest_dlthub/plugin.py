@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dlthub import masking, options, tracebacks
+from pytest_dlthub import masking, options, sections, tracebacks
 from pytest_dlthub import report as reports
 from pytest_dlthub.activation import SESSION, Session
 from pytest_dlthub.fixtures import (
@@ -81,6 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     config.pluginmanager.register(masking.MaskedIds(), "dlthub_masked_ids")
+    config.pluginmanager.register(sections.ColouredSections(), "dlthub_coloured_sections")
     if SESSION not in config.stash:
         masking.mask_streams()
         _start(config)
@@ -279,6 +280,9 @@ def pytest_runtest_makereport(
     is_full = item.config.option.fulltrace or reports.FOLDER not in item.stash
     with tracebacks.shortened(call, full=is_full):
         outcome = yield
+    if outcome.failed and not is_full:
+        tracebacks.name_cause(outcome.longrepr)
+        tracebacks.without_objects(outcome.longrepr)
     if outcome.failed:
         item.stash[reports.FAILED] = True
         reports.release_connections(item)

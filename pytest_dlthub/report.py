@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_dlthub import sections
 from pytest_dlthub.activation import SESSION, Session
 from pytest_dlthub.scopes import folders_of_scopes, pipelines_run_elsewhere
 from pytest_dlthub.tracebacks import causes, how_to_give, with_message
@@ -28,7 +29,7 @@ ADDITIVE = "dlt_schema_additive"
 
 _MOST_REASONS = 5
 
-_CARRIED = "_dlthub_template_uses"
+_CARRIED, _COUNTED = "_dlthub_template_uses", "_dlthub_runs"
 
 
 def header(session: Session) -> str | None:
@@ -69,22 +70,30 @@ def tell_of_test(
         return
     from dlthub_project.sandbox import blocked_in_subprocesses, changed_destinations
 
+    is_full, is_quiet = item.config.option.fulltrace, item.config.get_verbosity() < 0
     lines: list[str] = []
     if error is not None and folder is not None:
         lines = _missing_settings(error, item.config)
-    if lines and not item.config.option.fulltrace and with_message(outcome.longrepr, lines):
+    if lines and not is_full and with_message(outcome.longrepr, lines):
         lines = []
-    blocked = [blocked_in_subprocesses(str(one)) for one in (*wider, folder) if one is not None]
+    folders = [one for one in (*wider, folder) if one is not None]
+    blocked = [blocked_in_subprocesses(str(one)) for one in folders]
     lines += dict.fromkeys(line for lines_of_one in blocked for line in lines_of_one)
     if error is not None:
         said = " ".join(str(one) for one in causes(error))
         lines += pipelines_run_elsewhere(item, folder, said)
-    if folder is not None:
-        lines += changed_destinations(str(folder))
-    if folder is not None and folder.exists() and item.config.getini("dlt_keep") != "none":
-        lines.append(f"the data of this test are kept in {folder}")
+    if folder is not None and not is_full:
+        sections.without_repetitions(item, outcome, folder)
+    if not is_quiet:
+        lines += sections.runs_told(folders, outcome.longreprtext, error)
+    if folder is not None and not is_quiet:
+        changes = changed_destinations(str(folder))
+        lines += changes
+        if folder.exists() and item.config.getini("dlt_keep") != "none":
+            lines += sections.ways_to_open(changes)
+            lines.append(f"the data of this test are kept in {folder}")
     if lines:
-        outcome.sections.append(("dlt", "\n".join(lines)))
+        outcome.sections.append((sections.TITLE, "\n".join(lines)))
 
 
 def _missing_settings(error: BaseException, config: pytest.Config) -> list[str]:
@@ -179,9 +188,16 @@ USES = pytest.StashKey[TemplateUses]()
 
 
 def carry(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Have the report of a test's set-up carry what it did with templates."""
+    """Have the reports of a test carry what it did with templates, and what it has run."""
     if report.when == "setup" and USES in item.stash:
         setattr(report, _CARRIED, asdict(item.stash[USES]))
+    has_run = report.when == "call" or (report.when == "setup" and report.failed)
+    if has_run and (folder := item.stash.get(FOLDER, None)) is not None:
+        if any(counts := sections.counted([folder])):
+            setattr(report, _COUNTED, counts)
+        if getattr(item.config.option, "xmlpath", None):
+            # pytest writes those of the teardown, which takes them from the test
+            item.user_properties += sections.properties([folder])
 
 
 def write_summary(terminal: TerminalReporter) -> None:
@@ -192,12 +208,22 @@ def write_summary(terminal: TerminalReporter) -> None:
     _write_additive_changes(terminal, reports)
     carried = (getattr(report, _CARRIED, None) for report in reports)
     uses = TemplateUses.sum_of(TemplateUses(**found) for found in carried if found)
-    if not uses.copied and not uses.built and not uses.notes:
+    counts = [found for report in reports if (found := getattr(report, _COUNTED, None))]
+    has_templates = uses.copied or uses.built or uses.notes
+    if not counts and not has_templates:
+        return
+    terminal.write_sep("=", sections.TITLE)
+    if counts:
+        count, rows = (sum(numbers) for numbers in zip(*counts, strict=True))
+        pipelines = "pipeline" if count == 1 else "pipelines"
+        terminal.write_line(
+            f"{count} {pipelines} run, {rows} {'row' if rows == 1 else 'rows'} loaded"
+        )
+    if not has_templates:
         return
     built = f" ({sum(uses.built):.1f} s)" if uses.built else ""
     templates = "template" if len(uses.built) == 1 else "templates"
     copies = "copy" if uses.copied == 1 else "copies"
-    terminal.write_sep("=", "dlt")
     terminal.write_line(f"{len(uses.built)} {templates} built{built}, {uses.copied} {copies} made")
     if uses.own:
         reasons = "; ".join(sorted(set(uses.own))[:_MOST_REASONS])

@@ -1,7 +1,9 @@
 """Shows the frames of the user's code in the traceback of a failed test, not those of dlt.
 
 A pipeline that fails has some twenty frames of dlt above the line that matters, of which pytest
-prints the code: 200 lines. The arguments that it prints with them are credentials at times.
+prints the code: 200 lines. The arguments that it prints with them are credentials at times. The
+message of a failed job has four tracebacks more: table, column and cause stand for it in what is
+printed. The exception itself is dlt's, before and after.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _DLT = ("dlt", "dlthub_project", "pytest_dlthub")
 _INSTALLED = frozenset(("site-packages", "dist-packages"))
+_CYTHON = (".pyx", ".pxi")
 _PYTEST = ("_pytest", "pluggy", "pytest")
 
 
@@ -49,14 +52,22 @@ def shortened(call: pytest.CallInfo[None], *, full: bool) -> Iterator[None]:
         yield
         return
     error = original.value
-    before = [_State.of(link) for link in _chain(error)]
+    before = [_State.of(link) for link in _with_groups(error)]
+    texts = {id(link.error): lines for link in before if (lines := told(link.error))}
     for link in before:
         link.shorten(is_last=link.error is error)
+    for link in before:
+        link.tell(
+            [(str(one.error), texts[id(one.error)]) for one in before if id(one.error) in texts]
+        )
+    for link in before:
+        if id(link.error) in texts:
+            link.join_resource()
     if error.__traceback__ is not None:
         call.excinfo = pytest.ExceptionInfo.from_exception(error)
     elif _is_told(error):
         # in a fixture of ours: of the user's code there are only sources that it has run, if any
-        called = [link for link in _chain(error) if link.__traceback__ is not None]
+        called = [link for link in chain(error) if link.__traceback__ is not None]
         call.excinfo = pytest.ExceptionInfo.from_exception(
             called[0] if called else _message_alone(error, original.tb)
         )
@@ -79,18 +90,49 @@ class _State:
     frames: TracebackType | None
     cause: BaseException | None
     hides_context: bool
+    texts: tuple[Any, ...]
+    attributes: dict[str, Any]
 
     @classmethod
     def of(cls, error: BaseException) -> _State:
-        return cls(error, error.__traceback__, error.__cause__, error.__suppress_context__)
+        links = error.__traceback__, error.__cause__, error.__suppress_context__
+        return cls(error, *links, error.args, dict(vars(error)))
 
     def shorten(self, *, is_last: bool) -> None:
         # those of earlier ones begin where they were handled, which may be within a library
         self.error.__traceback__ = _users_frames(self.frames, begins_in_library=not is_last)
-        links = list(_chain(self.error))[1:]
+        links = list(chain(self.error))[1:]
         shown = next((link for link in links if not self._repeats(link)), None)
         if links and shown is not links[0]:
             self.error.__cause__ = shown
+
+    def tell(self, messages: Sequence[tuple[str, list[str]]]) -> None:
+        """Have an error say what is told of failed steps: of itself, and where it quotes them."""
+
+        def shown(value: Any) -> Any:
+            if not isinstance(value, str):
+                return value
+            for message, lines in messages:
+                value = value.replace(message, "\n".join(lines))
+            return _for_tests(value) if _is_in_package(self.error) else value
+
+        args = tuple(shown(value) for value in self.texts)
+        if args != self.texts:
+            self.error.args = args
+        # an outcome of pytest keeps its text beside
+        if isinstance(message := self.attributes.get("msg"), str):
+            vars(self.error)["msg"] = shown(message)
+
+    def join_resource(self) -> None:
+        """Have the frames of the resource that has failed follow those that called dlt."""
+        links = list(chain(self.error))[1:]
+        users = next((link for link in links if link.__traceback__ is not None), None)
+        frames = [] if users is None else list(traceback.walk_tb(users.__traceback__))
+        self.error.__cause__ = None if users is None else _earlier(users)
+        self.error.__suppress_context__ = True
+        if self.error.__traceback__ is not None:
+            before = list(traceback.walk_tb(self.error.__traceback__))
+            self.error.__traceback__ = _linked([*before, *frames])
 
     def _repeats(self, earlier: BaseException) -> bool:
         """Tell whether an error says nothing new: dlt's have the text of those before them."""
@@ -101,9 +143,12 @@ class _State:
         self.error.__traceback__ = self.frames
         self.error.__cause__ = self.cause
         self.error.__suppress_context__ = self.hides_context
+        self.error.args = self.texts
+        if "msg" in self.attributes:
+            vars(self.error)["msg"] = self.attributes["msg"]
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and those that it was raised from, or while they were handled."""
     seen: set[int] = set()
     link: BaseException | None = error
@@ -117,6 +162,70 @@ def _earlier(error: BaseException) -> BaseException | None:
     return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
+def _with_groups(error: BaseException) -> Iterator[BaseException]:
+    """Yield the same, and those that are in groups of exceptions."""
+    for link in chain(error):
+        yield link
+        # Python 3.10 has no class of them
+        for part in getattr(link, "exceptions", None) or ():
+            if isinstance(part, BaseException):
+                yield from _with_groups(part)
+
+
+def told(error: BaseException) -> list[str]:
+    """Return what a report says of the failed step of a pipeline: place and cause; else nothing."""
+    exceptions = sys.modules.get("dlt.pipeline.exceptions")
+    if exceptions is None or not isinstance(error, exceptions.PipelineStepFailed):
+        return []
+    from dlthub_project.dlt_internals.failures import failure_of
+
+    try:
+        return failure_of(error).lines
+    except Exception:  # files that are gone, errors of other versions: then dlt's own text
+        return []
+
+
+def name_cause(shown: Any) -> None:
+    """Have the short summary of pytest begin with the cause: it cuts lines at 80 characters."""
+    crash = getattr(shown, "reprcrash", None)
+    if crash is not None:
+        crash.message = _TYPE.sub(r"\1", crash.message).removeprefix("PipelineStepFailed: ")
+
+
+def without_objects(shown: Any) -> None:
+    """Leave our fixtures out of the arguments of functions: their addresses tell nothing."""
+    parts = shown if isinstance(shown, list | tuple) else [getattr(shown, "reprtraceback", None)]
+    for part in [*(one[0] for one in getattr(shown, "chain", ())), *parts]:
+        for entry in getattr(part, "reprentries", ()):
+            arguments = getattr(entry, "reprfuncargs", None)
+            if arguments is not None:
+                arguments.args = [one for one in arguments.args if not _OBJECT.match(str(one[1]))]
+                if not arguments.args:
+                    entry.reprfuncargs = None
+
+
+_TYPE = re.compile(r"^(?:dlt|dlthub_project|pytest_dlthub)\.(?:\w+\.)*(\w+: )")
+_OBJECT = re.compile(r"<pytest_dlthub\.[\w.]+ object at 0x\w+>$")
+_COMMAND = re.compile(r"`dlt(?:hub)? (?:local )?pipeline [^`]*?(\w[\w-]*)`")
+_OF_TESTS = {
+    "info": "`pytest --pdb`",
+    "sync": "`pipeline.sync_destination()`",
+    "drop": "`pipeline.drop()`",
+    "failed-jobs": "`assert_no_failed_jobs`",
+    "abort-packages": "`pipeline.abort_packages()`",
+    "drop-pending-packages": "`pipeline.drop_pending_packages()`",
+}
+
+
+def _for_tests(text: str) -> str:
+    """Return a text of dlt with what can be done in a test in place of commands."""
+    return _COMMAND.sub(lambda found: _OF_TESTS.get(found[1], "`pytest --pdb`"), text)
+
+
+def _is_in_package(error: BaseException) -> bool:
+    return type(error).__module__.partition(".")[0] in _DLT
+
+
 def _message_alone(error: BaseException, frames: TracebackType) -> BaseException:
     text = f"{type(error).__module__}.{type(error).__qualname__}: {error}"
     # marked as pytest marks the message below a traceback
@@ -126,8 +235,7 @@ def _message_alone(error: BaseException, frames: TracebackType) -> BaseException
 
 def _is_told(error: BaseException) -> bool:
     """Tell whether an error says itself what the user is to do."""
-    is_known = type(error).__module__.partition(".")[0] in _DLT
-    return is_known or isinstance(error, pytest.UsageError)
+    return _is_in_package(error) or isinstance(error, pytest.UsageError)
 
 
 def _users_frames(frames: TracebackType | None, *, begins_in_library: bool) -> TracebackType | None:
@@ -138,14 +246,21 @@ def _users_frames(frames: TracebackType | None, *, begins_in_library: bool) -> T
         path = Path(frame.f_code.co_filename)
         if _is_in(path, _DLT):
             is_within_dlt = True
+        elif is_within_dlt and path.suffix in _CYTHON:
+            # compiled code of a library, whose paths lead nowhere
+            continue
         elif not is_within_dlt or not (_INSTALLED.intersection(path.parts) or _is_of_python(path)):
             is_within_dlt = False
             is_users = is_users or not (_is_in(path, _PYTEST) or _is_of_python(path))
             kept.append((frame, line))
     if not is_users:
         return None
+    return _linked(kept)
+
+
+def _linked(frames: Sequence[tuple[FrameType, int]]) -> TracebackType | None:
     shown: TracebackType | None = None
-    for frame, line in reversed(kept):
+    for frame, line in reversed(frames):
         shown = TracebackType(shown, frame, frame.f_lasti, line)
     return shown
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dlt.common.pipeline import LoadInfo, NormalizeInfo
 from dlt.extract import DltResource, DltSource
@@ -16,6 +16,7 @@ from dlthub_project.runner.resume import finish_pending
 
 if TYPE_CHECKING:
     import dlt
+    from dlt.pipeline.trace import PipelineTrace
 
 
 MakeData = Callable[[], Any]
@@ -162,8 +163,16 @@ def _read_only_once(item: Any) -> str | None:
     return None
 
 
+class Traced(Protocol):
+    """What has a trace of a run; a pipeline does."""
+
+    @property
+    def last_trace(self) -> PipelineTrace | None:
+        """The trace."""
+
+
 def row_counts(
-    pipeline: dlt.Pipeline, info: LoadInfo | None, untraced: Iterable[NormalizeInfo] = ()
+    pipeline: Traced, info: LoadInfo | None, untraced: Iterable[NormalizeInfo] = ()
 ) -> dict[str, int]:
     """Return how many rows were normalized for the packages that a run has just loaded, by table.
 
@@ -171,7 +180,7 @@ def row_counts(
     nothing to do has none: dlt's trace still has the steps of the run before.
 
     Args:
-        pipeline: The pipeline.
+        pipeline: The pipeline, or what has kept the trace of its run.
         info: What its run returned.
         untraced: What `normalize` returned while the pipeline had no trace.
     """

@@ -28,10 +28,17 @@ if TYPE_CHECKING:
     from dlthub_project.sandbox.looked_up import secrets_of_subprocesses
     from dlthub_project.sandbox.overrides import Overrides
     from dlthub_project.sandbox.pipelines import choose_file_format_freely
-    from dlthub_project.sandbox.runs import observe_runs, unobserved, untraced_steps
+    from dlthub_project.sandbox.runs import (
+        EndedRun,
+        observe_runs,
+        runs_in,
+        unobserved,
+        untraced_steps,
+    )
 
 __all__ = [
     "ENVIRONMENT_VARIABLE",
+    "EndedRun",
     "Overrides",
     "Sandbox",
     "active_sandbox",
@@ -47,6 +54,7 @@ __all__ = [
     "move_destinations",
     "note_threads",
     "observe_runs",
+    "runs_in",
     "secrets_of_subprocesses",
     "sent_to",
     "settings_last",
@@ -57,6 +65,7 @@ __all__ = [
 ]
 
 _HOME_OF = {
+    "EndedRun": "runs",
     "Overrides": "overrides",
     "blocked_in_subprocesses": "change_report",
     "changed_destinations": "change_report",
@@ -64,6 +73,7 @@ _HOME_OF = {
     "is_allowed": "guard",
     "is_local": "guard",
     "observe_runs": "runs",
+    "runs_in": "runs",
     "secrets_of_subprocesses": "looked_up",
     "sent_to": "destinations",
     "short_type": "destinations",

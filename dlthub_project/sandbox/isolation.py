@@ -61,6 +61,10 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
                 from dlthub_project.sandbox import change_report
 
                 change_report.hand_on(sandbox.folder, outer.folder)
+                if _is_imported("dlthub_project.sandbox.runs"):
+                    from dlthub_project.sandbox import runs
+
+                    runs.hand_on(sandbox.folder, outer.folder)
         finally:
             leave(sandbox)
             restore()
@@ -137,9 +141,10 @@ def end(sandbox: Sandbox) -> None:
     forget(sandbox)
     _contexts.pop(sandbox.folder, None)
     if _is_imported("dlthub_project.sandbox.patches"):
-        from dlthub_project.sandbox import change_report, pipelines
+        from dlthub_project.sandbox import change_report, pipelines, runs
 
         change_report.forget(sandbox.folder)
+        runs.forget(sandbox.folder)
         pipelines.leave_behind(sandbox.folder)
         if _is_imported("dlthub_project.sandbox.contexts"):
             from dlthub_project.sandbox import allowed_places, overrides

@@ -1,12 +1,14 @@
-"""Tells observers of every run in this process."""
+"""Tells observers of every run in this process, and keeps for reports what a sandbox has run."""
 
 from __future__ import annotations
 
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import dlt
 from dlt.common.pipeline import NormalizeInfo
@@ -14,8 +16,38 @@ from dlt.common.pipeline import NormalizeInfo
 from dlthub_project.dlt_internals import pipelines
 from dlthub_project.errors import ProjectError
 
+if TYPE_CHECKING:
+    from dlt.pipeline.trace import PipelineTrace
+
+
+@dataclass(frozen=True)
+class EndedRun:
+    """A run, or a step outside of one, that has ended in a sandbox, well or not.
+
+    Attributes:
+        pipeline: The pipeline.
+        step: `run`, or the step that was called alone.
+        seconds: How long it took.
+        info: What dlt returned; None where there was nothing to do, or where it failed.
+        error: What it raised; None if it ended well.
+        last_trace: dlt's trace as it was then, if it keeps any.
+        untraced: What was normalized without a trace.
+    """
+
+    pipeline: dlt.Pipeline
+    step: str
+    seconds: float
+    info: Any
+    error: BaseException | None
+    last_trace: PipelineTrace | None
+    untraced: tuple[NormalizeInfo, ...]
+
+
 _observers: list[Callable[[dlt.Pipeline, Any], None]] = []
 _running: list[dlt.Pipeline] = []
+_unobserved: list[bool] = []
+# by the folder of the sandbox
+_ended: dict[str, list[EndedRun]] = {}
 _UNTRACED = "_dlthub_untraced"
 _NO_USERS = ("contextlib", "dlt", "dlthub_project", "functools", "pytest_dlthub")
 
@@ -38,35 +70,57 @@ def observe_runs(observer: Callable[[dlt.Pipeline, Any], None]) -> Iterator[None
 
 @contextmanager
 def unobserved() -> Iterator[None]:
-    """Keep the runs of a block from all observers."""
+    """Keep the runs of a block from all observers, and out of reports."""
     observers = list(_observers)
     _observers.clear()
+    _unobserved.append(True)
     try:
         yield
     finally:
+        _unobserved.pop()
         _observers[:0] = observers
 
 
 @contextmanager
-def observed(pipeline: dlt.Pipeline, step: str) -> Iterator[Callable[[Any], None]]:
-    """Tell the observers of a run that succeeds.
+def observed(pipeline: dlt.Pipeline, step: str, folder: str) -> Iterator[Callable[[Any], None]]:
+    """Tell the observers of a run that succeeds, and keep any run for the report of a test.
 
-    `load` within `run` is a part of it, and a `load` after it that finds nothing is no run.
+    A step within `run` is a part of it, and a `load` after it that finds nothing is no run.
 
     Args:
         pipeline: The pipeline.
-        step: `run` or `load`.
+        step: `run`, `extract`, `normalize` or `load`.
+        folder: The sandbox.
     """
     is_part = pipeline in _running
     _running.append(pipeline)
+    started = time.perf_counter()
+
+    def keep(info: Any, error: BaseException | None) -> None:
+        if _unobserved:
+            return
+        trace = pipeline.last_trace
+        # dlt adds the steps of later calls to the trace that it has
+        copied = trace and trace._replace(steps=list(trace.steps))
+        seconds = time.perf_counter() - started
+        untraced = tuple(untraced_steps(pipeline))
+        ended = EndedRun(pipeline, step, seconds, info, error, copied, untraced)
+        _ended.setdefault(folder, []).append(ended)
 
     def done(info: Any) -> None:
-        if not is_part and (step == "run" or info.loads_ids or _worked_before_load(pipeline)):
+        if is_part or step not in ("run", "load"):
+            return
+        if step == "run" or info.loads_ids or _worked_before_load(pipeline):
+            keep(info, None)
             for observer in _observers:
                 observer(pipeline, info)
 
     try:
         yield done
+    except BaseException as error:
+        if not is_part:
+            keep(None, error)
+        raise
     finally:
         _running.remove(pipeline)
 
@@ -101,6 +155,21 @@ def _level_of_user() -> int:
             break
         level, frame = level + 1, frame.f_back
     return level
+
+
+def runs_in(folder: str) -> list[EndedRun]:
+    """Return the runs that have ended in a sandbox, those that failed included."""
+    return list(_ended.get(folder, ()))
+
+
+def hand_on(folder: str, to_folder: str) -> None:
+    """Let the runs in one sandbox count as runs in another, around it."""
+    _ended.setdefault(to_folder, []).extend(_ended.get(folder, ()))
+
+
+def forget(folder: str) -> None:
+    """Drop what is kept of a sandbox that has ended."""
+    _ended.pop(folder, None)
 
 
 def remember_untraced(pipeline: dlt.Pipeline, info: NormalizeInfo) -> None:

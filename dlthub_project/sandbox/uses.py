@@ -178,7 +178,8 @@ def extract(
     given = signature(original).bind(pipeline, *args, **kwargs).arguments
     pipelines.forget_other_tests(given.get("data"), given.get("schema"), sandbox)
     production.check_file_format(pipeline, given.get("loader_file_format"))
-    return steps.extract(sandbox, original, pipeline, *args, **kwargs)
+    with runs.observed(pipeline, "extract", sandbox.folder):
+        return steps.extract(sandbox, original, pipeline, *args, **kwargs)
 
 
 def normalize(
@@ -187,7 +188,7 @@ def normalize(
     """Normalize for what stands in the place of the destination."""
     __tracebackhide__ = True
     pipelines.bring_into(pipeline, sandbox)
-    with runs.losses_warned_of(pipeline):
+    with runs.losses_warned_of(pipeline), runs.observed(pipeline, "normalize", sandbox.folder):
         return steps.normalize(sandbox, original, pipeline, *args, **kwargs)
 
 
@@ -198,7 +199,8 @@ def run(
     __tracebackhide__ = True
     # first, or another sandbox's database would be opened
     pipelines.bring_into(pipeline, sandbox)
-    with _prepared(sandbox, pipeline), runs.observed(pipeline, original.__name__) as done:
+    name = original.__name__
+    with _prepared(sandbox, pipeline), runs.observed(pipeline, name, sandbox.folder) as done:
         info = original(pipeline, *args, **kwargs)
         done(info)
     return info

@@ -28,6 +28,7 @@ from pytest_dlthub.assertions.matching import (
 
 _ROWS, _CELLS, _LABELS, _WIDTH = 10, 5, 10, 60
 _PAIRS = 40_000
+_NONE = "; there are no rows"
 
 
 class RowDifferences:
@@ -217,7 +218,7 @@ def explained(left: object, right: object) -> list[str] | None:
     table = next((name for name in tables if isinstance(name, str)), None)
     found = RowDifferences(actual, expected, table=table, key=next(filter(None, keys), None))
     if found:
-        return [found.summary, *found.lines]
+        return [found.summary + ("" if actual else _NONE), *found.lines]
     for i, (one, other) in enumerate(zip(left, right, strict=False)):
         if type(left) is type(right) is list and not is_same(one, other):
             where = f"row {i}: {shortened(one)} != {shortened(other)}"
@@ -303,8 +304,10 @@ def _counts_explained(left: dict[Any, Any], right: dict[Any, Any]) -> list[str] 
         elif left[name] != right[name]:
             lines.append(f"{name}: {left[name]} != {right[name]}")
     more = [f"and {len(lines) - _ROWS} more"] if len(lines) > _ROWS else []
+    # those of a run are of a class of their own
+    none = "" if (right if type(left) is dict and type(right) is not dict else left) else _NONE
     noun = "count differs" if len(lines) == 1 else "counts differ"
-    return [f"{len(lines)} {noun}", *lines[:_ROWS], *more]
+    return [f"{len(lines)} {noun}{none}", *lines[:_ROWS], *more]
 
 
 def _are_counts(counts: dict[Any, Any], others: dict[Any, Any]) -> bool:

@@ -150,7 +150,7 @@ class TableReader:
                 known, records = view
             elif is_extracted:
                 # nothing has come of it yet, and dlt's schema does not have it
-                return Rows()
+                return Rows(table=self._table)
             else:
                 raise self.unknown()
             if nested:

@@ -131,7 +131,7 @@ def changed(change: dict[int, dict[str, Any]], without: tuple[int, ...] = ()) ->
         pytest.param(
             Read([]),
             [{"id": 1}],
-            ["orders: 1 row missing", "orders: 1 row missing: id=1"],
+            ["orders: 1 row missing; there are no rows", "orders: 1 row missing: id=1"],
             id="none",
         ),
         pytest.param(

@@ -1,0 +1,365 @@
+"""Where the run of a pipeline has failed: table, column and cause, of dlt's errors and its files.
+
+dlt tells a failed job by five tracebacks and an id of the job. What it keeps of the load has the
+rest: the types of the columns, and the rows.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlt.common.configuration.exceptions import ConfigFieldMissingException
+from dlt.common.exceptions import DltException
+from dlt.common.json import json
+from dlt.common.schema.exceptions import DataValidationError, SchemaException
+from dlt.common.storages import FileStorage
+from dlt.common.storages.load_package import JOB_EXCEPTION_EXTENSION
+from dlt.extract.exceptions import PipeException, ResourceExtractionError
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from dlthub_project.dlt_internals import pipelines
+from dlthub_project.dlt_internals.relations import column_of_breach
+
+if TYPE_CHECKING:
+    import dlt
+
+_WIDTH, _DETAILS, _ROWS = 400, 2, 100_000
+_LINES_OF_USERS = 20
+_VARIANT = re.compile(r"__v_\w+$")
+# the last line of a traceback, where dlt tells no more than a text
+_SAID = re.compile(
+    r"^(?:\w+\.)+\w+: (.+(?:\n(?!\w+\.\w|\n|The above|Traceback|During).*)*)", re.MULTILINE
+)
+_CASTS = (
+    re.compile(r"Could not cast value (?P<value>.+?) to (?P<type>\w+(?:\([\d, ]+\))?)"),
+    re.compile(r"Could not convert \w+ ['\"]?(?P<value>.*?)['\"]? to (?P<type>\w+)"),
+    re.compile(
+        r"with value (?P<value>\S+) can't be cast .*?type (?P<type>\w+(?:\([\d, ]+\))?)", re.DOTALL
+    ),
+    re.compile(r"invalid input syntax for type (?P<type>[\w ]+): \"(?P<value>.*?)\""),
+)
+_SIZES = re.compile(r"\((\d+)(?:, ?(\d+))?\)|precision (\d+), scale (\d+)|inferred .*?: (\d+)$")
+_NAMED = re.compile(r"\"([^\"]+)\"|`([^`]+)`|\bcolumn:? '?(\w+)|\b\w+\.(\w+)\b|key \"?(\w+):")
+_EXCERPT = re.compile(r"^(LINE \d+:.*|\s*\^\s*|\s*)$")
+_CELL = re.compile(r"E?'(?:[^'\\]|\\.|'')*'|[^,()\s]+(?:\([^)]*\))?")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a step of a pipeline has failed.
+
+    Attributes:
+        place: The column as `table.column`, the table, or the resource; empty if nobody knows.
+        cause: What is wrong, in one line.
+        details: What the destination or dlt says besides, in a few.
+    """
+
+    place: str
+    cause: str
+    details: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> list[str]:
+        """All of it; the first line is place and cause."""
+        return [f"{self.place}: {self.cause}" if self.place else self.cause, *self.details]
+
+
+def failure_of(error: PipelineStepFailed) -> Failure:
+    """Return why a step of a pipeline has failed."""
+    pipeline: Any = error.pipeline
+    links = list(_causes(error.exception))
+    for link in links:
+        if isinstance(link, PipelineStepFailed):
+            return failure_of(link)
+        job = _job_of(link)
+        if job and type(link).__name__.startswith("LoadClientJob"):
+            client_error = getattr(link, "client_exception", None) or ""
+            message = str(client_error) or str(getattr(link, "failed_message", ""))
+            return job_failure(job, message, pipeline, error.load_id)
+        if isinstance(link, DataValidationError):
+            return _breach(link, pipeline)
+        if isinstance(link, SchemaException):
+            return _of_schema(link)
+    if (found := _unwritable(links, pipeline)) is not None:
+        return found
+    root = links[-1]
+    name = next((link.pipe_name for link in links if isinstance(link, PipeException)), None)
+    if isinstance(root, ConfigFieldMissingException):
+        return Failure(f"resource {name}" if name else "", str(root))
+    if name:
+        cause = _cause_in(links)
+        is_dlts = isinstance(cause, DltException)
+        said = str(cause).removeprefix(f"In processing pipe `{name}`: ")
+        words = "\n".join([said if is_dlts else _typed(cause), *getattr(cause, "__notes__", ())])
+        return _in_words(f"resource {name}", words, _LINES_OF_USERS)
+    if job := next(filter(None, map(_job_of, links)), None):
+        # while rows become Parquet, dlt names the job of another table at times
+        table = _table_of(job)
+        place = _misfit_in_extracted(pipeline) or ("" if table.startswith("_dlt_") else table)
+        return _in_words(place, f"cannot be written: {root}")
+    words = str(root) if isinstance(root, DltException) else _typed(root)
+    return _in_words("", words, _LINES_OF_USERS)
+
+
+def job_failure(
+    job: str, message: str, pipeline: dlt.Pipeline | None = None, load_id: str = ""
+) -> Failure:
+    """Return why a job has failed.
+
+    Args:
+        job: The name of its file, or its id.
+        message: What dlt tells of it: the destination's own words, or a traceback with them.
+        pipeline: Its pipeline, whose schema and files tell the column.
+        load_id: Its package.
+    """
+    table = _table_of(job)
+    said = _SAID.findall(message) if message.startswith("Traceback") else ()
+    lines = (said[-1] if said else message).splitlines()
+    words = [line.strip() for line in lines if not _EXCERPT.match(line)] or [message]
+    text = "\n".join(words)
+    cast = next(filter(None, (pattern.search(text) for pattern in _CASTS)), None)
+    column = _column(job, text, cast and cast["value"], pipeline, load_id)
+    place = f"{table}.{column}" if column else table
+    if cast:
+        cause = f"cannot cast {_cut(cast['value'], 60)} to {cast['type']}"
+        return Failure(place, f"job failed: {cause}", tuple(map(_cut, words[:1])))
+    return _in_words(place, f"job failed: {text}")
+
+
+def _column(
+    job: str,
+    text: str,
+    value: str | None,
+    pipeline: dlt.Pipeline | None,
+    load_id: str,
+) -> str | None:
+    """Return the column that a destination's message is about; None if it does not tell."""
+    columns = _columns(pipeline, _table_of(job))
+    named = [name for found in _NAMED.findall(text) for name in found if name in columns]
+    if named:
+        return str(named[0])
+    sizes = [[int(n) for n in sizes if n] for sizes in _SIZES.findall(text)]
+    fitting = [
+        name
+        for name, column in columns.items()
+        if any([column.get("precision"), column.get("scale") or 0] == [*s, 0][:2] for s in sizes)
+    ]
+    if len(fitting) == 1 or not columns:
+        return fitting[0] if fitting else None
+    if re.search("unique|primary key|duplicate", text, re.IGNORECASE):
+        unique = [n for n, hints in columns.items() if hints.get("unique") and n != "_dlt_id"]
+        return unique[0] if len(unique) == 1 else None
+    for row in _rows_of_job(pipeline, load_id, job) if pipeline is not None else ():
+        if value is None:
+            found = [n for n, cell in row.items() if not _fits(_number(cell), columns.get(n, {}))]
+        else:
+            found = [name for name, cell in row.items() if str(cell) == value]
+        if len(likely := [name for name in found if name in fitting] or found) == 1:
+            return str(likely[0])
+    return None
+
+
+def _number(cell: Any) -> Any:
+    is_whole = isinstance(cell, str) and re.fullmatch(r"-?\d{1,80}", cell)
+    return int(cell) if is_whole else cell
+
+
+def _columns(pipeline: dlt.Pipeline | None, table: str) -> Mapping[str, Any]:
+    schemas = pipeline.schemas.values() if pipeline is not None else ()
+    return next((s.tables[table]["columns"] for s in schemas if table in s.tables), {})
+
+
+def _rows_of_job(pipeline: dlt.Pipeline, load_id: str, job: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of a job's file; none of a file in another format."""
+    # by table and id of the file; what stands behind them changes with each attempt
+    name = ".".join(job.split(".")[:2])
+    for path in Path(pipeline.working_dir, "load").glob(f"*/{load_id}/*/{name}.*"):
+        if path.is_file() and not path.name.endswith(JOB_EXCEPTION_EXTENSION):
+            yield from islice(_rows_of_file(path), _ROWS)
+            return
+
+
+def _rows_of_file(path: Path) -> Iterator[Mapping[str, Any]]:
+    if ".parquet" in path.name:
+        import pyarrow.parquet
+
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                yield from batch.to_pylist()
+        return
+    with FileStorage.open_zipsafe_ro(str(path), "rb") as lines:
+        names: list[str] = []
+        for line in lines:
+            text = line.decode("utf-8", errors="replace").strip()
+            if ".jsonl" in path.name:
+                yield json.loads(text)
+            elif text.startswith("INSERT INTO"):
+                names = re.findall(r'"([^"]+)"', text)
+            elif names and text.startswith("("):
+                cells = [_literal(cell) for cell in _CELL.findall(text.rstrip(",;")[1:-1])]
+                if len(cells) == len(names):
+                    yield dict(zip(names, cells, strict=True))
+
+
+def _literal(cell: str) -> str:
+    return cell.removeprefix("E")[1:-1] if cell.endswith("'") else cell
+
+
+def _breach(breach: DataValidationError, pipeline: dlt.Pipeline) -> Failure:
+    entity, mode = breach.schema_entity, breach.contract_mode
+    table, column = breach.table_name, column_of_breach(breach)
+    item: Any = breach.data_item
+    row: tuple[str, ...] = (f"in {_cut(_without_dlts(item))}",) if item else ()
+    if entity == "tables":
+        return Failure(table, f"contract on tables is {mode}: no new table", row)
+    if entity == "columns" and column and "pydantic" not in str(breach):
+        return Failure(f"{table}.{column}", f"contract on columns is {mode}: no new column", row)
+    known = _VARIANT.sub("", column or "")
+    types = _columns(pipeline, table).get(known, {})
+    if known != column and types.get("data_type"):
+        cell = item.get(column) if isinstance(item, Mapping) else None
+        row = tuple(line.replace(f"'{column}'", f"'{known}'") for line in row)
+        told = f"{_cut(repr(cell), 60)} ({type(cell).__name__})" if cell is not None else "another"
+        cause = f"contract on data_type is {mode}: {told} is no {types['data_type']}"
+        return Failure(f"{table}.{known}", cause, row)
+    place = f"{table}.{column}" if column else str(table)
+    said = str(breach).partition("is violated. ")[2]
+    return _in_words(place, f"contract on {entity} is {mode}: {said}")
+
+
+def _of_schema(error: SchemaException) -> Failure:
+    text = re.sub(r"^In schema `[^`]*`: ", "", str(error))
+    null = re.match(r"Cannot coerce NULL in table `([^`]+)` column `([^`]+)`", text)
+    if null:
+        return Failure(f"{null[1]}.{null[2]}", "null, and the column is NOT NULL")
+    names = [getattr(error, name, None) for name in ("table_name", "column_name")]
+    return _in_words(".".join(str(name) for name in names if name), text)
+
+
+def _unwritable(links: Sequence[BaseException], pipeline: dlt.Pipeline) -> Failure | None:
+    """Return which value dlt cannot write as JSON: a whole number over 64 bits, or an object."""
+    root = links[-1]
+    if not isinstance(root, TypeError | ValueError | OverflowError):
+        return None
+    items: Any = None
+    file = ""
+    for frame in (frame for link in links for frame, _ in traceback.walk_tb(link.__traceback__)):
+        file = str(getattr(frame.f_locals.get("self"), "_file_name", None) or file)
+        if frame.f_code.co_name == "typed_dumpb":
+            items = frame.f_locals.get("obj")
+    if not items or not file:
+        return None
+    for row in items if isinstance(items, list) else [items]:
+        for place, value in _leaves(row, _table_of(Path(file).name), pipeline):
+            if _is_writable(value):
+                continue
+            if isinstance(value, int):
+                said = f"{_cut(repr(value), 60)} is over 64 bits, more than an integer holds"
+                return Failure(place, said, (_typed(root),))
+            return _in_words(place, f"{_cut(repr(value), 60)} cannot be loaded: {root}")
+    return None
+
+
+def _is_writable(value: Any) -> bool:
+    try:
+        json.typed_dumpb(value)
+    except Exception:  # of any class that a value raises
+        return False
+    return True
+
+
+def _leaves(row: Any, table: str, pipeline: dlt.Pipeline) -> Iterator[tuple[str, Any]]:
+    """Yield the values of a row, also of nested ones, each with `table.column`."""
+    schemas = list(pipeline.schemas.values())
+    naming = schemas[0].naming if schemas else None
+
+    def named(*path: str) -> str:
+        return naming.make_path(*map(naming.normalize_identifier, path)) if naming else path[-1]
+
+    def of(value: Any, path: tuple[str, ...], inner: str) -> Iterator[tuple[str, Any]]:
+        if isinstance(value, Mapping):
+            for name, part in value.items():
+                yield from of(part, (*path, str(name)), inner)
+        elif isinstance(value, list):
+            nested = f"{inner}__{named(*path)}" if path else inner
+            for part in value:
+                yield from of(part, () if isinstance(part, Mapping | list) else ("value",), nested)
+        else:
+            yield f"{inner}.{named(*path)}" if path else inner, value
+
+    return of(row, (), table)
+
+
+def _misfit_in_extracted(pipeline: dlt.Pipeline) -> str | None:
+    """Return the first column of which an extracted value does not fit its type."""
+    for path, table, _schema in pipelines.extracted_files(pipeline):
+        for row in islice(pipelines.extracted_rows(path), _ROWS):
+            for place, value in _leaves(row, table, pipeline):
+                inner, _, column = place.rpartition(".")
+                if not _fits(value, _columns(pipeline, inner).get(column, {})):
+                    return place
+    return None
+
+
+def _fits(value: Any, hints: Mapping[str, Any]) -> bool:
+    if not isinstance(value, int | float | Decimal) or isinstance(value, bool):
+        return True
+    precision = hints.get("precision")
+    if hints.get("data_type") == "decimal" and precision:
+        number = Decimal(str(value))
+        return not number.is_finite() or number.adjusted() < precision - (hints.get("scale") or 0)
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        yield error
+        seen.append(error)
+        # what aborts a package has the error of its job at hand
+        error = getattr(error, "job_exception", None) or error.__cause__ or error.__context__
+
+
+def _job_of(error: BaseException) -> str | None:
+    job = getattr(error, "job_id", None)
+    return job if isinstance(job, str) else None
+
+
+def _table_of(job: str) -> str:
+    # neither its name nor its id is always whole: one has no number of the attempt
+    return job.partition(".")[0]
+
+
+def _cause_in(links: Sequence[BaseException]) -> BaseException:
+    """Return what a resource has raised, and not what that was raised from."""
+    for link in links:
+        if isinstance(link, ResourceExtractionError):
+            return link.__cause__ or link.__context__ or link
+    return links[-1]
+
+
+def _typed(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _in_words(place: str, text: str, most: int = _DETAILS) -> Failure:
+    first, *more = [line.rstrip() for line in text.strip().splitlines() if line.strip()] or [""]
+    left = [f"and {len(more) - most} more lines"] if len(more) > most else []
+    return Failure(place, _cut(first), (*map(_cut, more[:most]), *left))
+
+
+def _without_dlts(item: Any) -> str:
+    if not isinstance(item, Mapping):
+        return repr(item)
+    return repr({k: v for k, v in item.items() if not str(k).startswith("_dlt_")})
+
+
+def _cut(text: str, width: int = _WIDTH) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"

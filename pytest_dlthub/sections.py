@@ -1,0 +1,222 @@
+"""The section `dlt` of a failed test: what was run, what stood for destinations, where data are."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import sys
+from collections.abc import Generator, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_dlthub.tracebacks import chain, told
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+    from dlthub_project.sandbox import EndedRun
+
+TITLE = "dlt"
+
+_MOST_RUNS, _MOST_NAMES, _MOST_DATABASES = 5, 5, 2
+_OPEN, _FAILED = "open the data: ", " failed after "
+_DATABASE = " -> DuckDB "
+_ERROR = 40
+
+
+def runs_told(folders: Iterable[str | Path], shown: str, error: BaseException | None) -> list[str]:
+    """Return a line for each run of pipelines in some sandboxes, and one for schema changes.
+
+    Args:
+        folders: The sandboxes.
+        shown: What the report shows already: no message is there twice.
+        error: What has failed in the test.
+    """
+    errors = [] if error is None else list(chain(error))
+    runs = _runs_in(folders)
+    lines = [f"{len(runs) - _MOST_RUNS} earlier runs"] if len(runs) > _MOST_RUNS else []
+    lines += [
+        f"pipeline {run_told(run, shown, is_shown=run.error in errors)}"
+        for run in runs[-_MOST_RUNS:]
+    ]
+    changes = dict.fromkeys(change for run in runs for change in _changes(run))
+    if changes:
+        lines.append(f"schema changes: {_listed(changes, '; ')}")
+    return lines
+
+
+def run_told(run: EndedRun, shown: str = "", *, is_shown: bool = False) -> str:
+    """Return what became of a run: its pipeline, rows and seconds, or what has failed.
+
+    Args:
+        run: The run.
+        shown: What is told already.
+        is_shown: Whether its error is.
+    """
+    name = run.pipeline.pipeline_name
+    if run.error is not None:
+        step = getattr(run.error, "step", None) or run.step
+        cause = told(run.error) or [f"{type(run.error).__name__}: {run.error}"]
+        words = [] if is_shown or cause[0] in shown else [cause[0].partition("\n")[0]]
+        words += [f"job {job}"] if (job := _job(run.error)) else []
+        return (
+            f"{name}: {step}{_FAILED}{run.seconds:.2f} s{': ' if words else ''}{', '.join(words)}"
+        )
+    from dlthub_project.runner import row_counts
+
+    counts = row_counts(run, run.info, run.untraced)
+    rows = _listed([f"{table} {count}" for table, count in sorted(counts.items())]) or "no rows"
+    steps = _steps(run)
+    took = f"{run.seconds:.2f} s{f' ({steps})' if steps else ''}"
+    return f"{name}: {rows} in {took}, dataset {run.pipeline.dataset_name}"
+
+
+def counted(folders: Iterable[str | Path]) -> tuple[int, int]:
+    """Return how many pipelines were run in some sandboxes, and how many rows they have loaded."""
+    runs = _runs_in(folders)
+    if not runs:
+        return 0, 0
+    from dlthub_project.runner import row_counts
+
+    loaded = [run for run in runs if run.error is None]
+    return len(runs), sum(sum(row_counts(r, r.info, r.untraced).values()) for r in loaded)
+
+
+def properties(folders: Iterable[str | Path]) -> list[tuple[str, str]]:
+    """Return what JUnit XML has of a test: a property for each run."""
+    return [("dlt_pipeline", run_told(run)) for run in _runs_in(folders)]
+
+
+def ways_to_open(changes: Iterable[str]) -> list[str]:
+    """Return a command for each DuckDB file that a test has left.
+
+    Args:
+        changes: What the sandbox tells of destinations: `warehouse (postgres) -> DuckDB <path>`.
+    """
+    paths = [Path(line.partition(_DATABASE)[2]) for line in changes if _DATABASE in line]
+    there = [path for path in dict.fromkeys(paths) if path.is_file()]
+    return [f"{_OPEN}{command_to_open(path)}" for path in there[:_MOST_DATABASES]]
+
+
+def command_to_open(path: Path) -> str:
+    """Return a command that opens a DuckDB file here: the program of DuckDB, else Python."""
+    if shutil.which("duckdb"):
+        return f"duckdb {shlex.quote(str(path))}"
+    code = f"import duckdb; db = duckdb.connect({json.dumps(str(path))})"
+    return f"{'python' if shutil.which('python') else 'python3'} -ic {shlex.quote(code)}"
+
+
+def without_repetitions(item: pytest.Item, outcome: pytest.TestReport, folder: Path) -> None:
+    """Leave out of captured output what dlt has logged of a failed job, once more and twice.
+
+    What dlt writes to stderr pytest has among its logs, too. Of the errors there, those that the
+    report tells are left out as well.
+    """
+    from _pytest.logging import caplog_records_key
+
+    dlts = sys.modules.get("dlt.common.logger")
+    logger = getattr(dlts, "LOGGER", None)
+    shows = getattr(item.config.option, "showcapture", "all")
+    plugin = item.config.pluginmanager.get_plugin("logging-plugin")
+    if logger is None or plugin is None:
+        return
+    names = [name for run in _runs_in([folder]) if run.error for name in _known_by(run.error)]
+    sections = dict(outcome.sections)
+    for phase, records in item.stash.get(caplog_records_key, {}).items():
+        for record in records:
+            if record.name != logger.name:
+                continue
+            is_told = record.levelno >= _ERROR and any(n in record.getMessage() for n in names)
+            if is_told:
+                _remove(sections, f"Captured log {phase}", plugin.report_handler.format(record))
+            if is_told or shows in ("all", "log"):
+                for handler in logger.handlers:
+                    _remove(sections, f"Captured stderr {phase}", handler.format(record))
+    outcome.sections = [(name, text) for name, text in sections.items() if text.strip()]
+
+
+def _remove(sections: dict[str, str], name: str, text: str) -> None:
+    if name in sections and text.rstrip():
+        # pytest strips what is logged
+        before, _, after = sections[name].partition(text.rstrip())
+        sections[name] = before + after.lstrip("\n")
+
+
+class ColouredSections:
+    """Colours the sections on a terminal: they come as text, from workers too.
+
+    A plugin of its own, since it goes before the one that writes them.
+    """
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(
+        self, terminalreporter: TerminalReporter
+    ) -> Generator[None, None, None]:
+        """Mark what has failed, and how to open the data."""
+        writer = terminalreporter.config.get_terminal_writer()
+        if writer.hasmarkup:
+            for report in (one for reports in terminalreporter.stats.values() for one in reports):
+                if isinstance(report, pytest.TestReport) and report.failed:
+                    report.sections = [
+                        (name, _coloured(text, writer) if name == TITLE else text)
+                        for name, text in report.sections
+                    ]
+        return (yield)
+
+
+def _coloured(text: str, writer: Any) -> str:
+    def line(line: str) -> str:
+        if _FAILED in line:
+            return str(writer.markup(line, red=True))
+        if line.startswith(_OPEN):
+            return _OPEN + str(writer.markup(line.removeprefix(_OPEN), bold=True))
+        return line
+
+    return "\n".join(map(line, text.split("\n")))
+
+
+def _runs_in(folders: Iterable[str | Path]) -> list[EndedRun]:
+    if "dlthub_project.sandbox.runs" not in sys.modules:
+        return []
+    from dlthub_project.sandbox import runs_in
+
+    return [run for folder in folders for run in runs_in(str(folder))]
+
+
+def _steps(run: EndedRun) -> str:
+    steps = run.last_trace.steps if run.last_trace is not None else []
+    return ", ".join(
+        f"{step.step} {(step.finished_at - step.started_at).total_seconds():.2f}"
+        for step in steps
+        if step.step in ("extract", "normalize", "load")
+    )
+
+
+def _changes(run: EndedRun) -> Iterator[str]:
+    from dlthub_project.runner import schema_changes
+
+    for table, columns in sorted(schema_changes(run.info).items()):
+        names = [name for name in columns if not name.startswith("_dlt_")]
+        if names:
+            yield f"{table}: {_listed(names)}"
+
+
+def _known_by(error: BaseException) -> list[str]:
+    """Return what a message about the failure of a step has in it: its job, or its text."""
+    cause = getattr(error, "exception", None) or error
+    return [text for text in (_job(error), str(cause)) if text]
+
+
+def _job(error: BaseException) -> str | None:
+    job = getattr(getattr(error, "exception", None), "job_id", None)
+    # while rows become Parquet, dlt names the job of another table at times
+    return job if isinstance(job, str) and not job.startswith("_dlt_") else None
+
+
+def _listed(names: Iterable[str], separator: str = ", ") -> str:
+    every = list(names)
+    more = [f"and {len(every) - _MOST_NAMES} more"] if len(every) > _MOST_NAMES else []
+    return separator.join([*every[:_MOST_NAMES], *more])
