@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Generator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -81,6 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     config.pluginmanager.register(masking.MaskedIds(), "dlthub_masked_ids")
+    config.pluginmanager.register(tracebacks.ShortenedReports(), "dlthub_shortened_reports")
     config.pluginmanager.register(sections.ColouredSections(), "dlthub_coloured_sections")
     if SESSION not in config.stash:
         masking.mask_streams()
@@ -278,7 +279,8 @@ def pytest_runtest_makereport(
     """Shape the report of a failed test, and remember it for the fixture that deletes its data."""
     # a test that asks for nothing of ours is reported as without the plugin
     is_full = item.config.option.fulltrace or reports.FOLDER not in item.stash
-    with tracebacks.shortened(call, full=is_full):
+    with ExitStack() as stack:
+        item.stash[tracebacks.SHORTENING] = stack, is_full
         outcome = yield
     if outcome.failed and not is_full:
         tracebacks.name_cause(outcome.longrepr)

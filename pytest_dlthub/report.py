@@ -83,12 +83,15 @@ def tell_of_test(
         said = " ".join(str(one) for one in causes(error))
         lines += pipelines_run_elsewhere(item, folder, said)
     if folder is not None and not is_full:
-        sections.without_repetitions(item, outcome, folder)
+        runs = [] if is_quiet else [folder]
+        sections.without_repetitions(item, outcome, runs, error)
     if not is_quiet:
-        lines += sections.runs_told(folders, outcome.longreprtext, error)
+        lines += sections.runs_told(folder, wider, outcome.longreprtext, error)
     if folder is not None and not is_quiet:
         changes = changed_destinations(str(folder))
         lines += changes
+        if HELD in item.stash:
+            lines += sections.copies_told(item.stash[HELD])
         if folder.exists() and item.config.getini("dlt_keep") != "none":
             lines += sections.ways_to_open(changes)
             lines.append(f"the data of this test are kept in {folder}")

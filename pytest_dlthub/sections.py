@@ -6,13 +6,13 @@ import json
 import shlex
 import shutil
 import sys
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dlthub.tracebacks import chain, told
+from pytest_dlthub.tracebacks import causes, chain, told
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -27,16 +27,25 @@ _DATABASE = " -> DuckDB "
 _ERROR = 40
 
 
-def runs_told(folders: Iterable[str | Path], shown: str, error: BaseException | None) -> list[str]:
-    """Return a line for each run of pipelines in some sandboxes, and one for schema changes.
+def runs_told(
+    folder: Path | None, wider: Iterable[str | Path], shown: str, error: BaseException | None
+) -> list[str]:
+    """Return a line for each run of pipelines of a test, and one for schema changes.
 
     Args:
-        folders: The sandboxes.
+        folder: The sandbox of the test, if it has one.
+        wider: Those of fixtures of wider scope: of their runs, the one that has failed, or all of
+            them where the test has only used what they have made.
         shown: What the report shows already: no message is there twice.
         error: What has failed in the test.
     """
+    from dlthub_project.sandbox import changed_destinations
+
     errors = [] if error is None else list(chain(error))
-    runs = _runs_in(folders)
+    own = _runs_in([folder]) if folder else []
+    reads = bool(folder and not own and changed_destinations(str(folder)))
+    of_fixtures = [run for run in _runs_in(wider) if reads or run.error in errors]
+    runs = list(dict.fromkeys([*of_fixtures, *own]))
     lines = [f"{len(runs) - _MOST_RUNS} earlier runs"] if len(runs) > _MOST_RUNS else []
     lines += [
         f"pipeline {run_told(run, shown, is_shown=run.error in errors)}"
@@ -71,7 +80,20 @@ def run_told(run: EndedRun, shown: str = "", *, is_shown: bool = False) -> str:
     rows = _listed([f"{table} {count}" for table, count in sorted(counts.items())]) or "no rows"
     steps = _steps(run)
     took = f"{run.seconds:.2f} s{f' ({steps})' if steps else ''}"
-    return f"{name}: {rows} in {took}, dataset {run.pipeline.dataset_name}"
+    # custom destinations have none
+    dataset = f", dataset {run.pipeline.dataset_name}" if run.pipeline.dataset_name else ""
+    return f"{name}: {rows} in {took}{dataset}{_failed_jobs(run)}"
+
+
+def copies_told(loaded: Mapping[str, Any]) -> list[str]:
+    """Return a line for each copy of loaded data that a test has, and a command for its file."""
+    lines = []
+    for name, run in loaded.items():
+        rows = _listed([f"{table} {count}" for table, count in sorted(run.row_counts.items())])
+        lines.append(f"copy of pipeline {name}: {rows or 'no rows'}")
+        if (path := run.database_path) is not None:
+            lines.append(f"{_OPEN}{command_to_open(path)}")
+    return lines
 
 
 def counted(folders: Iterable[str | Path]) -> tuple[int, int]:
@@ -109,11 +131,22 @@ def command_to_open(path: Path) -> str:
     return f"{'python' if shutil.which('python') else 'python3'} -ic {shlex.quote(code)}"
 
 
-def without_repetitions(item: pytest.Item, outcome: pytest.TestReport, folder: Path) -> None:
+def without_repetitions(
+    item: pytest.Item,
+    outcome: pytest.TestReport,
+    folders: Iterable[str | Path],
+    error: BaseException | None,
+) -> None:
     """Leave out of captured output what dlt has logged of a failed job, once more and twice.
 
     What dlt writes to stderr pytest has among its logs, too. Of the errors there, those that the
     report tells are left out as well.
+
+    Args:
+        item: The test.
+        outcome: Its report, which is changed.
+        folders: The sandboxes whose failed runs the report tells.
+        error: What has failed in the test, which it tells too.
     """
     from _pytest.logging import caplog_records_key
 
@@ -123,7 +156,11 @@ def without_repetitions(item: pytest.Item, outcome: pytest.TestReport, folder: P
     plugin = item.config.pluginmanager.get_plugin("logging-plugin")
     if logger is None or plugin is None:
         return
-    names = [name for run in _runs_in([folder]) if run.error for name in _known_by(run.error)]
+    runs = _runs_in(folders)
+    errors = [*causes(error), *(run.error for run in runs if run.error)]
+    names = [name for one in errors for name in _known_by(one)]
+    for package in (one for run in runs if run.info for one in run.info.load_packages):
+        names += [job.job_file_info.job_id() for job in package.jobs["failed_jobs"]]
     sections = dict(outcome.sections)
     for phase, records in item.stash.get(caplog_records_key, {}).items():
         for record in records:
@@ -186,6 +223,15 @@ def _runs_in(folders: Iterable[str | Path]) -> list[EndedRun]:
     return [run for folder in folders for run in runs_in(str(folder))]
 
 
+def _failed_jobs(run: EndedRun) -> str:
+    """Return what has failed in a run that dlt has ended well, as it may be configured to."""
+    if run.info is None or not run.info.has_failed_jobs:
+        return ""
+    from dlthub_project.dlt_internals.failures import failed_jobs
+
+    return "; " + _listed((failure.lines[0] for failure in failed_jobs(run.info)), "; ")
+
+
 def _steps(run: EndedRun) -> str:
     steps = run.last_trace.steps if run.last_trace is not None else []
     return ", ".join(
@@ -206,8 +252,8 @@ def _changes(run: EndedRun) -> Iterator[str]:
 
 def _known_by(error: BaseException) -> list[str]:
     """Return what a message about the failure of a step has in it: its job, or its text."""
-    cause = getattr(error, "exception", None) or error
-    return [text for text in (_job(error), str(cause)) if text]
+    cause = getattr(error, "exception", None)
+    return [] if cause is None else [text for text in (_job(error), str(cause)) if text]
 
 
 def _job(error: BaseException) -> str | None:

@@ -13,7 +13,7 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +29,10 @@ _DLT = ("dlt", "dlthub_project", "pytest_dlthub")
 _INSTALLED = frozenset(("site-packages", "dist-packages"))
 _CYTHON = (".pyx", ".pxi")
 _PYTEST = ("_pytest", "pluggy", "pytest")
+
+
+# what ends when a report is made, and whether whole tracebacks are asked for
+SHORTENING = pytest.StashKey[tuple[ExitStack, bool]]()
 
 
 @contextmanager
@@ -53,16 +57,16 @@ def shortened(call: pytest.CallInfo[None], *, full: bool) -> Iterator[None]:
         return
     error = original.value
     before = [_State.of(link) for link in _with_groups(error)]
-    texts = {id(link.error): lines for link in before if (lines := told(link.error))}
+    failed = [link for link in before if told(link.error)]
+    # those that are hidden by `from None` are quoted at times
+    quotable = {id(link): link for link in (*causes(error), *(link.error for link in failed))}
+    messages = [(str(link), lines) for link in quotable.values() if (lines := told(link))]
     for link in before:
         link.shorten(is_last=link.error is error)
     for link in before:
-        link.tell(
-            [(str(one.error), texts[id(one.error)]) for one in before if id(one.error) in texts]
-        )
-    for link in before:
-        if id(link.error) in texts:
-            link.join_resource()
+        link.tell(messages)
+    for link in failed:
+        link.join_resource()
     if error.__traceback__ is not None:
         call.excinfo = pytest.ExceptionInfo.from_exception(error)
     elif _is_told(error):
@@ -80,6 +84,19 @@ def shortened(call: pytest.CallInfo[None], *, full: bool) -> Iterator[None]:
             for link in before:
                 link.restore()
             call.excinfo = original
+
+
+class ShortenedReports:
+    """Shortens between pytest's plugin for unittest, which goes first, and what makes a report.
+
+    That plugin keeps the errors of a `unittest.TestCase` aside until then.
+    """
+
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        """Have the traceback of a failed test shortened until its report is made."""
+        if SHORTENING in item.stash:
+            stack, full = item.stash[SHORTENING]
+            stack.enter_context(shortened(call, full=full))
 
 
 @dataclass(frozen=True)
@@ -130,9 +147,7 @@ class _State:
         frames = [] if users is None else list(traceback.walk_tb(users.__traceback__))
         self.error.__cause__ = None if users is None else _earlier(users)
         self.error.__suppress_context__ = True
-        if self.error.__traceback__ is not None:
-            before = list(traceback.walk_tb(self.error.__traceback__))
-            self.error.__traceback__ = _linked([*before, *frames])
+        self.error.__traceback__ = _linked([*traceback.walk_tb(self.error.__traceback__), *frames])
 
     def _repeats(self, earlier: BaseException) -> bool:
         """Tell whether an error says nothing new: dlt's have the text of those before them."""
@@ -177,12 +192,9 @@ def told(error: BaseException) -> list[str]:
     exceptions = sys.modules.get("dlt.pipeline.exceptions")
     if exceptions is None or not isinstance(error, exceptions.PipelineStepFailed):
         return []
-    from dlthub_project.dlt_internals.failures import failure_of
+    from dlthub_project.dlt_internals.failures import failure_lines
 
-    try:
-        return failure_of(error).lines
-    except Exception:  # files that are gone, errors of other versions: then dlt's own text
-        return []
+    return failure_lines(error)
 
 
 def name_cause(shown: Any) -> None:

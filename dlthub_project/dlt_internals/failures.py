@@ -29,9 +29,11 @@ from dlthub_project.dlt_internals.relations import column_of_breach
 
 if TYPE_CHECKING:
     import dlt
+    from dlt.common.pipeline import LoadInfo
 
 _WIDTH, _DETAILS, _ROWS = 400, 2, 100_000
 _LINES_OF_USERS = 20
+_KNOWN = "_dlthub_failure"
 _VARIANT = re.compile(r"__v_\w+$")
 # the last line of a traceback, where dlt tells no more than a text
 _SAID = re.compile(
@@ -71,6 +73,21 @@ class Failure:
         return [f"{self.place}: {self.cause}" if self.place else self.cause, *self.details]
 
 
+def failure_lines(error: PipelineStepFailed) -> list[str]:
+    """Return why a step of a pipeline has failed, in a few lines; none if that is not known.
+
+    What is found is kept: the files that tell it may be gone when somebody asks again.
+    """
+    known: list[str] | None = vars(error).get(_KNOWN)
+    if known is None:
+        try:
+            known = failure_of(error).lines
+        except Exception:  # files that are gone, errors of other versions: dlt's own text is left
+            known = []
+        vars(error)[_KNOWN] = known
+    return list(known)
+
+
 def failure_of(error: PipelineStepFailed) -> Failure:
     """Return why a step of a pipeline has failed."""
     pipeline: Any = error.pipeline
@@ -106,6 +123,17 @@ def failure_of(error: PipelineStepFailed) -> Failure:
         return _in_words(place, f"cannot be written: {root}")
     words = str(root) if isinstance(root, DltException) else _typed(root)
     return _in_words("", words, _LINES_OF_USERS)
+
+
+def failed_jobs(info: LoadInfo) -> list[Failure]:
+    """Return why the failed jobs of a load have failed, of which dlt has raised no error."""
+    # that of a trace has no schemas
+    pipeline: Any = info.pipeline if hasattr(info.pipeline, "schemas") else None
+    return [
+        job_failure(job.job_file_info.job_id(), str(job.failed_message), pipeline, package.load_id)
+        for package in info.load_packages
+        for job in package.jobs["failed_jobs"]
+    ]
 
 
 def job_failure(

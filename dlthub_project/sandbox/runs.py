@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import dlt
 from dlt.common.pipeline import NormalizeInfo
+from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project.dlt_internals import pipelines
+from dlthub_project.dlt_internals import failures, pipelines
 from dlthub_project.errors import ProjectError
 
 if TYPE_CHECKING:
     from dlt.pipeline.trace import PipelineTrace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EndedRun:
     """A run, or a step outside of one, that has ended in a sandbox, well or not.
 
@@ -119,6 +120,9 @@ def observed(pipeline: dlt.Pipeline, step: str, folder: str) -> Iterator[Callabl
         yield done
     except BaseException as error:
         if not is_part:
+            if isinstance(error, PipelineStepFailed):
+                # while its files are there
+                failures.failure_lines(error)
             keep(None, error)
         raise
     finally:
@@ -164,7 +168,8 @@ def runs_in(folder: str) -> list[EndedRun]:
 
 def hand_on(folder: str, to_folder: str) -> None:
     """Let the runs in one sandbox count as runs in another, around it."""
-    _ended.setdefault(to_folder, []).extend(_ended.get(folder, ()))
+    there = _ended.setdefault(to_folder, [])
+    there += [run for run in _ended.get(folder, ()) if run not in there]
 
 
 def forget(folder: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dlt.common.schema.exceptions import DataValidationError
 
 from dlthub_project.dlt_internals import pipelines, relations
+from dlthub_project.dlt_internals.failures import failed_jobs
 from pytest_dlthub.assertions.differences import (
     RowDifferences,
     listing,
@@ -37,7 +37,6 @@ _LOAD = "_dlt_load_id"
 _OF_ARROW = (
     "; frames and Arrow data have it with normalize.parquet_normalizer.add_dlt_load_id = true"
 )
-_SAID = re.compile(r"^(?:\w+\.)+\w+: (.+)$", flags=re.MULTILINE)
 
 
 class FinishedRun(Protocol):
@@ -84,13 +83,8 @@ def assert_no_failed_jobs(run: FinishedRun | LoadInfo) -> None:
     info: Any = getattr(run, "load_info", run)
     if info is run and not hasattr(run, "load_packages"):
         raise TypeError(f"assert_no_failed_jobs: {type(run).__name__} is no run and no load info")
-    lines = []
-    for package in info.load_packages if info is not None else ():
-        for job in package.jobs["failed_jobs"]:
-            message = str(job.failed_message)
-            # in a traceback, the destination's own words are the last
-            words = (_SAID.findall(message) or [message])[-1]
-            lines.append(f"{job.job_file_info.table_name}: job failed: {shortened(words, 200)}")
+    found = failed_jobs(info) if info is not None else []
+    lines = [line for failure in found for line in failure.lines]
     fail_if(lines)
 
 

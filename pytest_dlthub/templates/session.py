@@ -35,7 +35,7 @@ from pytest_dlthub.templates.store import (
     template_folders,
 )
 from pytest_dlthub.templates.template import Damaged, Template
-from pytest_dlthub.tracebacks import causes, is_interrupt
+from pytest_dlthub.tracebacks import causes, is_interrupt, told
 
 TEMPLATES = pytest.StashKey["Templates"]()
 
@@ -239,7 +239,8 @@ class _Build:
         except (Exception, RemoteDestinationBlocked, pytest.fail.Exception) as error:
             if is_interrupt(error):
                 raise
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            told_of = told(error) or str(error).strip().splitlines() or [type(error).__name__]
+            reason = told_of[0].partition("\n")[0]
             names = ", ".join(request.loads)
             message = f"{MARK}({names}): the build failed, as {request.test} tells: {reason}"
             conditions = build.conditions if build else Conditions()

@@ -46,7 +46,8 @@ def test_a_failed_job_is_told_in_the_words_of_the_destination(
     with pytest.raises(TypeError, match="NoneType is no run and no load info"):
         assert_no_failed_jobs(None)  # type: ignore[arg-type]
     words = [
-        "numbers: job failed: 'Conversion Error: Could not cast value 123456789 to DECIMAL(5,2)'"
+        "numbers.price: job failed: cannot cast 123456789 to DECIMAL(5,2)",
+        "Conversion Error: Could not cast value 123456789 to DECIMAL(5,2)",
     ]
     assert said(assert_no_failed_jobs, second) == words
     assert said(assert_no_failed_jobs, second.load_info) == words

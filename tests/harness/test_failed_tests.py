@@ -58,6 +58,10 @@ def test_a_failed_test_tells_what_its_destinations_were(
     )
     result.stdout.fnmatch_lines(["*- dlt -*", warehouse.format("*-dlt_project_factory")])
     assert "db.invalid" not in str(result.stdout)
+    # of the test alone, and from workers too
+    ran = [line for line in result.outlines if line.startswith("pipeline load_orders: items 3, ")]
+    assert len(ran) == 2
+    assert "2 pipelines run, 10 rows loaded" in result.outlines
 
 
 def test_a_merge_that_tests_cannot_do_is_one_clear_error(run_tests: RunTests, shop: Path) -> None:
