@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dlthub.tracebacks import causes, chain, told
+from pytest_dlthub.tracebacks import causes, chain
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -44,11 +44,11 @@ def runs_told(
     errors = [] if error is None else list(chain(error))
     own = _runs_in([folder]) if folder else []
     reads = bool(folder and not own and changed_destinations(str(folder)))
-    of_fixtures = [run for run in _runs_in(wider) if reads or run.error in errors]
+    of_fixtures = [run for run in _runs_in(wider) if reads or any(map(run.has_raised, errors))]
     runs = list(dict.fromkeys([*of_fixtures, *own]))
     lines = [f"{len(runs) - _MOST_RUNS} earlier runs"] if len(runs) > _MOST_RUNS else []
     lines += [
-        f"pipeline {run_told(run, shown, is_shown=run.error in errors)}"
+        f"pipeline {run_told(run, shown, is_shown=any(map(run.has_raised, errors)))}"
         for run in runs[-_MOST_RUNS:]
     ]
     changes = dict.fromkeys(change for run in runs for change in _changes(run))
@@ -66,14 +66,14 @@ def run_told(run: EndedRun, shown: str = "", *, is_shown: bool = False) -> str:
         is_shown: Whether its error is.
     """
     name = run.pipeline.pipeline_name
-    if run.error is not None:
-        step = getattr(run.error, "step", None) or run.step
-        cause = told(run.error) or [f"{type(run.error).__name__}: {run.error}"]
-        words = [] if is_shown or cause[0] in shown else [cause[0].partition("\n")[0]]
-        words += [f"job {job}"] if (job := _job(run.error)) else []
-        return (
-            f"{name}: {step}{_FAILED}{run.seconds:.2f} s{': ' if words else ''}{', '.join(words)}"
-        )
+    if (failed := run.failure) is not None:
+        is_told = is_shown or failed.lines[0] in shown
+        words = [] if is_told else [failed.lines[0].partition("\n")[0]]
+        # while rows become Parquet, dlt names the job of another table at times
+        if failed.job and not failed.job.startswith("_dlt_"):
+            words.append(f"job {failed.job}")
+        after = f": {', '.join(words)}" if words else ""
+        return f"{name}: {failed.step}{_FAILED}{run.seconds:.2f} s{after}"
     from dlthub_project.runner import row_counts
 
     counts = row_counts(run, run.info, run.untraced)
@@ -103,7 +103,7 @@ def counted(folders: Iterable[str | Path]) -> tuple[int, int]:
         return 0, 0
     from dlthub_project.runner import row_counts
 
-    loaded = [run for run in runs if run.error is None]
+    loaded = [run for run in runs if run.failure is None]
     return len(runs), sum(sum(row_counts(r, r.info, r.untraced).values()) for r in loaded)
 
 
@@ -157,16 +157,18 @@ def without_repetitions(
     if logger is None or plugin is None:
         return
     runs = _runs_in(folders)
-    errors = [*causes(error), *(run.error for run in runs if run.error)]
-    names = [name for one in errors for name in _known_by(one)]
+    failures = [run.failure for run in runs if run.failure is not None]
+    names = [name for one in failures for name in (one.job, one.text)]
+    names += [name for one in causes(error) for name in _known_by(one)]
     for package in (one for run in runs if run.info for one in run.info.load_packages):
         names += [job.job_file_info.job_id() for job in package.jobs["failed_jobs"]]
+    known = [name for name in names if name]
     sections = dict(outcome.sections)
     for phase, records in item.stash.get(caplog_records_key, {}).items():
         for record in records:
             if record.name != logger.name:
                 continue
-            is_told = record.levelno >= _ERROR and any(n in record.getMessage() for n in names)
+            is_told = record.levelno >= _ERROR and any(n in record.getMessage() for n in known)
             if is_told:
                 _remove(sections, f"Captured log {phase}", plugin.report_handler.format(record))
             if is_told or shows in ("all", "log"):
@@ -250,16 +252,10 @@ def _changes(run: EndedRun) -> Iterator[str]:
             yield f"{table}: {_listed(names)}"
 
 
-def _known_by(error: BaseException) -> list[str]:
+def _known_by(error: BaseException) -> list[str | None]:
     """Return what a message about the failure of a step has in it: its job, or its text."""
     cause = getattr(error, "exception", None)
-    return [] if cause is None else [text for text in (_job(error), str(cause)) if text]
-
-
-def _job(error: BaseException) -> str | None:
-    job = getattr(getattr(error, "exception", None), "job_id", None)
-    # while rows become Parquet, dlt names the job of another table at times
-    return job if isinstance(job, str) and not job.startswith("_dlt_") else None
+    return [] if cause is None else [getattr(cause, "job_id", None), str(cause)]
 
 
 def _listed(names: Iterable[str], separator: str = ", ") -> str:

@@ -10,8 +10,6 @@ import re
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,19 +17,24 @@ from dlt.common.configuration.exceptions import ConfigFieldMissingException
 from dlt.common.exceptions import DltException
 from dlt.common.json import json
 from dlt.common.schema.exceptions import DataValidationError, SchemaException
-from dlt.common.storages import FileStorage
-from dlt.common.storages.load_package import JOB_EXCEPTION_EXTENSION
 from dlt.extract.exceptions import PipeException, ResourceExtractionError
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project.dlt_internals import pipelines
+from dlthub_project.dlt_internals.load_files import (
+    columns_of,
+    fits,
+    leaves_of,
+    misfit_in_extracted,
+    number_of,
+    rows_of_job,
+)
 from dlthub_project.dlt_internals.relations import column_of_breach
 
 if TYPE_CHECKING:
     import dlt
     from dlt.common.pipeline import LoadInfo
 
-_WIDTH, _DETAILS, _ROWS = 400, 2, 100_000
+_WIDTH, _DETAILS = 400, 2
 _LINES_OF_USERS = 20
 _KNOWN = "_dlthub_failure"
 _VARIANT = re.compile(r"__v_\w+$")
@@ -48,9 +51,12 @@ _CASTS = (
     re.compile(r"invalid input syntax for type (?P<type>[\w ]+): \"(?P<value>.*?)\""),
 )
 _SIZES = re.compile(r"\((\d+)(?:, ?(\d+))?\)|precision (\d+), scale (\d+)|inferred .*?: (\d+)$")
-_NAMED = re.compile(r"\"([^\"]+)\"|`([^`]+)`|\bcolumn:? '?(\w+)|\b\w+\.(\w+)\b|key \"?(\w+):")
+_QUOTED = (r'"(\w+)"', r"`(\w+)`", r"'(\w+)'")
+_NAMED = [
+    re.compile(pattern)
+    for pattern in (*_QUOTED, r"\bcolumn:? (\w+)", r"\b\w+\.(\w+)\b", r"\bkey (\w+):")
+]
 _EXCERPT = re.compile(r"^(LINE \d+:.*|\s*\^\s*|\s*)$")
-_CELL = re.compile(r"E?'(?:[^'\\]|\\.|'')*'|[^,()\s]+(?:\([^)]*\))?")
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,31 @@ class Failure:
     def lines(self) -> list[str]:
         """All of it; the first line is place and cause."""
         return [f"{self.place}: {self.cause}" if self.place else self.cause, *self.details]
+
+
+@dataclass(frozen=True)
+class FailedStep:
+    """A step that has failed, without the error and its frames.
+
+    Attributes:
+        step: Its name.
+        lines: What has failed and why, in a few lines.
+        job: The id of the job that has failed, if one has.
+        text: What dlt says of it.
+    """
+
+    step: str
+    lines: tuple[str, ...]
+    job: str | None
+    text: str
+
+
+def failed_step(error: BaseException, step: str) -> FailedStep:
+    """Return what has failed; `step` is the one that was called, where the error has none."""
+    if not isinstance(error, PipelineStepFailed):
+        return FailedStep(step, (_typed(error),), None, str(error))
+    lines = failure_lines(error) or [_typed(error)]
+    return FailedStep(error.step, tuple(lines), _job_of(error.exception), str(error.exception))
 
 
 def failure_lines(error: PipelineStepFailed) -> list[str]:
@@ -119,7 +150,7 @@ def failure_of(error: PipelineStepFailed) -> Failure:
     if job := next(filter(None, map(_job_of, links)), None):
         # while rows become Parquet, dlt names the job of another table at times
         table = _table_of(job)
-        place = _misfit_in_extracted(pipeline) or ("" if table.startswith("_dlt_") else table)
+        place = misfit_in_extracted(pipeline) or ("" if table.startswith("_dlt_") else table)
         return _in_words(place, f"cannot be written: {root}")
     words = str(root) if isinstance(root, DltException) else _typed(root)
     return _in_words("", words, _LINES_OF_USERS)
@@ -149,7 +180,8 @@ def job_failure(
     """
     table = _table_of(job)
     said = _SAID.findall(message) if message.startswith("Traceback") else ()
-    lines = (said[-1] if said else message).splitlines()
+    # SQLAlchemy adds the statement with all its rows
+    lines = (said[-1] if said else message).partition("\n[SQL:")[0].splitlines()
     words = [line.strip() for line in lines if not _EXCERPT.match(line)] or [message]
     text = "\n".join(words)
     cast = next(filter(None, (pattern.search(text) for pattern in _CASTS)), None)
@@ -169,8 +201,8 @@ def _column(
     load_id: str,
 ) -> str | None:
     """Return the column that a destination's message is about; None if it does not tell."""
-    columns = _columns(pipeline, _table_of(job))
-    named = [name for found in _NAMED.findall(text) for name in found if name in columns]
+    columns = columns_of(pipeline, _table_of(job))
+    named = [name for p in _NAMED for name in p.findall(text) if name in columns]
     if named:
         return str(named[0])
     sizes = [[int(n) for n in sizes if n] for sizes in _SIZES.findall(text)]
@@ -184,60 +216,14 @@ def _column(
     if re.search("unique|primary key|duplicate", text, re.IGNORECASE):
         unique = [n for n, hints in columns.items() if hints.get("unique") and n != "_dlt_id"]
         return unique[0] if len(unique) == 1 else None
-    for row in _rows_of_job(pipeline, load_id, job) if pipeline is not None else ():
+    for row in rows_of_job(pipeline, load_id, job) if pipeline is not None else ():
         if value is None:
-            found = [n for n, cell in row.items() if not _fits(_number(cell), columns.get(n, {}))]
+            found = [n for n, cell in row.items() if not fits(number_of(cell), columns.get(n, {}))]
         else:
             found = [name for name, cell in row.items() if str(cell) == value]
         if len(likely := [name for name in found if name in fitting] or found) == 1:
             return str(likely[0])
     return None
-
-
-def _number(cell: Any) -> Any:
-    is_whole = isinstance(cell, str) and re.fullmatch(r"-?\d{1,80}", cell)
-    return int(cell) if is_whole else cell
-
-
-def _columns(pipeline: dlt.Pipeline | None, table: str) -> Mapping[str, Any]:
-    schemas = pipeline.schemas.values() if pipeline is not None else ()
-    return next((s.tables[table]["columns"] for s in schemas if table in s.tables), {})
-
-
-def _rows_of_job(pipeline: dlt.Pipeline, load_id: str, job: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the rows of a job's file; none of a file in another format."""
-    # by table and id of the file; what stands behind them changes with each attempt
-    name = ".".join(job.split(".")[:2])
-    for path in Path(pipeline.working_dir, "load").glob(f"*/{load_id}/*/{name}.*"):
-        if path.is_file() and not path.name.endswith(JOB_EXCEPTION_EXTENSION):
-            yield from islice(_rows_of_file(path), _ROWS)
-            return
-
-
-def _rows_of_file(path: Path) -> Iterator[Mapping[str, Any]]:
-    if ".parquet" in path.name:
-        import pyarrow.parquet
-
-        with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches():
-                yield from batch.to_pylist()
-        return
-    with FileStorage.open_zipsafe_ro(str(path), "rb") as lines:
-        names: list[str] = []
-        for line in lines:
-            text = line.decode("utf-8", errors="replace").strip()
-            if ".jsonl" in path.name:
-                yield json.loads(text)
-            elif text.startswith("INSERT INTO"):
-                names = re.findall(r'"([^"]+)"', text)
-            elif names and text.startswith("("):
-                cells = [_literal(cell) for cell in _CELL.findall(text.rstrip(",;")[1:-1])]
-                if len(cells) == len(names):
-                    yield dict(zip(names, cells, strict=True))
-
-
-def _literal(cell: str) -> str:
-    return cell.removeprefix("E")[1:-1] if cell.endswith("'") else cell
 
 
 def _breach(breach: DataValidationError, pipeline: dlt.Pipeline) -> Failure:
@@ -250,7 +236,7 @@ def _breach(breach: DataValidationError, pipeline: dlt.Pipeline) -> Failure:
     if entity == "columns" and column and "pydantic" not in str(breach):
         return Failure(f"{table}.{column}", f"contract on columns is {mode}: no new column", row)
     known = _VARIANT.sub("", column or "")
-    types = _columns(pipeline, table).get(known, {})
+    types = columns_of(pipeline, table).get(known, {})
     if known != column and types.get("data_type"):
         cell = item.get(column) if isinstance(item, Mapping) else None
         row = tuple(line.replace(f"'{column}'", f"'{known}'") for line in row)
@@ -285,7 +271,7 @@ def _unwritable(links: Sequence[BaseException], pipeline: dlt.Pipeline) -> Failu
     if not items or not file:
         return None
     for row in items if isinstance(items, list) else [items]:
-        for place, value in _leaves(row, _table_of(Path(file).name), pipeline):
+        for place, value in leaves_of(row, _table_of(Path(file).name), pipeline):
             if _is_writable(value):
                 continue
             if isinstance(value, int):
@@ -301,49 +287,6 @@ def _is_writable(value: Any) -> bool:
     except Exception:  # of any class that a value raises
         return False
     return True
-
-
-def _leaves(row: Any, table: str, pipeline: dlt.Pipeline) -> Iterator[tuple[str, Any]]:
-    """Yield the values of a row, also of nested ones, each with `table.column`."""
-    schemas = list(pipeline.schemas.values())
-    naming = schemas[0].naming if schemas else None
-
-    def named(*path: str) -> str:
-        return naming.make_path(*map(naming.normalize_identifier, path)) if naming else path[-1]
-
-    def of(value: Any, path: tuple[str, ...], inner: str) -> Iterator[tuple[str, Any]]:
-        if isinstance(value, Mapping):
-            for name, part in value.items():
-                yield from of(part, (*path, str(name)), inner)
-        elif isinstance(value, list):
-            nested = f"{inner}__{named(*path)}" if path else inner
-            for part in value:
-                yield from of(part, () if isinstance(part, Mapping | list) else ("value",), nested)
-        else:
-            yield f"{inner}.{named(*path)}" if path else inner, value
-
-    return of(row, (), table)
-
-
-def _misfit_in_extracted(pipeline: dlt.Pipeline) -> str | None:
-    """Return the first column of which an extracted value does not fit its type."""
-    for path, table, _schema in pipelines.extracted_files(pipeline):
-        for row in islice(pipelines.extracted_rows(path), _ROWS):
-            for place, value in _leaves(row, table, pipeline):
-                inner, _, column = place.rpartition(".")
-                if not _fits(value, _columns(pipeline, inner).get(column, {})):
-                    return place
-    return None
-
-
-def _fits(value: Any, hints: Mapping[str, Any]) -> bool:
-    if not isinstance(value, int | float | Decimal) or isinstance(value, bool):
-        return True
-    precision = hints.get("precision")
-    if hints.get("data_type") == "decimal" and precision:
-        number = Decimal(str(value))
-        return not number.is_finite() or number.adjusted() < precision - (hints.get("scale") or 0)
-    return not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

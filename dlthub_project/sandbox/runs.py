@@ -8,11 +8,11 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import dlt
 from dlt.common.pipeline import NormalizeInfo
-from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlthub_project.dlt_internals import failures, pipelines
 from dlthub_project.errors import ProjectError
@@ -30,7 +30,9 @@ class EndedRun:
         step: `run`, or the step that was called alone.
         seconds: How long it took.
         info: What dlt returned; None where there was nothing to do, or where it failed.
-        error: What it raised; None if it ended well.
+        failure: Why it has failed; None if it ended well. The error itself is not kept: its frames
+            have connections.
+        number: That of the run, which the error has, too.
         last_trace: dlt's trace as it was then, if it keeps any.
         untraced: What was normalized without a trace.
     """
@@ -39,17 +41,23 @@ class EndedRun:
     step: str
     seconds: float
     info: Any
-    error: BaseException | None
+    failure: failures.FailedStep | None
+    number: int
     last_trace: PipelineTrace | None
     untraced: tuple[NormalizeInfo, ...]
+
+    def has_raised(self, error: BaseException) -> bool:
+        """Tell whether an error is the one that the run has ended with."""
+        return vars(error).get(_NUMBER) == self.number
 
 
 _observers: list[Callable[[dlt.Pipeline, Any], None]] = []
 _running: list[dlt.Pipeline] = []
 _unobserved: list[bool] = []
+_numbers = count()
 # by the folder of the sandbox
 _ended: dict[str, list[EndedRun]] = {}
-_UNTRACED = "_dlthub_untraced"
+_UNTRACED, _NUMBER = "_dlthub_untraced", "_dlthub_run"
 _NO_USERS = ("contextlib", "dlt", "dlthub_project", "functools", "pytest_dlthub")
 
 FindLosses = Callable[[dlt.Pipeline], Iterable[ProjectError]]
@@ -98,6 +106,8 @@ def observed(pipeline: dlt.Pipeline, step: str, folder: str) -> Iterator[Callabl
     started = time.perf_counter()
 
     def keep(info: Any, error: BaseException | None) -> None:
+        # at once: the files that tell it may be gone when somebody asks
+        failure = None if error is None else failures.failed_step(error, step)
         if _unobserved:
             return
         trace = pipeline.last_trace
@@ -105,7 +115,10 @@ def observed(pipeline: dlt.Pipeline, step: str, folder: str) -> Iterator[Callabl
         copied = trace and trace._replace(steps=list(trace.steps))
         seconds = time.perf_counter() - started
         untraced = tuple(untraced_steps(pipeline))
-        ended = EndedRun(pipeline, step, seconds, info, error, copied, untraced)
+        number = next(_numbers)
+        if error is not None:
+            vars(error)[_NUMBER] = number
+        ended = EndedRun(pipeline, step, seconds, info, failure, number, copied, untraced)
         _ended.setdefault(folder, []).append(ended)
 
     def done(info: Any) -> None:
@@ -120,9 +133,6 @@ def observed(pipeline: dlt.Pipeline, step: str, folder: str) -> Iterator[Callabl
         yield done
     except BaseException as error:
         if not is_part:
-            if isinstance(error, PipelineStepFailed):
-                # while its files are there
-                failures.failure_lines(error)
             keep(None, error)
         raise
     finally:

@@ -1,0 +1,112 @@
+"""The rows in the files that dlt keeps of a load, for whoever looks for one that does not fit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import dlt
+from dlt.common.json import json
+from dlt.common.storages import FileStorage
+from dlt.common.storages.load_package import JOB_EXCEPTION_EXTENSION
+
+from dlthub_project.dlt_internals import pipelines
+
+_ROWS = 100_000
+_CELL = re.compile(r"E?'(?:[^'\\]|\\.|'')*'|[^,()\s]+(?:\([^)]*\))?")
+
+
+def number_of(cell: Any) -> Any:
+    """Return the whole number that a cell of an SQL file is; other cells as they are."""
+    is_whole = isinstance(cell, str) and re.fullmatch(r"-?\d{1,80}", cell)
+    return int(cell) if is_whole else cell
+
+
+def columns_of(pipeline: dlt.Pipeline | None, table: str) -> Mapping[str, Any]:
+    """Return the columns of a table in the schemas of a pipeline; none if it is in no schema."""
+    schemas = pipeline.schemas.values() if pipeline is not None else ()
+    return next((s.tables[table]["columns"] for s in schemas if table in s.tables), {})
+
+
+def rows_of_job(pipeline: dlt.Pipeline, load_id: str, job: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of a job's file; none of a file in another format."""
+    # by table and id of the file; what stands behind them changes with each attempt
+    name = ".".join(job.split(".")[:2])
+    for path in Path(pipeline.working_dir, "load").glob(f"*/{load_id}/*/{name}.*"):
+        if path.is_file() and not path.name.endswith(JOB_EXCEPTION_EXTENSION):
+            yield from islice(_rows_of_file(path), _ROWS)
+            return
+
+
+def _rows_of_file(path: Path) -> Iterator[Mapping[str, Any]]:
+    if ".parquet" in path.name:
+        import pyarrow.parquet
+
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                yield from batch.to_pylist()
+        return
+    with FileStorage.open_zipsafe_ro(str(path), "rb") as lines:
+        names: list[str] = []
+        for line in lines:
+            text = line.decode("utf-8", errors="replace").strip()
+            if ".jsonl" in path.name:
+                yield json.loads(text)
+            elif text.startswith("INSERT INTO"):
+                names = re.findall(r'"([^"]+)"', text)
+            elif names and text.startswith("("):
+                cells = [_literal(cell) for cell in _CELL.findall(text.rstrip(",;")[1:-1])]
+                if len(cells) == len(names):
+                    yield dict(zip(names, cells, strict=True))
+
+
+def _literal(cell: str) -> str:
+    return cell.removeprefix("E")[1:-1] if cell.endswith("'") else cell
+
+
+def leaves_of(row: Any, table: str, pipeline: dlt.Pipeline) -> Iterator[tuple[str, Any]]:
+    """Yield the values of a row, also of nested ones, each with `table.column`."""
+    # a first run may have none yet
+    naming = next(iter(pipeline.schemas.values()), dlt.Schema("any")).naming
+
+    def named(*path: str) -> str:
+        return naming.make_path(*map(naming.normalize_identifier, path))
+
+    def of(value: Any, path: tuple[str, ...], inner: str) -> Iterator[tuple[str, Any]]:
+        if isinstance(value, Mapping):
+            for name, part in value.items():
+                yield from of(part, (*path, str(name)), inner)
+        elif isinstance(value, list):
+            nested = f"{inner}__{named(*path)}" if path else inner
+            for part in value:
+                yield from of(part, () if isinstance(part, Mapping | list) else ("value",), nested)
+        else:
+            yield f"{inner}.{named(*path)}" if path else inner, value
+
+    return of(row, (), table)
+
+
+def misfit_in_extracted(pipeline: dlt.Pipeline) -> str | None:
+    """Return the first column of which an extracted value does not fit its type."""
+    for path, table, _schema in pipelines.extracted_files(pipeline):
+        for row in islice(pipelines.extracted_rows(path), _ROWS):
+            for place, value in leaves_of(row, table, pipeline):
+                inner, _, column = place.rpartition(".")
+                if not fits(value, columns_of(pipeline, inner).get(column, {})):
+                    return place
+    return None
+
+
+def fits(value: Any, hints: Mapping[str, Any]) -> bool:
+    """Tell whether a number fits a column: a decimal its digits, a whole number 64 bits."""
+    if not isinstance(value, int | float | Decimal) or isinstance(value, bool):
+        return True
+    precision = hints.get("precision")
+    if hints.get("data_type") == "decimal" and precision:
+        number = Decimal(str(value))
+        return not number.is_finite() or number.adjusted() < precision - (hints.get("scale") or 0)
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
