@@ -231,7 +231,9 @@ _OF_TESTS = {
 
 def _for_tests(text: str) -> str:
     """Return a text of dlt with what can be done in a test in place of commands."""
-    return _COMMAND.sub(lambda found: _OF_TESTS.get(found[1], "`pytest --pdb`"), text)
+    shown = _COMMAND.sub(lambda found: _OF_TESTS.get(found[1], "`pytest --pdb`"), text)
+    # dlt names both ways at times
+    return re.sub(r"(`[^`]+`) or call \1", r"\1", shown)
 
 
 def _is_in_package(error: BaseException) -> bool:

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from dlt.common.exceptions import DltException
+from dlt.pipeline.exceptions import PipelineHasPendingDataException, PipelineNeverRan
 
-from pytest_dlthub import sections
+from pytest_dlthub import sections, tracebacks
 
 RunTests = Callable[..., pytest.RunResult]
 
@@ -193,6 +195,37 @@ def test_a_failed_job_is_told_by_table_column_and_cause_wherever_it_is_met(
     assert (ran, failed) == ("dlt_run: prices 1 in 0.1 s", "dlt_run: load failed after 0.1 s")
     assert CAUSE in str(told["test_next"][1])
     assert CAUSE in str(told["test_fixture"])
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            PipelineNeverRan("shop", "/here"),
+            "destination. Use `pipeline.sync_destination()` to get",
+        ),
+        (PipelineHasPendingDataException("shop", "/here"), "Use `pipeline.sync_destination()` to"),
+        (DltException("Run `dlt pipeline shop info`."), "Run `pytest --pdb`."),
+        (
+            DltException("`dlt pipeline shop failed-jobs` and `dlt pipeline x trace`"),
+            "`pytest --pdb`",
+        ),
+        (ValueError("Run `dlt pipeline shop info`."), "Run `dlt pipeline shop info`."),
+    ],
+    ids=["never ran", "pending", "info", "others", "of a user"],
+)
+def test_what_dlt_says_to_run_is_told_as_what_a_test_can_do(error: Exception, said: str) -> None:
+    def fail() -> None:
+        raise error
+
+    before = str(error)
+    call = pytest.CallInfo.from_call(fail, "call")
+
+    with tracebacks.shortened(call, full=False):
+        assert said in str(error)
+    assert str(error) == before
+    with tracebacks.shortened(call, full=True):
+        assert str(error) == before
 
 
 ONE = """
