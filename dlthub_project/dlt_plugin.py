@@ -6,6 +6,7 @@ nothing of its own before it is needed.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +20,20 @@ if TYPE_CHECKING:
     from dlt.common.configuration.plugins import SupportsCliCommand
     from dlt.common.configuration.specs.pluggable_run_context import RunContextBase
 
-    from dlthub_project.cli import PipelineRunCommand, ProjectCommand
     from dlthub_project.errors import ProjectError
     from dlthub_project.sandbox import Sandbox
 
 _CONTEXT_CLASS = "ProjectRunContext"
+_OF_PROJECTS = (
+    "project",
+    "profile",
+    "source",
+    "destination",
+    "dataset",
+    "pipeline",
+    "transformation",
+    "cache",
+)
 
 
 # before dlt's hook for workspaces: without `tryfirst` the order is an accident
@@ -55,6 +65,10 @@ def plug_run_context(
     except ProjectError as error:
         # the first look-up of the `dlt` program stands outside of its own error handling
         if runtime_kwargs is None and Path(sys.argv[0]).stem == "dlt":
+            if _is_for_project():
+                # nobody knows what the project says of telemetry, which starts only once
+                os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+                return None
             raise SystemExit(str(error)) from None
         raise
     if required and type(context).__name__ != required:
@@ -92,42 +106,26 @@ def _losses_of(pipeline: Pipeline) -> list[ProjectError]:
     return losses_of_arrow(pipeline)
 
 
-@hookimpl(specname="plug_cli")
-def plug_pipeline_run(host: str) -> type[PipelineRunCommand] | None:
-    """Add `dlt pipeline NAME run`."""
-    if host != "dlt" or _is_left_to_dlthub():
-        return None
-    from dlthub_project.cli import PipelineRunCommand
-
-    return PipelineRunCommand
-
-
-@hookimpl(specname="plug_cli")
-def plug_project(host: str) -> type[ProjectCommand] | None:
-    """Add `dlt project`."""
-    if host != "dlt" or _is_left_to_dlthub():
-        return None
-    from dlthub_project.cli import ProjectCommand
-
-    return ProjectCommand
-
-
 @hookimpl(specname="plug_cli", wrapper=True)
-def add_project_to_commands(
+def add_commands(
     host: str,
 ) -> Generator[None, list[type[SupportsCliCommand]], list[type[SupportsCliCommand]]]:
-    """Let dlt's own `dlt pipeline` take `--project` and `--profile`."""
+    """Add the commands of projects, and `--project` and `--profile` to dlt's `dlt pipeline`."""
     commands = yield
     if host != "dlt" or _is_left_to_dlthub():
         return commands
-    from dlthub_project.cli import with_project_arguments
+    from dlthub_project.cli import commands_beside
 
-    return [
-        with_project_arguments(command)
-        if command.command == "pipeline" and command.parent is None
-        else command
-        for command in commands
-    ]
+    return commands_beside(commands)
+
+
+def _is_for_project() -> bool:
+    """Tell whether the `dlt` program is called for a command that opens a project itself.
+
+    It may be another project or profile than this one, which cannot be opened, or repair it.
+    """
+    words = (word for word in sys.argv[1:] if not word.startswith("-"))
+    return next(words, "") in _OF_PROJECTS
 
 
 def _is_left_to_dlthub() -> bool:

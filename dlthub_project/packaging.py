@@ -98,7 +98,7 @@ def activate_package(root: Path) -> ProjectRunContext:
     Raises:
         ProjectError: As `ensure_project` raises it.
     """
-    from dlthub_project.context import ProjectRunContext, ensure_project, find_project_dir
+    from dlthub_project.context import ProjectRunContext, ensure_project
     from dlthub_project.dlt_internals import contexts
     from dlthub_project.sandbox import active_sandbox
 
@@ -110,9 +110,16 @@ def activate_package(root: Path) -> ProjectRunContext:
     sandbox = active_sandbox()
     if sandbox is not None:
         return _activate_for_tests(root, is_project_tested=sandbox.project is not None)
+    return ensure_project(str(root), profile_of_package(root))
+
+
+def profile_of_package(root: Path) -> str | None:
+    """Return the profile that a package is used with from here; None for the one active there."""
+    from dlthub_project.context import find_project_dir
+
     here = find_project_dir()
     is_own_folder = here is not None and _is_same(here, root)
-    return ensure_project(str(root), None if is_own_folder else _ACCESS_PROFILE)
+    return None if is_own_folder else _ACCESS_PROFILE
 
 
 def _activate_for_tests(root: Path, *, is_project_tested: bool) -> ProjectRunContext:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 import dlt
 import pytest
-from dlt.common.configuration import configspec, resolve_configuration
+from dlt.common.configuration import configspec, plugins, resolve_configuration
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.exceptions import ConfigFieldMissingException
 from dlt.common.configuration.providers import EnvironProvider
@@ -31,6 +33,7 @@ from interrupted import committed_and_not_marked
 
 from dlthub_project.context import ProjectRunContext, ensure_project
 from dlthub_project.dlt_internals import (
+    command_line,
     configuration,
     contexts,
     datasets,
@@ -727,3 +730,33 @@ def test_types_of_destinations_tell_offline_what_they_can_do() -> None:
 
     assert "UnknownDestinationModule" in str(normalization.known_capabilities("no", None, None))
     assert normalization.limits_of_names("", given) == {}
+
+
+def test_a_failure_of_a_command_carries_its_status_and_its_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dlt._workspace.cli import _dlt
+
+    class Command:
+        command, parent, compose, docs_url = "fail", None, "replace", None
+        help_string = description = "Fails."
+
+        def configure_parser(self, parser: argparse.ArgumentParser) -> None:
+            pass
+
+        def execute(self, args: argparse.Namespace) -> None:
+            raise command_line.failure(ValueError("the reason"), 3)
+
+    class Plugin:
+        @plugins.hookimpl
+        def plug_cli(self, host: str) -> type:
+            return Command
+
+    manager = plugins.manager()
+    monkeypatch.setattr(sys, "argv", ["dlt", "fail"])
+    manager.register(Plugin(), name="failing")
+    try:
+        assert _dlt.main() == 3
+    finally:
+        manager.unregister(name="failing")
+    assert "the reason" in capsys.readouterr().err

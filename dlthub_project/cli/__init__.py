@@ -1,9 +1,37 @@
 """Commands of the `dlt` program: they parse and print, and the runtime does the work."""
 
-from dlthub_project.cli.commands import (
-    PipelineRunCommand,
-    ProjectCommand,
-    with_project_arguments,
-)
+from __future__ import annotations
 
-__all__ = ["PipelineRunCommand", "ProjectCommand", "with_project_arguments"]
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from dlthub_project.cli.command import subcommand_of
+from dlthub_project.cli.pipeline import OPERATIONS, with_project_arguments
+from dlthub_project.cli.project import ProjectCommand
+
+if TYPE_CHECKING:
+    from dlt.common.configuration.plugins import SupportsCliCommand
+
+__all__ = ["commands_beside"]
+
+_COMMANDS = (ProjectCommand,)
+
+
+def commands_beside(
+    commands: Iterable[type[SupportsCliCommand] | None],
+) -> list[type[SupportsCliCommand]]:
+    """Return the commands of dlt and of other plugins, and ours.
+
+    dlt's own `dlt pipeline` takes `--project` and `--profile`, and has our operations too.
+    """
+    return [
+        *(
+            with_project_arguments(command)
+            if command.command == "pipeline" and getattr(command, "parent", None) is None
+            else command
+            for command in commands
+            if command is not None
+        ),
+        *(subcommand_of("pipeline", operation) for operation in OPERATIONS),
+        *_COMMANDS,
+    ]

@@ -9,7 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from dlt._workspace.cli import _debug, _dlt, echo
 from processes import python
+
+from dlthub_project.dlt_internals import contexts
 
 DltProgram = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -27,5 +30,43 @@ def dlt_program() -> DltProgram:
             text=True,
             check=False,
         )
+
+    return call
+
+
+@pytest.fixture
+def dlt_main(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> DltProgram:
+    """Do the same in this process, through the program's main function, as in a pipe."""
+
+    def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as patch, open(os.devnull, encoding="utf-8") as nothing:
+            # what the program sets is gone with its process
+            before = dict(os.environ)
+            for name, value in {"NO_COLOR": "1", "COLUMNS": "200", **environment}.items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["dlt", *arguments])
+            patch.setattr(sys, "path", list(sys.path))
+            patch.setattr(sys, "stdin", nothing)
+            for name in ("ALWAYS_CHOOSE_DEFAULT", "ALWAYS_CHOOSE_VALUE", "ALWAYS_CONFIRM"):
+                patch.setattr(echo, name, getattr(echo, name))
+            suspended = contexts.suspend_contexts()
+            capfd.readouterr()
+            try:
+                _dlt._main()
+            except SystemExit as exit_:
+                status = exit_.code
+                if isinstance(status, str):
+                    print(status, file=sys.stderr)
+                    status = 1
+            finally:
+                _debug.disable_debug()
+                contexts.resume_contexts(suspended)
+                os.environ.clear()
+                os.environ.update(before)
+        out, err = capfd.readouterr()
+        return subprocess.CompletedProcess(["dlt", *arguments], (status or 0) & 0xFF, out, err)
 
     return call

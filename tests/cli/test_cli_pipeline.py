@@ -25,8 +25,8 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr
 
 
-def test_a_run_prints_the_rows_of_each_table(shop: Path, dlt_program: DltProgram) -> None:
-    done = dlt_program("pipeline", "load_orders", "run")
+def test_a_run_prints_the_rows_of_each_table(shop: Path, dlt_main: DltProgram) -> None:
+    done = dlt_main("pipeline", "load_orders", "run")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[0] == "load_orders -> shop_data@warehouse (profile dev)"
@@ -35,11 +35,11 @@ def test_a_run_prints_the_rows_of_each_table(shop: Path, dlt_program: DltProgram
 
 
 def test_a_run_may_be_of_a_part_under_a_profile_of_a_project_elsewhere(
-    write_project: WriteProject, dlt_program: DltProgram, shop: Path, tmp_path: Path
+    write_project: WriteProject, dlt_main: DltProgram, shop: Path, tmp_path: Path
 ) -> None:
     write_project("", folder="other")
     options = ("--limit", "1", "--resources", "items, customers", "--profile", "tests")
-    done = dlt_program("pipeline", "load_orders", "run", *options, "--project", str(shop))
+    done = dlt_main("pipeline", "load_orders", "run", *options, "--project", str(shop))
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("load_orders -> shop_data@warehouse (profile tests)\n")
@@ -49,9 +49,7 @@ def test_a_run_may_be_of_a_part_under_a_profile_of_a_project_elsewhere(
     assert not (shop / "_data" / "dev").exists()
 
 
-def test_a_run_without_new_rows_says_so(
-    write_project: WriteProject, dlt_program: DltProgram
-) -> None:
+def test_a_run_without_new_rows_says_so(write_project: WriteProject, dlt_main: DltProgram) -> None:
     write_project(
         """
         sources:
@@ -70,14 +68,14 @@ def test_a_run_without_new_rows_says_so(
             """
         },
     )
-    done = dlt_program("pipeline", "load_orders", "run")
+    done = dlt_main("pipeline", "load_orders", "run")
 
     assert done.returncode == 0, done.stderr
     assert "load_orders_dataset@duckdb (profile dev): nothing new to load" in done.stdout
 
 
 def test_a_name_that_is_wider_than_the_terminal_is_not_cut(
-    write_project: WriteProject, dlt_program: DltProgram
+    write_project: WriteProject, dlt_main: DltProgram
 ) -> None:
     write_project(
         """
@@ -97,7 +95,7 @@ def test_a_name_that_is_wider_than_the_terminal_is_not_cut(
             """
         },
     )
-    done = dlt_program("pipeline", "load_orders", "run", COLUMNS="40")
+    done = dlt_main("pipeline", "load_orders", "run", COLUMNS="40")
 
     assert "".join(row[0] for row in cells(done.stdout)) == "items_" + "abcdefghij" * 5
 
@@ -114,13 +112,13 @@ def test_a_name_that_is_wider_than_the_terminal_is_not_cut(
     ],
 )
 def test_a_mistake_is_an_error_without_a_traceback(
-    shop: Path, dlt_program: DltProgram, arguments: list[str], message: str
+    shop: Path, dlt_main: DltProgram, arguments: list[str], message: str
 ) -> None:
-    assert message in refused(dlt_program("pipeline", *arguments))
+    assert message in refused(dlt_main("pipeline", *arguments))
 
 
 def test_a_failing_source_shows_its_own_error(
-    write_project: WriteProject, dlt_program: DltProgram
+    write_project: WriteProject, dlt_main: DltProgram
 ) -> None:
     root = write_project(
         """
@@ -132,7 +130,7 @@ def test_a_failing_source_shows_its_own_error(
         {"sources/shop.py": 'raise ConnectionError("the shop is closed")\n'},
     )
 
-    done = dlt_program("pipeline", "load_orders", "run")
+    done = dlt_main("pipeline", "load_orders", "run")
 
     assert done.returncode != 0
     assert "the shop is closed" in done.stderr
@@ -141,12 +139,12 @@ def test_a_failing_source_shows_its_own_error(
 
 
 def test_the_subcommands_of_dlt_work_on_the_pipelines_of_a_project(
-    shop: Path, dlt_program: DltProgram
+    shop: Path, dlt_main: DltProgram
 ) -> None:
-    unknown = dlt_program("pipeline", "load_orders", "info")
+    unknown = dlt_main("pipeline", "load_orders", "info")
     assert "shop_data" in refused(unknown)
-    assert dlt_program("pipeline", "load_orders", "run").returncode == 0
-    info = dlt_program("pipeline", "load_orders", "info")
+    assert dlt_main("pipeline", "load_orders", "run").returncode == 0
+    info = dlt_main("pipeline", "load_orders", "info")
 
     assert info.returncode == 0, info.stderr
     assert f"Found pipeline load_orders in {shop / '_data' / 'dev' / 'pipelines'}" in info.stdout
@@ -154,8 +152,8 @@ def test_the_subcommands_of_dlt_work_on_the_pipelines_of_a_project(
     assert "customers with 2 table(s)" in info.stdout
 
 
-def test_run_stands_among_the_subcommands(shop: Path, dlt_program: DltProgram) -> None:
-    shown = dlt_program("pipeline", "--help").stdout
+def test_run_stands_among_the_subcommands(shop: Path, dlt_main: DltProgram) -> None:
+    shown = dlt_main("pipeline", "--help").stdout
 
     for subcommand in ("run", "info", "sync", "trace"):
         assert subcommand in shown
@@ -163,7 +161,7 @@ def test_run_stands_among_the_subcommands(shop: Path, dlt_program: DltProgram) -
 
 
 def test_a_run_is_retried_as_the_pipeline_declares(
-    write_project: WriteProject, dlt_program: DltProgram
+    write_project: WriteProject, dlt_main: DltProgram
 ) -> None:
     write_project(
         """
@@ -193,7 +191,7 @@ def test_a_run_is_retried_as_the_pipeline_declares(
             """
         },
     )
-    done = dlt_program("pipeline", "load_orders", "run")
+    done = dlt_main("pipeline", "load_orders", "run")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert cells(done.stdout) == [["orders", "1"]]
@@ -210,14 +208,14 @@ def test_a_run_is_retried_as_the_pipeline_declares(
 )
 def test_profile_and_project_stand_before_the_subcommand_too(
     arguments: tuple[str, ...],
-    dlt_program: DltProgram,
+    dlt_main: DltProgram,
     shop: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if "--project" in arguments:
         monkeypatch.chdir(tmp_path)
-    done = dlt_program(*[argument.format(shop=shop) for argument in arguments])
+    done = dlt_main(*[argument.format(shop=shop) for argument in arguments])
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("load_orders -> shop_data@warehouse (profile tests)\n")
@@ -225,24 +223,24 @@ def test_profile_and_project_stand_before_the_subcommand_too(
 
 
 def test_subcommands_of_dlt_itself_take_the_profile_before_and_after(
-    dlt_program: DltProgram, shop: Path
+    dlt_main: DltProgram, shop: Path
 ) -> None:
-    dlt_program("pipeline", "--profile", "tests", "load_orders", "run")
+    dlt_main("pipeline", "--profile", "tests", "load_orders", "run")
 
     for arguments in [
         ("pipeline", "--profile", "tests", "load_orders", "info"),
         ("pipeline", "load_orders", "info", "--profile", "tests"),
     ]:
-        done = dlt_program(*arguments)
+        done = dlt_main(*arguments)
         assert done.returncode == 0, done.stderr
         assert "_data/tests/pipelines" in done.stdout.replace("\n", "")
     # on profile `dev` this pipeline has never run
-    other = dlt_program("pipeline", "load_orders", "info")
+    other = dlt_main("pipeline", "load_orders", "info")
     assert "No state found" in other.stdout + other.stderr
 
 
 def test_an_error_of_the_projects_code_hides_its_secrets(
-    write_project: WriteProject, dlt_program: DltProgram
+    write_project: WriteProject, dlt_main: DltProgram
 ) -> None:
     write_project(
         """
@@ -265,7 +263,7 @@ def test_an_error_of_the_projects_code_hides_its_secrets(
             """
         },
     )
-    done = dlt_program("pipeline", "load_orders", "run", SHOP_PIN="4711-of-the-shop")
+    done = dlt_main("pipeline", "load_orders", "run", SHOP_PIN="4711-of-the-shop")
 
     assert "the shop refuses ***" in refused(done)
     assert "4711-of" not in done.stdout + done.stderr

@@ -1,0 +1,136 @@
+"""Arguments that all commands share, and the project that they name."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dlthub_project.context import Project, ProjectRunContext
+
+
+def add_project_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `--project` and `--profile`; one that is not given is not in the namespace."""
+    # with a default, a subcommand would overwrite what stands before it
+    parser.add_argument(
+        "--project",
+        default=argparse.SUPPRESS,
+        metavar="DIR_OR_PACKAGE",
+        help="Folder of the dlt.yml, or an installed package; by default found as dlt does.",
+    )
+    parser.add_argument(
+        "--profile",
+        default=argparse.SUPPRESS,
+        metavar="NAME",
+        help="Profile; by default as pinned or declared, and `access` of a package.",
+    )
+
+
+def add_format_argument(
+    parser: argparse.ArgumentParser, formats: tuple[str, ...] = ("text", "json")
+) -> None:
+    """Add `--format`; the first of `formats` is the default."""
+    parser.add_argument(
+        "--format",
+        choices=formats,
+        default=formats[0],
+        help=f"How to print; by default {formats[0]}.",
+    )
+
+
+def at_least_one(text: str) -> int:
+    """Return `text` as a count, for `argparse`."""
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, not {count}")
+    return count
+
+
+def names(text: str) -> list[str]:
+    """Return the names in a text with commas, for `argparse`."""
+    found = [name.strip() for name in text.split(",")]
+    return [name for name in found if name]
+
+
+def activate(args: argparse.Namespace) -> ProjectRunContext:
+    """Activate the project and profile that the arguments name, and make `dlt.hub` work.
+
+    Raises:
+        ProjectError: As `ensure_project`; or no folder and no package has this name.
+    """
+    import dlt
+
+    from dlthub_project import hub_finder
+    from dlthub_project.context import ensure_project
+    from dlthub_project.packaging import activate_package
+
+    hub_finder.install()
+    if not dlt.hub.__found__:
+        # without a `.pth` line (`python -S`), `import dlt` did not find `dlthub`. `reload` does not
+        # help, because the second try stumbles over what the first one left
+        del sys.modules["dlt.hub"]
+        importlib.import_module("dlt.hub")
+    folder, is_package = _named_folder(args)
+    profile: str | None = getattr(args, "profile", None)
+    if is_package and profile is None:
+        return activate_package(Path(str(folder)))
+    return ensure_project(folder, profile)
+
+
+def opened(args: argparse.Namespace) -> Project:
+    """Return the project that the arguments name, without activating it.
+
+    For commands that only list: dlt keeps its context, and no folder is made.
+
+    Raises:
+        ProjectError: As `activate`.
+    """
+    from dlthub_project.context import open_project
+
+    folder, is_package = folder_of(args)
+    profile: str | None = getattr(args, "profile", None)
+    if is_package and profile is None:
+        from dlthub_project.packaging import profile_of_package
+
+        profile = profile_of_package(folder)
+    return open_project(folder, profile)
+
+
+def folder_of(args: argparse.Namespace) -> tuple[Path, bool]:
+    """Return the folder of the project that the arguments name, and if they name a package.
+
+    The `dlt.yml` is not read.
+
+    Raises:
+        ProjectRunContextNotAvailable: There is none.
+    """
+    from dlthub_project.context import find_project_dir
+    from dlthub_project.context.run_context import not_found
+
+    named, is_package = _named_folder(args)
+    folder = find_project_dir(named)
+    if folder is None:
+        raise not_found(named)
+    return folder, is_package
+
+
+def _named_folder(args: argparse.Namespace) -> tuple[str | None, bool]:
+    """Return the folder that `--project` names or None, and if it is that of a package."""
+    from dlthub_project.context import find_package, installed_packages
+    from dlthub_project.errors import ProjectRunContextNotAvailable, known_names
+    from dlthub_project.manifest import FILE_NAME
+
+    asked: str | None = getattr(args, "project", None)
+    if asked is None or (Path(asked) / FILE_NAME).is_file():
+        return asked, False
+    package = find_package(asked)
+    if package is None:
+        raise ProjectRunContextNotAvailable(
+            f"No dltHub Project: there is no {FILE_NAME} in {Path(asked).absolute()}, and "
+            f"no installed package of that name. {known_names(asked, installed_packages())}",
+            "Name the folder of a dlt.yml, or a package with an entry point in `dlt_package`.",
+        )
+    return str(package), True
