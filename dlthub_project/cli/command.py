@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from dlthub_project.cli.arguments import add_project_arguments
+from dlthub_project.cli.output import NotConfirmed
 from dlthub_project.errors import (
     ManifestError,
     ProfileNotFound,
@@ -20,9 +21,11 @@ from dlthub_project.errors import (
 )
 
 FAILED = 1
-"""The status of a command that fails, refuses, or has found something wrong; argparse uses 2."""
+"""The status of a command that fails, or has found something wrong; argparse uses 2."""
 NO_PROJECT = 3
 """The status of a command without a project, or with one that cannot be opened."""
+NOT_CONFIRMED = 4
+"""The status of a command that would remove or overwrite, and nobody has agreed."""
 INTERRUPTED = 130
 """The status of a command that ends with Ctrl-C."""
 
@@ -140,6 +143,8 @@ def told_with_status() -> Iterator[None]:
         raise SystemExit(INTERRUPTED) from None
     except (ManifestError, ProfileNotFound, ProjectRunContextNotAvailable) as error:
         raise failure(error, NO_PROJECT) from error
+    except NotConfirmed as error:
+        raise failure(error, NOT_CONFIRMED) from error
     except (Exception, RemoteDestinationBlocked) as error:
         told = str(error) or type(error).__name__
         masked = KNOWN.masked(told)

@@ -1,8 +1,19 @@
-"""The `dlt` program: how a command of it fails."""
+"""The `dlt` program: what it may ask, and how a command of it fails."""
 
 from __future__ import annotations
 
+from dlt._workspace.cli import echo
 from dlt._workspace.cli.exceptions import CliCommandException
+
+
+def is_confirmed() -> bool:
+    """Return whether the program got its `--yes`, which it takes at any place."""
+    return echo.ALWAYS_CONFIRM
+
+
+def is_interactive() -> bool:
+    """Return whether the program may ask: not with `--non-interactive`, nor without a terminal."""
+    return echo.is_interactive()
 
 
 def failure(error: BaseException, status: int) -> Exception:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -34,14 +35,26 @@ def dlt_program() -> DltProgram:
     return call
 
 
+class Terminal(io.StringIO):
+    """Lines that somebody types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @pytest.fixture
 def dlt_main(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> DltProgram:
-    """Do the same in this process, through the program's main function, as in a pipe."""
+    """Do the same in this process, through the program's main function, as in a pipe.
 
-    def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    `answers` are the lines that somebody types at a terminal.
+    """
+
+    def call(
+        *arguments: str, answers: str | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         with monkeypatch.context() as patch, open(os.devnull, encoding="utf-8") as nothing:
             # what the program sets is gone with its process
             before = dict(os.environ)
@@ -49,7 +62,7 @@ def dlt_main(
                 patch.setenv(name, value)
             patch.setattr(sys, "argv", ["dlt", *arguments])
             patch.setattr(sys, "path", list(sys.path))
-            patch.setattr(sys, "stdin", nothing)
+            patch.setattr(sys, "stdin", nothing if answers is None else Terminal(answers))
             for name in ("ALWAYS_CHOOSE_DEFAULT", "ALWAYS_CHOOSE_VALUE", "ALWAYS_CONFIRM"):
                 patch.setattr(echo, name, getattr(echo, name))
             suspended = contexts.suspend_contexts()
