@@ -140,7 +140,6 @@ def test_the_code_of_a_source_says_which_arguments_are_secrets(
     write_project("", {"sources/code_of_secrets.py": code, "sources/broken_code.py": "1 / 0"})
     ensure_project()
 
-    told = {name: resources.is_secret_argument("code_of_secrets.s", name) for name in ("pin", "x")}
-    assert told == {"pin": True, "x": False}
-    assert not resources.is_secret_argument("broken_code.s", "pin")
-    assert not resources.is_secret_argument("nowhere.s", "pin")
+    assert resources.secret_arguments("code_of_secrets.s") == {"pin"}
+    assert resources.secret_arguments("broken_code.s") is None
+    assert resources.secret_arguments("nowhere.s") is None

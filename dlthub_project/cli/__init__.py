@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dlthub_project.cli.command import subcommand_of
+from dlthub_project.cli.entities import DestinationCommand, SourceCommand
 from dlthub_project.cli.pipeline import OPERATIONS, with_project_arguments
+from dlthub_project.cli.profile import ProfileCommand
 from dlthub_project.cli.project import ProjectCommand
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["commands_beside"]
 
-_COMMANDS = (ProjectCommand,)
+_COMMANDS = (ProjectCommand, ProfileCommand, SourceCommand, DestinationCommand)
 
 
 def commands_beside(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -115,6 +116,26 @@ def folder_of(args: argparse.Namespace) -> tuple[Path, bool]:
     if folder is None:
         raise not_found(named)
     return folder, is_package
+
+
+def checked(
+    args: argparse.Namespace, kind: str = "", name: str | None = None
+) -> tuple[str, list[str]]:
+    """Build what the project declares, as `check_profile`; return the profile and what was built.
+
+    Raises:
+        ProjectError: As `check_profile`.
+    """
+    import tempfile
+
+    from dlthub_project.profile_check import check_profile
+    from dlthub_project.sandbox import Sandbox
+
+    project = opened(args)
+    with tempfile.TemporaryDirectory(prefix="dlt-check-") as folder:
+        sandbox = Sandbox(folder, project.root_dir, os.getcwd(), secrets="none")
+        profile = project.current_profile
+        return profile, check_profile(project, profile, sandbox, kind, name)
 
 
 def _named_folder(args: argparse.Namespace) -> tuple[str | None, bool]:

@@ -53,8 +53,8 @@ class Operation:
     def add_to(self, parser: argparse.ArgumentParser) -> None:
         """Have `parser` take the arguments of this operation, and call it."""
         add_project_arguments(parser)
-        self.configure(parser)
         parser.set_defaults(execute=self)
+        self.configure(parser)
 
     def __call__(self, args: argparse.Namespace) -> None:
         """Do it, as the `dlt` program does."""
@@ -91,14 +91,34 @@ class EntityCommand:
         self._parser = parser
         add_project_arguments(parser)
         if self.takes_name:
-            parser.add_argument("name", nargs="?", help=f"Name of the {self.command}.")
+            parser.add_argument(
+                "name", nargs="?", type=self._name, help=f"Name of the {self.command}."
+            )
         subcommands = parser.add_subparsers(title="Available subcommands", dest="operation")
         for operation in self.operations:
             operation.add_to(subcommands.add_parser(operation.name, help=operation.help))
 
+    def _name(self, text: str) -> str:
+        # argparse takes the first of two words for the name: `dlt source add rest_api`
+        if text in [operation.name for operation in self.operations]:
+            raise argparse.ArgumentTypeError(f"the name is missing: dlt {self.command} NAME {text}")
+        return text
+
     def execute(self, args: argparse.Namespace) -> None:
         """Show what the command can do; the operations themselves are called by the program."""
         self._parser.print_help()
+
+
+def operations_of(name: str, help_string: str, operations: Sequence[Operation]) -> Operation:
+    """Return an operation that has operations of its own: `dlt WORD NAME OPERATION`."""
+
+    def configure(parser: argparse.ArgumentParser) -> None:
+        parser.set_defaults(show_help=parser.print_help)
+        subcommands = parser.add_subparsers(title="Available subcommands", dest=f"{name}_operation")
+        for operation in operations:
+            operation.add_to(subcommands.add_parser(operation.name, help=operation.help))
+
+    return Operation(name, help_string, lambda args: args.show_help(), configure)
 
 
 def subcommand_of(parent: str, operation: Operation) -> type:

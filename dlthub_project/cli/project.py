@@ -1,40 +1,97 @@
-"""`dlt project`."""
+"""`dlt project`: the project as a whole."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from dlthub_project.cli.arguments import activate
+from dlthub_project.cli.arguments import activate, add_format_argument, checked
 from dlthub_project.cli.command import EntityCommand, Operation
+from dlthub_project.cli.config import CONFIG
+from dlthub_project.cli.init import INIT
+from dlthub_project.cli.output import Facts, Table, confirm, show
+from dlthub_project.cli.profile import profiles_of, where_from
 
 if TYPE_CHECKING:
     from dlthub_project.context import Project
 
+_SECTIONS = ("sources", "destinations", "datasets", "pipelines", "caches", "transformations")
+
+
+def _list(args: argparse.Namespace) -> None:
+    from dlthub_project.context import find_project_dir, installed_packages
+
+    found: list[tuple[str, Path, str]] = []
+    here = find_project_dir()
+    if here is not None:
+        found.append((here.name, here, "this folder"))
+    found += [(name, path, "package") for name, path in installed_packages().items()]
+    document = [{"name": name, "folder": str(path), "kind": kind} for name, path, kind in found]
+    table = Table(
+        ("name", "folder", "kind"),
+        found,
+        empty="No dlt.yml here or above, and no package with one is installed. "
+        "`dlt project init` makes a project.",
+    )
+    show(args, document, table)
+
 
 def _info(args: argparse.Namespace) -> None:
-    print_facts(_facts(activate(args).project))
-
-
-def _facts(project: Project) -> dict[str, str]:
-    return {
+    project = activate(args).project
+    document = _document(project)
+    profiles = [f"{p['name']} ({where_from(p)})" for p in document["profiles"]]
+    facts = {
         "project": project.name,
-        "profile": f"{project.current_profile} (of {', '.join(project.profiles)})",
         "project folder": project.project_dir,
+        "profile": project.current_profile,
+        "profiles": profiles,
         "data folder": project.data_dir,
-        "sources": ", ".join(project.sources) or "-",
-        "destinations": ", ".join(project.destinations) or "-",
-        "datasets": ", ".join(project.datasets) or "-",
-        "pipelines": ", ".join(project.pipelines) or "-",
+        **{section: list(document[section]) for section in _SECTIONS},
+    }
+    show(args, document, Facts(facts))
+
+
+def _document(project: Project) -> dict[str, Any]:
+    return {
+        "name": project.name,
+        "project_dir": project.project_dir,
+        "data_dir": project.data_dir,
+        "local_dir": project.local_dir,
+        "profile": project.current_profile,
+        "profiles": profiles_of(project),
+        **{section: list(project.manifest.names(section)) for section in _SECTIONS},
     }
 
 
-def print_facts(facts: Mapping[str, str]) -> None:
-    """Print names and values in two columns."""
-    width = max(len(name) for name in facts)
-    for name, value in facts.items():
-        print(f"{name:<{width}}  {value}")
+def _clean(args: argparse.Namespace) -> None:
+    from dlthub_project.context import local_data_of, remove_local_data
+
+    # not `opened`: in the sandbox of a test, its data are meant
+    project = activate(args).project
+    folders = local_data_of(project, skip_data_dir=args.skip_data_dir)
+    if not any(files for folder in folders for _, _, files in os.walk(folder)):
+        print(f"There is no local data of profile {project.current_profile}.")
+        return
+    listed = ", ".join(map(str, folders))
+    confirm(f"Remove the local data of profile {project.current_profile}: {listed}?")
+    remove_local_data(folders)
+    print(f"Removed {listed}. What is at remote destinations stays.")
+
+
+def _configure_clean(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--skip-data-dir",
+        action="store_true",
+        help="Keep the working folders of pipelines; remove only what local destinations have.",
+    )
+
+
+def _check(args: argparse.Namespace) -> None:
+    profile, built = checked(args)
+    document = {"profile": profile, "built": built}
+    show(args, document, f"Profile {profile}: {len(built)} entities can be built.")
 
 
 class ProjectCommand(EntityCommand):
@@ -42,4 +99,23 @@ class ProjectCommand(EntityCommand):
 
     command = "project"
     help_string = "Make, inspect and check a dltHub Project (dlt.yml)"
-    operations = (Operation("info", "Show the project, its profile and entities", _info),)
+    operations = (
+        INIT,
+        Operation("list", "List the project here and installed ones", _list, add_format_argument),
+        Operation(
+            "info", "Show the project, its profiles and entities", _info, add_format_argument
+        ),
+        Operation(
+            "clean",
+            "Remove the local data of a profile, and nothing remote; asks first",
+            _clean,
+            _configure_clean,
+        ),
+        CONFIG,
+        Operation(
+            "check",
+            "Build every entity of a profile, without secrets and connections",
+            _check,
+            add_format_argument,
+        ),
+    )

@@ -1,5 +1,10 @@
 """The run context of a project: its folder, its active profile, and its values."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from dlthub_project.context.configured_values import (
     pipeline_argument,
     run_config_value,
@@ -7,10 +12,16 @@ from dlthub_project.context.configured_values import (
     source_mapping,
 )
 from dlthub_project.context.discovery import (
+    PIN_FILE,
     PROFILE_VARIABLE,
+    available_profiles,
+    configured_profiles,
     find_package,
     find_project_dir,
     installed_packages,
+    read_pin,
+    settings_files,
+    settings_folder,
 )
 from dlthub_project.context.project import Project, open_project
 from dlthub_project.context.providers import unset_variables_missing
@@ -24,23 +35,56 @@ from dlthub_project.context.run_context import (
     used_context,
 )
 
+if TYPE_CHECKING:
+    from dlthub_project.context.local_data import local_data_of, remove_local_data
+    from dlthub_project.context.shown_config import masked_config
+    from dlthub_project.context.whole_project import Findings, MissingVariable, validate_project
+
 __all__ = [
+    "PIN_FILE",
     "PROFILE_VARIABLE",
+    "Findings",
+    "MissingVariable",
     "Project",
     "ProjectRunContext",
     "active_context",
+    "available_profiles",
+    "configured_profiles",
     "ensure_project",
     "find_package",
     "find_project_dir",
     "installed_packages",
     "kept_context",
+    "local_data_of",
+    "masked_config",
     "open_project",
     "pipeline_argument",
+    "read_pin",
+    "remove_local_data",
     "run_config_value",
+    "settings_files",
+    "settings_folder",
     "source_argument",
     "source_mapping",
     "switch_profile",
     "switched_profile",
     "unset_variables_missing",
     "used_context",
+    "validate_project",
 ]
+
+_HOME_OF = {
+    "Findings": "whole_project",
+    "MissingVariable": "whole_project",
+    "local_data_of": "local_data",
+    "masked_config": "shown_config",
+    "remove_local_data": "local_data",
+    "validate_project": "whole_project",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # few programs need them
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)

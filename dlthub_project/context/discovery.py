@@ -137,6 +137,16 @@ def configured_profiles(document: Document, settings_dir: Path) -> list[str]:
     return list(found)
 
 
+def settings_files(settings_dir: Path) -> list[Path]:
+    """Return the TOML files of all profiles that are there."""
+    return sorted(
+        file
+        for suffix in _TOML_FILES
+        for pattern in (suffix, f"?*.{suffix}")
+        for file in settings_dir.glob(pattern)
+    )
+
+
 def read_pin(settings_dir: Path) -> str | None:
     """Return the profile that the pin file names, or None."""
     try:

@@ -78,17 +78,19 @@ class Explanation:
             yield from explanation._lines()
 
 
-def explain(manifest: Manifest, path: str) -> Explanation:
+def explain(manifest: Manifest, path: str, *, is_for_others: bool = False) -> Explanation:
     """Return where the value at `path` comes from, in the active project; see `Project.explain`.
 
     Args:
         manifest: The manifest of the active project.
         path: The path of the value, in the manifest or in dlt.
+        is_for_others: Mask all arguments of a source whose code cannot be imported, since it may
+            call anything a secret.
 
     Raises:
         ValueNotSet: No layer has the value.
     """
-    explainer = _Explainer(manifest)
+    explainer = _Explainer(manifest, is_for_others)
     parts = configuration_path(tuple(path.split(".")))
     explanation = explainer.explain(parts)
     if explanation.layers or explanation.below:
@@ -97,8 +99,9 @@ def explain(manifest: Manifest, path: str) -> Explanation:
 
 
 class _Explainer:
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, is_for_others: bool) -> None:
         self._manifest = manifest
+        self._is_for_others = is_for_others
         self._layers = Layers(manifest)
 
     def explain(self, path: tuple[str, ...], *, secret: bool = False) -> Explanation:
@@ -135,7 +138,10 @@ class _Explainer:
             return False
         entry = self._manifest.entry("sources", path[1]) or {}
         reference = entry.get("type")
-        return isinstance(reference, str) and resources.is_secret_argument(reference, path[-1])
+        if not isinstance(reference, str) or path[2] in _SOURCE_KEYS:
+            return False
+        secrets = resources.secret_arguments(reference)
+        return self._is_for_others if secrets is None else not secrets.isdisjoint(path[2:])
 
     def not_set(self, path: tuple[str, ...]) -> ValueNotSet:
         """Return the error for a path that no layer has."""

@@ -375,16 +375,16 @@ def source_function(factory: AnySourceFactory) -> Callable[..., Any]:
     return function
 
 
-def is_secret_argument(reference: str, name: str) -> bool:
-    """Tell whether the source that `reference` leads to calls an argument a secret.
+def secret_arguments(reference: str) -> set[str] | None:
+    """Return the arguments that the source that `reference` leads to calls secrets.
 
-    Imports its code. A source that is not found, or that cannot be imported, calls nothing so.
+    Imports its code. None for a source that is not found, or that cannot be imported.
     """
     try:
-        spec = SourceReference.find(reference).ref.SPEC
-        return is_secret_hint(spec.get_resolvable_fields().get(name, Any))
+        fields = SourceReference.find(reference).ref.SPEC.get_resolvable_fields()
     except Exception:
-        return False
+        return None
+    return {name for name, hint in fields.items() if is_secret_hint(hint)}
 
 
 def has_schema_file(factory: AnySourceFactory) -> bool:

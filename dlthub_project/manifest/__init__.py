@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dlthub_project.manifest.document import FILE_NAME, Document
 from dlthub_project.manifest.manifest import Manifest, default_profile, read_document
 from dlthub_project.manifest.profiles import IMPLICIT_PROFILES, declared_profiles
-from dlthub_project.manifest.settings import Settings, unset_names
+from dlthub_project.manifest.settings import Settings, unset_names, unset_uses
 
 if TYPE_CHECKING:
     from dlthub_project.manifest.models import json_schema
@@ -26,6 +26,7 @@ __all__ = [
     "json_schema",
     "read_document",
     "unset_names",
+    "unset_uses",
 ]
 
 

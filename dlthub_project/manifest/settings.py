@@ -293,14 +293,21 @@ def used_variables(section: Mapping[str, Any], name: str) -> set[str]:
 
 def unset_names(value: Any, environ: Mapping[str, str]) -> set[str]:
     """Return the environment variables without a default that `value` uses and that are not set."""
-    names: set[str] = set()
+    return {name for _, names in unset_uses(value, environ) for name in names}
 
-    def note(text: str, _at: tuple[Hashable, ...]) -> str:
-        for match in _EVERYWHERE.finditer(text):
-            variable = match["variable"] or ""
-            if variable.startswith("env.") and ":" not in variable:
-                names.add(variable.removeprefix("env."))
+
+def unset_uses(
+    value: Any, environ: Mapping[str, str]
+) -> list[tuple[tuple[Hashable, ...], set[str]]]:
+    """Return the path of each text in `value` that uses such variables, and their names."""
+    uses: list[tuple[tuple[Hashable, ...], set[str]]] = []
+
+    def note(text: str, at: tuple[Hashable, ...]) -> str:
+        used = (match["variable"] or "" for match in _EVERYWHERE.finditer(text))
+        names = {v.removeprefix("env.") for v in used if v.startswith("env.") and ":" not in v}
+        if names := names - set(environ):
+            uses.append((at, names))
         return text
 
     substitute_all(value, note)
-    return names - set(environ)
+    return uses

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 from dlthub_project import dlt_plugin
 from dlthub_project.cli import commands_beside
 from dlthub_project.errors import ManifestError
+from dlthub_project.sandbox import Sandbox, isolated
 
 DltProgram = Callable[..., subprocess.CompletedProcess[str]]
 WriteProject = Callable[..., Path]
@@ -24,22 +26,142 @@ def test_info_shows_the_project_its_profile_and_its_entities(
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "project         shop",
-        "profile         dev (of dev, tests, access)",
-        f"project folder  {shop}",
-        f"data folder     {shop / '_data' / 'dev'}",
-        "sources         orders",
-        "destinations    warehouse",
-        "datasets        shop_data",
-        "pipelines       load_orders",
+        "project          shop",
+        f"project folder   {shop}",
+        "profile          dev",
+        "profiles         dev (implicit), tests (implicit), access (implicit)",
+        f"data folder      {shop / '_data' / 'dev'}",
+        "sources          orders",
+        "destinations     warehouse",
+        "datasets         shop_data",
+        "pipelines        load_orders",
+        "caches           -",
+        "transformations  -",
     ]
     assert not (shop / "_data" / "dev" / "pipelines").exists()
+
+
+def test_info_says_which_profiles_are_declared_and_is_documented_json(
+    write_project: WriteProject, dlt_main: DltProgram
+) -> None:
+    root = write_project(
+        """
+        caches: {daily: {inputs: [{dataset: raw}]}}
+        transformations: {sums: {cache: daily}}
+        profiles: {prod: {}}
+        """,
+        {".dlt/qa.config.toml": ""},
+    )
+    text = dlt_main("project", "info").stdout
+    document = json.loads(dlt_main("project", "info", "--format", "json").stdout)
+
+    assert "prod (declared), qa (in .dlt)" in text
+    assert (document["caches"], document["transformations"]) == (["daily"], ["sums"])
+    assert document["data_dir"] == str(root / "_data" / "dev")
+    assert [p["name"] for p in document["profiles"] if p["declared"]] == ["prod"]
+
+
+def test_list_shows_the_project_here_and_installed_ones_and_opens_none(
+    write_project: WriteProject,
+    dlt_main: DltProgram,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    site = tmp_path / "site"
+    metadata = site / "rates_mart-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Name: rates-mart\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[dlt_package]\nrates-mart = rates_mart\n")
+    package = site / "rates_mart"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    (package / "dlt.yml").write_text("sources: {a: {type: b.c}}\n")
+    monkeypatch.syspath_prepend(site)
+    nothing = dlt_main("project", "list", "--project", ".")
+    root = write_project("pipelines: 1\n", folder="broken")
+    (root / "below").mkdir()
+    monkeypatch.chdir(root / "below")
+    found = json.loads(dlt_main("project", "list", "--format", "json").stdout)
+    of_package = dlt_main("source", "list", "--project", "rates-mart")
+    profile = dlt_main("profile", "info", "--project", "rates_mart")
+
+    assert "rates_mart" in nothing.stdout
+    assert {"name": "broken", "folder": str(root), "kind": "this folder"} in found
+    assert {"name": "rates_mart", "folder": str(package), "kind": "package"} in found
+    assert of_package.returncode == 0, of_package.stderr
+    assert of_package.stdout.splitlines()[1].split() == ["a", "b.c", "-"]
+    assert profile.stdout.splitlines()[0].split() == ["profile", "access"]
+
+
+def test_clean_removes_the_local_data_of_one_profile_after_a_yes(
+    shop: Path, dlt_main: DltProgram
+) -> None:
+    data = shop / "_data"
+    for name in ("dev/local/warehouse.duckdb", "dev/pipelines/load_orders/state.json"):
+        for path in (data / name, data / name.replace("dev/", "tests/")):
+            path.parent.mkdir(parents=True)
+            path.touch()
+    refused = dlt_main("project", "clean")
+    kept = {path.name for path in (data / "dev").rglob("*")}
+    local = dlt_main("--yes", "project", "clean", "--skip-data-dir")
+    after_local = {path.name for path in (data / "dev").rglob("*")}
+    all_of_it = dlt_main("project", "clean", "--yes")
+    again = dlt_main("project", "clean")
+
+    assert refused.returncode == 4
+    assert {"warehouse.duckdb", "load_orders"} <= kept
+    assert str(data / "dev" / "local") in local.stdout
+    assert "load_orders" in after_local
+    assert "warehouse.duckdb" not in after_local
+    assert all_of_it.returncode == 0
+    assert "There is no local data of profile dev." in again.stdout
+    assert (data / "tests" / "local" / "warehouse.duckdb").is_file()
+
+
+NESTED = """
+    project: {data_dir: "d/{current_profile}"}
+    profiles: {dev: {project: {data_dir: d}}, prod: {}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("manifest", "reason"),
+    [
+        ("project: {data_dir: .}", "it has more in it than data"),
+        ("project: {local_dir: ..}", "it has more in it than data"),
+        ("project: {data_dir: data}\nprofiles: {prod: {}}", "and profile prod has data in"),
+        (NESTED, "and profile prod has data in"),
+    ],
+)
+def test_clean_refuses_folders_that_have_more_in_them(
+    write_project: WriteProject, dlt_main: DltProgram, manifest: str, reason: str
+) -> None:
+    root = write_project(manifest, {"d/prod/x": "", "data/x": ""})
+    done = dlt_main("project", "clean", "--yes")
+
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert {"dlt.yml", "d", "data"} <= {path.name for path in root.iterdir()}
+    assert (root / "d" / "prod" / "x").exists()
+
+
+def test_clean_in_a_sandbox_leaves_the_data_of_the_project(
+    shop: Path, dlt_main: DltProgram, tmp_path: Path
+) -> None:
+    real = shop / "_data" / "dev" / "local" / "warehouse.duckdb"
+    real.parent.mkdir(parents=True)
+    real.touch()
+    with isolated(Sandbox(str(tmp_path / "sandbox"), str(shop), str(shop))):
+        done = dlt_main("project", "clean", "--yes")
+
+    assert done.returncode == 0, done.stderr
+    assert real.is_file()
 
 
 def test_info_takes_project_and_profile(shop: Path, dlt_main: DltProgram) -> None:
     done = dlt_main("project", "info", "--project", ".", "--profile", "tests")
 
-    assert f"data folder     {shop / '_data' / 'tests'}" in done.stdout.splitlines()
+    assert f"data folder      {shop / '_data' / 'tests'}" in done.stdout.splitlines()
 
 
 def test_info_of_an_empty_manifest_shows_the_defaults(
@@ -48,8 +170,8 @@ def test_info_of_an_empty_manifest_shows_the_defaults(
     write_project("", folder="bare")
     lines = dlt_main("project", "info").stdout.splitlines()
 
-    assert lines[0] == "project         bare"
-    assert lines[-1] == "pipelines       -"
+    assert lines[0] == "project          bare"
+    assert lines[-1] == "transformations  -"
 
 
 def test_info_outside_of_a_project_says_where_it_looked_and_how_to_make_one(

@@ -1,0 +1,81 @@
+"""The local data of a profile, and how it is removed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from dlthub_project.context.discovery import configured_profiles
+from dlthub_project.context.project import Project, open_project
+from dlthub_project.errors import ProjectError
+
+
+def local_data_of(project: Project, *, skip_data_dir: bool = False) -> list[Path]:
+    """Return the folders with the data of the active profile that are there.
+
+    Args:
+        project: The project under the profile.
+        skip_data_dir: Leave out the folders of pipelines; only what destinations and temporary
+            files have is returned.
+
+    Raises:
+        ProjectError: A folder has more in it than this data: the project, or another profile's.
+    """
+    names = ["local_dir", "tmp_dir"] if skip_data_dir else ["data_dir", "local_dir", "tmp_dir"]
+    found: list[Path] = []
+    for name in names:
+        folder = Path(os.path.realpath(getattr(project, name)))
+        _refuse_more_than_data(project, name, folder)
+        # what is below another one goes with it
+        if folder.is_dir() and not any(folder.is_relative_to(above) for above in found):
+            found.append(folder)
+    return found
+
+
+def remove_local_data(folders: list[Path]) -> None:
+    """Remove folders that `local_data_of` has returned.
+
+    Raises:
+        ProjectError: A file cannot be removed.
+    """
+    try:
+        for folder in folders:
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise ProjectError(
+            f"{error.filename} cannot be removed: {error.strerror}.",
+            "Close the programs that use it, and try again.",
+        ) from error
+
+
+def _refuse_more_than_data(project: Project, name: str, folder: Path) -> None:
+    for kept in (project.root_dir, project.project_dir, project.settings_dir, Path.home()):
+        if Path(os.path.realpath(kept)).is_relative_to(folder):
+            raise ProjectError(
+                f"`{name}` of profile {project.current_profile} is {folder}, and {kept} is there: "
+                "it has more in it than data.",
+                "Remove the data by hand, or give the project another folder for it.",
+            )
+    for other, used in _folders_of_others(project):
+        if used.is_relative_to(folder) or folder.is_relative_to(used):
+            raise ProjectError(
+                f"`{name}` of profile {project.current_profile} is {folder}, and profile {other} "
+                f"has data in {used}.",
+                "Remove the data by hand, or give each profile a folder: `{current_profile}`.",
+            )
+
+
+def _folders_of_others(project: Project) -> Iterator[tuple[str, Path]]:
+    root = Path(project.root_dir)
+    for other in configured_profiles(project.manifest.document, Path(project.settings_dir)):
+        if other == project.current_profile:
+            continue
+        try:
+            opened = open_project(root, other)
+        except ProjectError:
+            # nobody can have loaded anything with it
+            continue
+        for folder in (opened.data_dir, opened.local_dir, opened.tmp_dir):
+            yield other, Path(os.path.realpath(folder))

@@ -1,0 +1,29 @@
+"""New projects, and new entries of one: templates, and what may be added."""
+
+from __future__ import annotations
+
+from dlthub_project.scaffold.code_of_project import references_in_code
+from dlthub_project.scaffold.destination_types import (
+    check_type,
+    destination_types,
+    entry_of,
+    is_embedded,
+    secrets_file,
+    settings_file,
+)
+from dlthub_project.scaffold.new_project import NewProject, write_project
+from dlthub_project.scaffold.source_templates import TEMPLATES, filled
+
+__all__ = [
+    "TEMPLATES",
+    "NewProject",
+    "check_type",
+    "destination_types",
+    "entry_of",
+    "filled",
+    "is_embedded",
+    "references_in_code",
+    "secrets_file",
+    "settings_file",
+    "write_project",
+]

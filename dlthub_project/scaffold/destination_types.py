@@ -1,0 +1,96 @@
+"""The destinations that a project may have, and what each needs to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dlt.destinations
+from dlt.common.configuration.specs import BaseConfiguration
+from dlt.common.destination import Destination
+
+from dlthub_project.errors import EntityReferenceError, known_names
+
+# a function of the project, or nothing at all
+_NO_TEMPLATES = ("destination", "dummy")
+_OURS = ("delta", "iceberg")
+_EMBEDDED = ("duckdb", "ducklake", "filesystem", "lance", "lancedb", *_OURS)
+_FOLDERS = ("filesystem", *_OURS)
+# of most, `dlt[name]` has what they need
+_NO_EXTRA = ("destination", "dummy")
+_EXTRAS = {"delta": "deltalake", "iceberg": "pyiceberg", "fabric": "mssql", "lance": "lancedb"}
+# what dlt adds to URLs and drivers, and nobody has to know
+_RARE = ("query", "drivername", "connect_timeout", "session_timezone", "application")
+
+
+def destination_types() -> list[str]:
+    """Return the types of destinations that dlt has."""
+    return sorted({*dlt.destinations.__all__, *_OURS} - {*_NO_TEMPLATES})
+
+
+def check_type(name: str) -> None:
+    """Make sure that a type of destination is one of dlt's, or a dotted path.
+
+    Raises:
+        EntityReferenceError: It is neither.
+    """
+    if "." not in name and name not in {*destination_types(), *_NO_TEMPLATES}:
+        raise EntityReferenceError(
+            f"There is no destination of type `{name}`. {known_names(name, destination_types())}",
+            "Take one of them, or give the dotted path of a function with @dlt.destination.",
+        )
+
+
+def is_embedded(name: str) -> bool:
+    """Tell whether destinations of this type keep their data in files, and need no secrets."""
+    return name in _EMBEDDED
+
+
+def entry_of(name: str) -> dict[str, Any]:
+    """Return the entry of a destination of this type, without secrets."""
+    return {"type": name, **({"bucket_url": "{local_dir}/lake"} if name in _FOLDERS else {})}
+
+
+def requirement_of(name: str) -> str:
+    """Return what a destination of this type needs for `pip`; empty if nothing."""
+    if name in _NO_EXTRA or "." in name:
+        return ""
+    return f"dlt[{_EXTRAS.get(name, name)}]"
+
+
+def secrets_file(destination: str, type_name: str) -> str:
+    """Return a TOML file with what a destination needs to be told, as comments to fill in."""
+    lines = [
+        f"# What destination `{destination}` needs. Fill it in; git does not take this file.",
+        f"# [destination.{destination}.credentials]",
+        *(f"# {name} = {_example(value)}" for name, value in _credentials(type_name)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _credentials(type_name: str) -> Iterator[tuple[str, Any]]:
+    try:
+        destination = Destination.from_reference(type_name)
+        hint = destination.spec.get_resolvable_fields()["credentials"] if destination else None
+    except Exception:
+        # its library is not there; the page of dlt on it tells
+        return
+    for spec in (hint, *getattr(hint, "__args__", ())):
+        if isinstance(spec, type) and issubclass(spec, BaseConfiguration):
+            values = vars(spec)
+            for name in spec.get_resolvable_fields():
+                if name not in _RARE and not name.startswith("_"):
+                    yield name, values.get(name)
+            return
+
+
+def _example(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int) else '""'
+
+
+def settings_file(settings_dir: Path, profile: str) -> Path:
+    """Return the file for the secrets of a profile."""
+    return settings_dir / f"{profile}.secrets.toml"
