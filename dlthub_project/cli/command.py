@@ -60,6 +60,8 @@ class Operation:
         """Do it, as the `dlt` program does."""
         with told_with_status():
             self.run(args)
+            # a pipe that nobody reads any more is to be noticed here
+            sys.stdout.flush()
 
 
 class EntityCommand:

@@ -42,7 +42,8 @@ _CODE_PACKAGES = ("sources", "destinations", "transformations")
 
 
 _HOW_TO_MAKE_ONE = (
-    "Put an empty file dlt.yml into the root folder of your project, or name the folder: "
+    "Put an empty file dlt.yml into the root folder of your project (`dlt project init` makes a "
+    "whole one), or name the folder: "
     "`--project DIR` at the command line, `ensure_project(run_dir=...)` in code, or the "
     "environment variable DLT_PROJECT_DIR."
 )

@@ -21,12 +21,13 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from dlt._workspace.cli import _dlt, echo
 from pages import run_program
 from processes import python
 
@@ -94,18 +95,39 @@ def _with_workers_in_forks(arguments: Iterable[str]) -> Iterator[str]:
 def run_program_here(
     words: list[str], folder: Path, environment: Mapping[str, str]
 ) -> tuple[int, str]:
-    """Run a program with its arguments in `folder`; `pytest` without workers in this process.
+    """Run a program with its arguments in `folder`: `dlt`, and `pytest` without workers, in here.
 
     Returns:
         Its exit code and output.
     """
-    if words[0] != "pytest" or has_workers(words):
+    mains: dict[str, Callable[[list[str]], int]] = {"pytest": pytest.main, "dlt": _dlt_main}
+    if words[0] not in mains or has_workers(words):
         return run_program(_in_fork(words), folder, environment)
     out = io.StringIO()
     with new_state(folder, environment=environment), redirect_stdout(out), redirect_stderr(out):
         os.chdir(folder)
-        code = pytest.main(words[1:])
+        code = mains[words[0]](words[1:])
     return int(code), out.getvalue()
+
+
+def _dlt_main(arguments: list[str]) -> int:
+    """Run the main function of dlt's program, as in a pipe, and return its status."""
+    answers = ("ALWAYS_CHOOSE_DEFAULT", "ALWAYS_CHOOSE_VALUE", "ALWAYS_CONFIRM")
+    before = {name: getattr(echo, name) for name in answers}
+    stdin = sys.stdin
+    sys.argv[:] = ["dlt", *arguments]
+    try:
+        with open(os.devnull, encoding="utf-8") as sys.stdin:
+            _dlt._main()
+    except SystemExit as ended:
+        if isinstance(ended.code, str):
+            print(ended.code, file=sys.stderr)
+        return ended.code & 0xFF if isinstance(ended.code, int) else int(ended.code is not None)
+    finally:
+        sys.stdin = stdin
+        for name, answer in before.items():
+            setattr(echo, name, answer)
+    return 0
 
 
 def _in_fork(words: list[str]) -> list[str]:
@@ -113,7 +135,7 @@ def _in_fork(words: list[str]) -> list[str]:
     if words[0] == "python":
         return [*python(), *words[1:]]
     program = Path(sys.executable).with_name(words[0])
-    return [*python(), str(program), *words[1:]] if words[0] in ("dlt", "pytest") else words
+    return [*python(), str(program), *words[1:]] if words[0] == "pytest" else words
 
 
 def has_workers(arguments: Iterable[str]) -> bool:
