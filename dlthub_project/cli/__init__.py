@@ -24,16 +24,18 @@ def commands_beside(
 ) -> list[type[SupportsCliCommand]]:
     """Return the commands of dlt and of other plugins, and ours.
 
-    dlt's own `dlt pipeline` takes `--project` and `--profile`, and has our operations too.
+    dlt's own `dlt pipeline` takes `--project` and `--profile`, and has our operations too. A word
+    that another plugin has is left to it: dlt's program would not start with two of a kind.
     """
+    others = [command for command in commands if command is not None]
+    taken = {command.command for command in others if getattr(command, "parent", None) is None}
     return [
         *(
             with_project_arguments(command)
             if command.command == "pipeline" and getattr(command, "parent", None) is None
             else command
-            for command in commands
-            if command is not None
+            for command in others
         ),
         *(subcommand_of("pipeline", operation) for operation in OPERATIONS),
-        *_COMMANDS,
+        *(command for command in _COMMANDS if command.command not in taken),
     ]

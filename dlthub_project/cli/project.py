@@ -67,10 +67,15 @@ def _document(project: Project) -> dict[str, Any]:
 
 def _clean(args: argparse.Namespace) -> None:
     from dlthub_project.context import local_data_of, remove_local_data
+    from dlthub_project.sandbox import active_sandbox
 
     # not `opened`: in the sandbox of a test, its data are meant
     project = activate(args).project
-    folders = local_data_of(project, skip_data_dir=args.skip_data_dir)
+    folders = local_data_of(
+        project,
+        skip_data_dir=args.skip_data_dir,
+        is_sandboxed=active_sandbox() is not None,
+    )
     if not any(files for folder in folders for _, _, files in os.walk(folder)):
         print(f"There is no local data of profile {project.current_profile}.")
         return

@@ -12,13 +12,16 @@ from dlthub_project.context.project import Project, open_project
 from dlthub_project.errors import ProjectError
 
 
-def local_data_of(project: Project, *, skip_data_dir: bool = False) -> list[Path]:
+def local_data_of(
+    project: Project, *, skip_data_dir: bool = False, is_sandboxed: bool = False
+) -> list[Path]:
     """Return the folders with the data of the active profile that are there.
 
     Args:
         project: The project under the profile.
         skip_data_dir: Leave out the folders of pipelines; only what destinations and temporary
             files have is returned.
+        is_sandboxed: The folders are those of a test's sandbox, and nobody else's.
 
     Raises:
         ProjectError: A folder has more in it than this data: the project, or another profile's.
@@ -26,10 +29,11 @@ def local_data_of(project: Project, *, skip_data_dir: bool = False) -> list[Path
     names = ["local_dir", "tmp_dir"] if skip_data_dir else ["data_dir", "local_dir", "tmp_dir"]
     found: list[Path] = []
     for name in names:
-        folder = Path(os.path.realpath(getattr(project, name)))
-        _refuse_more_than_data(project, name, folder)
+        folder = Path(getattr(project, name))
+        if not is_sandboxed:
+            _refuse_more_than_data(project, name, _real(folder))
         # what is below another one goes with it
-        if folder.is_dir() and not any(folder.is_relative_to(above) for above in found):
+        if folder.is_dir() and not any(_real(folder).is_relative_to(_real(f)) for f in found):
             found.append(folder)
     return found
 
@@ -42,7 +46,10 @@ def remove_local_data(folders: list[Path]) -> None:
     """
     try:
         for folder in folders:
-            shutil.rmtree(folder)
+            shutil.rmtree(_real(folder))
+            if folder.is_symlink():
+                # a link stays, and leads somewhere
+                _real(folder).mkdir()
     except OSError as error:
         raise ProjectError(
             f"{error.filename} cannot be removed: {error.strerror}.",
@@ -50,14 +57,25 @@ def remove_local_data(folders: list[Path]) -> None:
         ) from error
 
 
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
 def _refuse_more_than_data(project: Project, name: str, folder: Path) -> None:
     for kept in (project.root_dir, project.project_dir, project.settings_dir, Path.home()):
-        if Path(os.path.realpath(kept)).is_relative_to(folder):
+        if _real(Path(kept)).is_relative_to(folder):
             raise ProjectError(
                 f"`{name}` of profile {project.current_profile} is {folder}, and {kept} is there: "
                 "it has more in it than data.",
                 "Remove the data by hand, or give the project another folder for it.",
             )
+    is_inside = folder.is_relative_to(_real(Path(project.root_dir)))
+    if not is_inside and not any(project.current_profile in part for part in folder.parts):
+        raise ProjectError(
+            f"`{name}` of profile {project.current_profile} is {folder}, outside of the project, "
+            "and its name has no profile in it: nobody knows whose files are there.",
+            "Remove the data by hand, or give each profile a folder: `{current_profile}`.",
+        )
     for other, used in _folders_of_others(project):
         if used.is_relative_to(folder) or folder.is_relative_to(used):
             raise ProjectError(
@@ -78,4 +96,4 @@ def _folders_of_others(project: Project) -> Iterator[tuple[str, Path]]:
             # nobody can have loaded anything with it
             continue
         for folder in (opened.data_dir, opened.local_dir, opened.tmp_dir):
-            yield other, Path(os.path.realpath(folder))
+            yield other, _real(Path(folder))

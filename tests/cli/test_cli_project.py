@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from dlt._workspace.cli import _dlt
+from dlt.common.configuration import plugins
 
 from dlthub_project import dlt_plugin
 from dlthub_project.cli import commands_beside
@@ -131,18 +134,36 @@ NESTED = """
         ("project: {local_dir: ..}", "it has more in it than data"),
         ("project: {data_dir: data}\nprofiles: {prod: {}}", "and profile prod has data in"),
         (NESTED, "and profile prod has data in"),
+        ("project: {local_dir: ../shared}", "nobody knows whose files are there"),
     ],
 )
 def test_clean_refuses_folders_that_have_more_in_them(
     write_project: WriteProject, dlt_main: DltProgram, manifest: str, reason: str
 ) -> None:
-    root = write_project(manifest, {"d/prod/x": "", "data/x": ""})
+    root = write_project(manifest, {"d/prod/x": "", "data/x": "", "../shared/x": ""})
     done = dlt_main("project", "clean", "--yes")
 
     assert done.returncode == 1
     assert reason in done.stderr
     assert {"dlt.yml", "d", "data"} <= {path.name for path in root.iterdir()}
     assert (root / "d" / "prod" / "x").exists()
+    assert (root.parent / "shared" / "x").exists()
+
+
+def test_clean_keeps_a_link_to_the_data(
+    write_project: WriteProject, dlt_main: DltProgram, tmp_path: Path
+) -> None:
+    root = write_project("")
+    disk = tmp_path / "disk" / "dev"
+    (disk / "local").mkdir(parents=True)
+    (disk / "local" / "warehouse.duckdb").touch()
+    (root / "_data").mkdir()
+    (root / "_data" / "dev").symlink_to(disk)
+    done = dlt_main("project", "clean", "--yes")
+
+    assert done.returncode == 0, done.stderr
+    assert list(disk.iterdir()) == []
+    assert dlt_main("project", "info").returncode == 0
 
 
 def test_clean_in_a_sandbox_leaves_the_data_of_the_project(
@@ -235,6 +256,47 @@ def test_the_words_of_all_commands_are_known_before_a_project_is_opened() -> Non
     ours = {command.command for command in commands_beside([])}
 
     assert {*ours, "pipeline"} - {"run"} <= {*dlt_plugin._OF_PROJECTS}
+
+
+def test_a_word_that_another_plugin_has_is_left_to_it(shop: Path, dlt_main: DltProgram) -> None:
+    class Profile:
+        command, parent, compose, docs_url = "profile", None, "replace", None
+        help_string = description = "Of another plugin."
+
+        def configure_parser(self, parser: argparse.ArgumentParser) -> None:
+            pass
+
+        def execute(self, args: argparse.Namespace) -> None:
+            print("another profile")
+
+    class Plugin:
+        @plugins.hookimpl
+        def plug_cli(self, host: str) -> type:
+            return Profile
+
+    plugins.manager().register(Plugin(), name="another")
+    try:
+        theirs = dlt_main("profile")
+        ours = dlt_main("project", "info")
+    finally:
+        plugins.manager().unregister(name="another")
+
+    assert theirs.stdout == "another profile\n"
+    assert ours.returncode == 0
+
+
+def test_the_program_dlthub_has_its_own_commands_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".dlt").mkdir()
+    (tmp_path / ".dlt" / ".workspace").touch()
+    monkeypatch.setattr(sys, "argv", ["dlthub", "profile", "--help"])
+
+    with pytest.raises(SystemExit):
+        _dlt.main("dlthub")
+    shown = capsys.readouterr().out
+    assert "pin" in shown
+    assert "--project" not in shown
 
 
 def test_with_a_stand_in_for_dlthub_the_commands_are_not_there(
