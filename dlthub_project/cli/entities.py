@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from dlthub_project.cli.arguments import add_format_argument, checked, folder_of
 from dlthub_project.cli.command import EntityCommand, Operation
 from dlthub_project.cli.output import Table, show
 from dlthub_project.errors import ProjectError, ProjectRunContextNotAvailable
+from dlthub_project.secrets import is_secret_name, uses_variable
 
 if TYPE_CHECKING:
     from dlthub_project.context import Project
@@ -161,6 +163,13 @@ def _add(args: argparse.Namespace, section: str, name: str, entry: Mapping[str, 
     line, _column = document.position(at) or (0, 0)
     under = f" under profile {profile}" if profile else ""
     print(f"Added {args.command} {name}{under}: {path}:{line + 1}.")
+    for key, value in args.set:
+        if is_secret_name([key]) and not uses_variable(value):
+            print(
+                f"`{key}` may be a secret, and stands in {path.name} now. Keep a secret in "
+                '.dlt/secrets.toml, or write a variable: "{env.NAME}".',
+                file=sys.stderr,
+            )
 
 
 def _name(args: argparse.Namespace) -> str:

@@ -175,7 +175,8 @@ def test_sources_and_destinations_are_added_listed_and_checked(
         ("destination", "warehouse", "add", "postgres", "--profile", "prod"),
     ):
         done = dlt_main(*arguments)
-        assert done.returncode == 0, done.stderr
+        assert (done.returncode, done.stderr) == (0, "")
+    told = dlt_main("destination", "copy", "add", "duckdb", "--set", "credentials=copy.duckdb")
     listed = json.loads(dlt_main("source", "list", "--format", "json").stdout)
     available = dlt_main("source", "list-available").stdout
     destinations = dlt_main("destination", "list", "--profile", "prod").stdout
@@ -184,6 +185,7 @@ def test_sources_and_destinations_are_added_listed_and_checked(
     prod = dlt_main("destination", "check", "--profile", "prod")
     unknown = dlt_main("source", "visit", "check")
 
+    assert "`credentials` may be a secret, and stands in dlt.yml now." in told.stderr
     # what was there is there, in its order
     lines = (folder / "dlt.yml").read_text().splitlines()
     assert [line for line in lines if line in before.splitlines()][:6] == before.splitlines()[:6]
