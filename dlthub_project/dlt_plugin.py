@@ -59,7 +59,7 @@ def plug_run_context(
     sandbox = active_sandbox()
     if sandbox is None and (is_dlthub_installed() or required not in (None, _CONTEXT_CLASS)):
         return None
-    is_first_of_program = runtime_kwargs is None and Path(sys.argv[0]).stem == "dlt"
+    is_first_of_program = runtime_kwargs is None and _is_dlt_program()
     if is_first_of_program and sandbox is None and _needs_no_context():
         _left_to_command()
         return None
@@ -139,6 +139,12 @@ def _needs_no_context() -> bool:
     """
     word, operation = _words()
     return word in _WITHOUT_CONTEXT or f"{word} {operation}" in _WITHOUT_CONTEXT
+
+
+def _is_dlt_program() -> bool:
+    # `dlt`, `dlt.exe`, or `python -m dlt`
+    program = Path(sys.argv[0])
+    return program.stem == "dlt" or program.parts[-2:] == ("dlt", "__main__.py")
 
 
 def _words() -> tuple[str, str]:

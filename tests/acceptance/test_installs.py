@@ -146,7 +146,7 @@ print(nyc.config().data_dir)
         ("planes", 3_322),
     ]
     assert Path(data_dir).is_relative_to(home)
-    assert f"data folder     {data_dir}" in again.splitlines()
+    assert f"data folder      {data_dir}" in again.splitlines()
     assert not list(elsewhere.iterdir())
 
 

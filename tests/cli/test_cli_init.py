@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
 from sessions import run_program_here
 
-from dlthub_project.scaffold import TEMPLATES, destination_types
+from dlthub_project.scaffold import TEMPLATES, NewProject, destination_types
 
 DltProgram = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -226,3 +227,13 @@ def test_what_cannot_be_added_changes_nothing(
         assert "the-pin" not in refused.stderr
     assert {path: path.read_bytes() for path in before} == before
     assert dlt_main("source", "list-available", "--project", "nowhere").returncode == 3
+
+
+@pytest.mark.parametrize("destination", destination_types())
+def test_what_a_destination_requires_is_an_extra_of_dlt(destination: str) -> None:
+    project = NewProject("shop", "python", destination)
+    lines = project.files()["requirements.txt"].decode().splitlines()
+    extras = metadata("dlt").get_all("Provides-Extra")
+
+    (extra,) = (line.removeprefix("dlt[").removesuffix("]") for line in lines if "[" in line)
+    assert extra in (extras or ())

@@ -95,7 +95,7 @@ def test_commands_take_a_profile_of_a_package(install: Install, site: Path) -> N
 
     shown = dlt_program(site, "project", "info", "--project", "rates-mart", "--profile", "prod")
 
-    assert f"data folder     {root / '_data' / 'prod'}" in shown.stdout.splitlines()
+    assert f"data folder      {root / '_data' / 'prod'}" in shown.stdout.splitlines()
 
 
 def test_a_folder_comes_before_a_package_of_its_name(
@@ -107,7 +107,7 @@ def test_a_folder_comes_before_a_package_of_its_name(
 
     shown = dlt_program(site, "project", "info", "--project", "rates_mart").stdout
 
-    assert f"project folder  {folder}" in shown.splitlines()
+    assert f"project folder   {folder}" in shown.splitlines()
 
 
 def test_a_name_that_is_neither_is_an_error_with_the_known_ones(
