@@ -2,7 +2,16 @@
 
 from dlthub_project.catalog.catalog import Catalog
 from dlthub_project.catalog.dataset import WritableDataset
+from dlthub_project.catalog.dropping import drop_dataset
 from dlthub_project.catalog.loadable_relations import relation_pages
 from dlthub_project.catalog.losses import LosslessPipeline
+from dlthub_project.entities.destination_places import place_of
 
-__all__ = ["Catalog", "LosslessPipeline", "WritableDataset", "relation_pages"]
+__all__ = [
+    "Catalog",
+    "LosslessPipeline",
+    "WritableDataset",
+    "drop_dataset",
+    "place_of",
+    "relation_pages",
+]

@@ -153,9 +153,11 @@ def _not_loaded(entities: DltEntityFactory, location: DatasetLocation) -> Datase
     transformation = (
         'dlt_project.transformation("{}").run()'
         if active_sandbox()
-        else 'dlt.hub.current.project.entities().get_transformation("{}").run()'
+        else "dlt transformation {} run --profile {}"
     )
-    commands += [f"`{transformation.format(name)}`" for name in _writers(entities, location)]
+    commands += [
+        f"`{transformation.format(name, profile)}`" for name in _writers(entities, location)
+    ]
     return DatasetNotLoaded(
         f"Dataset `{location.dataset_name}` does not exist on destination "
         f"`{location.destination_name}` yet (profile {profile}).",

@@ -6,17 +6,27 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dlthub_project.cli.command import subcommand_of
+from dlthub_project.cli.dataset import DatasetCommand
 from dlthub_project.cli.entities import DestinationCommand, SourceCommand
 from dlthub_project.cli.pipeline import OPERATIONS, with_project_arguments
 from dlthub_project.cli.profile import ProfileCommand
 from dlthub_project.cli.project import ProjectCommand
+from dlthub_project.cli.transformation import CacheCommand, TransformationCommand
 
 if TYPE_CHECKING:
     from dlt.common.configuration.plugins import SupportsCliCommand
 
 __all__ = ["commands_beside"]
 
-_COMMANDS = (ProjectCommand, ProfileCommand, SourceCommand, DestinationCommand)
+_COMMANDS = (
+    ProjectCommand,
+    ProfileCommand,
+    SourceCommand,
+    DestinationCommand,
+    DatasetCommand,
+    TransformationCommand,
+    CacheCommand,
+)
 
 
 def commands_beside(

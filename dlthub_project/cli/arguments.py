@@ -6,8 +6,9 @@ import argparse
 import importlib
 import os
 import sys
+from collections.abc import Container, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dlthub_project.context import Project, ProjectRunContext
@@ -28,6 +29,42 @@ def add_project_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="Profile; by default as pinned or declared, and `access` of a package.",
     )
+
+
+def take_options_anywhere(
+    parser: argparse.ArgumentParser, words: Container[str], with_value: Iterable[str] = ()
+) -> None:
+    """Let a parser with a name and subcommands take options between the two.
+
+    argparse takes a name that an option follows for the subcommand.
+
+    Args:
+        parser: The parser; it is changed in place.
+        words: The subcommands, also those that are added later.
+        with_value: Options of the parser that have a value, beside `--project` and `--profile`.
+    """
+    parse, valued = parser.parse_known_args, ("--project", "--profile", *with_value)
+
+    def parse_known_args(args: Any = None, namespace: Any = None) -> Any:
+        return parse(args and _options_first(list(args), words, valued), namespace)
+
+    parser.parse_known_args = parse_known_args  # type: ignore[method-assign]  # of this parser alone
+
+
+def _options_first(args: list[str], words: Container[str], valued: Container[str]) -> list[str]:
+    """Return arguments with the options that stand before the subcommand in front of the name."""
+    options: list[str] = []
+    positional: list[str] = []
+    at = 0
+    while at < len(args) and args[at] != "--" and not (positional and positional[-1] in words):
+        if args[at].startswith("-"):
+            size = 2 if args[at] in valued else 1
+            options += args[at : at + size]
+            at += size
+        else:
+            positional.append(args[at])
+            at += 1
+    return [*options, *positional, *args[at:]]
 
 
 def add_format_argument(
@@ -54,6 +91,27 @@ def names(text: str) -> list[str]:
     """Return the names in a text with commas, for `argparse`."""
     found = [name.strip() for name in text.split(",")]
     return [name for name in found if name]
+
+
+def named_entity(args: argparse.Namespace, kind: str, known: Iterable[str]) -> str:
+    """Return the name that stands before the operation, as in `dlt dataset NAME info`.
+
+    Args:
+        args: The arguments.
+        kind: The word of the command.
+        known: The names that the project has.
+
+    Raises:
+        EntityNotFound: There is none.
+    """
+    from dlthub_project.errors import EntityNotFound, known_names
+
+    name: str | None = args.pipeline_name if kind == "pipeline" else args.name
+    if name is None:
+        raise EntityNotFound(
+            f"Name the {kind}: dlt {kind} NAME {args.operation}. {known_names('', known)}"
+        )
+    return name
 
 
 def activate(args: argparse.Namespace) -> ProjectRunContext:

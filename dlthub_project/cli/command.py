@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from dlthub_project.cli.arguments import add_project_arguments
+from dlthub_project.cli.arguments import add_project_arguments, take_options_anywhere
 from dlthub_project.cli.output import NotConfirmed
 from dlthub_project.errors import (
     ManifestError,
@@ -99,6 +99,7 @@ class EntityCommand:
         subcommands = parser.add_subparsers(title="Available subcommands", dest="operation")
         for operation in self.operations:
             operation.add_to(subcommands.add_parser(operation.name, help=operation.help))
+        take_options_anywhere(parser, subcommands.choices)
 
     def _name(self, text: str) -> str:
         # argparse takes the first of two words for the name: `dlt source add rest_api`

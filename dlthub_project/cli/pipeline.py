@@ -1,4 +1,4 @@
-"""`dlt pipeline NAME run`, and the project arguments of dlt's own `dlt pipeline`."""
+"""`dlt pipeline`: the operations of projects, beside those of dlt itself."""
 
 from __future__ import annotations
 
@@ -6,45 +6,171 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlthub_project.cli.arguments import activate, add_project_arguments, at_least_one, names
+from dlthub_project.cli.arguments import (
+    activate,
+    add_format_argument,
+    add_project_arguments,
+    at_least_one,
+    named_entity,
+    names,
+    take_options_anywhere,
+)
 from dlthub_project.cli.command import Operation, told_with_status
+from dlthub_project.cli.output import Table, show, working
+from dlthub_project.errors import EntityNotFound, ProjectError, known_names
 
 if TYPE_CHECKING:
+    import dlt
     from dlt.common.configuration.plugins import SupportsCliCommand
+
+    from dlthub_project.context import Project
+
+
+def _list(args: argparse.Namespace) -> None:
+    import dlt
+
+    from dlthub_project.entities import DatasetLocation, Datasets
+
+    project = activate(args).project
+    datasets, folder = Datasets(project), dlt.current.run_context().get_data_entity("pipelines")
+    entries = []
+    for name, entry in project.manifest.section("pipelines").items():
+        where: DatasetLocation | None = None
+        with suppress(ProjectError):
+            where = datasets.locate_pipeline(name)
+        source = (entry or {}).get("source") or []
+        entries.append(
+            {
+                "name": name,
+                "sources": [source] if isinstance(source, str) else list(source),
+                "dataset": where and where.dataset_name,
+                "destination": where and where.destination_name,
+                "has_run": Path(folder, name).is_dir(),
+            }
+        )
+    rows = [tuple(entry.values()) for entry in entries]
+    show(args, entries, Table(("pipeline", "sources", "dataset", "destination", "has run"), rows))
 
 
 def _run(args: argparse.Namespace) -> None:
     """Run the pipeline and print what was loaded."""
     from dlthub_project import current
-    from dlthub_project.errors import EntityNotFound, known_names
     from dlthub_project.runner import row_counts
 
     profile = activate(args).profile
     manager = current.runner()
-    if args.pipeline_name is None:
-        known = known_names("", manager.entities.list_pipelines())
-        raise EntityNotFound(f"Name the pipeline: dlt pipeline NAME run. {known}")
-    pipeline = manager.entities.get_pipeline(args.pipeline_name)
-    with users_traceback(manager.entities.project.project_dir):
-        info = manager.run(pipeline, limit=args.limit, resources=args.resources)
+    name = named_entity(args, "pipeline", manager.entities.list_pipelines())
+    if args.pipelines_dir is not None:
+        raise ProjectError(
+            "--pipelines-dir is of dlt's own subcommands; `run` has the working folder of the "
+            "project.",
+            f"Leave it out, or set `pipelines_dir` in pipelines.{name} of the dlt.yml.",
+        )
+    pipeline = manager.entities.get_pipeline(name)
+    with users_traceback(manager.entities.project.project_dir), working(f"{name}: starts") as tell:
+        info = manager.run(
+            pipeline,
+            limit=args.limit,
+            resources=args.resources,
+            observers=[_Steps(lambda step: tell(f"{name}: {step}"))],
+        )
     where = f"{pipeline.dataset_name}@{pipeline.destination.destination_name}"
-    print_row_counts(
-        f"{pipeline.pipeline_name} -> {where} (profile {profile})", row_counts(pipeline, info)
+    counts = dict(sorted(row_counts(pipeline, info).items()))
+    document = {
+        "name": name,
+        "profile": profile,
+        "dataset": pipeline.dataset_name,
+        "destination": pipeline.destination.destination_name,
+        "load_ids": info.loads_ids,
+        "rows": counts,
+    }
+    title = f"{name} -> {where} (profile {profile})"
+    empty = "nothing new to load"
+    show(args, document, Table(("table", "rows"), list(counts.items()), title, empty))
+
+
+class _Steps:
+    """Tells which step of a run is under way."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+
+    def before_extract(self, pipeline: dlt.Pipeline) -> None:
+        self._tell("extract")
+
+    def before_normalize(self, pipeline: dlt.Pipeline) -> None:
+        self._tell("normalize")
+
+    def before_load(self, pipeline: dlt.Pipeline) -> None:
+        self._tell("load")
+
+
+def _add(args: argparse.Namespace) -> None:
+    from dlthub_project.manifest.editing import add_entries
+
+    project = activate(args).project
+    name = named_entity(args, "pipeline", ())
+    for source in args.source:
+        _check_known(project, "sources", source)
+    _check_known(project, "destinations", args.destination)
+    entry: dict[str, Any] = {
+        "source": args.source[0] if len(args.source) == 1 else args.source,
+        "destination": args.destination,
+    }
+    if args.dataset_name is not None:
+        entry["dataset_name"] = args.dataset_name
+    path = project.manifest.document.path
+    add_entries(path, {("pipelines", name): entry})
+    show(args, {"name": name, **entry}, f"Added pipeline `{name}` to {path}.")
+
+
+def _check_known(project: Project, section: str, name: str) -> None:
+    """Make sure that an entry may refer to `name`, and import no code to know.
+
+    Raises:
+        EntityNotFound: It is not declared, and is nothing that dlt or the project finds undeclared.
+    """
+    import dlt
+
+    declared = project.manifest.names(section)
+    if name in declared:
+        return
+    if project.allow_undefined_entities and (
+        "." in name or (section == "destinations" and name in dlt.destinations.__all__)
+    ):
+        return
+    raise EntityNotFound(
+        f"There is no {section.removesuffix('s')} `{name}` in {project.manifest.document.path}. "
+        f"{known_names(name, declared)}",
+        f"Add it first: dlt {section.removesuffix('s')} {name} add.",
     )
 
 
 def _configure_run(parser: argparse.ArgumentParser) -> None:
+    add_format_argument(parser)
     parser.add_argument(
         "--limit", type=at_least_one, metavar="N", help="Load at most N pages of each resource."
     )
     parser.add_argument("--resources", type=names, metavar="A,B", help="Load these resources only.")
 
 
-OPERATIONS = (Operation("run", "Run a pipeline that dlt.yml declares", _run, _configure_run),)
+def _configure_add(parser: argparse.ArgumentParser) -> None:
+    add_format_argument(parser)
+    parser.add_argument("source", type=names, metavar="SOURCE", help="A source, or several: a,b.")
+    parser.add_argument("destination", metavar="DESTINATION", help="The destination.")
+    parser.add_argument("--dataset-name", metavar="NAME", help="The dataset; by default dlt's own.")
+
+
+OPERATIONS = (
+    Operation("list", "List the pipelines that dlt.yml declares", _list, add_format_argument),
+    Operation("add", "Declare a pipeline in dlt.yml", _add, _configure_add),
+    Operation("run", "Run a pipeline that dlt.yml declares", _run, _configure_run),
+)
 
 
 def with_project_arguments(command: type[SupportsCliCommand]) -> type[SupportsCliCommand]:
@@ -56,6 +182,8 @@ def with_project_arguments(command: type[SupportsCliCommand]) -> type[SupportsCl
 
     class CommandOfProject(command):  # type: ignore[misc, valid-type]  # a class made for this call
         __doc__ = command.__doc__
+        # dlt points there when a command fails; our operations are on another page
+        docs_url: str | None = None
 
         def configure_parser(self, parser: argparse.ArgumentParser) -> None:
             add_subparsers = parser.add_subparsers
@@ -72,6 +200,14 @@ def with_project_arguments(command: type[SupportsCliCommand]) -> type[SupportsCl
             for subparsers in added:
                 for subcommand in subparsers.choices.values():
                     add_project_arguments(subcommand)
+                    # a dlt that has it itself keeps its own
+                    with suppress(argparse.ArgumentError):
+                        subcommand.add_argument(
+                            "--pipelines-dir",
+                            default=argparse.SUPPRESS,
+                            help="Pipelines working directory",
+                        )
+                take_options_anywhere(parser, subparsers.choices, ("--pipelines-dir",))
 
         def execute(self, args: argparse.Namespace) -> None:
             # late: they import dlt
@@ -87,27 +223,10 @@ def with_project_arguments(command: type[SupportsCliCommand]) -> type[SupportsCl
                 # if it is plain, the program could not open this project
                 with told_with_status():
                     activate(args)
+            self.docs_url = command.docs_url
             super().execute(args)
 
     return CommandOfProject
-
-
-def print_row_counts(title: str, counts: Mapping[str, int]) -> None:
-    """Print the number of rows of each table, or that there was nothing to load."""
-    from rich.console import Console
-    from rich.table import Table
-
-    if not counts:
-        print(f"{title}: nothing new to load")
-        return
-    print(title)
-    table = Table()
-    # a name that is wider than the terminal continues on the next line
-    table.add_column("table", overflow="fold")
-    table.add_column("rows", justify="right", no_wrap=True)
-    for name, rows in sorted(counts.items()):
-        table.add_row(name, f"{rows:,}")
-    Console().print(table)
 
 
 @contextmanager
@@ -118,7 +237,6 @@ def users_traceback(project_dir: str) -> Iterator[None]:
     """
     from dlt.pipeline.exceptions import PipelineStepFailed
 
-    from dlthub_project.errors import ProjectError
     from dlthub_project.secrets import KNOWN
 
     try:

@@ -194,9 +194,7 @@ def test_a_dataset_that_a_transformation_writes_names_that(write_project: WriteP
 
     with pytest.raises(DatasetNotLoaded) as caught:
         _ = current.catalog().marts.tables
-    assert '`dlt.hub.current.project.entities().get_transformation("report").run()`' in str(
-        caught.value
-    )
+    assert "`dlt transformation report run --profile dev`" in str(caught.value)
 
 
 def test_a_dataset_that_nobody_knows_is_an_error_of_the_way_it_is_asked_for(

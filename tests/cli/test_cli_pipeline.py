@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,8 @@ WriteProject = Callable[..., Path]
 
 
 def cells(output: str) -> list[list[str]]:
-    """Return the rows of the table in `output`."""
-    lines = [line.strip("│| ") for line in output.splitlines() if line.startswith(("│", "|"))]
-    return [[cell.strip() for cell in line.replace("|", "│").split("│")] for line in lines]
+    """Return the rows of the table in `output`, which is plain in a pipe."""
+    return [line.split() for line in output.splitlines()[2:]]
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:
@@ -74,37 +74,15 @@ def test_a_run_without_new_rows_says_so(write_project: WriteProject, dlt_main: D
     assert "load_orders_dataset@duckdb (profile dev): nothing new to load" in done.stdout
 
 
-def test_a_name_that_is_wider_than_the_terminal_is_not_cut(
-    write_project: WriteProject, dlt_main: DltProgram
-) -> None:
-    write_project(
-        """
-        sources:
-          orders: {type: shop.orders}
-        pipelines:
-          load_orders: {source: orders, destination: duckdb}
-        """,
-        {
-            "sources/shop.py": """
-                import dlt
-
-
-                @dlt.resource(table_name="items_" + "abcdefghij" * 5)
-                def orders():
-                    yield {"id": 1}
-            """
-        },
-    )
-    done = dlt_main("pipeline", "load_orders", "run", COLUMNS="40")
-
-    assert "".join(row[0] for row in cells(done.stdout)) == "items_" + "abcdefghij" * 5
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["load_order", "run"], "Did you mean `load_orders`?"),
         (["run"], "Name the pipeline: dlt pipeline NAME run. Known: load_orders."),
+        (["--pipelines-dir", "x", "load_orders", "run"], "--pipelines-dir is of dlt's own"),
+        (["load_all", "add", "order", "warehouse"], "Did you mean `orders`?"),
+        (["load_all", "add", "orders", "warehous"], "Did you mean `warehouse`?"),
+        (["load_orders", "add", "orders", "warehouse"], "`pipelines.load_orders` is there already"),
         (["load_orders", "run", "--resources", "itens"], "Did you mean `items`?"),
         (["load_orders", "run", "--profile", "tets"], "Did you mean `tests`?"),
         (["load_orders", "run", "--project", "nowhere"], "there is no dlt.yml in"),
@@ -203,8 +181,10 @@ def test_a_run_is_retried_as_the_pipeline_declares(
         ("pipeline", "--profile", "tests", "load_orders", "run"),
         ("pipeline", "--project", "{shop}", "--profile", "tests", "load_orders", "run"),
         ("pipeline", "--profile", "dev", "load_orders", "run", "--profile", "tests"),
+        ("pipeline", "load_orders", "--profile", "tests", "run"),
+        ("--no-pwd", "pipeline", "load_orders", "--project={shop}", "--profile=tests", "run"),
     ],
-    ids=["profile before", "both before", "the later one wins"],
+    ids=["profile before", "both before", "the later one wins", "between", "all of it"],
 )
 def test_profile_and_project_stand_before_the_subcommand_too(
     arguments: tuple[str, ...],
@@ -213,7 +193,7 @@ def test_profile_and_project_stand_before_the_subcommand_too(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if "--project" in arguments:
+    if "--project" in " ".join(arguments):
         monkeypatch.chdir(tmp_path)
     done = dlt_main(*[argument.format(shop=shop) for argument in arguments])
 
@@ -230,6 +210,9 @@ def test_subcommands_of_dlt_itself_take_the_profile_before_and_after(
     for arguments in [
         ("pipeline", "--profile", "tests", "load_orders", "info"),
         ("pipeline", "load_orders", "info", "--profile", "tests"),
+        ("pipeline", "load_orders", "--profile", "tests", "info"),
+        ("pipeline", "load_orders", "--pipelines-dir", "_data/tests/pipelines", "info"),
+        ("pipeline", "load_orders", "info", "--pipelines-dir", "_data/tests/pipelines"),
     ]:
         done = dlt_main(*arguments)
         assert done.returncode == 0, done.stderr
@@ -237,6 +220,65 @@ def test_subcommands_of_dlt_itself_take_the_profile_before_and_after(
     # on profile `dev` this pipeline has never run
     other = dlt_main("pipeline", "load_orders", "info")
     assert "No state found" in other.stdout + other.stderr
+
+
+def test_list_shows_the_pipelines_and_imports_no_code_of_the_project(
+    shop: Path, write_project: WriteProject, dlt_main: DltProgram
+) -> None:
+    (shop / "sources" / "shop.py").write_text("raise SystemExit('imported')\n")
+    manifest = shop / "dlt.yml"
+    manifest.write_text(
+        manifest.read_text() + "  broken: {source: [orders, others]}\n", encoding="utf-8"
+    )
+    listed = dlt_main("pipeline", "list", "--format", "json")
+    table = dlt_main("pipeline", "list")
+
+    assert json.loads(listed.stdout) == [
+        {
+            "name": "load_orders",
+            "sources": ["orders"],
+            "dataset": "shop_data",
+            "destination": "warehouse",
+            "has_run": False,
+        },
+        {
+            "name": "broken",
+            "sources": ["orders", "others"],
+            "dataset": None,
+            "destination": None,
+            "has_run": False,
+        },
+    ]
+    assert table.stdout.splitlines() == [
+        "pipeline     sources         dataset    destination  has run",
+        "load_orders  orders          shop_data  warehouse    no",
+        "broken       orders, others  -          -            no",
+    ]
+
+
+def test_a_run_for_a_script_is_one_json_document(shop: Path, dlt_main: DltProgram) -> None:
+    done = json.loads(dlt_main("pipeline", "load_orders", "run", "--format", "json").stdout)
+
+    assert len(done.pop("load_ids")) == 1
+    assert done == {
+        "name": "load_orders",
+        "profile": "dev",
+        "dataset": "shop_data",
+        "destination": "warehouse",
+        "rows": {"customers": 1, "customers__emails": 1, "items": 3},
+    }
+    assert json.loads(dlt_main("pipeline", "list", "--format", "json").stdout)[0]["has_run"]
+
+
+def test_a_pipeline_that_was_added_runs(shop: Path, dlt_main: DltProgram) -> None:
+    added = dlt_main("pipeline", "load_all", "add", "orders", "warehouse", "--dataset-name", "all")
+    assert (added.returncode, added.stderr) == (0, "")
+    assert added.stdout == f"Added pipeline `load_all` to {shop / 'dlt.yml'}.\n"
+    done = dlt_main("pipeline", "load_all", "run")
+
+    assert done.stdout.startswith("load_all -> all@warehouse (profile dev)\n")
+    # a type of dlt needs no declaration
+    assert dlt_main("pipeline", "local", "add", "orders", "duckdb").returncode == 0
 
 
 def test_an_error_of_the_projects_code_hides_its_secrets(

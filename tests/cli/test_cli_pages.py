@@ -1,0 +1,29 @@
+"""The commands of the reference pages print what the pages show."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from pages import Reader
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+DltProgram = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_commands_of_the_page_on_data_print_what_it_shows(
+    tmp_path: Path, dlt_main: DltProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(words: list[str], folder: Path, environment: Mapping[str, str]) -> tuple[int, str]:
+        program, *arguments = words
+        assert program == "dlt"
+        monkeypatch.chdir(folder)
+        done = dlt_main(*arguments)
+        return done.returncode, done.stdout + done.stderr
+
+    reader = Reader(tmp_path, run)
+    printed = reader.follow(REFERENCE / "commands-for-data.md")
+
+    assert len(printed) > 10
