@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from dlthub_project.cli.arguments import (
     take_options_anywhere,
 )
 from dlthub_project.cli.command import Operation, told_with_status
-from dlthub_project.cli.output import Table, show, working
+from dlthub_project.cli.output import Facts, NotConfirmed, Table, show, working
 from dlthub_project.errors import EntityNotFound, ProjectError, known_names
 
 if TYPE_CHECKING:
@@ -129,6 +130,43 @@ def _add(args: argparse.Namespace) -> None:
     show(args, {"name": name, **entry}, f"Added pipeline `{name}` to {path}.")
 
 
+def _test(args: argparse.Namespace) -> None:
+    from dlthub_project import current
+    from dlthub_project.first_test import write_first_test
+
+    project = activate(args).project
+    entities = current.entities()
+    name = named_entity(args, "pipeline", entities.list_pipelines())
+    file = re.sub(r"\W", "_", f"test_{name}")
+    default = Path(project.project_dir, "tests", f"{file}.py")
+    path = Path(args.output).absolute() if args.output else default
+    if path.exists() and not args.force:
+        raise NotConfirmed(
+            f"{path} is there already. Nothing was written.",
+            "Add --force to replace it, or --output FILE to write another one.",
+        )
+    with users_traceback(project.project_dir), working(f"{name}: records, and tries the test"):
+        written = write_first_test(
+            entities,
+            name,
+            path,
+            rows=args.rows,
+            limit=args.limit,
+            names=args.resources,
+            keep_values=args.keep_values,
+        )
+    document = {
+        "name": name,
+        "file": str(path),
+        "rows": written.row_counts,
+        "made_up": list(written.replaced),
+        "not_compared": list(written.left_out),
+    }
+    counts = Table(("table", "rows"), list(written.row_counts.items()), "It passes", "no rows")
+    facts = Facts({"made up": document["made_up"], "not compared": document["not_compared"]})
+    show(args, document, f"Wrote {path}: edit it, and run pytest.", counts, facts)
+
+
 def _check_known(project: Project, section: str, name: str) -> None:
     """Make sure that an entry may refer to `name`, and import no code to know.
 
@@ -159,6 +197,25 @@ def _configure_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resources", type=names, metavar="A,B", help="Load these resources only.")
 
 
+def _configure_test(parser: argparse.ArgumentParser) -> None:
+    add_format_argument(parser)
+    for option, text in (
+        ("--rows", "Record at most N rows of each resource; by default 3."),
+        ("--limit", "Ask each resource for at most N pages; by default 3."),
+    ):
+        parser.add_argument(option, type=at_least_one, default=3, metavar="N", help=text)
+    parser.add_argument(
+        "--resources", type=names, metavar="A,B", help="Record these resources only."
+    )
+    parser.add_argument(
+        "--keep-values",
+        action="store_true",
+        help="Keep the values of columns that look personal; secrets are never kept.",
+    )
+    parser.add_argument("--output", metavar="FILE", help="By default tests/test_NAME.py.")
+    parser.add_argument("--force", action="store_true", help="Replace a file that is there.")
+
+
 def _configure_add(parser: argparse.ArgumentParser) -> None:
     add_format_argument(parser)
     parser.add_argument("source", type=names, metavar="SOURCE", help="A source, or several: a,b.")
@@ -169,6 +226,7 @@ def _configure_add(parser: argparse.ArgumentParser) -> None:
 OPERATIONS = (
     Operation("list", "List the pipelines that dlt.yml declares", _list, add_format_argument),
     Operation("add", "Declare a pipeline in dlt.yml", _add, _configure_add),
+    Operation("test", "Write a first test from a limited run of it", _test, _configure_test),
     Operation("run", "Run a pipeline that dlt.yml declares", _run, _configure_run),
 )
 

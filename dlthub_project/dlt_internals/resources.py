@@ -234,6 +234,29 @@ def replace_extraction(resource: DltResource, extract: Callable[[], Iterator[Any
         resource.bind(**{cursor.name: explicit[cursor.name]})
 
 
+def see_items(resource: DltResource, see: Callable[[Any, Any], Any]) -> None:
+    """Have `see` between the function of a resource and its maps, filters and incremental.
+
+    Args:
+        resource: The resource; it is changed in place.
+        see: Called with each item that the function yields, a row or a whole page, and what
+            `dlt.mark` has set on it. What it returns goes on; None goes nowhere.
+    """
+    pipe = resource._pipe
+    pipe.insert_step(lambda item, meta=None: see(item, meta), pipe._gen_idx + 1)
+
+
+def reflected_columns(resource: DltResource) -> dict[str, Any]:
+    """Return the columns that a resource of dlt's `sql_table` has from its database.
+
+    Empty for any other resource, and while nobody has asked the database.
+    """
+    function = inspect.unwrap(resource._pipe.gen) if callable(resource._pipe.gen) else None
+    if not str(getattr(function, "__module__", "")).startswith("dlt.sources.sql_database"):
+        return {}
+    return dict(resource.compute_table_schema().get("columns", {}))
+
+
 @contextmanager
 def placeholders(value_of: Callable[[str, Any], Any]) -> Iterator[None]:
     """Give placeholders to required secrets that nobody has configured, in a block.

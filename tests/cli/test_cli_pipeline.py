@@ -281,6 +281,23 @@ def test_a_pipeline_that_was_added_runs(shop: Path, dlt_main: DltProgram) -> Non
     assert dlt_main("pipeline", "local", "add", "orders", "duckdb").returncode == 0
 
 
+def test_a_first_test_takes_the_place_of_no_file_unless_it_is_told_to(
+    shop: Path, dlt_main: DltProgram
+) -> None:
+    file = shop / "tests" / "test_load_orders.py"
+    file.parent.mkdir()
+    file.write_text("mine")
+    again = dlt_main("pipeline", "load_orders", "test", "--yes")
+
+    assert (again.returncode, again.stdout, file.read_text()) == (4, "", "mine")
+    assert f"{file} is there already. Nothing was written.\nAdd --force" in again.stderr
+    unknown = dlt_main("pipeline", "load_order", "test", "--output", "other.py")
+    assert "Did you mean `load_orders`?" in refused(unknown)
+    failed = dlt_main("pipeline", "load_orders", "test", "--force", "--resources", "item")
+    assert "Did you mean `items`?" in refused(failed)
+    assert [path.name for path in file.parent.iterdir()] == ["test_load_orders.py"]
+
+
 def test_an_error_of_the_projects_code_hides_its_secrets(
     write_project: WriteProject, dlt_main: DltProgram
 ) -> None:
