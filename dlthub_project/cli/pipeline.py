@@ -303,7 +303,19 @@ def users_traceback(project_dir: str) -> Iterator[None]:
         raise
     except Exception as error:
         shown = traceback.TracebackException.from_exception(error)
-        own = [i for i, f in enumerate(shown.stack) if f.filename.startswith(project_dir)]
-        del shown.stack[: own[0] if own else len(shown.stack)]
-        sys.stderr.write(KNOWN.masked("".join(shown.format())))
+        if _cut(shown, project_dir):
+            sys.stderr.write(KNOWN.masked("".join(shown.format())))
         raise
+
+
+def _cut(shown: traceback.TracebackException, project_dir: str) -> bool:
+    """Cut a traceback to what begins in the project's code, and return whether that is any.
+
+    What led to the error is left out where it has nothing of the project.
+    """
+    causes = (shown.__cause__, shown.__context__)
+    if not any(cause is not None and _cut(cause, project_dir) for cause in causes):
+        shown.__cause__ = shown.__context__ = None
+    own = [i for i, f in enumerate(shown.stack) if f.filename.startswith(project_dir)]
+    del shown.stack[: own[0] if own else len(shown.stack)]
+    return bool(own) or shown.__cause__ is not None or shown.__context__ is not None

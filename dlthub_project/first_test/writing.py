@@ -83,9 +83,14 @@ def write_first_test(
     folder = Path(entities.project.project_dir)
     recorded = record(entities, pipeline, rows=rows, limit=limit, names=names)
     stand_ins = StandIns(keep_values=keep_values)
-    codes = {r.name: _code_of_items(r, stand_ins) for r in recorded}
+    items, made_up = {}, {}
+    for resource in recorded:
+        stand_ins.replaced = {}
+        items[resource.name] = _code_of_items(resource, stand_ins)
+        made_up[resource.name] = stand_ins.replaced
     trial = _Trial(folder, path, run_tests or _run_pytest)
-    given = _given(recorded, codes, _needing_network(trial, pipeline, recorded, codes))
+    given = _given(recorded, items, _needing_more(trial, pipeline, recorded, items))
+    replaced = list(dict.fromkeys(column for name in given.names for column in made_up[name]))
     found, failure = trial.runs(pipeline, {_FIRST: given, _SECOND: given})
     if _FIRST in found and _SECOND in found:
         if not found[_FIRST]["row_counts"]:
@@ -94,9 +99,7 @@ def write_first_test(
                 "would test nothing.",
                 "Take more with --rows and --limit, or other --resources.",
             )
-        text, left_out = _test(
-            pipeline, given, (found[_FIRST], found[_SECOND]), [*stand_ins.replaced]
-        )
+        text, left_out = _test(pipeline, given, (found[_FIRST], found[_SECOND]), replaced)
         if _holds_secret(text):
             raise ProjectError(
                 f"What pipeline `{pipeline}` loads holds a secret, and a test must not.",
@@ -105,18 +108,18 @@ def write_first_test(
         failure = trial.failure_of(text)
         if not failure:
             trial.write(text)
-            return Written(path, found[_FIRST]["row_counts"], [*stand_ins.replaced], left_out)
-    made_up = ", ".join(f"`{name}`" for name in stand_ins.replaced)
+            return Written(path, found[_FIRST]["row_counts"], replaced, left_out)
+    listed = ", ".join(f"`{name}`" for name in replaced)
     raise ProjectError(
         f"Pipeline `{pipeline}` does not run on what was recorded of it, so there is no test.\n"
         f"{failure}",
-        f"If it needs the values of {made_up}, which are made up: --keep-values."
-        if made_up and not keep_values
+        f"If it needs the values of {listed}, which are made up: --keep-values."
+        if listed and not keep_values
         else "",
     )
 
 
-def _needing_network(
+def _needing_more(
     trial: _Trial, pipeline: str, recorded: Sequence[Recorded], items: Mapping[str, list[Any]]
 ) -> set[str]:
     """Return the transformers that do not run, alone, on what is given to their parents."""
@@ -136,12 +139,21 @@ def _needing_network(
 
 @dataclass(frozen=True)
 class _Given:
-    """The code of the arguments `given=` and `hints=`."""
+    """The code of the arguments `given=` and `hints=`.
+
+    Attributes:
+        rows: What is given.
+        hints: The hints; empty if there are none.
+        names: The resources that it is given to.
+        transformers: Those of them that have a parent.
+        arguments: How a run takes it.
+    """
 
     rows: str
-    hints: str = ""
+    hints: str
+    names: Sequence[str]
+    transformers: Sequence[str]
     arguments: str = "given=GIVEN"
-    transformers: Sequence[str] = ()
 
     @property
     def definitions(self) -> str:
@@ -176,10 +188,10 @@ def _given(
         if columns:
             hints[resource.name] = {"columns": columns}
     rows = literal({resource.name: items[resource.name] for resource in given})
+    arguments = "given=GIVEN, hints=HINTS" if hints else "given=GIVEN"
+    names = [resource.name for resource in given]
     given_to = [resource.name for resource in given if resource.parents]
-    if not hints:
-        return _Given(rows, transformers=given_to)
-    return _Given(rows, literal(hints), "given=GIVEN, hints=HINTS", given_to)
+    return _Given(rows, literal(hints) if hints else "", names, given_to, arguments)
 
 
 _Described = Mapping[str, Any]
@@ -228,7 +240,8 @@ def _test(
     if replaced:
         note += f"\n# Values of these columns are made up: {', '.join(replaced)}."
     if given.transformers:
-        note += f"\n# These transformers need the network, and do not run: {_listed(given)}."
+        listed = ", ".join(given.transformers)
+        note += f"\n# These transformers need more than rows, such as a network: {listed}."
     code = f"{given.definitions}\n\n{function}"
     title = f'"""The first test of pipeline {pipeline}: edit it."""'
     imports = imports_of(code)
@@ -243,10 +256,6 @@ def _holds_secret(code: str) -> bool:
     )
     texts = (v.value for v in values if isinstance(v, ast.Constant) and isinstance(v.value, str))
     return any(KNOWN.masked(text) != text for text in texts)
-
-
-def _listed(given: _Given) -> str:
-    return ", ".join(given.transformers)
 
 
 class _Trial:

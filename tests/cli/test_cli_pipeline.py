@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shlex
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from processes import python
 
 DltProgram = Callable[..., subprocess.CompletedProcess[str]]
 WriteProject = Callable[..., Path]
@@ -93,6 +98,29 @@ def test_a_mistake_is_an_error_without_a_traceback(
     shop: Path, dlt_main: DltProgram, arguments: list[str], message: str
 ) -> None:
     assert message in refused(dlt_main("pipeline", *arguments))
+
+
+def test_a_setting_of_another_type_is_an_error_without_a_traceback(
+    write_project: WriteProject, dlt_main: DltProgram
+) -> None:
+    write_project(
+        """
+        sources: {orders: {type: shop.orders, page: many}}
+        pipelines: {load_orders: {source: orders, destination: duckdb}}
+        """,
+        {
+            "sources/shop.py": """
+                import dlt
+
+
+                @dlt.source
+                def orders(page: int = dlt.config.value):
+                    return dlt.resource([page], name="rows")
+            """
+        },
+    )
+
+    assert "cannot be coerced" in refused(dlt_main("pipeline", "load_orders", "run"))
 
 
 def test_a_failing_source_shows_its_own_error(
@@ -279,6 +307,38 @@ def test_a_pipeline_that_was_added_runs(shop: Path, dlt_main: DltProgram) -> Non
     assert done.stdout.startswith("load_all -> all@warehouse (profile dev)\n")
     # a type of dlt needs no declaration
     assert dlt_main("pipeline", "local", "add", "orders", "duckdb").returncode == 0
+
+
+def test_on_a_terminal_there_are_boxes_progress_and_a_question(shop: Path) -> None:
+    program = shlex.join([*python(), str(Path(sys.executable).with_name("dlt"))])
+    commands = f"{program} pipeline load_orders run && {program} dataset shop_data drop"
+    ours, theirs = os.openpty()
+    started = subprocess.Popen(
+        ["sh", "-c", commands],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "60"},
+    )
+    os.close(theirs)
+    shown = ""
+    try:
+        while not shown.endswith("[y/N] "):
+            shown += os.read(ours, 1024).decode()
+        os.write(ours, b"y\n")
+        # the end of a terminal is an error on Linux
+        with contextlib.suppress(OSError):
+            while more := os.read(ours, 1024):
+                shown += more.decode()
+    finally:
+        os.close(ours)
+        started.wait(timeout=60)
+
+    assert started.returncode == 0, shown
+    assert "load_orders: load" in shown
+    assert "│ customers__emails │    1 │" in shown
+    assert "Drop dataset `shop_data` on destination `warehouse`" in shown
+    assert shown.rstrip().endswith("Dropped dataset `shop_data` on destination `warehouse`.")
 
 
 def test_a_first_test_takes_the_place_of_no_file_unless_it_is_told_to(

@@ -265,7 +265,7 @@ def test_a_first_test_passes_holds_nothing_personal_and_can_fail(
         assert personal not in text
     # what needs no network runs: the transformer `details` is given nothing
     assert '"details": [' not in text
-    assert "# These transformers need the network, and do not run: fetched." in text
+    assert "# These transformers need more than rows, such as a network: fetched." in text
     # only what is needed is given
     assert '"ids"' not in text
     for line in (
@@ -312,7 +312,7 @@ def test_frames_apis_databases_and_marked_rows_of_several_sources_are_given(writ
     assert {*written.replaced} >= {"phone", "author.mail", "name"}
     for personal in ("1234567", "babbage", "token-of", "Lovelace"):
         assert personal not in text
-    assert "do not run: fetched, comments." in text
+    assert "such as a network: fetched, comments." in text
     for line in (
         '        dlt.mark.with_table_name({"id": 1}, "pushes"),',
         '                pa.field("price", pa.decimal128(10, 2)),',
