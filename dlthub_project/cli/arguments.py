@@ -114,6 +114,20 @@ def named_entity(args: argparse.Namespace, kind: str, known: Iterable[str]) -> s
     return name
 
 
+def names_to_list(args: argparse.Namespace, kind: str, known: Iterable[str]) -> list[str]:
+    """Return the known names, or that which stands before the operation.
+
+    Raises:
+        EntityNotFound: The project does not have it.
+    """
+    from dlthub_project.errors import EntityNotFound, known_names
+
+    names_, name = list(known), args.pipeline_name if kind == "pipeline" else args.name
+    if name is not None and name not in names_:
+        raise EntityNotFound(f"There is no {kind} `{name}`. {known_names(name, names_)}")
+    return names_ if name is None else [name]
+
+
 def activate(args: argparse.Namespace) -> ProjectRunContext:
     """Activate the project and profile that the arguments name, and make `dlt.hub` work.
 

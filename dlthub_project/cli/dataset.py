@@ -10,6 +10,7 @@ from dlthub_project.cli.arguments import (
     add_format_argument,
     at_least_one,
     named_entity,
+    names_to_list,
 )
 from dlthub_project.cli.command import EntityCommand, Operation
 from dlthub_project.cli.output import Facts, Table, confirm, show
@@ -30,6 +31,8 @@ def _list(args: argparse.Namespace) -> None:
 
     project = activate(args).project
     datasets, declared = Datasets(project), project.manifest.names("datasets")
+    located = datasets.locate_all()
+    wanted = names_to_list(args, "dataset", located)
     entries = [
         {
             "name": name,
@@ -37,7 +40,8 @@ def _list(args: argparse.Namespace) -> None:
             "declared": name in declared,
             "pipelines": datasets.loaders_of(name),
         }
-        for name, where in datasets.locate_all().items()
+        for name, where in located.items()
+        if name in wanted
     ]
     rows = [tuple(entry.values()) for entry in entries]
     show(args, entries, Table(("dataset", "destination", "declared", "loaded by"), rows))

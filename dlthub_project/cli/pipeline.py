@@ -19,6 +19,7 @@ from dlthub_project.cli.arguments import (
     at_least_one,
     named_entity,
     names,
+    names_to_list,
     take_options_anywhere,
 )
 from dlthub_project.cli.command import Operation, told_with_status
@@ -40,7 +41,8 @@ def _list(args: argparse.Namespace) -> None:
     project = activate(args).project
     datasets, folder = Datasets(project), dlt.current.run_context().get_data_entity("pipelines")
     entries = []
-    for name, entry in project.manifest.section("pipelines").items():
+    for name in names_to_list(args, "pipeline", project.manifest.names("pipelines")):
+        entry = project.manifest.section("pipelines")[name]
         where: DatasetLocation | None = None
         with suppress(ProjectError):
             where = datasets.locate_pipeline(name)

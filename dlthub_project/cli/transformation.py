@@ -5,7 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from dlthub_project.cli.arguments import activate, add_format_argument, named_entity
+from dlthub_project.cli.arguments import (
+    activate,
+    add_format_argument,
+    named_entity,
+    names_to_list,
+)
 from dlthub_project.cli.command import EntityCommand, Operation
 from dlthub_project.cli.output import Facts, Table, confirm, show, working
 
@@ -16,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def _list_transformations(args: argparse.Namespace) -> None:
-    manifest = activate(args).project.manifest
+    declared = activate(args).project.manifest.section("transformations")
     entries = [
         {
             "name": name,
-            "engine": entry.get("engine") or "python",
-            "cache": entry.get("cache"),
+            "engine": declared[name].get("engine") or "python",
+            "cache": declared[name].get("cache"),
         }
-        for name, entry in manifest.section("transformations").items()
+        for name in names_to_list(args, "transformation", declared)
     ]
     rows = [tuple(entry.values()) for entry in entries]
     show(args, entries, Table(("transformation", "engine", "cache"), rows))
@@ -34,7 +39,10 @@ def _list_caches(args: argparse.Namespace) -> None:
 
     activate(args)
     entities = current.entities()
-    infos = [entities.get_cache(name).info() for name in entities.list_caches()]
+    infos = [
+        entities.get_cache(name).info()
+        for name in names_to_list(args, "cache", entities.list_caches())
+    ]
     rows = [(info.name, info.inputs, info.outputs, info.holds) for info in infos]
     documents = [_cache_document(info) for info in infos]
     show(args, documents, Table(("cache", "inputs", "outputs", "holds"), rows))

@@ -155,7 +155,7 @@ def gives_own_hints(resource: DltResource, unknown_driver: str) -> bool:
         unknown_driver: The dialect of SQLAlchemy that stands for a database that is not there.
     """
     function = inspect.unwrap(resource._pipe.gen) if callable(resource._pipe.gen) else None
-    if not str(getattr(function, "__module__", "")).startswith("dlt.sources.sql_database"):
+    if not _is_sql_table(resource):
         return not _GIVES_HINTS.isdisjoint(_names_in(getattr(function, "__code__", None)))
     explicit = explicit_arguments(resource)
     driver = getattr(getattr(explicit.get("engine"), "dialect", None), "name", None)
@@ -195,6 +195,11 @@ def resource_that_asked(failure: BaseException) -> str | None:
         isinstance(error, OSError) or "tried to use socket" in str(error.args) for error in chain
     )
     return name if is_of_network else None
+
+
+def _is_sql_table(resource: DltResource) -> bool:
+    function = inspect.unwrap(resource._pipe.gen) if callable(resource._pipe.gen) else None
+    return str(getattr(function, "__module__", "")).startswith("dlt.sources.sql_database")
 
 
 def replace_extraction(resource: DltResource, extract: Callable[[], Iterator[Any]]) -> None:
@@ -251,8 +256,7 @@ def reflected_columns(resource: DltResource) -> dict[str, Any]:
 
     Empty for any other resource, and while nobody has asked the database.
     """
-    function = inspect.unwrap(resource._pipe.gen) if callable(resource._pipe.gen) else None
-    if not str(getattr(function, "__module__", "")).startswith("dlt.sources.sql_database"):
+    if not _is_sql_table(resource):
         return {}
     return dict(resource.compute_table_schema().get("columns", {}))
 

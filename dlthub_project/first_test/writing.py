@@ -80,7 +80,10 @@ def write_first_test(
         PipelineStepFailed: A source failed.
         ProjectError: What was recorded cannot be written as code, or the test does not pass.
     """
-    folder = Path(entities.project.project_dir)
+    folder = Path(entities.project.project_dir).resolve()
+    if folder not in path.resolve().parents:
+        # whoever runs it is where the command is called, or further from the project
+        folder = Path.cwd()
     recorded = record(entities, pipeline, rows=rows, limit=limit, names=names)
     stand_ins = StandIns(keep_values=keep_values)
     items, made_up = {}, {}

@@ -62,6 +62,11 @@ def test_the_steps_of_a_transformation_and_its_cache(
         "report          sql     orders_cache",
         "other           python  orders_cache",
     ]
+    assert told("transformation", "other", "list").splitlines()[1:] == [
+        "other           python  orders_cache"
+    ]
+    for word in ("transformation", "cache", "dataset", "pipeline"):
+        assert f"There is no {word} `x`. Known: " in told(word, "x", "list", status=1)
     assert json.loads(told("cache", "list", "--format", "json"))[0]["holds"] == []
     assert "Did you mean `report`?" in told("transformation", "reprt", "run", status=1)
     assert "Known: orders_cache." in told("cache", "drop", status=1)
