@@ -13,7 +13,8 @@ from dlt.extract import DltResource, DltSource
 from dlthub_project.dlt_internals import resources as dlt_resources
 from dlthub_project.errors import SourceUsedUp
 from dlthub_project.runner import extractables, narrowed
-from pytest_dlthub.given import Given, give, placeholders, read_given
+from pytest_dlthub.given import Given, give, read_given
+from pytest_dlthub.placeholders import placeholders
 from pytest_dlthub.run import cursors_of, states_by_resource
 
 Items = list[Any]

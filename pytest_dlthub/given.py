@@ -15,7 +15,7 @@ from dlt.common.schema import Schema
 from dlt.extract import DltResource, DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project.dlt_internals import relations
+from dlthub_project.dlt_internals import http_client, relations
 from dlthub_project.dlt_internals import resources as dlt_resources
 from dlthub_project.errors import EntityNotFound, MergeKeyNotKnown, ProjectError, known_names
 from pytest_dlthub.placeholders import DRIVER, Hints
@@ -176,7 +176,7 @@ def children_told(data: Any, given: Given | None) -> Iterator[None]:
     try:
         yield
     except PipelineStepFailed as error:
-        name = dlt_resources.resource_that_asked(error)
+        name = http_client.resource_that_asked(error)
         if given is not None and name and not {name, *_full_names(data, name)} & given.keys():
             parents = ", ".join(f'"{key}"' for key in given)
             told = (

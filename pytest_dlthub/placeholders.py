@@ -14,7 +14,7 @@ from typing import Any, is_typeddict
 from uuid import UUID
 
 from dlthub_project.context import unset_variables_missing
-from dlthub_project.dlt_internals import resources as dlt_resources
+from dlthub_project.dlt_internals import placeholders as dlt_placeholders
 
 Hints = Mapping[str, Any]
 
@@ -78,7 +78,7 @@ def placeholders(
     tables.update({name.rpartition(".")[2]: own for name, own in (hints or {}).items()})
     token = described_tables.set(tables)
     try:
-        with unset_variables_missing(_NOT_SET), dlt_resources.placeholders(_placeholder):
+        with unset_variables_missing(_NOT_SET), dlt_placeholders.placeholders(_placeholder):
             yield
     finally:
         described_tables.reset(token)

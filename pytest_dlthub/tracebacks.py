@@ -1,9 +1,7 @@
 """Shows the frames of the user's code in the traceback of a failed test, not those of dlt.
 
-A pipeline that fails has some twenty frames of dlt above the line that matters, of which pytest
-prints the code: 200 lines. The arguments that it prints with them are credentials at times. The
-message of a failed job has four tracebacks more: table, column and cause stand for it in what is
-printed. The exception itself is dlt's, before and after.
+A pipeline that fails has some twenty frames of dlt above the line that matters, and the message of
+a failed job four tracebacks more: table, column and cause stand for it in what is printed.
 """
 
 from __future__ import annotations

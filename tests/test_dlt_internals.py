@@ -40,7 +40,7 @@ from dlthub_project.dlt_internals import (
     destinations,
     normalization,
     pipelines,
-    resources,
+    placeholders,
 )
 from dlthub_project.runner import load_packages
 
@@ -677,17 +677,17 @@ def test_placeholders_are_for_one_thread_and_those_that_dlt_starts_for_it() -> N
         return f"no {name}"
 
     with ThreadPoolExecutor(1) as other:
-        with resources.placeholders(placeholder):
+        with placeholders.placeholders(placeholder):
             assert resolved() == [{"token": "no token", "again": "no another_token"}]
             with pytest.raises(ConfigFieldMissingException):
                 other.submit(lambda: dlt.secrets["another_token"]).result()
             assert other.submit(lambda: "token" in dlt.secrets).result() is False
-            with resources.placeholders(lambda _name, _hint: "inner"):
+            with placeholders.placeholders(lambda _name, _hint: "inner"):
                 assert dlt.secrets["token"] == "inner"
             assert dlt.secrets["token"] == "no token"
         with pytest.raises(ConfigFieldMissingException):
             resolved()
-    with pytest.raises(ZeroDivisionError), resources.placeholders(placeholder):
+    with pytest.raises(ZeroDivisionError), placeholders.placeholders(placeholder):
         1 / 0  # noqa: B018  # what fails in the block
     with pytest.raises(ConfigFieldMissingException):
         dlt.secrets["token"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from dlt.extract.exceptions import ResourceExtractionError
 from dlt.sources.helpers import requests
 from dlt.sources.helpers.requests.retry import wait_exponential_retry_after
 from dlt.sources.helpers.requests.session import Session
@@ -40,3 +41,17 @@ def save_shared_client() -> Callable[[], None]:
             client._config_version += 1
 
     return restore
+
+
+def resource_that_asked(failure: BaseException) -> str | None:
+    """Return the resource whose code failed over the network; None if a failure is another."""
+    chain, name = [failure], None
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+        if isinstance(cause, ResourceExtractionError):
+            name = str(cause.pipe_name)
+    # pytest-socket's error is none of the system's, or a warning that is made one
+    is_of_network = any(
+        isinstance(error, OSError) or "tried to use socket" in str(error.args) for error in chain
+    )
+    return name if is_of_network else None

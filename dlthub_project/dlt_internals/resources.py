@@ -6,24 +6,19 @@ import inspect
 import operator
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import dlt
-from dlt.common.configuration import inject_section, resolve
-from dlt.common.configuration.accessors import _SecretsAccessor
+from dlt.common.configuration import inject_section
 from dlt.common.configuration.container import Container
-from dlt.common.configuration.exceptions import ConfigFieldMissingException
-from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.configuration.specs.base_configuration import (
-    CredentialsConfiguration,
-    extract_inner_hint,
     is_secret_hint,
 )
 from dlt.common.pipeline import StateInjectableContext
 from dlt.extract import DltResource, DltSource
 from dlt.extract.decorators import DltSourceFactoryWrapper, _maybe_load_schema_for_callable
-from dlt.extract.exceptions import DataItemRequiredForDynamicTableHints, ResourceExtractionError
+from dlt.extract.exceptions import DataItemRequiredForDynamicTableHints
 from dlt.extract.incremental import IncrementalResourceWrapper
 from dlt.extract.pipe_iterator import PipeIterator
 from dlt.extract.reference import SourceReference
@@ -33,14 +28,10 @@ from dlt.extract.source import (
     _DltSingleSource,
 )
 
-from dlthub_project.dlt_internals import pipelines
 from dlthub_project.dlt_internals.configuration import cast_value
 
 if TYPE_CHECKING:
     from dlt.extract.reference import AnySourceFactory
-
-# by the thread whose work they are for
-_placeholders: dict[int, Callable[[str, Any], Any]] = {}
 
 
 def steps_of(resource: DltResource) -> list[Any]:
@@ -183,20 +174,6 @@ def merges_without_key(resource: DltResource) -> bool:
     return hints.get("write_disposition") == "merge" and not has_key and strategy != "scd2"
 
 
-def resource_that_asked(failure: BaseException) -> str | None:
-    """Return the resource whose code failed over the network; None if a failure is another."""
-    chain, name = [failure], None
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(cause)
-        if isinstance(cause, ResourceExtractionError):
-            name = str(cause.pipe_name)
-    # pytest-socket's error is none of the system's, or a warning that is made one
-    is_of_network = any(
-        isinstance(error, OSError) or "tried to use socket" in str(error.args) for error in chain
-    )
-    return name if is_of_network else None
-
-
 def _is_sql_table(resource: DltResource) -> bool:
     function = inspect.unwrap(resource._pipe.gen) if callable(resource._pipe.gen) else None
     return str(getattr(function, "__module__", "")).startswith("dlt.sources.sql_database")
@@ -259,90 +236,6 @@ def reflected_columns(resource: DltResource) -> dict[str, Any]:
     if not _is_sql_table(resource):
         return {}
     return dict(resource.compute_table_schema().get("columns", {}))
-
-
-@contextmanager
-def placeholders(value_of: Callable[[str, Any], Any]) -> Iterator[None]:
-    """Give placeholders to required secrets that nobody has configured, in a block.
-
-    Only the thread of the block has them, and the threads that dlt starts for it. A secret with a
-    default keeps the default. `dlt.secrets["name"]` requires a secret, and
-    `dlt.secrets.get("name")` and `"name" in dlt.secrets` do not.
-
-    Args:
-        value_of: Returns the placeholder for a field's name and type; None for no placeholder.
-    """
-    _install_placeholders()
-    thread = pipelines.thread_of_work()
-    outer = _placeholders.get(thread)
-    _placeholders[thread] = value_of
-    try:
-        yield
-    finally:
-        if outer is None:
-            del _placeholders[thread]
-        else:
-            _placeholders[thread] = outer
-
-
-def _placeholder_of_thread() -> Callable[[str, Any], Any] | None:
-    return _placeholders.get(pipelines.thread_of_work()) if _placeholders else None
-
-
-def _install_placeholders() -> None:
-    """Wrap, once, how dlt resolves secrets. Without placeholders nothing changes."""
-    original = resolve._resolve_config_fields
-    if original.__module__ == __name__:
-        return
-    read_secret, knows_secret = _SecretsAccessor.__getitem__, _SecretsAccessor.__contains__
-
-    def resolve_fields(config: BaseConfiguration, *args: Any) -> None:
-        value_of = _placeholder_of_thread()
-        try:
-            original(config, *args)
-        except ConfigFieldMissingException as missing:
-            *_, accepts_partial = args
-            if value_of is None or accepts_partial:
-                raise
-            hints = config.get_resolvable_fields()
-            values = {
-                name: _placeholder(config, name, hints[name], value_of) for name in missing.traces
-            }
-            lacking = {n: t for n, t in missing.traces.items() if values[n] is None}
-            if lacking:
-                # the others have placeholders
-                told = ConfigFieldMissingException(config, lacking)
-                told._dlthub_has_placeholders = True  # type: ignore[attr-defined]  # for the report
-                raise told from None
-            for name, value in values.items():
-                setattr(config, name, value)
-
-    def secret(accessor: _SecretsAccessor, field: str) -> Any:
-        try:
-            return read_secret(accessor, field)
-        except ConfigFieldMissingException:
-            value_of = _placeholder_of_thread()
-            placeholder = value_of(field.rpartition(".")[2], str) if value_of else None
-            if placeholder is None:
-                raise
-            return placeholder
-
-    def has_secret(accessor: _SecretsAccessor, field: str) -> bool:
-        if _placeholder_of_thread() is None:
-            return knows_secret(accessor, field)
-        return accessor.get(field) is not None
-
-    resolve._resolve_config_fields = resolve_fields  # type: ignore[assignment]  # wider arguments
-    # methods of our own in the place of dlt's
-    _SecretsAccessor.__getitem__ = secret  # type: ignore[assignment, method-assign]
-    _SecretsAccessor.__contains__ = has_secret  # type: ignore[assignment, method-assign]
-
-
-def _placeholder(
-    config: BaseConfiguration, name: str, hint: Any, value_of: Callable[[str, Any], Any]
-) -> Any:
-    is_secret = isinstance(config, CredentialsConfiguration) or is_secret_hint(hint)
-    return value_of(name, extract_inner_hint(hint)) if is_secret else None
 
 
 def _copy_source(source: DltSource) -> DltSource:
