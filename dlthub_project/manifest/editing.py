@@ -45,9 +45,10 @@ def add_entries(path: Path, entries: Entries) -> Document:
         entries: What to add. Sections that are missing are made.
 
     Raises:
-        ProjectError: An entry is there already; the file is not one that text can be added to; or
-            somebody else has changed it meanwhile. The file stays as it is.
-        ManifestError: The file cannot be read, or has mistakes with the entries. It stays as it is.
+        ProjectError: An entry is there already, or would be a mistake; the file is not one that
+            text can be added to; or somebody else has changed it meanwhile. The file stays as it
+            is.
+        ManifestError: The file cannot be read.
     """
     # here, and not above: slow to import
     from ruamel.yaml.error import YAMLError
@@ -68,7 +69,9 @@ def add_entries(path: Path, entries: Entries) -> Document:
     known = {mistake.message for mistake in mistakes_of_all_profiles(before)}
     new = [m for m in mistakes_of_all_profiles(after) if m.message not in known]
     if new:
-        raise after.error(new)
+        raise ProjectError(
+            f"{path} stays as it is, for it would have mistakes:\n{after.error(new)}"
+        )
     bom = _BOM if written.startswith(_BOM) else b""
     _replace(path, bom + text.encode("utf-8"), written)
     return after

@@ -87,16 +87,16 @@ def test_what_cannot_be_added_or_pinned_changes_nothing(
     root = write_project(MANIFEST)
     before = (root / "dlt.yml").read_text()
 
-    for arguments, message in [
-        (("prod", "add"), "`profiles.prod` is there already"),
-        (("ci", "add", "--extends", "prd"), "Did you mean `prod`?"),
-        (("a/b", "add"), "has a name with `/`"),
-        (("add",), "Name the profile: dlt profile NAME add."),
-        (("prd", "pin"), "Did you mean `prod`?"),
-        (("prod", "unpin"), "Profile prod is not pinned; none is."),
+    for arguments, status, message in [
+        (("prod", "add"), 1, "`profiles.prod` is there already"),
+        (("ci", "add", "--extends", "prd"), 1, "Did you mean `prod`?"),
+        (("a/b", "add"), 1, "has a name with `/`"),
+        (("add",), 1, "Name the profile: dlt profile NAME add."),
+        (("prd", "pin"), 3, "Did you mean `prod`?"),
+        (("prod", "unpin"), 1, "Profile prod is not pinned; none is."),
     ]:
         refused = dlt_main("profile", *arguments)
-        assert refused.returncode in (1, 3)
+        assert (arguments, refused.returncode) == (arguments, status)
         assert message in refused.stderr
         assert "Traceback" not in refused.stderr
     assert (root / "dlt.yml").read_text() == before
