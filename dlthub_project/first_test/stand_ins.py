@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import datetime
 import re
 import uuid
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from dlthub_project.first_test.literals import is_table, plain
+from dlthub_project.first_test.literals import is_table, literal, plain
 from dlthub_project.secrets import KNOWN, is_secret_name, looks_secret
 
 # words of a column's name. `name` may be that of a thing, and nobody can tell
@@ -70,6 +71,25 @@ class StandIns:
     def of_item(self, item: Any) -> Any:
         """Return a row, a page, a frame or an Arrow table with stand-ins."""
         return self._of(item, ())
+
+    def lets_show(self, column: str, code: str, given: str) -> bool:
+        """Tell whether a test may show a loaded value: code of the project may have read more.
+
+        Args:
+            column: Its column.
+            code: Its code, as `literal` returns it.
+            given: The code of what is given: the test shows it anyway.
+        """
+        try:
+            value = ast.literal_eval(code)
+        except ValueError:
+            # of another type, such as a date: its column alone tells
+            value = code
+        if value is None or not self._is_replaced(value, (column,)):
+            return True
+        if isinstance(value, str) and code in given:
+            return True
+        return code in {literal(made) for made in self._made.values()}
 
     def _of(self, value: Any, path: tuple[str, ...]) -> Any:
         value = plain(value)

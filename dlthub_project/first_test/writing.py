@@ -102,7 +102,8 @@ def write_first_test(
                 "would test nothing.",
                 "Take more with --rows and --limit, or other --resources.",
             )
-        text, left_out = _test(pipeline, given, (found[_FIRST], found[_SECOND]), replaced)
+        both = found[_FIRST], found[_SECOND]
+        text, left_out = _test(pipeline, given, both, replaced, stand_ins.lets_show)
         if _holds_secret(text):
             raise ProjectError(
                 f"What pipeline `{pipeline}` loads holds a secret, and a test must not.",
@@ -201,7 +202,11 @@ _Described = Mapping[str, Any]
 
 
 def _test(
-    pipeline: str, given: _Given, found: Sequence[_Described], replaced: Sequence[str]
+    pipeline: str,
+    given: _Given,
+    found: Sequence[_Described],
+    replaced: Sequence[str],
+    may_show: Callable[[str, str, str], bool],
 ) -> tuple[str, list[str]]:
     """Return the test, and the columns that it does not compare."""
     first, second = found
@@ -219,7 +224,9 @@ def _test(
         same = [
             column
             for column in rows[0]
-            if all(r.get(column) is not None for r in rows)
+            if all(
+                r.get(column) is not None and may_show(column, r[column], given.rows) for r in rows
+            )
             and [r.get(column) for r in rows] == [r.get(column) for r in again]
         ]
         others = [column for column in rows[0] if column not in same]

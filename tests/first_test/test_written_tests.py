@@ -36,6 +36,7 @@ MANIFEST = """
       empty: {{type: kinds.empty}}
       picky: {{type: kinds.picky}}
       hinted: {{type: kinds.hinted}}
+      reader: {{type: kinds.reader}}
     destinations:
       warehouse: {{type: postgres, credentials: "postgresql://u:p@db.invalid/prod"}}
     pipelines:
@@ -44,6 +45,7 @@ MANIFEST = """
       load_empty: {{source: empty, destination: warehouse}}
       load_picky: {{source: picky, destination: warehouse}}
       load_hinted: {{source: hinted, destination: warehouse}}
+      load_reader: {{source: reader, destination: warehouse}}
       load_nothing: {{destination: warehouse}}
 """
 SECRETS = """
@@ -57,6 +59,7 @@ SECRETS = """
 SOURCES = """
     import asyncio
     import datetime
+    import pathlib
     import time
     import urllib.request
     import uuid
@@ -162,6 +165,20 @@ SOURCES = """
             return row
 
         return people.add_map(check)
+
+
+    @dlt.source
+    def reader():
+        @dlt.resource
+        def paths():
+            yield {"path": "people.txt"}
+
+        @dlt.transformer(data_from=paths)
+        def people(row):
+            for name in pathlib.Path(row["path"]).read_text().split():
+                yield {"name": name, "mail_to": "ask " + name + "@x.org", "size": len(name)}
+
+        return paths, people
 
 
     @dlt.source
@@ -330,6 +347,18 @@ def test_values_that_the_code_needs_are_kept_when_they_are_asked_for(write: Writ
 
     assert written.row_counts == {"people": 1}
     assert '"people": [{"name": "Ada"}]' in written.path.read_text(encoding="utf-8")
+
+
+def test_what_the_code_reads_from_elsewhere_is_not_shown_where_it_looks_personal(
+    folder: Path, write: Write
+) -> None:
+    (folder / "people.txt").write_text("Grace Alan")
+    written = write("load_reader")
+    text = written.path.read_text(encoding="utf-8")
+
+    assert "Grace" not in text
+    assert written.left_out == ["people.name", "people.mail_to"]
+    assert 'run.rows("people", columns=["size"]) == [{"size": 5}, {"size": 4}]' in text
 
 
 def test_no_test_is_written_that_would_test_nothing(folder: Path, write: Write) -> None:
