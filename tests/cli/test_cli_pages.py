@@ -15,6 +15,8 @@ DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 DltProgram = Callable[..., subprocess.CompletedProcess[str]]
 
 
+# two sessions of pytest in processes of their own
+@pytest.mark.slow
 def test_commands_of_the_page_on_data_print_what_it_shows(
     tmp_path: Path, dlt_main: DltProgram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
