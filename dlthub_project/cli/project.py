@@ -13,6 +13,7 @@ from dlthub_project.cli.config import CONFIG
 from dlthub_project.cli.init import INIT
 from dlthub_project.cli.output import Facts, Table, confirm, show
 from dlthub_project.cli.profile import profiles_of, where_from
+from dlthub_project.cli.run import RUN
 
 if TYPE_CHECKING:
     from dlthub_project.context import Project
@@ -117,6 +118,7 @@ class ProjectCommand(EntityCommand):
             _configure_clean,
         ),
         CONFIG,
+        RUN,
         Operation(
             "check",
             "Build every entity of a profile, without secrets and connections",

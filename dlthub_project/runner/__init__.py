@@ -1,6 +1,7 @@
 """Runs pipelines: one made in code, or one that the manifest declares."""
 
 from dlthub_project.runner.attempts import row_counts, schema_changes
+from dlthub_project.runner.many_pipelines import PipelineEvent
 from dlthub_project.runner.pipeline_manager import PipelineManager
 from dlthub_project.runner.pipeline_results import (
     PipelineFailure,
@@ -14,6 +15,7 @@ from dlthub_project.runner.run_data import extractables, narrowed
 
 __all__ = [
     "Observers",
+    "PipelineEvent",
     "PipelineFailure",
     "PipelineManager",
     "PipelineResult",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -314,3 +315,65 @@ def test_with_a_stand_in_for_dlthub_the_commands_are_not_there(
     assert "project" not in shown
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "dlt.yml" not in pipeline
+
+
+MANY = """
+    sources:
+      orders: {type: shop.orders}
+      bad: {type: shop.bad}
+    destinations:
+      warehouse: {type: duckdb}
+    pipelines:
+      load_after: {source: orders, destination: warehouse, dataset_name: later, after: load_bad}
+      load_orders: {source: orders, destination: warehouse, dataset_name: shop_data}
+      load_bad: {source: bad, destination: warehouse, dataset_name: bad_data}
+"""
+MANY_SOURCES = """
+    import dlt
+
+
+    @dlt.source
+    def orders():
+        return dlt.resource([{"id": 1}, {"id": 2}], name="orders")
+
+
+    @dlt.source
+    def bad(pin: str = dlt.secrets.value):
+        def rows():
+            raise ValueError(f"refused: {pin}")
+            yield
+
+        return dlt.resource(rows, name="rows")
+"""
+
+
+def test_many_pipelines_are_run_and_told_with_a_status(
+    write_project: WriteProject, dlt_main: DltProgram
+) -> None:
+    write_project(MANY, {"sources/shop.py": MANY_SOURCES})
+    secret = {"SOURCES__BAD__PIN": "sesame-open-wide"}
+    done = dlt_main("project", "run", "--workers", "1", **secret)
+
+    assert done.returncode == 1
+    told = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert [re.sub(r" \d+\.\d ", " N ", line) for line in told] == [
+        "pipeline status rows seconds why",
+        "load_after skipped 0 N load_bad has not loaded; it is declared (`after`)",
+        "load_orders loaded 2 N -",
+        "load_bad failed 0 N step extract: ValueError: refused: ***",
+    ]
+    assert "load_orders: started\nload_orders: loaded, 2 rows" in done.stderr
+    assert "sesame" not in done.stdout + done.stderr
+
+    names = ("load_orders", "--workers", "1", "--format", "json", "--fail-fast")
+    done = dlt_main("project", "run", *names)
+    document = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert document["profile"] == "dev"
+    (one,) = document["pipelines"]
+    assert (one["name"], one["status"], one["rows"]) == ("load_orders", "loaded", {"orders": 2})
+    assert len(one["load_ids"]) == 1
+
+    done = dlt_main("project", "run", "load_order")
+    assert done.returncode == 1
+    assert "Did you mean `load_orders`?" in done.stderr
