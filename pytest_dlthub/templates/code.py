@@ -272,14 +272,14 @@ class Code:
             label, found, depth, of_library, whole = queue.popleft()
             if is_a(found, _AS_ONE):
                 whole = whole or Whole.of(label, found)
-            of_library = of_library or is_library_object(found)
+            is_own, of_library = not of_library, of_library or is_library_object(found)
             if of_library and whole is None and depth > _DEEPEST_IN_LIBRARY:
                 continue
-            inside = self._inside(label, found, whole, is_library=of_library)
+            inside = self._inside(label, found, whole, is_own=is_own, is_library=of_library)
             queue.extend((n, v, depth + 1, of_library, whole) for n, v in inside)
 
     def _inside(
-        self, name: str, value: Any, whole: Whole | None, *, is_library: bool
+        self, name: str, value: Any, whole: Whole | None, *, is_own: bool, is_library: bool
     ) -> Iterator[tuple[str, Any]]:
         if is_a(value, (type,)):
             if is_library_type(value):
@@ -303,7 +303,7 @@ class Code:
             self._used |= _names_in(value.__code__)
             part = Part(name, functools.partial(of_function, value), function=value)
             part = self._part(id(value), part)
-        elif (read := self._read_of(name, value, whole, is_library=is_library)) is not None:
+        elif (read := self._read_of(name, value, whole, is_own=is_own)) is not None:
             is_library = is_library and whole is None
             is_container = is_a(value, (*_CONTAINERS, *HOLDERS[2:]))
             part = Part(name, read, is_container, is_library, whole=whole)
@@ -324,17 +324,17 @@ class Code:
                 yield part.label(inner), content
 
     def _read_of(
-        self, name: str, value: Any, whole: Whole | None, *, is_library: bool
+        self, name: str, value: Any, whole: Whole | None, *, is_own: bool
     ) -> Callable[[], Mapping[Any, Any]] | None:
         """Return what reads the parts of a value; note what else it holds."""
         read = reader(value)
-        state = state_of(value, is_known=is_library or read is not None)
+        state = state_of(value, is_known=not is_own or read is not None)
         if state is not None:
             if is_used_up(value):
                 shared = any(value is generator for generator in process.generators().values())
                 self.used_up.update({} if shared else {name: state})
                 return None
-            part = Part(name, state, is_library=is_library, is_state=True, whole=whole)
+            part = Part(name, state, is_state=True, whole=whole)
             self._part(id(value) if read is None else id(state), part)
             if state.is_all:
                 return None

@@ -111,7 +111,7 @@ def state_of(value: Any, *, is_known: bool) -> Tokens | None:
         return Tokens(_Pickled(value), is_all=True)
     if top in ("duckdb", "_duckdb") and kind.__name__ == "DuckDBPyConnection":
         return Tokens(functools.partial(_of_duckdb, value))
-    if is_known or kind.__dictoffset__ or is_pythons(top.lstrip("_")) or _is_unchanging(kind, top):
+    if is_known or kind.__dictoffset__ or is_pythons(top) or _is_unchanging(kind, top):
         return None
     return Tokens(_Pickled(value), is_all=True)
 

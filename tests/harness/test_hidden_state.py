@@ -218,6 +218,26 @@ def test_state_that_changes_in_place_is_seen(
     assert bank.code.differences() == []
 
 
+def test_state_that_cannot_be_read_differs_each_time_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import duckdb\nconnection = duckdb.connect()\nrelation = connection.sql('SELECT 1')"
+    (tmp_path / "bank_unknown.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    imports = Imports()
+    imports.begin()
+    importlib.import_module("bank_unknown")
+    of_unknown = Code(imports)
+    of_unknown.begin()
+
+    for _ in range(2):
+        found = of_unknown.differences()
+        assert [(d.name, d.digest) for d in found] == [("bank_unknown.relation", None)]
+        of_unknown.accept(found)
+    imports.end()
+    del sys.modules["bank_unknown"]
+
+
 @pytest.mark.parametrize("name", USED)
 def test_what_is_used_up_tells_how_far_it_is(bank: Bank, name: str) -> None:
     tokens = bank.code.used_up[f"bank_{name}.{name}"]

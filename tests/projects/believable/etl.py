@@ -2,6 +2,7 @@
 
 import functools
 import os
+from contextvars import ContextVar
 
 import dlt
 
@@ -30,6 +31,14 @@ def new_items(since=dlt.sources.incremental("id")):
 @dlt.resource
 def pages():
     yield [{"id": row["id"], "api": API} for row in ROWS]
+
+
+LIMIT = ContextVar("LIMIT", default="none")
+
+
+@dlt.resource
+def limited():
+    yield [{"limit": LIMIT.get()}]
 
 
 class Client:

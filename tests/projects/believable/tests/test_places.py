@@ -39,9 +39,8 @@ def test_allowed_is_a_place_and_no_name():
         dlt.pipeline("p", destination=dlt.destinations.postgres(PROD)).run(TWO, table_name="t")
 
 
-@TWICE
 @pytest.mark.parametrize("url", ["{folder}", "file:{folder}", "file://{folder}"])
-def test_files_elsewhere_are_written_in_the_sandbox(n, url):
+def test_files_elsewhere_are_written_in_the_sandbox(url):
     bucket = ELSEWHERE / "bucket"
     destination = dlt.destinations.filesystem(url.format(folder=bucket))
     pipeline = dlt.pipeline("files", destination=destination, dataset_name="data")
