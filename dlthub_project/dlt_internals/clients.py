@@ -48,7 +48,10 @@ def replace(client: Any, other: Any) -> None:
 
 
 def close(client: Any) -> bool:
-    """Close the connection of a client, and tell whether it had one open."""
+    """Close the connection of a client or of ibis, and tell whether it had one open."""
+    if hasattr(client, "disconnect"):
+        client.disconnect()
+        return True
     of_sql = client if hasattr(client, "open_connection") else vars(client).get("_sql_client")
     if of_sql is None or of_sql.native_connection is None:
         return False

@@ -76,6 +76,11 @@ def remember(
         _made.setdefault(sandbox.folder, weakref.WeakSet()).add(one)
 
 
+def remember_open(backend: Any, sandbox: Sandbox) -> None:
+    """Have a backend of ibis closed with this sandbox: it took its connection from a client."""
+    _made.setdefault(sandbox.folder, weakref.WeakSet()).add(backend)
+
+
 def bring_into(client: Any, sandbox: Sandbox) -> None:
     """Have a client work in this sandbox that code keeps from one that has ended, or an import.
 

@@ -213,6 +213,14 @@ PATCHES = (
         leans_on="dlt/pipeline/pipeline.py: a dataset has the destination of its pipeline.",
         until="A dataset resolves its destination when it is read.",
     ),
+    Patch(
+        dlt.Dataset,
+        "ibis",
+        uses.ibis,
+        why="Code keeps it in a module or a cache: it would read the rows of another test.",
+        leans_on="dlt/dataset/dataset.py: it gives the connection of a client away.",
+        until="A backend resolves its place when it connects.",
+    ),
     *(
         Patch(
             dlt.Pipeline,

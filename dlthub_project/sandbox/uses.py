@@ -169,6 +169,15 @@ def dataset(
     return made
 
 
+def ibis(
+    sandbox: Sandbox, original: _Original, dataset: dlt.Dataset, *args: Any, **kwargs: Any
+) -> Any:
+    """Return a backend of ibis, which ends with the test."""
+    backend = original(dataset, *args, **kwargs)
+    clients.remember_open(backend, sandbox)
+    return backend
+
+
 def extract(
     sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any
 ) -> Any:

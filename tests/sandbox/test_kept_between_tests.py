@@ -261,14 +261,21 @@ def test_a_client_in_a_cache_follows_the_tests(make_sandbox: MakeSandbox, what: 
 def test_a_connection_that_code_keeps_open_is_closed_with_its_test(
     make_sandbox: MakeSandbox,
 ) -> None:
+    pytest.importorskip("ibis")
     with isolated(make_sandbox("first")):
         load_one(1)
         client = of_pipeline().sql_client
         connection = client.open_connection()
         relation = connection.sql("SELECT id FROM data.items")
+        backend = of_pipeline().ibis()
+        assert backend.table("items").id.to_list() == [1]
     with isolated(make_sandbox("second")):
         load_one(2)
-        for read in (lambda: connection.execute("SELECT 1"), relation.fetchall):
+        for read in (
+            lambda: connection.execute("SELECT 1"),
+            relation.fetchall,
+            lambda: backend.sql("SELECT id FROM items"),
+        ):
             with pytest.raises(Exception, match="closed"):
                 read()
         # the client itself opens another one

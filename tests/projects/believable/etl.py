@@ -3,8 +3,10 @@
 import functools
 import os
 from contextvars import ContextVar
+from concurrent.futures import ThreadPoolExecutor
 
 import dlt
+import duckdb
 
 os.environ["SOURCES__REGION"] = "set at import"
 dlt.config["sources.page_size"] = 50
@@ -69,9 +71,18 @@ shop = orders()
 pipeline = dlt.pipeline("kept", destination="duckdb", dataset_name="data")
 
 
+in_memory = duckdb.connect()
+pool = ThreadPoolExecutor(1)
+
+
 @functools.lru_cache
 def destination():
     return dlt.destination("duckdb")
+
+
+@functools.lru_cache
+def client():
+    return dlt.pipeline("cached", destination="duckdb", dataset_name="data").sql_client()
 
 
 def main():

@@ -58,6 +58,17 @@ def test_cached_destination_follows_the_test(n):
     pipeline.run([{"id": n}], table_name="t")
 
     assert pipeline.dataset()["t"].fetchall()[0][0] == n
+    with etl.client() as client:
+        assert client.execute_sql("SELECT id FROM t") == [(n,)]
+
+
+@TWICE
+def test_pool_and_connection_of_the_module_work_for_the_test(n):
+    destination = dlt.destinations.duckdb(etl.in_memory)
+    pipeline = dlt.pipeline("memory", destination=destination, dataset_name="data")
+    etl.pool.submit(pipeline.run, [{"id": n}], table_name="t").result()
+
+    assert etl.in_memory.sql("SELECT id FROM data.t").fetchall() == [(n,)]
 
 
 @TWICE
