@@ -43,6 +43,9 @@ _COMMON = frozenset(
         *("bigquery", "clickhouse", "databricks", "duckdb", "filesystem", "localhost"),
         *("default", "loader", "password", "pytest", "python", "secret", "secrets"),
         *("motherduck", "not-set", "postgres", "postgresql", "redshift", "snowflake", "sqlalchemy"),
+        # what stands in tests for what is not set
+        *("1970-01-01", "dlthub_given://", "https://not-set.invalid", "not-set.invalid"),
+        "not-set@not-set.invalid",
     )
 )
 _ORDINARY = re.compile(

@@ -13,6 +13,7 @@ import pytest
 from dlt.common.schema.exceptions import DataValidationError
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from dlthub_project.secrets import KNOWN
 from pytest_dlthub import DltRun
 
 DAY_1 = [{"id": 1, "at": "2026-01-01", "name": "a"}, {"id": 2, "at": "2026-01-02", "name": "b"}]
@@ -365,6 +366,8 @@ class TestSecrets:
         assert seen["database_url"] == "dlthub_given://"
         for url in (seen["base_url"], seen["webhook_url"]):
             assert urlsplit(url)[:2] == ("https", "not-set.invalid")
+        # they are no secrets: reports show them
+        assert KNOWN.masked(repr(seen)) == repr(seen)
 
     def test_those_read_by_name_have_placeholders(self, dlt_run: DltRun, dlt_config: Any) -> None:
         seen: list[Any] = []
