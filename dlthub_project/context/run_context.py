@@ -53,6 +53,7 @@ class ProjectRunContext(ProfilesRunContext):
     """A dlt run context with a project's folders, profile and values."""
 
     _make_environment: type[EnvironProvider] = EnvironProvider
+    _data_are_ignored = True
     _refusal = ""
 
     def __init__(self, run_dir: str, project: Project) -> None:
@@ -176,7 +177,7 @@ class ProjectRunContext(ProfilesRunContext):
     def plug(self) -> None:
         try:
             for folder in (self.data_dir, self.local_dir):
-                _make_ignored(Path(folder), Path(self.run_dir))
+                _make_folder(Path(folder), Path(self.run_dir), is_ignored=self._data_are_ignored)
         except OSError as error:
             raise ProjectError(
                 f"A data folder of project {self.name!r} cannot be made: "
@@ -362,11 +363,14 @@ def _activate(run_dir: str | None, profile: str | None) -> ProjectRunContext:
     return context
 
 
-def _make_ignored(folder: Path, root: Path) -> None:
-    """Make a folder for data; what is made for it below `root` is no part of a git repository."""
+def _make_folder(folder: Path, root: Path, *, is_ignored: bool) -> None:
+    """Make a folder for data; git ignores what is made for it below `root`, if it is to."""
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    if made and made[-1].is_relative_to(root):
+    if not is_ignored or not made or not made[-1].is_relative_to(root):
+        return
+    below = (each for each in made[-1].parents if each != root and each.is_relative_to(root))
+    if not any(each.joinpath(".gitignore").exists() for each in below):
         made[-1].joinpath(".gitignore").write_text(_IGNORED, encoding="utf-8")
 
 

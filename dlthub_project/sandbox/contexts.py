@@ -121,6 +121,8 @@ class ProjectRunContext(_InSandbox, context.ProjectRunContext):
     """The run context of a project."""
 
     _make_environment = SandboxEnvironProvider
+    # those of a test may be below the project, too
+    _data_are_ignored = False
 
     def __init__(self, run_dir: str, project: Project, sandbox: Sandbox) -> None:
         super().__init__(run_dir, project)

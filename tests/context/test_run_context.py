@@ -113,6 +113,9 @@ def test_git_ignores_what_is_made_for_data_and_nothing_else(
     ignored.write_text("mine")
     current.context().switch_profile("tests")
     assert ignored.read_text() == "mine"
+    with isolated(Sandbox(str(default / "tmp"), str(default), str(default))):
+        current.context()
+    assert list(default.rglob(".gitignore")) == [ignored]
 
 
 def test_the_folders_for_data_exist(shop: Path) -> None:
