@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,9 +139,11 @@ def mask_streams() -> None:
 
 def mask_stream(stream: Any) -> None:
     """Mask what is written to one stream; whoever has it keeps the object that it is."""
-    # where nothing can be set, as in a class of C, there is nothing to be had either
-    if "write" not in getattr(stream, "__dict__", {"write": None}):
-        stream.write = _masking(stream.write)
+    write = getattr(stream, "write", None)
+    if write is not None and getattr(write, "__module__", None) != __name__:
+        # where nothing can be set, as in a class of C, there is nothing to be had either
+        with suppress(AttributeError):
+            stream.write = _masking(write)
 
 
 def mask_outputs(config: pytest.Config) -> None:
