@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pytest_dlthub.assertions.relation_checks import assert_columns as assert_columns
     from pytest_dlthub.assertions.relation_checks import assert_foreign_key as assert_foreign_key
     from pytest_dlthub.assertions.relation_checks import assert_not_null as assert_not_null
-    from pytest_dlthub.assertions.relation_checks import assert_rows as assert_rows
     from pytest_dlthub.assertions.relation_checks import assert_unique as assert_unique
+    from pytest_dlthub.assertions.row_checks import assert_rows as assert_rows
     from pytest_dlthub.assertions.run_checks import assert_idempotent as assert_idempotent
     from pytest_dlthub.assertions.run_checks import assert_incremental as assert_incremental
     from pytest_dlthub.assertions.run_checks import assert_no_failed_jobs as assert_no_failed_jobs
@@ -47,7 +47,7 @@ _HOME_OF = {
     "assert_incremental": "pytest_dlthub.assertions.run_checks",
     "assert_no_failed_jobs": "pytest_dlthub.assertions.run_checks",
     "assert_not_null": "pytest_dlthub.assertions.relation_checks",
-    "assert_rows": "pytest_dlthub.assertions.relation_checks",
+    "assert_rows": "pytest_dlthub.assertions.row_checks",
     "assert_unique": "pytest_dlthub.assertions.relation_checks",
     "raises_contract_violation": "pytest_dlthub.assertions.run_checks",
     "table_rows": "pytest_dlthub.assertions",

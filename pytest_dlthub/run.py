@@ -168,8 +168,9 @@ class PipelineRun:
             table: The table, or a view that other code has made at the destination.
             *names: Columns; the rows are tuples of these.
             columns: Columns; the rows are mappings of these alone.
-            where: Which rows: SQL of the destination, or a tuple of the arguments of dlt's
-                `Relation.where`, `("id", "in", [1, 2])`.
+            where: Which rows: `{"id": 1, "note": None}`, all of these; a tuple of the arguments of
+                dlt's `Relation.where`, `("id", "in", [1, 2])`; an expression of sqlglot; or SQL of
+                the destination.
             order_by: A column, `("column", "desc")`, or a list of these. Nulls come first.
             nested: Whether the rows of nested tables stand in their parents, at any depth, as the
                 lists that the source yielded, under the name of the field.

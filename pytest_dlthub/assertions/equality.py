@@ -46,6 +46,12 @@ class Rows(list[Any]):
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, list):
+            if hasattr(other, "__arrow_c_stream__"):
+                # pandas would compare cell by cell, and Arrow says that nothing equals it
+                raise TypeError(
+                    f"Rows are not compared with a {type(other).__name__} by ==; "
+                    "use assert_rows(rows, frame)"
+                )
             return NotImplemented
         if len(self) != len(other):
             return False
@@ -58,6 +64,19 @@ class Rows(list[Any]):
     # as lists have none
     __hash__ = None
 
+    def __add__(self, other: list[Any]) -> Rows:
+        return self._with(super().__add__(other))
+
+    def __radd__(self, other: list[Any]) -> Rows:
+        return self._with([*other, *self])
+
+    def copy(self) -> Rows:
+        """Return the same rows as other `Rows`."""
+        return self._with(self)
+
+    def _with(self, rows: Iterable[Any]) -> Rows:
+        return Rows(rows, table=self.table, key=self.key, names=self.names)
+
     @overload
     def __getitem__(self, index: SupportsIndex) -> Any: ...
     @overload
@@ -65,7 +84,7 @@ class Rows(list[Any]):
     def __getitem__(self, index: SupportsIndex | slice) -> Any:
         found = super().__getitem__(index)
         if isinstance(index, slice):
-            return Rows(found, table=self.table, key=self.key, names=self.names)
+            return self._with(found)
         return found
 
 

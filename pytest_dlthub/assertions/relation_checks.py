@@ -5,85 +5,23 @@ Relations are asked at their destination; of a large table, only what is wrong c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 from dlthub_project.dlt_internals import relations
-from pytest_dlthub.assertions import Rows, table_rows
 from pytest_dlthub.assertions.differences import (
-    RowDifferences,
-    as_mappings,
     label,
     rows_counted,
     shortened,
 )
-from pytest_dlthub.assertions.matching import is_same
 from pytest_dlthub.assertions.rows import is_dlt_name, read_records, without_dlt_columns
-from pytest_dlthub.assertions.tables import rows_of
 
 if TYPE_CHECKING:
     import dlt
 
 _SAMPLE_ROWS, _SAMPLE_VALUES = 3, 10
 _PARENT, _ID = "_dlt_parent_id", "_dlt_id"
-
-
-def assert_rows(
-    relation_or_rows: dlt.Relation | Iterable[Mapping[str, Any]],
-    expected: dlt.Relation | Iterable[Mapping[str, Any]],
-    key: str | Sequence[str] | None = None,
-    subset: bool = False,
-    ordered: bool = False,
-    tolerance: float | Decimal | None = None,
-) -> None:
-    """Assert that a relation has these rows, without dlt's own columns.
-
-    Args:
-        relation_or_rows: The relation, or rows that are read already.
-        expected: The rows that it should have.
-        key: The columns that a row is known by in the report; by default those that fit.
-        subset: Let there be more rows, and more columns, than are expected.
-        ordered: Have them in the order in which they are expected.
-        tolerance: How far apart two numbers may be that count as the same.
-
-    Raises:
-        AssertionError: It has not; the cells that differ are told.
-        ValueError: Rows lack the key; or no rows are expected of a subset, which always holds.
-    """
-    __tracebackhide__ = True
-    in_sql = not (subset or ordered or tolerance is not None)
-    if in_sql and _is_relation(relation_or_rows) and _is_relation(expected):
-        actual, wanted = _differing(relation_or_rows, expected)
-    else:
-        actual, wanted = _rows(relation_or_rows), _rows(expected)
-    columns = next(filter(None, (getattr(rows, "names", ()) for rows in (actual, wanted))), ())
-    actual, wanted = as_mappings(actual, columns), as_mappings(wanted, columns)
-    names = (key,) if isinstance(key, str) else tuple(key or ())
-    for side, rows in (("there", actual), ("expected", wanted)):
-        if lacking := [name for name in names if any(name not in row for row in rows)]:
-            raise ValueError(f"assert_rows: key=: rows that are {side} have no {lacking[0]!r}")
-    if subset and not wanted:
-        raise ValueError("assert_rows: subset=True: any rows have none as a subset")
-
-    def same(one: Any, other: Any) -> bool:
-        if is_same(one, other) or tolerance is None or not (_is_number(one) and _is_number(other)):
-            return is_same(one, other)
-        # of floats and decimals, neither can be taken from the other
-        numbers = [Decimal(str(number)) for number in (one, other)]
-        finite = all(number.is_finite() for number in numbers)
-        return finite and abs(numbers[0] - numbers[1]) <= Decimal(str(tolerance))
-
-    table = getattr(relation_or_rows, "table", None)
-    if _is_relation(relation_or_rows):
-        table = relations.only_table(relation_or_rows)
-    known = names or getattr(actual, "key", None)
-    found = RowDifferences(actual, wanted, table=table, key=known, subset=subset, same=same)
-    if found:
-        fail([found.summary, *found.lines])
-    if ordered and (lines := _disorder(actual, wanted, subset, same)):
-        fail([f"{table}: {lines[0]}" if table else lines[0], *lines[1:]])
 
 
 def assert_columns(
@@ -104,6 +42,7 @@ def assert_columns(
         AssertionError: It has other columns, or they have other types.
     """
     __tracebackhide__ = True
+    _check_relation(relation, "assert_columns")
     there, table = relation.columns_schema, _name(relation)
     if isinstance(nullable, str):
         nullable = (nullable,)
@@ -142,18 +81,19 @@ def assert_unique(relation: dlt.Relation, *columns: str) -> None:
         AssertionError: Rows have the same values; or there are no rows, which says nothing.
     """
     __tracebackhide__ = True
+    _check_relation(relation, "assert_unique")
     table = _name(relation)
     _checked_columns(relation, columns, "assert_unique")
-    names = ", ".join(_quoted(name) for name in columns)
+    names = ", ".join(quoted(name) for name in columns)
     groups = f"SELECT {names}, COUNT(*) AS n FROM checked GROUP BY {names} HAVING COUNT(*) > 1"
     ((count,),) = relations.answer(relation, f"SELECT COUNT(*) FROM ({groups}) AS g")
     if not count:
         return
     found = relations.answer(relation, f"{groups} ORDER BY {names} LIMIT {_SAMPLE_VALUES}")
     lines = []
-    samples = _read(relation, [values for *values, _ in found], columns)
-    for read, (*_, n) in zip(samples, found, strict=True):
-        lines.append(f"{', '.join(f'{k}={shortened(v)}' for k, v in read.items())}: {n} rows")
+    samples = read(relation, [cells for *cells, _ in found], columns)
+    for values, (*_, n) in zip(samples, found, strict=True):
+        lines.append(f"{', '.join(f'{k}={shortened(v)}' for k, v in values.items())}: {n} rows")
     if count > len(lines):
         lines.append(f"and {count - len(lines)} more")
     of = " and ".join(columns)
@@ -172,15 +112,16 @@ def assert_not_null(relation: dlt.Relation, *columns: str) -> None:
         AssertionError: One is; or there are no rows, which says nothing.
     """
     __tracebackhide__ = True
+    _check_relation(relation, "assert_not_null")
     table = _name(relation)
     total = _checked_columns(relation, columns, "assert_not_null")
-    counts = ", ".join(f"COUNT({_quoted(name)})" for name in columns)
+    counts = ", ".join(f"COUNT({quoted(name)})" for name in columns)
     (filled,) = relations.answer(relation, f"SELECT {counts} FROM checked")
     lines = []
     for name, count in zip(columns, filled, strict=True):
         if count < total:
             lines.append(f"{table}: {name} is null in {total - count} of {rows_counted(total)}")
-            lines += _samples(relation, f"{_quoted(name)} IS NULL")
+            lines += _samples(relation, f"{quoted(name)} IS NULL")
     fail_if(lines)
 
 
@@ -203,6 +144,8 @@ def assert_foreign_key(
         ValueError: It is not known which columns are meant.
     """
     __tracebackhide__ = True
+    for relation in (child, parent):
+        _check_relation(relation, "assert_foreign_key")
     if column is None:
         if _PARENT not in child.columns:
             raise ValueError(f"assert_foreign_key: {_name(child)} is no nested table; name column=")
@@ -212,21 +155,21 @@ def assert_foreign_key(
         if name not in relation.columns:
             text = unknown_column(name, relation.columns)
             raise ValueError(f"assert_foreign_key: {argument}column=: {_name(relation)}: {text}")
-    refers = f"{_quoted(column)} IS NOT NULL"
+    refers = f"{quoted(column)} IS NOT NULL"
     ((total,),) = relations.answer(child, f"SELECT COUNT(*) FROM checked WHERE {refers}")
     title = f"{_name(child)}.{column} → {_name(parent)}.{parent_column}"
     if not total:
         fail([f"{title}: no row refers to any, so that nothing is checked"])
     if relations.are_of_one_dataset(child, parent):
-        theirs = f"SELECT {_quoted(parent_column)} AS k FROM other"
-        is_theirs = f"EXISTS (SELECT 1 FROM ({theirs}) AS p WHERE p.k = {_quoted(column)})"
+        theirs = f"SELECT {quoted(parent_column)} AS k FROM other"
+        is_theirs = f"EXISTS (SELECT 1 FROM ({theirs}) AS p WHERE p.k = {quoted(column)})"
         orphan = f"{refers} AND NOT {is_theirs}"
         query = f"SELECT COUNT(*) FROM checked WHERE {orphan}"
         ((count,),) = relations.answer(child, query, parent)
         samples = _samples(child, orphan, parent) if count else []
     else:
-        keys = relations.answer(parent, f"SELECT {_quoted(parent_column)} FROM checked")
-        kept = {row[parent_column] for row in _read(parent, keys, [parent_column])}
+        keys = relations.answer(parent, f"SELECT {quoted(parent_column)} FROM checked")
+        kept = {row[parent_column] for row in read(parent, keys, [parent_column])}
         rows = rows_where(child, refers)
         orphans = [row for row in rows if row[column] not in kept]
         count, samples = len(orphans), shown(orphans)
@@ -246,9 +189,9 @@ def rows_where(
         other: Another relation of the dataset; the condition calls it `other`.
         limit: A LIMIT, in SQL.
     """
-    names = ", ".join(map(_quoted, relation.columns))
+    names = ", ".join(map(quoted, relation.columns))
     query = f"SELECT {names} FROM checked WHERE {condition}{limit}"
-    return _read(relation, relations.answer(relation, query, other))
+    return read(relation, relations.answer(relation, query, other))
 
 
 def unknown_column(name: str, there: Iterable[str]) -> str:
@@ -276,68 +219,18 @@ def fail(lines: list[str]) -> NoReturn:
     raise AssertionError("\n".join(lines))
 
 
-def _rows(given: Any) -> Sequence[Mapping[str, Any]]:
-    if _is_relation(given):
-        return table_rows(given)
-    return given if isinstance(given, Rows) else list(given)
+def _check_relation(given: Any, function: str) -> None:
+    if not is_relation(given):
+        raise TypeError(
+            f"{function}: {type(given).__name__} is no relation; give a table, "
+            'run.dataset.table("orders"), or a query, run.dataset("select …")'
+        )
 
 
-def _differing(
-    one: dlt.Relation, other: dlt.Relation
-) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
-    """Return the rows of two relations; without those of both, where the destination knows them."""
-    types = [
-        {
-            name: (column.get("data_type"), column.get("timezone"))
-            for name, column in relation.columns_schema.items()
-            if not is_dlt_name(name)
-        }
-        for relation in (one, other)
-    ]
-    # others have collations that take different texts as equal
-    is_exact = one.query_dialect in ("duckdb", "postgres")
-    are_alike = bool(types[0]) and types[0] == types[1]
-    if not (is_exact and are_alike and relations.are_of_one_dataset(one, other)):
-        return _rows(one), _rows(other)
-    doubles = [name for name, (kind, _) in types[0].items() if kind == "double"]
-    if any_nan := " OR ".join(f"{_quoted(name)} = CAST('NaN' AS DOUBLE)" for name in doubles):
-        ((count,),) = relations.answer(one, f"SELECT COUNT(*) FROM checked WHERE {any_nan}")
-        if count:
-            # it equals itself there
-            return _rows(one), _rows(other)
-    names = ", ".join(map(_quoted, types[0]))
-    query = f"SELECT {names} FROM checked EXCEPT ALL SELECT {names} FROM other"
-    left, right = (
-        _read(relation, relations.answer(relation, query, beside), list(types[0]))
-        for relation, beside in ((one, other), (other, one))
-    )
-    return rows_of(one, left), right
-
-
-def _is_relation(given: Any) -> TypeGuard[dlt.Relation]:
-    return hasattr(given, "to_sql") and hasattr(given, "fetchall")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-
-
-def _disorder(
-    actual: Sequence[Any], expected: Sequence[Any], subset: bool, same: Callable[[Any, Any], bool]
-) -> list[str]:
-    """Return what is at another place than expected; nothing if all are in order."""
-    left = iter(enumerate(actual))
-    for row in expected:
-        for place, found in left:
-            names = row.keys() if subset else {*row, *found}
-            if all(n in found and n in row and same(found[n], row[n]) for n in names):
-                break
-            if not subset:
-                where = f"row {place}: {shortened(found)} != {shortened(row)}"
-                return ["the same rows in another order", where]
-        else:
-            return ["rows in another order", f"not below those before it: {label(row, ())}"]
-    return []
+def is_relation(given: Any) -> TypeGuard[dlt.Relation]:
+    """Tell whether something is a relation of dlt."""
+    # a class has no attributes that its tables are called by
+    return hasattr(type(given), "to_sql") and hasattr(type(given), "fetchall")
 
 
 def _name(relation: dlt.Relation) -> str:
@@ -368,7 +261,8 @@ def _type(column: Mapping[str, Any], precise: bool = True) -> str:
     return f"{column.get('data_type')}{inner}"
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """Return a name of a column as `answer` takes it."""
     return f'"{name}"'
 
 
@@ -378,8 +272,9 @@ def _samples(
     return shown(rows_where(relation, condition, other, f" LIMIT {_SAMPLE_ROWS}"))
 
 
-def _read(
+def read(
     relation: dlt.Relation, rows: Iterable[Sequence[Any]], columns: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
+    """Return what was read of a relation as rows of all its columns, or of some."""
     there = relation.columns_schema
     return read_records([(name, there[name]) for name in columns or there], rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
@@ -140,6 +140,10 @@ class TableReader:
         """
         if names and columns is not None:
             raise TypeError("rows: name the columns, for tuples, or give columns=, for mappings")
+        if isinstance(columns, str) or not all(
+            isinstance(n, str) for n in (*names, *(columns or ()))
+        ):
+            raise TypeError('rows: columns are named rows(table, "a", "b") or columns=["a", "b"]')
         asked = None if nested or not (names or columns) else [*names, *(columns or ())]
         asked = asked and [*asked, *(name for name, _ in _orders(order_by))]
         with connected(self._dataset.sql_client) as client:
@@ -194,10 +198,8 @@ class TableReader:
             # a resource is there, and has yielded nothing yet
             return []
         relation = self._dataset.table(self._table)
-        if where is not None:
-            if isinstance(where, tuple):
-                self._check(where[:1], self._columns)
-            relation = relation.where(*where if isinstance(where, tuple) else (where,))
+        for condition in self._conditions(where):
+            relation = relation.where(*condition)
         if asked is not None:
             own = ("_dlt_load_id", "_dlt_parent_id", "_dlt_list_idx")
             needed = {*asked, *self._keys(), *map(self._own, own), valid_to}
@@ -217,7 +219,7 @@ class TableReader:
     def _view(self, client: Any, where: Any) -> tuple[list[str], list[Record]] | None:
         """Return columns and rows of what the destination has by the name; None if nothing."""
         query = f"SELECT * FROM {client.make_qualified_table_name(self._table)}"
-        if where is not None and not isinstance(where, tuple):
+        if where is not None and not isinstance(where, tuple | Mapping):
             query += f" WHERE {where}"
         try:
             names, records = records_of_sql(client, query)
@@ -225,7 +227,40 @@ class TableReader:
             return None
         if isinstance(where, tuple):
             raise TypeError("rows: dlt does not know the view; give where= as SQL text")
+        if isinstance(where, Mapping):
+            self._check(where, names)
+            records = [row for row in records if all(row[n] == where[n] for n in where)]
         return names, by_all_columns(records)
+
+    def _conditions(self, where: Any) -> Iterator[tuple[Any, ...]]:
+        """Yield the arguments of dlt's `Relation.where` for the value of `where`."""
+        if where is None:
+            return
+        if not isinstance(where, tuple | Mapping):
+            yield (where,)
+            return
+        pairs = (
+            [(name, "eq", value) for name, value in where.items()]
+            if isinstance(where, Mapping)
+            else [where]
+        )
+        for condition in pairs:
+            if len(condition) != 3:
+                raise TypeError(
+                    f"rows: where={where!r}: a column, an operator and a value are expected"
+                )
+            name, operator, value = condition
+            self._check([name], self._columns)
+            if value is not None:
+                yield condition
+            elif operator in ("eq", "ne"):
+                import sqlglot
+
+                # nothing equals a null in SQL
+                is_null = sqlglot.exp.column(name, quoted=True).is_(sqlglot.exp.null())
+                yield (is_null if operator == "eq" else is_null.not_(),)
+            else:
+                raise TypeError(f"rows: where={where!r}: null is neither more nor less than others")
 
     def _check(self, names: Iterable[str], known: Iterable[str]) -> None:
         for name in names:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -235,6 +236,37 @@ def test_rows_of_two_tables_are_the_same_as_python_has_it(dlt_run: DltRun) -> No
         "one: 1 row differs",
         "one id=1: n 1.0 != 2.0",
     ]
+
+
+def test_rows_may_be_expected_as_frames(dlt_run: DltRun) -> None:
+    run = dlt_run([{"id": 1, "n": 1.5}, {"id": 2, "n": None}], table_name="orders")
+    frame = pd.DataFrame({"id": [2, 1], "n": [None, 1.5]}, index=[7, 8])
+    arrow = pa.table({"id": [2, 1], "n": [None, 2.5]})
+
+    assert_rows(run.dataset.table("orders"), frame)
+    assert_rows(run.rows("orders"), frame)
+    assert said(assert_rows, run.rows("orders"), arrow)[1] == "orders id=1: n 1.5 != 2.5"
+    for other in (frame, arrow):
+        with pytest.raises(TypeError, match=r"use assert_rows\(rows, frame\)"):
+            assert run.rows("orders") != other
+
+
+def test_what_is_no_relation_is_an_error(dlt_run: DltRun) -> None:
+    run = dlt_run([{"id": 1}], table_name="orders")
+    orders = run.dataset.table("orders")
+
+    checks: list[Callable[[Any], None]] = [
+        lambda given: assert_columns(given, {"id": "bigint"}),
+        lambda given: assert_unique(given, "id"),
+        lambda given: assert_not_null(given, "id"),
+        lambda given: assert_foreign_key(given, orders, "id"),
+        lambda given: assert_foreign_key(orders, given, "id"),
+        lambda given: assert_rows(given, [{"id": 1}]),
+    ]
+    for check in checks:
+        for given in (run, "orders", run.dataset, None):
+            with pytest.raises(TypeError, match=f"{type(given).__name__} is no relation"):
+                check(given)
 
 
 def test_what_would_check_nothing_is_an_error(dlt_run: DltRun) -> None:

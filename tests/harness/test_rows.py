@@ -162,6 +162,20 @@ def test_rows_are_lists_otherwise() -> None:
     assert isinstance(rows[:1], Rows)
     assert rows[::-1].in_order == TWO[::-1]
     assert rows[0] is TWO[0]
+    more = [{"id": 3, "tags": []}]
+    for both in (rows + more, more + rows, rows.copy() + Rows(more)):
+        assert isinstance(both, Rows)
+        assert both == [TWO[1], *more, TWO[0]]
+    assert (more + rows).in_order == [*more, *TWO]
+    kept = Rows([(1, 2)], table="orders", key=["id"], names=["id", "n"])
+    for same in (
+        kept[:],
+        kept + kept[1:],
+        kept.copy(),
+        copy.copy(kept),
+        pickle.loads(pickle.dumps(kept)),
+    ):
+        assert (same.table, same.key, same.names) == ("orders", ("id",), ("id", "n"))
     assert isinstance(copy.deepcopy(rows), Rows)
     assert pickle.loads(pickle.dumps(rows)) == rows
     with pytest.raises(TypeError, match="unhashable"):

@@ -9,6 +9,7 @@ from typing import Any
 
 import dlt
 import pytest
+import sqlglot
 from dlt.common.schema.utils import new_table
 
 from pytest_dlthub import DltRun, PipelineRun, Rows, table_rows
@@ -270,6 +271,31 @@ def test_a_table_that_only_the_schema_has_has_no_rows(dlt_run: DltRun, target: s
 
     assert run.rows("planned") == run.rows("planned", "id", where="id > 1") == []
     assert run.columns("planned") == {"id": "bigint"}
+
+
+def test_rows_are_asked_for_by_the_values_of_columns(dlt_run: DltRun) -> None:
+    rows = [{"id": 1, "note": None, "n": 1}, {"id": 2, "note": "x", "n": 1}]
+    run = dlt_run(rows, table_name="orders")
+    run.sql("CREATE VIEW daily AS SELECT id, note, n FROM orders")
+
+    for table in ("orders", "daily"):
+        assert run.rows(table, "id", where={"n": 1, "note": "x"}) == [(2,)]
+        # as Python has it, not as SQL does
+        assert run.rows(table, "id", where={"note": None}) == [(1,)]
+        with pytest.raises(ValueError, match=r"no column `notes`.*mean `note`"):
+            run.rows(table, where={"notes": 1})
+    assert run.rows("orders", "id", where=("note", "eq", None)) == [(1,)]
+    assert run.rows("orders", "id", where=("note", "ne", None)) == [(2,)]
+    assert run.rows("orders", "id", where=sqlglot.exp.column("id") > 1) == [(2,)]
+    with pytest.raises(TypeError, match="neither more nor less"):
+        run.rows("orders", where=("note", "gt", None))
+    with pytest.raises(TypeError, match="a column, an operator and a value"):
+        run.rows("orders", where=("note", "eq"))
+    for named in ({"columns": "id"}, {"columns": [1]}):
+        with pytest.raises(TypeError, match="columns are named"):
+            run.rows("orders", **named)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="columns are named"):
+        run.rows("orders", ["id"])  # type: ignore[arg-type]
 
 
 def test_an_empty_view_knows_its_columns(dlt_run: DltRun) -> None:
