@@ -2,7 +2,7 @@
 
 from datetime import date, datetime, timezone
 
-from pytest_dlthub import DltProject, DltRun
+from pytest_dlthub import DltProject, DltRun, assert_unique
 from sources.nyc import departures
 
 
@@ -10,11 +10,11 @@ def test_every_flight_of_2013_is_loaded(dlt_project: DltProject) -> None:
     run = dlt_project.run("load_flights")
 
     assert run.row_counts == {"flights": 336_776, "weather": 26_115}
-    columns = run.schema.tables["flights"]["columns"]
+    columns = run.columns("flights")
     assert len(columns) == 19
-    assert columns["dep_time"]["data_type"] == "bigint"
-    assert columns["tailnum"]["data_type"] == "text"
-    assert columns["time_hour"]["data_type"] == "timestamp"
+    assert columns["dep_time"] == "bigint"
+    assert columns["tailnum"] == "text"
+    assert columns["time_hour"] == "timestamp"
 
 
 def test_second_run_loads_nothing_new(dlt_project: DltProject) -> None:
@@ -45,17 +45,14 @@ def test_load_that_stopped_within_an_hour_goes_on_without_doubles(dlt_project: D
 
     assert stopped.row_counts == {"weather": 50}
     assert rest.row_counts == {"weather": 74}
-    assert len({(row["time_hour"], row["origin"]) for row in rest.rows("weather")}) == 124
+    assert len(rest.rows("weather")) == 124
+    assert_unique(rest.dataset.table("weather"), "time_hour", "origin")
 
 
 def test_missing_values_are_null(dlt_run: DltRun) -> None:
     run = dlt_run(departures(until=date(2013, 1, 2)))  # a source alone, without the project
 
-    flights = run.rows("flights")
-    assert min(row["time_hour"] for row in flights) == datetime(2013, 1, 1, 10, tzinfo=timezone.utc)
-    cancelled = [row for row in flights if row["dep_time"] is None]
-    assert {(row["carrier"], row["flight"], row["dep_delay"]) for row in cancelled} == {
-        ("AA", 1925, None),
-        ("B6", 125, None),
-        ("EV", 4308, None),
-    }
+    ((first, *_), *_) = run.rows("flights", "time_hour", order_by="time_hour")
+    assert first == datetime(2013, 1, 1, 10, tzinfo=timezone.utc)
+    cancelled = run.rows("flights", "carrier", "flight", "dep_delay", where={"dep_time": None})
+    assert cancelled == [("AA", 1925, None), ("B6", 125, None), ("EV", 4308, None)]

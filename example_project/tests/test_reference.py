@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from pytest_dlthub import DltProject
+from pytest_dlthub import DltProject, assert_unique
 
 ROWS = {"airlines": 16, "airports": 1_458, "planes": 3_322}
 
@@ -14,7 +14,7 @@ def test_every_code_stays_unique_after_a_second_run(dlt_project: DltProject) -> 
     assert first.row_counts == ROWS
     assert dict(second.dataset.row_counts().fetchall()) == ROWS
     for table, key in (("airlines", "carrier"), ("airports", "faa"), ("planes", "tailnum")):
-        assert len({row[key] for row in second.rows(table)}) == ROWS[table]
+        assert_unique(second.dataset.table(table), key)
 
 
 def test_changed_row_replaces_the_one_with_its_key(dlt_project: DltProject) -> None:
@@ -28,6 +28,6 @@ def test_changed_row_replaces_the_one_with_its_key(dlt_project: DltProject) -> N
         primary_key="carrier",
     )
 
-    names = {row["carrier"]: row["name"] for row in run.rows("airlines")}
+    names = dict(run.rows("airlines", "carrier", "name"))
     assert names["UA"] == "United Airlines"
     assert len(names) == 16
