@@ -202,7 +202,8 @@ class TableReader:
             relation = relation.where(*condition)
         if asked is not None:
             own = ("_dlt_load_id", "_dlt_parent_id", "_dlt_list_idx")
-            needed = {*asked, *self._keys(), *map(self._own, own), valid_to}
+            compared = where if isinstance(where, Mapping) else ()
+            needed = {*asked, *compared, *self._keys(), *map(self._own, own), valid_to}
             relation = relation.select(*(name for name in self._columns if name in needed))
         try:
             records = self.records(relation)
@@ -211,6 +212,8 @@ class TableReader:
                 # somebody has dropped it
                 raise
             return []
+        if isinstance(where, Mapping):
+            records = _with_values(records, where)
         if current:
             active = self._columns[str(valid_to)].get("x-active-record-timestamp")
             records = [row for row in records if _is_active(row[str(valid_to)], active)]
@@ -229,28 +232,28 @@ class TableReader:
             raise TypeError("rows: dlt does not know the view; give where= as SQL text")
         if isinstance(where, Mapping):
             self._check(where, names)
-            records = [row for row in records if all(row[n] == where[n] for n in where)]
+            records = _with_values(records, where)
         return names, by_all_columns(records)
 
     def _conditions(self, where: Any) -> Iterator[tuple[Any, ...]]:
         """Yield the arguments of dlt's `Relation.where` for the value of `where`."""
-        if where is None:
-            return
         if not isinstance(where, tuple | Mapping):
-            yield (where,)
+            yield from () if where is None else [(where,)]
             return
-        pairs = (
-            [(name, "eq", value) for name, value in where.items()]
-            if isinstance(where, Mapping)
-            else [where]
-        )
+        if isinstance(where, Mapping):
+            self._check(where, self._columns)
+            # other values are compared when they are read, as SQL has them otherwise
+            simple = (str, int, type(None))
+            pairs = [(n, "eq", value) for n, value in where.items() if isinstance(value, simple)]
+        else:
+            pairs = [where]
         for condition in pairs:
             if len(condition) != 3:
-                raise TypeError(
-                    f"rows: where={where!r}: a column, an operator and a value are expected"
-                )
+                raise TypeError(f"rows: where={where!r} is no column, operator and value")
             name, operator, value = condition
             self._check([name], self._columns)
+            if isinstance(value, bytes | Mapping):
+                raise TypeError(f"rows: where={{{name!r}: …}} compares JSON and binary values")
             if value is not None:
                 yield condition
             elif operator in ("eq", "ne"):
@@ -363,6 +366,10 @@ class TableReader:
         if not own and fields == ["list"]:
             return [row["list"] for row in rows]
         return [without_dlt_columns(row) for row in rows]
+
+
+def _with_values(records: list[Record], values: Mapping[str, Any]) -> list[Record]:
+    return [row for row in records if all(row[name] == values[name] for name in values)]
 
 
 def _is_active(valid_to: Any, active: Any) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import uuid
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -289,13 +291,41 @@ def test_rows_are_asked_for_by_the_values_of_columns(dlt_run: DltRun) -> None:
     assert run.rows("orders", "id", where=sqlglot.exp.column("id") > 1) == [(2,)]
     with pytest.raises(TypeError, match="neither more nor less"):
         run.rows("orders", where=("note", "gt", None))
-    with pytest.raises(TypeError, match="a column, an operator and a value"):
+    with pytest.raises(TypeError, match="is no column, operator and value"):
         run.rows("orders", where=("note", "eq"))
+    with pytest.raises(TypeError, match="compares JSON and binary"):
+        run.rows("orders", where=("note", "eq", b"x"))
     for named in ({"columns": "id"}, {"columns": [1]}):
         with pytest.raises(TypeError, match="columns are named"):
             run.rows("orders", **named)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="columns are named"):
         run.rows("orders", ["id"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("target", ["duckdb", "filesystem", "sqlite"])
+def test_values_of_any_type_are_found(dlt_run: DltRun, target: str, tmp_path: Path) -> None:
+    moment = datetime.datetime(2026, 1, 2, 3, 4, 5, 678901, datetime.timezone.utc)
+    values: dict[str, Any] = {
+        "text": "it's",
+        "day": moment.date(),
+        "moment": moment,
+        "time": moment.time(),
+        "price": Decimal("1.5"),
+        "flag": True,
+        "bytes": b"\x00x",
+        "json": {"a": [1]},
+    }
+    place: Any = target
+    if target == "sqlite":
+        place = dlt.destinations.sqlalchemy(f"sqlite:///{tmp_path / 'it.sqlite'}")
+    rows = [{"id": 1, **values}, {"id": 2}]
+    hints: Any = {"json": {"data_type": "json"}}
+    run = dlt_run(rows, table_name="orders", columns=hints, destination=place)
+
+    for name, value in values.items():
+        assert run.rows("orders", "id", where={name: value}) == [(1,)], name
+    assert run.rows("orders", "id", where={**values, "id": 1}) == [(1,)]
+    assert run.rows("orders", "id", where={**values, "json": {"a": [2]}}) == []
 
 
 def test_an_empty_view_knows_its_columns(dlt_run: DltRun) -> None:
