@@ -2,8 +2,8 @@
 
 import functools
 import os
-from contextvars import ContextVar
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 
 import dlt
 import duckdb
