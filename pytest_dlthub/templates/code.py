@@ -307,7 +307,7 @@ class Code:
             is_library = is_library and whole is None
             is_container = is_a(value, (*_CONTAINERS, *HOLDERS[2:]))
             part = Part(name, read, is_container, is_library, whole=whole)
-            part.is_ordered = is_a(value, (dict,))
+            part.is_ordered, part.is_object = is_a(value, (dict,)), True
             if type(value) is dict:
                 part.live = value
             elif type(value) in (list, deque):

@@ -116,8 +116,10 @@ class Inputs:
             settings = self._settings_of(sandbox)
             changed = [(d.name, d.digest) for d in differences]
             unlike = uuid4() if incomparable else None
-            text = digest([*settings.values()], parts, changed, unlike, self._of_session)
-            named = {name: digest(value) for name, value in settings.items() if name}
+            # variables by what they are: what one process sets, another may have from the start
+            others = [value for name, value in settings.items() if not name.startswith("$")]
+            text = digest(others, self._environment(), parts, changed, unlike, self._of_session)
+            named = {name: digest(value) for name, value in settings.items()}
         except NoDigest as error:
             raise pytest.UsageError(
                 "dlt_load: a setting of this test, of dlt_config or dlt_destinations, cannot be "
@@ -133,8 +135,6 @@ class Inputs:
         changed = {name: environment.get(name) for name in {*environment, *started}}
         return {
             **{f"${n}": v for n, v in sorted(changed.items()) if v != started.get(n)},
-            # what all tests have
-            "": started if self._lasting else None,
             "the working folder": os.getcwd(),
             "the project or its settings files": context,
             # what code has set since they were read

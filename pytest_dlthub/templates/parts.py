@@ -113,6 +113,7 @@ class Part:
     # it is one value, which stands for all that an object holds
     is_state: bool = False
     is_ordered: bool = False
+    is_object: bool = False
     owner: type | None = None
     whole: Whole | None = None
     # what is compared together with others: a mapping or list that lasts, a function
@@ -180,7 +181,13 @@ class Part:
         if is_code:
             # functions that a library imports when they are first asked for
             return old is not MISSING or self.owner is not None
-        return is_a(old, PLAIN) and is_a(new, PLAIN) and not name.startswith("_")
+        if name.startswith("_"):
+            return False
+        if self.is_object:
+            # an object of own code, such as a session of HTTP: caches do not digest, or are private
+            return digest_or_none(new) is not None
+        constants = (*PLAIN, tuple, frozenset, list, dict, set) if name.isupper() else PLAIN
+        return is_a(old, constants) and is_a(new, constants)
 
 
 def _inherited(owner: type, name: str, value: Any) -> Any:

@@ -33,7 +33,7 @@ def settings() -> Mapping[str, Any]:
         "the clock": _of_clock(),
         "time zone": (time.tzname, time.timezone, time.altzone),
         "level of logging": (logging.root.level, logging.root.manager.disable),
-        "warnings.filters": [_of_filter(*found[:5]) for found in warnings.filters],
+        "warnings.filters": _of_filters(),
         "socket.getdefaulttimeout()": socket.getdefaulttimeout(),
         "sys.getrecursionlimit()": sys.getrecursionlimit(),
         **_of_libraries(),
@@ -92,6 +92,12 @@ def _of_input() -> Any:
         if isinstance(stream, io.StringIO | io.BytesIO) and not stream.closed:
             return stream.getvalue(), given.tell() if stream is given else None
     return type(given).__qualname__
+
+
+def _of_filters() -> list[list[Any]]:
+    """Return the filters of warnings, where one of them is an error: others only print."""
+    found = [_of_filter(*each[:5]) for each in warnings.filters]
+    return found if any(action == "error" for action, *_ in found) else []
 
 
 def _of_filter(action: str, message: Any, category: Any, module: Any, line: int) -> list[Any]:
