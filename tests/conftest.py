@@ -44,9 +44,6 @@ def unused_dlt(
 ) -> Iterator[None]:
     """Give the test a dlt without context or active pipeline, and environment and path back."""
     if "pytester" in request.fixturenames:
-        # which takes the options of the environment away
-        request.getfixturevalue("pytester")
-        monkeypatch.setenv("PYTEST_ADDOPTS", _WITHOUT_NEIGHBOURS)
         with imports_kept():
             yield
         return
@@ -66,6 +63,17 @@ def unused_dlt(
         for name in [n for n in sys.modules if n.partition(".")[0] == package]:
             del sys.modules[name]
         contexts.forget_references(package)
+
+
+@pytest.fixture(autouse=True)
+def without_neighbours(
+    request: pytest.FixtureRequest, unused_dlt: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Have nested sessions start without neighbours: pytester takes the environment's options."""
+    if "pytester" in request.fixturenames:
+        # ends before `unused_dlt` does, which gives imports back that pytester forgets
+        request.getfixturevalue("pytester")
+        monkeypatch.setenv("PYTEST_ADDOPTS", _WITHOUT_NEIGHBOURS)
 
 
 @pytest.fixture

@@ -240,7 +240,8 @@ def test_a_missing_setting_is_told_in_two_lines(
     place = f'{way}["sources.test_it.place"] = "..."; for all tests: .dlt/config.toml'
     assert given == [f"{error}: sources.test_it.place is missing.", place]
     token = f'{way}["sources.test_it.token"] = "..."{file}{rows}'
-    assert pipeline == ["sources.test_it.token (a secret) is missing.", token]
+    failed = "dlt.pipeline.exceptions.PipelineStepFailed"
+    assert pipeline == [f"{failed}: sources.test_it.token (a secret) is missing.", token]
     assert name == [
         f"{error}: api.token (a secret) is missing.",
         f'{way}["api.token"] = "..."{file}',

@@ -377,8 +377,7 @@ def test_what_is_local_passes(make_sandbox: MakeSandbox, tmp_path: Path, place: 
 
 
 def test_database_in_memory_passes(make_sandbox: MakeSandbox) -> None:
-    with duckdb.connect() as connection:
-        with isolated(make_sandbox()):
-            load(dlt.destinations.duckdb(connection))
+    with duckdb.connect() as connection, isolated(make_sandbox()):
+        load(dlt.destinations.duckdb(connection))
 
         assert connection.execute("SELECT id FROM data.rows").fetchall() == [(1,)]
