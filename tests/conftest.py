@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from processes import python
-from sessions import imports_kept
+from sessions import imports_kept, lies_in
 
 from dlthub_project.dlt_internals import contexts
 from dlthub_project.secrets import KNOWN
@@ -63,6 +63,9 @@ def unused_dlt(
         for name in [n for n in sys.modules if n.partition(".")[0] == package]:
             del sys.modules[name]
         contexts.forget_references(package)
+    for name, module in list(sys.modules.items()):
+        if lies_in(module, tmp_path):
+            del sys.modules[name]
 
 
 @pytest.fixture(autouse=True)

@@ -77,7 +77,10 @@ def _clean(args: argparse.Namespace) -> None:
         skip_data_dir=args.skip_data_dir,
         is_sandboxed=active_sandbox() is not None,
     )
-    if not any(files for folder in folders for _, _, files in os.walk(folder)):
+    # what hides a folder from git is made with it, before there are any data
+    if not any(
+        set(files) - {".gitignore"} for folder in folders for _, _, files in os.walk(folder)
+    ):
         print(f"There is no local data of profile {project.current_profile}.")
         return
     listed = ", ".join(map(str, folders))

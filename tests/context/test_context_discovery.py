@@ -126,9 +126,9 @@ def test_an_error_says_where_a_project_was_looked_for_and_how_to_make_one(tmp_pa
 
     assert str(caught.value) == (
         f"No dltHub Project: there is no dlt.yml in {tmp_path} or in a folder above it.\n"
-        "Put an empty file dlt.yml into the root folder of your project, or name the folder: "
-        "`--project DIR` at the command line, `ensure_project(run_dir=...)` in code, or the "
-        "environment variable DLT_PROJECT_DIR."
+        "Put an empty file dlt.yml into the root folder of your project (`dlt project init` makes "
+        "a whole one), or name the folder: `--project DIR` at the command line, "
+        "`ensure_project(run_dir=...)` in code, or the environment variable DLT_PROJECT_DIR."
     )
 
 

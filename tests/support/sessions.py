@@ -219,7 +219,7 @@ def _path(on_path: str | None) -> Iterator[None]:
 
 @contextmanager
 def _modules(folder: Path) -> Iterator[None]:
-    hidden = {name: m for name, m in sys.modules.items() if _lies_in(m, _TESTS, folder)}
+    hidden = {name: m for name, m in sys.modules.items() if lies_in(m, _TESTS, folder)}
     for name in hidden:
         del sys.modules[name]
     before, writes_bytecode = dict(sys.modules), sys.dont_write_bytecode
@@ -231,7 +231,7 @@ def _modules(folder: Path) -> Iterator[None]:
         sys.dont_write_bytecode = writes_bytecode
         new = {name: m for name, m in sys.modules.items() if name not in before}
         # before any is forgotten: a package without a file looks for the one around it
-        own = {name for name, module in new.items() if _lies_in(module, _TESTS, folder)}
+        own = {name for name, module in new.items() if lies_in(module, _TESTS, folder)}
         for name in own:
             del sys.modules[name]
         _imported.update({name: m for name, m in new.items() if name not in own})
@@ -269,7 +269,7 @@ def _forget_what_is_computed_once() -> None:
                     value.cache_clear()
 
 
-def _lies_in(module: ModuleType | None, *folders: Path) -> bool:
+def lies_in(module: ModuleType | None, *folders: Path) -> bool:
     """Tell whether a module, or a package without a file, lies below one of the folders."""
     # not by attribute: some modules answer for any name; None is what may not be imported
     names = vars(module) if module else {}
