@@ -47,6 +47,8 @@ def test_inline_snapshots_write_and_mend_themselves(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTEST_ADDOPTS", "")
+    # that of the session around
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     parts = ("COUNTS", "ROWS_HERE", "TUPLES_HERE")
 
     def written(mode: str, *values: str) -> list[str]:
