@@ -271,10 +271,12 @@ def _forget_what_is_computed_once() -> None:
 
 def lies_in(module: ModuleType | None, *folders: Path) -> bool:
     """Tell whether a module, or a package without a file, lies below one of the folders."""
-    # not by attribute: some modules answer for any name; None is what may not be imported
-    names = vars(module) if module else {}
+    # not by attribute: some modules answer for any name; None is what may not be imported, and
+    # tests put other objects among the modules
+    names = getattr(module, "__dict__", None) or {}
     file, places = names.get("__file__"), names.get("__path__")
-    return any(_is_in(str(p), folder) for p in (file, *(places or ())) for folder in folders)
+    found = [file, *places] if isinstance(places, Iterable) else [file]
+    return any(_is_in(str(place), folder) for place in found for folder in folders)
 
 
 def _is_in(place: str, folder: Path) -> bool:
