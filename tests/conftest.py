@@ -63,9 +63,8 @@ def unused_dlt(
         for name in [n for n in sys.modules if n.partition(".")[0] == package]:
             del sys.modules[name]
         contexts.forget_references(package)
-    for name, module in list(sys.modules.items()):
-        if lies_in(module, tmp_path):
-            del sys.modules[name]
+    for name in [name for name, module in list(sys.modules.items()) if lies_in(module, tmp_path)]:
+        del sys.modules[name]
 
 
 @pytest.fixture(autouse=True)

@@ -275,7 +275,11 @@ def lies_in(module: ModuleType | None, *folders: Path) -> bool:
     # tests put other objects among the modules
     names = getattr(module, "__dict__", None) or {}
     file, places = names.get("__file__"), names.get("__path__")
-    found = [file, *places] if isinstance(places, Iterable) else [file]
+    try:
+        found = [file, *places] if isinstance(places, Iterable) else [file]
+    except KeyError:
+        # a package without a file, and the one around it is forgotten already
+        return True
     return any(_is_in(str(place), folder) for place in found for folder in folders)
 
 
