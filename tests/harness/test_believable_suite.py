@@ -69,9 +69,9 @@ def outcomes_of(pytester: pytest.Pytester, run_pytest: RunTests, home: Path) -> 
 @pytest.mark.parametrize(
     ("kind", "orders"),
     [
-        # the workers below have it in two more
-        ("project", 1),
         ("plain", 1),
+        # the workers below have it
+        pytest.param("project", 1, marks=pytest.mark.slow),
         # half a minute each, beside all modules of this process
         pytest.param("project", 10, marks=pytest.mark.slow),
         pytest.param("plain", 10, marks=pytest.mark.slow),
@@ -92,7 +92,10 @@ def test_outcomes_are_the_same_in_each_order(
     assert [outcomes == seen[0] for outcomes in seen] == [True] * len(seen)
 
 
-@pytest.mark.parametrize(("distribution", "seed"), [("load", 1), ("loadscope", 2)])
+@pytest.mark.parametrize(
+    ("distribution", "seed"),
+    [("load", 1), pytest.param("loadscope", 2, marks=pytest.mark.slow)],
+)
 def test_outcomes_are_the_same_on_two_workers(
     outcomes_of: Outcomes, distribution: str, seed: int
 ) -> None:

@@ -150,7 +150,7 @@ def messy(shop: Path, pytester: pytest.Pytester, home: Path) -> tuple[Path, ...]
     "arguments",
     [
         (),
-        ("-n", "2", "--dist", "load"),
+        pytest.param(("-n", "2", "--dist", "load"), marks=pytest.mark.slow),
         pytest.param(("-n", "2", "--dist", "loadscope"), marks=pytest.mark.slow),
         pytest.param(("-n", "2", "--dist", "loadfile"), marks=pytest.mark.slow),
         pytest.param(("-n", "2", "--dist", "loadgroup"), marks=pytest.mark.slow),

@@ -238,7 +238,11 @@ PARAMETERS = """
 """
 
 
-@pytest.mark.parametrize("arguments", [(), ("-p", "no:randomly", "-n", "2")], ids=["one", "two"])
+@pytest.mark.parametrize(
+    "arguments",
+    [pytest.param((), marks=pytest.mark.slow), ("-p", "no:randomly", "-n", "2")],
+    ids=["one", "two"],
+)
 def test_fixtures_of_wider_scope_have_a_sandbox_of_their_scope(
     pytester: pytest.Pytester, arguments: tuple[str, ...]
 ) -> None:

@@ -283,7 +283,10 @@ def test_within_a_session_each_test_has_what_its_own_settings_load(
     result.stdout.fnmatch_lines(["6 templates built (* s), 8 copies made"])
 
 
-@pytest.mark.parametrize("marker", ["dlt.yml", ".dlt/.workspace", "rows.csv"])
+@pytest.mark.parametrize(
+    "marker",
+    ["dlt.yml", pytest.param(".dlt/.workspace", marks=pytest.mark.slow), "rows.csv"],
+)
 def test_what_has_not_changed_is_kept_in_projects_workspaces_and_plain_code(
     pytester: pytest.Pytester, built: Callable[..., int], marker: str
 ) -> None:
