@@ -204,6 +204,7 @@ def test_what_dbt_tests_is_not_written_when_it_fails(dlt_project):
 }
 
 
+@pytest.mark.slow
 def test_models_of_dbt_are_built_with_the_extra(readme: Readme, tmp_path: Path) -> None:
     project = tmp_path / "shop"
     for name, text in DBT_PROJECT.items():

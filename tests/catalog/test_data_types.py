@@ -252,7 +252,10 @@ def _relation_of(table: pa.Table) -> Any:
     return dataset.table("others").select(*table.column_names)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form",
+    [f if n < 2 else pytest.param(f, marks=pytest.mark.slow) for n, f in enumerate(FORMS)],
+)
 def test_values_that_a_table_cannot_hold_are_refused_in_any_form_and_others_are_kept(
     dataset: WritableDataset, form: str
 ) -> None:

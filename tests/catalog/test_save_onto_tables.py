@@ -19,8 +19,8 @@ MakeStore = Callable[..., Store]
 KINDS = [
     "duckdb",
     pytest.param("postgres", marks=pytest.mark.postgres),
-    pytest.param("mariadb", marks=pytest.mark.mariadb),
-    "sqlite",
+    pytest.param("mariadb", marks=[pytest.mark.mariadb, pytest.mark.slow]),
+    pytest.param("sqlite", marks=pytest.mark.slow),
     "filesystem",
 ]
 THERE = [{"id": 1, "name": "Ada"}, {"id": 2, "name": "Grace"}]

@@ -101,7 +101,9 @@ def test_project_is_active_before_its_conftest_is_imported(
 
 
 @pytest.mark.parametrize("mode", ["prepend", "append", "importlib"])
-@pytest.mark.parametrize("program", ["pytest", "python -m pytest"])
+@pytest.mark.parametrize(
+    "program", ["pytest", pytest.param("python -m pytest", marks=pytest.mark.slow)]
+)
 def test_sources_are_imported_in_every_import_mode(
     shop: Path, pytester: pytest.Pytester, program: str, mode: str
 ) -> None:

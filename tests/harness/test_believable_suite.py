@@ -105,6 +105,7 @@ def test_outcomes_are_the_same_on_two_workers(
     assert len(outcomes) > 40
 
 
+@pytest.mark.slow
 def test_each_test_passes_alone(outcomes_of: Outcomes, pytester: pytest.Pytester) -> None:
     """Every eighth of the test functions, in a session of its own."""
     names = [

@@ -109,7 +109,10 @@ def write(folder: Path, files: dict[str, str]) -> None:
         (folder / path).write_text(text, encoding="utf-8")
 
 
-@pytest.mark.parametrize("way", WAYS_TO_ASK)
+@pytest.mark.parametrize(
+    "way",
+    [w if n < 3 else pytest.param(w, marks=pytest.mark.slow) for n, w in enumerate(WAYS_TO_ASK)],
+)
 def test_imports_of_a_suite_leave_nothing_however_it_asks(
     pytester: pytest.Pytester, name: str, home: Path, way: str
 ) -> None:

@@ -119,8 +119,8 @@ def drop(url: str, *schemas: str) -> None:
     [
         "at the end of normalize",
         "before any job is marked",
-        "after the load is entered",
-        "after the package is complete",
+        pytest.param("after the load is entered", marks=pytest.mark.slow),
+        pytest.param("after the package is complete", marks=pytest.mark.slow),
     ],
 )
 def test_each_row_is_there_once_after_a_kill(kill: Kill, point: str) -> None:
