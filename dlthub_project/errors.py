@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dlthub_project.secrets import KNOWN
@@ -130,6 +130,16 @@ def known_names(name: str, known: Iterable[str]) -> str:
     nearest = difflib.get_close_matches(name, names, n=1)
     listed = f"Known: {', '.join(names)}."
     return f"{listed} Did you mean `{nearest[0]}`?" if nearest else listed
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception, and what it came from: its cause, else what was handled then."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
 
 
 class RemoteDestinationBlocked(BaseException):

@@ -51,8 +51,8 @@ _WHETHER_THERE = {
     *("exists", "lexists", "isfile", "isdir", "islink", "ismount", "realpath", "_joinrealpath"),
     *("is_file", "is_dir", "is_symlink", "is_mount", "resolve", "samefile", "makedirs", "mkdir"),
 }
-# by what notes a question: what is asked
-_asking: dict[Callable[..., Any], Callable[..., Any]] = {}
+# by the name of a question: what notes it, and what is asked
+_asking: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {}
 
 # of the blocks that record now; an audit hook cannot be taken away again
 _recordings: list[Opened] = []
@@ -131,7 +131,7 @@ def recorded(opened: Opened) -> Iterator[Opened]:
     is_new = not any(other is opened for other in _recordings)
     if is_new:
         _recordings.append(opened)
-    if len(_recordings) == 1:
+    if is_new and len(_recordings) == 1:
         _watch_questions()
     try:
         yield opened
@@ -217,19 +217,17 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
 def _watch_questions() -> None:
     """Note, too, what code asks of files without opening them: no audit event tells of it."""
     for name in _QUESTIONS:
-        ask = getattr(os, name, None)
-        if ask is not None and ask not in _asking:
-            _asking[_noting_questions(ask)] = ask
-    for noting, ask in _asking.items():
-        if getattr(os, ask.__name__) is ask:
-            setattr(os, ask.__name__, noting)
+        # by its name in `os`: a test may have put anything there
+        if (ask := getattr(os, name, None)) is not None:
+            _asking[name] = _noting_questions(ask), ask
+            setattr(os, name, _asking[name][0])
 
 
 def _leave_questions() -> None:
-    for noting, ask in _asking.items():
+    for name, (noting, ask) in _asking.items():
         # somebody may have replaced it meanwhile
-        if getattr(os, ask.__name__) is noting:
-            setattr(os, ask.__name__, ask)
+        if getattr(os, name) is noting:
+            setattr(os, name, ask)
     _asking.clear()
 
 

@@ -81,7 +81,7 @@ def tell_of_test(
     lines += dict.fromkeys(line for lines_of_one in blocked for line in lines_of_one)
     if error is not None:
         said = " ".join(str(one) for one in causes(error))
-        lines += pipelines_run_elsewhere(item, folder, said)
+        lines += pipelines_run_elsewhere(wider, folder, said)
     if folder is not None and not is_full:
         runs = [] if is_quiet else [folder]
         sections.without_repetitions(item, outcome, runs, error)

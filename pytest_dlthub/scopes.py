@@ -14,7 +14,7 @@ import functools
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
@@ -163,17 +163,19 @@ def folders_of_scopes(item: pytest.Item) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def pipelines_run_elsewhere(item: pytest.Item, folder: Path | None, said: str) -> list[str]:
+def pipelines_run_elsewhere(wider: Iterable[str], folder: Path | None, said: str) -> list[str]:
     """Return what to do about pipelines that fixtures of wider scope have run.
 
+    A test has failed, maybe since it looks for one of them.
+
     Args:
-        item: A test that has failed, maybe since it looks for one of them.
-        folder: Its sandbox, if it has one.
+        wider: The sandboxes of its fixtures of wider scope.
+        folder: Its own sandbox, if it has one.
         said: What its errors say.
     """
     found: dict[str, None] = {}
-    for wider in folders_of_scopes(item):
-        for schemas in sorted(Path(wider).glob("data/pipelines/*/schemas")):
+    for one in wider:
+        for schemas in sorted(Path(one).glob("data/pipelines/*/schemas")):
             name = schemas.parent.name
             is_made_here = folder is not None and (folder / "data" / "pipelines" / name).exists()
             is_named = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", said)

@@ -76,8 +76,7 @@ def run_told(run: EndedRun, shown: str = "", *, is_shown: bool = False) -> str:
         return f"{name}: {failed.step}{_FAILED}{run.seconds:.2f} s{after}"
     from dlthub_project.runner import row_counts
 
-    counts = row_counts(run, run.info, run.untraced)
-    rows = _listed([f"{table} {count}" for table, count in sorted(counts.items())]) or "no rows"
+    rows = _rows_told(row_counts(run, run.info, run.untraced))
     steps = _steps(run)
     took = f"{run.seconds:.2f} s{f' ({steps})' if steps else ''}"
     # custom destinations have none
@@ -89,11 +88,14 @@ def copies_told(loaded: Mapping[str, Any]) -> list[str]:
     """Return a line for each copy of loaded data that a test has, and a command for its file."""
     lines = []
     for name, run in loaded.items():
-        rows = _listed([f"{table} {count}" for table, count in sorted(run.row_counts.items())])
-        lines.append(f"copy of pipeline {name}: {rows or 'no rows'}")
+        lines.append(f"copy of pipeline {name}: {_rows_told(run.row_counts)}")
         if (path := run.database_path) is not None:
             lines.append(f"{_OPEN}{command_to_open(path)}")
     return lines
+
+
+def _rows_told(counts: Mapping[str, int]) -> str:
+    return _listed([f"{table} {count}" for table, count in sorted(counts.items())]) or "no rows"
 
 
 def counted(folders: Iterable[str | Path]) -> tuple[int, int]:

@@ -106,12 +106,13 @@ class _State:
     cause: BaseException | None
     hides_context: bool
     texts: tuple[Any, ...]
-    attributes: dict[str, Any]
+    message: str | None
 
     @classmethod
     def of(cls, error: BaseException) -> _State:
         links = error.__traceback__, error.__cause__, error.__suppress_context__
-        return cls(error, *links, error.args, dict(vars(error)))
+        message = vars(error).get("msg")  # an outcome of pytest keeps its text there
+        return cls(error, *links, error.args, message if isinstance(message, str) else None)
 
     def shorten(self, *, is_last: bool) -> None:
         # those of earlier ones begin where they were handled, which may be within a library
@@ -134,9 +135,8 @@ class _State:
         args = tuple(shown(value) for value in self.texts)
         if args != self.texts:
             self.error.args = args
-        # an outcome of pytest keeps its text beside
-        if isinstance(message := self.attributes.get("msg"), str):
-            vars(self.error)["msg"] = shown(message)
+        if self.message is not None:
+            vars(self.error)["msg"] = shown(self.message)
 
     def join_resource(self) -> None:
         """Have the frames of the resource that has failed follow those that called dlt."""
@@ -157,8 +157,8 @@ class _State:
         self.error.__cause__ = self.cause
         self.error.__suppress_context__ = self.hides_context
         self.error.args = self.texts
-        if "msg" in self.attributes:
-            vars(self.error)["msg"] = self.attributes["msg"]
+        if self.message is not None:
+            vars(self.error)["msg"] = self.message
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

@@ -93,6 +93,11 @@ def names(text: str) -> list[str]:
     return [name for name in found if name]
 
 
+def several(names: Any) -> list[str]:
+    """Return the names of a value of a manifest that is one name, a list of them, or nothing."""
+    return [names] if isinstance(names, str) else list(names or ())
+
+
 def named_entity(args: argparse.Namespace, kind: str, known: Iterable[str]) -> str:
     """Return the name that stands before the operation, as in `dlt dataset NAME info`.
 

@@ -8,7 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlthub_project.cli.arguments import add_format_argument, checked, folder_of, opened
+from dlthub_project.cli.arguments import (
+    add_format_argument,
+    checked,
+    folder_of,
+    names_to_list,
+    opened,
+    several,
+)
 from dlthub_project.cli.command import EntityCommand, Operation
 from dlthub_project.cli.output import Table, show
 from dlthub_project.errors import ProjectError, ProjectRunContextNotAvailable
@@ -22,9 +29,7 @@ def _list_sources(args: argparse.Namespace) -> None:
     project = opened(args)
     found = []
     for name, entry in _declared(args, project, "sources").items():
-        used = [
-            p for p, e in project.pipelines.items() if name in _several((e or {}).get("source"))
-        ]
+        used = [p for p, e in project.pipelines.items() if name in several((e or {}).get("source"))]
         found.append({"name": name, "type": (entry or {}).get("type"), "pipelines": used})
     rows = [(one["name"], one["type"], one["pipelines"]) for one in found]
     show(args, found, Table(("source", "type", "pipelines"), rows, empty="No source is declared."))
@@ -36,7 +41,7 @@ def _list_destinations(args: argparse.Namespace) -> None:
     for name, entry in _declared(args, project, "destinations").items():
         used = [p for p, e in project.pipelines.items() if (e or {}).get("destination") == name]
         held = [
-            d for d, e in project.datasets.items() if name in _several((e or {}).get("destination"))
+            d for d, e in project.datasets.items() if name in several((e or {}).get("destination"))
         ]
         kind = (entry or {}).get("type", name)
         found.append({"name": name, "type": kind, "datasets": held, "pipelines": used})
@@ -47,25 +52,14 @@ def _list_destinations(args: argparse.Namespace) -> None:
 
 def _declared(args: argparse.Namespace, project: Project, section: str) -> Mapping[str, Any]:
     entries: Mapping[str, Any] = getattr(project, section)
-    if args.name is None:
-        return entries
-    if args.name not in entries:
-        from dlthub_project.errors import EntityNotFound, known_names
-
-        known = known_names(args.name, entries)
-        raise EntityNotFound(f"There is no {args.command} `{args.name}`. {known}")
-    return {args.name: entries[args.name]}
-
-
-def _several(names: Any) -> list[str]:
-    return [names] if isinstance(names, str) else list(names or ())
+    return {name: entries[name] for name in names_to_list(args, args.command, entries)}
 
 
 def _available_sources(args: argparse.Namespace) -> None:
     from dlthub_project.scaffold import TEMPLATES
 
     found = [{"type": word, "is": template.help} for word, template in TEMPLATES.items()]
-    _show_available(args, found, "sources", "code of this project")
+    _show_available(args, found, "sources")
 
 
 def _available_destinations(args: argparse.Namespace) -> None:
@@ -73,12 +67,10 @@ def _available_destinations(args: argparse.Namespace) -> None:
 
     kinds = {True: "files on this machine", False: "a service"}
     found = [{"type": name, "is": kinds[is_embedded(name)]} for name in destination_types()]
-    _show_available(args, found, "destinations", "code of this project")
+    _show_available(args, found, "destinations")
 
 
-def _show_available(
-    args: argparse.Namespace, found: list[dict[str, str]], package: str, kind: str
-) -> None:
+def _show_available(args: argparse.Namespace, found: list[dict[str, str]], package: str) -> None:
     from dlthub_project.scaffold import references_in_code
 
     try:
@@ -88,7 +80,10 @@ def _show_available(
         if hasattr(args, "project"):
             raise
     else:
-        found += [{"type": r, "is": kind} for r in references_in_code(project_dir, package)]
+        found += [
+            {"type": r, "is": "code of this project"}
+            for r in references_in_code(project_dir, package)
+        ]
     show(args, found, Table(("type", "is"), [(one["type"], one["is"]) for one in found]))
 
 

@@ -142,9 +142,7 @@ def cell(value: object) -> str:
         bytes(value).hex() if isinstance(value, (bytes, memoryview)) else str(value)
     )
     # values come from data: no line break may end a row, and no escape code reach the terminal
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in KNOWN.masked(text)
-    )
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _print_table(table: Table) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from dlthub_project.cli.arguments import (
     named_entity,
     names,
     names_to_list,
+    several,
     take_options_anywhere,
 )
 from dlthub_project.cli.command import Operation, told_with_status
@@ -27,7 +28,6 @@ from dlthub_project.cli.output import Facts, NotConfirmed, Table, show, working
 from dlthub_project.errors import EntityNotFound, ProjectError, known_names
 
 if TYPE_CHECKING:
-    import dlt
     from dlt.common.configuration.plugins import SupportsCliCommand
 
     from dlthub_project.context import Project
@@ -46,11 +46,10 @@ def _list(args: argparse.Namespace) -> None:
         where: DatasetLocation | None = None
         with suppress(ProjectError):
             where = datasets.locate_pipeline(name)
-        source = (entry or {}).get("source") or []
         entries.append(
             {
                 "name": name,
-                "sources": [source] if isinstance(source, str) else list(source),
+                "sources": several((entry or {}).get("source")),
                 "dataset": where and where.dataset_name,
                 "destination": where and where.destination_name,
                 "has_run": Path(folder, name).is_dir(),
@@ -63,7 +62,7 @@ def _list(args: argparse.Namespace) -> None:
 def _run(args: argparse.Namespace) -> None:
     """Run the pipeline and print what was loaded."""
     from dlthub_project import current
-    from dlthub_project.runner import row_counts
+    from dlthub_project.runner import Steps, row_counts
 
     profile = activate(args).profile
     manager = current.runner()
@@ -80,7 +79,7 @@ def _run(args: argparse.Namespace) -> None:
             pipeline,
             limit=args.limit,
             resources=args.resources,
-            observers=[_Steps(lambda step: tell(f"{name}: {step}"))],
+            observers=[Steps(lambda _, step: tell(f"{name}: {step}"))],
         )
     where = f"{pipeline.dataset_name}@{pipeline.destination.destination_name}"
     counts = dict(sorted(row_counts(pipeline, info).items()))
@@ -95,22 +94,6 @@ def _run(args: argparse.Namespace) -> None:
     title = f"{name} -> {where} (profile {profile})"
     empty = "nothing new to load"
     show(args, document, Table(("table", "rows"), list(counts.items()), title, empty))
-
-
-class _Steps:
-    """Tells which step of a run is under way."""
-
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
-
-    def before_extract(self, pipeline: dlt.Pipeline) -> None:
-        self._tell("extract")
-
-    def before_normalize(self, pipeline: dlt.Pipeline) -> None:
-        self._tell("normalize")
-
-    def before_load(self, pipeline: dlt.Pipeline) -> None:
-        self._tell("load")
 
 
 def _add(args: argparse.Namespace) -> None:

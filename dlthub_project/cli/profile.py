@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlthub_project.cli.arguments import add_format_argument, folder_of, names, opened
+from dlthub_project.cli.arguments import add_format_argument, folder_of, names, opened, several
 from dlthub_project.cli.command import EntityCommand, Operation
 from dlthub_project.cli.output import Facts, Table, show
 from dlthub_project.errors import ProjectError
@@ -34,18 +34,13 @@ def profiles_of(project: Project) -> list[dict[str, Any]]:
             "name": name,
             "declared": name in declared,
             "files": files.get(name, []),
-            "extends": names_of((sections.get(name) or {}).get("extends")),
+            "extends": several((sections.get(name) or {}).get("extends")),
             "active": name == project.current_profile,
             "default": name == project.default_profile,
             "pinned": name == pin,
         }
         for name in project.profiles
     ]
-
-
-def names_of(extends: Any) -> list[str]:
-    """Return the profiles that an `extends` names."""
-    return [extends] if isinstance(extends, str) else list(extends or ())
 
 
 def where_from(profile: Mapping[str, Any]) -> str:

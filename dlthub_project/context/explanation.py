@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
 from dlt.common.typing import AnyType, TSecretStrValue
@@ -103,6 +104,8 @@ class _Explainer:
         self._manifest = manifest
         self._is_for_others = is_for_others
         self._layers = Layers(manifest)
+        # to look is to import the code of the source
+        self._secret_arguments = cache(resources.secret_arguments)
 
     def explain(self, path: tuple[str, ...], *, secret: bool = False) -> Explanation:
         """Explain the value that dlt looks up at `path`; without a value there are no layers."""
@@ -140,7 +143,7 @@ class _Explainer:
         reference = entry.get("type")
         if not isinstance(reference, str) or path[2] in _SOURCE_KEYS:
             return False
-        secrets = resources.secret_arguments(reference)
+        secrets = self._secret_arguments(reference)
         return self._is_for_others if secrets is None else not secrets.isdisjoint(path[2:])
 
     def not_set(self, path: tuple[str, ...]) -> ValueNotSet:

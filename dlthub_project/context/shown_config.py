@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from typing import Any, TypeAlias
 
 from dlthub_project.dlt_internals import resources
 from dlthub_project.errors import ValueNotSet, known_names
@@ -19,6 +20,9 @@ from dlthub_project.secrets import (
 
 # what leads to a source's code, and the arguments of dlt's own factory
 _NO_ARGUMENTS = ("type", "with_args")
+
+SecretsOf: TypeAlias = "Callable[[str], set[str] | None]"
+"""Returns the arguments of a source that are secrets; None where its code cannot be imported."""
 
 
 def masked_config(manifest: Manifest, section: str = "") -> Any:
@@ -42,17 +46,22 @@ def masked_config(manifest: Manifest, section: str = "") -> Any:
             above = f"below `{'.'.join(path[:depth])}`" if depth else "in the merged manifest"
             raise ValueNotSet(f"There is no `{part}` {above}. {known_names(part, map(str, names))}")
         found = found[part]
-    return _masked(manifest, found, path)
+    # to look is to import the code of the source
+    return _masked(manifest, found, path, cache(partial(_secret_arguments, manifest)))
 
 
-def _masked(manifest: Manifest, value: Any, path: tuple[str, ...]) -> Any:
+def _masked(manifest: Manifest, value: Any, path: tuple[str, ...], secrets_of: SecretsOf) -> Any:
     if isinstance(value, Mapping):
-        return {key: _masked(manifest, below, (*path, str(key))) for key, below in value.items()}
+        return {
+            key: _masked(manifest, below, (*path, str(key)), secrets_of)
+            for key, below in value.items()
+        }
     if isinstance(value, list):
-        return [_masked(manifest, item, (*path, str(i))) for i, item in enumerate(value)]
+        items = enumerate(value)
+        return [_masked(manifest, item, (*path, str(i)), secrets_of) for i, item in items]
     if value is None or isinstance(value, bool):
         return value
-    is_secret = is_secret_name(path) or _is_secret_argument(manifest, path)
+    is_secret = is_secret_name(path) or _is_secret_argument(path, secrets_of)
     if is_secret or names_secret_variable(value):
         # the name of a variable says more than a mask, and is no secret
         return value if is_variable(value) else MASK
@@ -61,9 +70,13 @@ def _masked(manifest: Manifest, value: Any, path: tuple[str, ...]) -> Any:
     return value
 
 
-def _is_secret_argument(manifest: Manifest, path: tuple[str, ...]) -> bool:
+def _secret_arguments(manifest: Manifest, source: str) -> set[str] | None:
+    reference = manifest.fill_known((manifest.entry("sources", source) or {}).get("type"))
+    return resources.secret_arguments(reference) if isinstance(reference, str) else None
+
+
+def _is_secret_argument(path: tuple[str, ...], secrets_of: SecretsOf) -> bool:
     if path[0] != "sources" or len(path) < 3 or path[2] in _NO_ARGUMENTS:
         return False
-    reference = manifest.fill_known((manifest.entry("sources", path[1]) or {}).get("type"))
-    secrets = resources.secret_arguments(reference) if isinstance(reference, str) else None
+    secrets = secrets_of(path[1])
     return secrets is None or any(part in secrets for part in path[2:])

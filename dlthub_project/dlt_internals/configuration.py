@@ -143,11 +143,6 @@ def copy_documents(documents: Mapping[str, Mapping[str, Any]]) -> None:
             provider._config_doc = copy.deepcopy(dict(documents.get(provider.name, {})))
 
 
-def active_providers() -> list[ConfigProvider]:
-    """Return the providers of the active context, the first that is asked first."""
-    return [*Container()[PluggableRunContext].providers.providers]
-
-
 def add_missing_providers(providers: Iterable[ConfigProvider]) -> None:
     """Have the active context ask those, too, that it has none of that name for.
 

@@ -25,6 +25,7 @@ from dlthub_project.dlt_internals.load_files import (
     fits,
     leaves_of,
     misfit_in_extracted,
+    naming_of,
     number_of,
     rows_of_job,
 )
@@ -270,8 +271,9 @@ def _unwritable(links: Sequence[BaseException], pipeline: dlt.Pipeline) -> Failu
             items = frame.f_locals.get("obj")
     if not items or not file:
         return None
+    naming = naming_of(pipeline)
     for row in items if isinstance(items, list) else [items]:
-        for place, value in leaves_of(row, _table_of(Path(file).name), pipeline):
+        for place, value in leaves_of(row, _table_of(Path(file).name), naming):
             if _is_writable(value):
                 continue
             if isinstance(value, int):

@@ -11,6 +11,8 @@ from dlt.sources.helpers.requests.retry import wait_exponential_retry_after
 from dlt.sources.helpers.requests.session import Session
 from tenacity import wait_exponential
 
+from dlthub_project.errors import causes
+
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
@@ -45,13 +47,10 @@ def save_shared_client() -> Callable[[], None]:
 
 def resource_that_asked(failure: BaseException) -> str | None:
     """Return the resource whose code failed over the network; None if a failure is another."""
-    chain, name = [failure], None
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(cause)
-        if isinstance(cause, ResourceExtractionError):
-            name = str(cause.pipe_name)
+    chain = list(causes(failure))
+    asked = [one for one in chain[1:] if isinstance(one, ResourceExtractionError)]
     # pytest-socket's error is none of the system's, or a warning that is made one
     is_of_network = any(
         isinstance(error, OSError) or "tried to use socket" in str(error.args) for error in chain
     )
-    return name if is_of_network else None
+    return str(asked[-1].pipe_name) if asked and is_of_network else None

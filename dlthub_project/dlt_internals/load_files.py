@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -11,6 +12,7 @@ from typing import Any
 
 import dlt
 from dlt.common.json import json
+from dlt.common.normalizers.naming import NamingConvention
 from dlt.common.storages import FileStorage
 from dlt.common.storages.load_package import JOB_EXCEPTION_EXTENSION
 
@@ -68,10 +70,13 @@ def _literal(cell: str) -> str:
     return cell.removeprefix("E")[1:-1] if cell.endswith("'") else cell
 
 
-def leaves_of(row: Any, table: str, pipeline: dlt.Pipeline) -> Iterator[tuple[str, Any]]:
+def naming_of(pipeline: dlt.Pipeline) -> NamingConvention:
+    """Return the naming convention of a pipeline's first schema; a first run may have none yet."""
+    return next(iter(pipeline.schemas.values()), dlt.Schema("any")).naming
+
+
+def leaves_of(row: Any, table: str, naming: NamingConvention) -> Iterator[tuple[str, Any]]:
     """Yield the values of a row, also of nested ones, each with `table.column`."""
-    # a first run may have none yet
-    naming = next(iter(pipeline.schemas.values()), dlt.Schema("any")).naming
 
     def named(*path: str) -> str:
         return naming.make_path(*map(naming.normalize_identifier, path))
@@ -92,11 +97,13 @@ def leaves_of(row: Any, table: str, pipeline: dlt.Pipeline) -> Iterator[tuple[st
 
 def misfit_in_extracted(pipeline: dlt.Pipeline) -> str | None:
     """Return the first column of which an extracted value does not fit its type."""
+    # dlt reads a schema from its file each time
+    naming, columns = naming_of(pipeline), functools.cache(functools.partial(columns_of, pipeline))
     for path, table, _schema in pipelines.extracted_files(pipeline):
         for row in islice(pipelines.extracted_rows(path), _ROWS):
-            for place, value in leaves_of(row, table, pipeline):
+            for place, value in leaves_of(row, table, naming):
                 inner, _, column = place.rpartition(".")
-                if not fits(value, columns_of(pipeline, inner).get(column, {})):
+                if not fits(value, columns(inner).get(column, {})):
                     return place
     return None
 

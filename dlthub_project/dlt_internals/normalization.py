@@ -258,15 +258,16 @@ def changed_by_csv(path: str) -> Iterator[tuple[str, str]]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
-        found: dict[str, str] = {}
+        found = set()
         for field in file.schema_arrow:
             if pa.types.is_nested(field.type):
-                found[field.name] = "nested values cannot be written"
+                found.add(field.name)
+                yield field.name, "nested values cannot be written"
         for batch in file.iter_batches():
             for name, column in zip(batch.schema.names, batch.columns, strict=True):
                 if name not in found and (why := _changed_by_csv(column)):
-                    found[name] = why
-    yield from found.items()
+                    found.add(name)
+                    yield name, why
 
 
 def _changed_by_csv(column: Any) -> str:

@@ -145,9 +145,9 @@ def gives_own_hints(resource: DltResource, unknown_driver: str) -> bool:
             mark what they yield.
         unknown_driver: The dialect of SQLAlchemy that stands for a database that is not there.
     """
-    function = inspect.unwrap(resource._pipe.gen) if callable(resource._pipe.gen) else None
     if not _is_sql_table(resource):
-        return not _GIVES_HINTS.isdisjoint(_names_in(getattr(function, "__code__", None)))
+        code = getattr(_function_of(resource._pipe), "__code__", None)
+        return not _GIVES_HINTS.isdisjoint(_names_in(code))
     explicit = explicit_arguments(resource)
     driver = getattr(getattr(explicit.get("engine"), "dialect", None), "name", None)
     return driver == unknown_driver or isinstance(explicit.get("table"), str)
@@ -175,8 +175,13 @@ def merges_without_key(resource: DltResource) -> bool:
 
 
 def _is_sql_table(resource: DltResource) -> bool:
-    function = inspect.unwrap(resource._pipe.gen) if callable(resource._pipe.gen) else None
-    return str(getattr(function, "__module__", "")).startswith("dlt.sources.sql_database")
+    module = str(getattr(_function_of(resource._pipe), "__module__", ""))
+    return module.startswith("dlt.sources.sql_database")
+
+
+def _function_of(pipe: Any) -> Any:
+    """Return the function that extracts, as its author wrote it; None if there is none."""
+    return inspect.unwrap(pipe.gen) if callable(pipe.gen) else None
 
 
 def replace_extraction(resource: DltResource, extract: Callable[[], Iterator[Any]]) -> None:
@@ -194,7 +199,7 @@ def replace_extraction(resource: DltResource, extract: Callable[[], Iterator[Any
     # most resources have no parent, though dlt's types say that all have one
     pipe.parent = None  # type: ignore[assignment]
     resource._parent = None  # type: ignore[assignment]
-    function = inspect.unwrap(pipe.gen) if callable(pipe.gen) else None
+    function = _function_of(pipe)
     cursor = _incremental_parameter(function) if function else None
     if cursor is None:
         pipe.replace_gen(extract)  # type: ignore[arg-type]  # dlt has no type for it

@@ -70,10 +70,8 @@ def storage_of(entities: DltEntityFactory, destination_name: str) -> Storage:
 
     A destination that nobody knows the place of is `remote`.
     """
-    place = place_of(entities, destination_name)
-    written = _value("destination_type", str, (("destination", destination_name),))
-    destination_type = str(written or destination_name).removeprefix("dlt.destinations.")
-    is_path = place != UNKNOWN and place != MISSING and os.path.isabs(place)
+    place, destination_type = place_of(entities, destination_name), _type_of(destination_name)
+    is_path = os.path.isabs(place)
     if is_path and destination_type in ("duckdb", "sqlalchemy"):
         return Storage("database", os.path.realpath(place))
     if is_path and destination_type in _OF_FILES:
@@ -90,8 +88,7 @@ def place_of(entities: DltEntityFactory, destination_name: str) -> str:
     question mark, or the reason why nobody knows it.
     """
     try:
-        written = _value("destination_type", str, (("destination", destination_name),))
-        found = _configured_place(entities, destination_name, str(written or destination_name))
+        found = _configured_place(entities, destination_name, _type_of(destination_name))
         return KNOWN.masked(found)
     except ManifestError as error:
         return error.problems[0].message.partition(";")[0]
@@ -100,8 +97,12 @@ def place_of(entities: DltEntityFactory, destination_name: str) -> str:
         return UNKNOWN
 
 
-def _configured_place(entities: DltEntityFactory, name: str, written: str) -> str:
-    destination_type = written.removeprefix("dlt.destinations.")
+def _type_of(name: str) -> str:
+    written = _value("destination_type", str, (("destination", name),))
+    return str(written or name).removeprefix("dlt.destinations.")
+
+
+def _configured_place(entities: DltEntityFactory, name: str, destination_type: str) -> str:
     if "." in destination_type:
         # a destination function of the project
         return destination_type

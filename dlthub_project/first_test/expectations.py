@@ -61,7 +61,7 @@ def _rows(rows: list[Mapping[str, Any]]) -> list[dict[str, str | None]]:
 
 
 def _code(name: str, value: Any) -> str | None:
-    if is_secret_value(name, value) or value != value:
+    if is_secret_value((name,), value) or value != value:
         return None
     try:
         return literal(value)

@@ -6,7 +6,7 @@ import ast
 import datetime
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -105,11 +105,7 @@ class StandIns:
         return self._stand_in(value, path[-1] if path else "value")
 
     def _is_replaced(self, value: Any, path: tuple[str, ...]) -> bool:
-        is_text = isinstance(value, str)
-        # flags say nothing of a person, and a secret is none
-        if is_secret_name(path) and not isinstance(value, bool):
-            return True
-        if is_text and (looks_secret(value) or KNOWN.masked(value) != value):
+        if is_secret_value(path, value):
             return True
         if self._keep_values:
             return False
@@ -120,7 +116,7 @@ class StandIns:
         if not is_number and any(_PERSON.search(word) for word in words):
             return True
         patterns = (_EMAIL, _PHONE, _IBAN, _CARD, _IP)
-        return is_text and any(pattern.search(value) for pattern in patterns)
+        return isinstance(value, str) and any(pattern.search(value) for pattern in patterns)
 
     def _stand_in(self, value: Any, column: str) -> Any:
         key = type(value), repr(value)
@@ -142,9 +138,10 @@ class StandIns:
         return type(table).from_pylist(rows, schema=table.schema)
 
 
-def is_secret_value(name: str, value: Any) -> bool:
-    """Tell whether a value of a loaded table is none that a test may show."""
-    if is_secret_name((name,)) and not isinstance(value, bool):
+def is_secret_value(path: Sequence[str], value: Any) -> bool:
+    """Tell whether a value, which stands at a path, is none that a test may show."""
+    # flags are no secrets
+    if is_secret_name(path) and not isinstance(value, bool):
         return True
     return isinstance(value, str) and (looks_secret(value) or KNOWN.masked(value) != value)
 

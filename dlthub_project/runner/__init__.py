@@ -3,6 +3,7 @@
 from dlthub_project.runner.attempts import row_counts, schema_changes
 from dlthub_project.runner.many_pipelines import PipelineEvent
 from dlthub_project.runner.pipeline_manager import PipelineManager
+from dlthub_project.runner.pipeline_requests import Steps
 from dlthub_project.runner.pipeline_results import (
     PipelineFailure,
     PipelineResult,
@@ -22,6 +23,7 @@ __all__ = [
     "PipelineResults",
     "PipelineRunner",
     "PipelinesInterrupted",
+    "Steps",
     "extractables",
     "finish_pending",
     "narrowed",

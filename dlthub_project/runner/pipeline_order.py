@@ -11,12 +11,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from dlthub_project.context import source_argument
+from dlthub_project.context import Project, source_argument
 from dlthub_project.dlt_internals import destinations
 from dlthub_project.entities import DltEntityFactory
 from dlthub_project.entities.destination_places import Storage, storage_of
@@ -69,7 +69,13 @@ def planned(entities: DltEntityFactory, names: Sequence[str]) -> list[PlannedPip
         destination: storage_of(entities, destination)
         for destination in {where.destination_name for where in locations.values()}
     }
-    reading = _Reading(entities, {name: locations[name].dataset_name for name in names}, storages)
+    places = {
+        name: _without_port(storages[where.destination_name].place)
+        for name, where in locations.items()
+    }
+    reading = _Reading(
+        entities.project, {name: where.dataset_name for name, where in locations.items()}, places
+    )
     needs = {name: reading.needs_of(name) for name in names}
     return [
         PlannedPipeline(
@@ -111,22 +117,23 @@ class _Reading:
 
     def __init__(
         self,
-        entities: DltEntityFactory,
+        project: Project,
         datasets: Mapping[str, str],
-        storages: Mapping[str, Storage],
+        places: Mapping[str, str],
     ) -> None:
-        self._project = entities.project
-        self._entities = entities
+        self._project = project
         self._datasets = datasets
-        self._storages = storages
+        self._places = places
         self._modules: dict[str, _Module | None] = {}
+        # pipelines may share a source
+        self._of_source = cache(lambda source: tuple(self._read_by_source(source)))
 
     def needs_of(self, pipeline: str) -> dict[str, str]:
         """Return the pipelines that run before `pipeline`, and why, by their names."""
         needs: dict[str, str] = {}
         manifest = self._project.manifest
         entry = declared_pipeline(self._project, pipeline)
-        for key, tell in (("after", self._declared), ("source", self._read_by_source)):
+        for key, tell in (("after", self._declared), ("source", self._of_source)):
             filled = manifest.fill(entry.get(key) or [], ("pipelines", pipeline, key))
             for name in [filled] if isinstance(filled, str) else filled:
                 for other, reason in tell(name):
@@ -134,8 +141,8 @@ class _Reading:
                         needs.setdefault(other, reason)
         return needs
 
-    def _declared(self, name: str) -> Iterator[tuple[str, str]]:
-        yield name, "it is declared (`after`)"
+    def _declared(self, name: str) -> Iterable[tuple[str, str]]:
+        return [(name, "it is declared (`after`)")]
 
     def _read_by_source(self, source: str) -> Iterator[tuple[str, str]]:
         entry = self._project.manifest.entry("sources", source) or {}
@@ -151,17 +158,13 @@ class _Reading:
             if dataset in texts:
                 yield other, f"source `{source}` names its dataset `{dataset}`"
         for place in filter(None, map(_place_of_credentials, credentials)):
-            for other in self._datasets:
-                if _without_port(self._place_of(other)) == place:
+            for other, where in self._places.items():
+                if where == place:
                     yield other, f"source `{source}` reads the place where it writes"
         mentioned = self._mentioned(str(filled.get("type") or source))
         for other, dataset in self._datasets.items():
             if dataset in mentioned:
                 yield other, f"the code of source `{source}` names its dataset `{dataset}`"
-
-    def _place_of(self, pipeline: str) -> str:
-        where = self._entities.datasets.locate_pipeline(pipeline)
-        return self._storages[where.destination_name].place
 
     def _mentioned(self, reference: str) -> set[str]:
         module, _, function = reference.removeprefix("sources.").rpartition(".")

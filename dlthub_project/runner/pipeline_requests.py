@@ -138,7 +138,7 @@ def _run_in_turn(
             for key, value in request.arguments.items()
             if key not in ("destination", "dataset_name")
         }
-        info = run_declared(entities, pipeline, observers=[_Steps(tell)], **arguments)
+        info = run_declared(entities, pipeline, observers=[Steps(tell)], **arguments)
         result = _loaded(pipeline, info, is_resumed=begun is not None)
     record.write(_Begun.of(request, pipeline, result))
     return result
@@ -151,7 +151,7 @@ def _loaded(pipeline: dlt.Pipeline, info: LoadInfo | None, *, is_resumed: bool) 
     )
 
 
-class _Steps:
+class Steps:
     """An observer that tells which step starts."""
 
     def __init__(self, tell: Tell) -> None:

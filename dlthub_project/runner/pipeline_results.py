@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project.errors import ProjectError
+from dlthub_project.errors import ProjectError, causes
 from dlthub_project.secrets import KNOWN
 
 if TYPE_CHECKING:
@@ -136,25 +136,16 @@ class PipelinesInterrupted(KeyboardInterrupt):
 
 def is_interrupt(error: BaseException) -> bool:
     """Whether an exception came from a signal; dlt wraps that as the failure of a step."""
-    return any(isinstance(one, KeyboardInterrupt) for one in (error, *_causes(error)))
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    seen = {id(error)}
-    cause = error.__cause__ or error.__context__
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
-        yield cause
-        cause = cause.__cause__ or cause.__context__
+    return any(isinstance(one, KeyboardInterrupt) for one in causes(error))
 
 
 def failure_of(error: BaseException) -> PipelineFailure:
     """Return an exception as data, with its chain; secrets are masked."""
-    causes = [(type(cause).__name__, KNOWN.masked(str(cause))) for cause in _causes(error)]
+    _, *chain = causes(error)
     return PipelineFailure(
         type=type(error).__name__,
         message=KNOWN.masked(str(error)),
         step=str(error.step) if isinstance(error, PipelineStepFailed) else None,
-        causes=tuple(causes),
+        causes=tuple((type(cause).__name__, KNOWN.masked(str(cause))) for cause in chain),
         traceback=KNOWN.masked("".join(traceback.format_exception(error))),
     )

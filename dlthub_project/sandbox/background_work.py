@@ -57,6 +57,10 @@ def _owner_of_thread() -> Sandbox | None:
     return owner
 
 
+def _owner_of_new_work() -> Sandbox | None:
+    return _owner_of_thread() or active_sandbox()
+
+
 class CallOfDlt:
     """A block in which this thread uses dlt; nothing for the main thread, which runs the tests."""
 
@@ -149,7 +153,7 @@ def before_entering(begin_anew: Callable[[], None]) -> None:
 def _submitted(function: Any, *, is_of_exceptions: bool) -> Any:
     if isinstance(function, Work) or not callable(function):
         return function
-    sandbox = _owner_of_thread() or active_sandbox()
+    sandbox = _owner_of_new_work()
     text = sandbox.to_environment() if sandbox is not None else ""
     return Work(function, text, is_of_exceptions, imported_by=at_import.running_import())
 
@@ -188,7 +192,7 @@ def note_threads() -> None:
 
     @functools.wraps(original)
     def start(self: threading.Thread) -> None:
-        setattr(self, _OWNER, _owner_of_thread() or active_sandbox())
+        setattr(self, _OWNER, _owner_of_new_work())
         at_import.note_thread(self)
         original(self)
 
@@ -228,7 +232,7 @@ def _wrap_start(process: Any) -> None:
 
     @functools.wraps(original)
     def start(self: Any) -> None:
-        sandbox = _owner_of_thread() or active_sandbox()
+        sandbox = _owner_of_new_work()
         if sandbox is not None:
             # first: the others import the user's modules
             state = {_HANDED: _Handed(sandbox.to_environment()), **vars(self)}

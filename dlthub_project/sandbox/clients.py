@@ -73,12 +73,12 @@ def remember(
     record = _Record(sandbox, is_import_running(), make)
     for one in clients.parts_of(client):
         vars(one)[_RECORD] = record
-        _made.setdefault(sandbox.folder, weakref.WeakSet()).add(one)
+        remember_open(one, sandbox)
 
 
-def remember_open(backend: Any, sandbox: Sandbox) -> None:
-    """Have a backend of ibis closed with this sandbox: it took its connection from a client."""
-    _made.setdefault(sandbox.folder, weakref.WeakSet()).add(backend)
+def remember_open(one: Any, sandbox: Sandbox) -> None:
+    """Have a client closed with this sandbox, or what took its connection: a backend of ibis."""
+    _made.setdefault(sandbox.folder, weakref.WeakSet()).add(one)
 
 
 def bring_into(client: Any, sandbox: Sandbox) -> None:

@@ -203,8 +203,8 @@ def _elsewhere(
 ) -> RemoteDestinationBlocked:
     name, place = destination.destination_name, remote_places.remote_place(config)
     return RemoteDestinationBlocked(
-        f"Destination `{name}` ({short_type(destination)}) is at {place} here, and tests may reach "
-        f"it only where they have configured it. {_origin(destination, sandbox)[0]}.",
+        f"{_title(destination)} is at {place} here, and tests may reach it only where they have "
+        f"configured it. {_origin(destination, sandbox)[0]}.",
         f"To allow this place: dlt_allow_remote = {place} in the ini file, or give it to `{name}` "
         "in the fixture dlt_destinations.",
     )
@@ -231,8 +231,7 @@ def _blocked(destination: AnyDestination, sandbox: Sandbox) -> RemoteDestination
     name = destination.destination_name
     where, instead = _origin(destination, sandbox)
     return RemoteDestinationBlocked(
-        f"Destination `{name}` ({short_type(destination)}) is remote, and tests may not reach it. "
-        f"{where}.",
+        f"{_title(destination)} is remote, and tests may not reach it. {where}.",
         f"To allow it: dlt_allow_remote = {name} in the ini file, or "
         f'@pytest.mark.dlt_allow_remote("{name}"), and its place in the fixture dlt_destinations. '
         f"To have a temporary DuckDB instead, {instead}.",

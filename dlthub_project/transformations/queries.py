@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import dlt
@@ -71,7 +72,7 @@ class _Table:
     columns: TTableSchemaColumns = field(default_factory=dict)
     there: TTableSchemaColumns = field(default_factory=dict)
 
-    @property
+    @cached_property
     def needs(self) -> dict[str, bool]:
         """The columns of dlt that it has, and whether they are never null."""
         normalize = dlt.current.source_schema().naming.normalize_identifier
@@ -99,6 +100,8 @@ def pages(items: Iterable[Any], transformation: str) -> Iterator[Any]:
     """
     tables: dict[str | None, _Table] = {}
     firsts: dict[str, tuple[str, tuple[str, ...]]] = {}
+    # dlt resolves its configuration each time
+    own_columns = cache(relations.own_columns_of)
     for item in items:
         mark, data = (item.meta, item.data) if isinstance(item, DataItemWithMeta) else (None, item)
         kind = _kind_of(data)
@@ -110,7 +113,7 @@ def pages(items: Iterable[Any], transformation: str) -> Iterator[Any]:
             tables[key] = _table(mark)
         table = tables[key]
         if table.name:
-            added = _added(kind, data, table)
+            added = _added(kind, data, table, own_columns)
             first, of_first = firsts.setdefault(table.name, (kind, added))
             if added != of_first:
                 raise _not_together(transformation, table, {first: of_first, kind: added})
@@ -130,12 +133,14 @@ def _kind_of(data: Any) -> str | None:
     return _ROWS if isinstance(first, Mapping) else None
 
 
-def _added(kind: str, data: Any, table: _Table) -> tuple[str, ...]:
+def _added(
+    kind: str, data: Any, table: _Table, own_columns: Callable[[str], Iterable[bool]]
+) -> tuple[str, ...]:
     """Return the columns of dlt that data of a kind have when they are loaded."""
     if kind == _ROWS:
         return _OWN
     normalizer = "model_normalizer" if kind == _QUERIES else "parquet_normalizer"
-    added = dict(zip(_OWN, relations.own_columns_of(normalizer), strict=True))
+    added = dict(zip(_OWN, own_columns(normalizer), strict=True))
     first = data[0] if isinstance(data, list) else data
     own = [str(name) for name in getattr(first, "columns", ())]
     own = first.column_names if isinstance(first, pyarrow.Table) else own

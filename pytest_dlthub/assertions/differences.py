@@ -20,6 +20,7 @@ from pytest_dlthub.assertions.matching import (
     is_same,
     likely_key,
     unequal,
+    unpaired,
     usable,
     without_contained,
     without_equal,
@@ -186,9 +187,7 @@ class RowDifferences:
         for _, i, j in sorted(scores):
             if i not in pairs and j not in pairs.values():
                 pairs[i] = j
-        matched = {*pairs.values()}
-        alone = [row for i, row in enumerate(left) if i not in pairs]
-        others = [row for j, row in enumerate(right) if j not in matched]
+        alone, others = unpaired(left, right, pairs)
         return [(left[i], right[j]) for i, j in sorted(pairs.items())], alone, others
 
 
@@ -203,8 +202,7 @@ def explained(left: object, right: object) -> list[str] | None:
     if not (isinstance(left, list) and isinstance(right, list)):
         return None
     if isinstance(left, Rows) or isinstance(right, Rows):
-        names = next(filter(None, (getattr(rows, "names", ()) for rows in (left, right))), ())
-        named = as_mappings(left, names), as_mappings(right, names)
+        named = both_as_mappings(left, right)
         if not _are_rows(*named):
             return _any_explained(left, right)
         left, right = named
@@ -226,7 +224,13 @@ def explained(left: object, right: object) -> list[str] | None:
     return None
 
 
-def as_mappings(rows: Any, names: Sequence[str]) -> list[Any]:
+def both_as_mappings(left: Any, right: Any) -> tuple[list[Any], list[Any]]:
+    """Return rows of both sides as mappings, where one side knows the columns of its tuples."""
+    names = next(filter(None, (getattr(rows, "names", ()) for rows in (left, right))), ())
+    return _as_mappings(left, names), _as_mappings(right, names)
+
+
+def _as_mappings(rows: Any, names: Sequence[str]) -> list[Any]:
     """Return rows that are tuples of columns as mappings; others as they are."""
     if not names or not all(isinstance(row, tuple) and len(row) == len(names) for row in rows):
         found: list[Any] = rows
@@ -248,13 +252,10 @@ def _any_explained(left: list[Any], right: list[Any]) -> list[str] | None:
         return None
     table = getattr(actual, "table", None) or getattr(expected, "table", None)
     name = "" if table is None else f"{table}: "
-    counts = [
-        f"{rows_counted(len(rows))} {words}"
-        for rows, words in ((missing, "missing"), (extra, "too many"))
-        if rows
-    ]
+    sides = [(rows, words) for rows, words in ((missing, "missing"), (extra, "too many")) if rows]
+    counts = [f"{rows_counted(len(rows))} {words}" for rows, words in sides]
     lines = [f"{name}{', '.join(counts)}"]
-    for rows, words in ((missing, "missing"), (extra, "too many")):
+    for rows, words in sides:
         lines += [f"{name}{words}: {shortened(row, 2 * _WIDTH)}" for row in rows[:_LABELS]]
         lines += [f"and {len(rows) - _LABELS} more"] if len(rows) > _LABELS else []
     return lines

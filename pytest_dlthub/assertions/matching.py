@@ -66,7 +66,13 @@ def without_partners(left: list[Any], right: list[Any]) -> tuple[list[Any], list
 
     Cells, and rows, may say themselves what they equal.
     """
-    pairs = paired(left, right, same=is_same)
+    return unpaired(left, right, paired(left, right, same=is_same))
+
+
+def unpaired(
+    left: list[Any], right: list[Any], pairs: Mapping[int, int]
+) -> tuple[list[Any], list[Any]]:
+    """Return what is left of both sides once rows are paired: left index to right index."""
     taken = {*pairs.values()}
     return (
         [row for i, row in enumerate(left) if i not in pairs],

@@ -15,7 +15,12 @@ from pytest_dlthub.assertions.differences import (
     rows_counted,
     shortened,
 )
-from pytest_dlthub.assertions.rows import is_dlt_name, read_records, without_dlt_columns
+from pytest_dlthub.assertions.rows import (
+    is_dlt_name,
+    read_records,
+    type_told,
+    without_dlt_columns,
+)
 
 if TYPE_CHECKING:
     import dlt
@@ -51,7 +56,7 @@ def assert_columns(
         if name not in there:
             lines.append(f"{table}: {unknown_column(name, there)}")
             continue
-        found = _type(there[name], precise="(" in data_type)
+        found = type_told(there[name], precise="(" in data_type)
         if found != data_type.replace(" ", ""):
             lines.append(f"{table}.{name}: {found} != {data_type}")
         if nullable is not None and (is_null := there[name].get("nullable", True)) != (
@@ -63,7 +68,7 @@ def assert_columns(
     lines += [f"{table}: nullable=: {name} is not expected" for name in unexpected]
     if not subset:
         lines += [
-            f"{table}: column too many: {name} ({_type(column)})"
+            f"{table}: column too many: {name} ({type_told(column)})"
             for name, column in there.items()
             if name not in expected and not is_dlt_name(name)
         ]
@@ -253,12 +258,6 @@ def _checked_columns(relation: dlt.Relation, columns: Sequence[str], function: s
     if not total:
         fail([f"{table}: no rows, so that nothing is checked"])
     return int(total)
-
-
-def _type(column: Mapping[str, Any], precise: bool = True) -> str:
-    numbers = [str(n) for n in (column.get("precision"), column.get("scale")) if n is not None]
-    inner = f"({','.join(numbers)})" if precise and numbers else ""
-    return f"{column.get('data_type')}{inner}"
 
 
 def quoted(name: str) -> str:

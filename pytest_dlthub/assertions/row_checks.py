@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlthub_project.dlt_internals import relations
 from pytest_dlthub.assertions import Rows, table_rows
-from pytest_dlthub.assertions.differences import RowDifferences, as_mappings, label, shortened
+from pytest_dlthub.assertions.differences import RowDifferences, both_as_mappings, label, shortened
 from pytest_dlthub.assertions.matching import is_same
 from pytest_dlthub.assertions.relation_checks import fail, is_relation, quoted, read
 from pytest_dlthub.assertions.rows import is_dlt_name
@@ -46,8 +46,7 @@ def assert_rows(
         actual, wanted = _differing(relation_or_rows, expected)
     else:
         actual, wanted = _rows(relation_or_rows), _rows(expected)
-    columns = next(filter(None, (getattr(rows, "names", ()) for rows in (actual, wanted))), ())
-    actual, wanted = as_mappings(actual, columns), as_mappings(wanted, columns)
+    actual, wanted = both_as_mappings(actual, wanted)
     names = (key,) if isinstance(key, str) else tuple(key or ())
     for side, rows in (("there", actual), ("expected", wanted)):
         if lacking := [name for name in names if any(name not in row for row in rows)]:

@@ -182,3 +182,10 @@ _READERS: dict[str | None, _Reader] = {
     "time": _time,
     "timestamp": _timestamp,
 }
+
+
+def type_told(column: Mapping[str, Any], precise: bool = True) -> str:
+    """Return the type of a column in words: `decimal(5,2)`, with its numbers if `precise`."""
+    numbers = [str(n) for n in (column.get("precision"), column.get("scale")) if n is not None]
+    inner = f"({','.join(numbers)})" if precise and numbers else ""
+    return f"{column.get('data_type')}{inner}"

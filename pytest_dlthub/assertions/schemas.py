@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_dlthub.assertions.differences import shortened
-from pytest_dlthub.assertions.rows import is_dlt_name
+from pytest_dlthub.assertions.rows import is_dlt_name, type_told
 
 if TYPE_CHECKING:
     from dlt.common.schema import Schema
@@ -172,7 +172,5 @@ def _text(value: Any) -> str:
 
 
 def _type(hints: Mapping[str, Any]) -> str:
-    numbers = [str(n) for n in (hints.get("precision"), hints.get("scale")) if n is not None]
-    inner = f"({','.join(numbers)})" if numbers else ""
     zone = "" if hints.get("timezone") is not False else " without time zone"
-    return f"{hints.get('data_type', 'no type')}{inner}{zone}"
+    return f"{type_told({'data_type': 'no type', **hints})}{zone}"

@@ -20,8 +20,9 @@ import dlt
 import pytest
 
 from dlthub_project.context import ProjectRunContext
-from dlthub_project.dlt_internals.configuration import active_providers, configured_documents
+from dlthub_project.dlt_internals.configuration import configured_documents
 from dlthub_project.dlt_internals.contexts import WorkspaceRunContext
+from dlthub_project.dlt_internals.destinations import providers
 from dlthub_project.sandbox import ENVIRONMENT_VARIABLE, Overrides, Sandbox
 from pytest_dlthub.imports import Imports
 from pytest_dlthub.templates import process
@@ -117,9 +118,9 @@ class Inputs:
             changed = [(d.name, d.digest) for d in differences]
             unlike = uuid4() if incomparable else None
             # variables by what they are: what one process sets, another may have from the start
-            others = [value for name, value in settings.items() if not name.startswith("$")]
-            text = digest(others, self._environment(), parts, changed, unlike, self._of_session)
             named = {name: digest(value) for name, value in settings.items()}
+            others = {name: told for name, told in named.items() if not name.startswith("$")}
+            text = digest(others, self._environment(), parts, changed, unlike, self._of_session)
         except NoDigest as error:
             raise pytest.UsageError(
                 "dlt_load: a setting of this test, of dlt_config or dlt_destinations, cannot be "
@@ -225,7 +226,7 @@ class Inputs:
 def _own_providers() -> list[str]:
     """Return digests of the providers that code has added and that have no document."""
     kinds = ("dlt", "dlthub_project", "pytest_dlthub")
-    found = [p for p in active_providers() if type(p).__module__.partition(".")[0] not in kinds]
+    found = [p for p in providers() if type(p).__module__.partition(".")[0] not in kinds]
     return [_digest(provider) for provider in found]
 
 

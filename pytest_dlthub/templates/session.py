@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import pytest
 
-from dlthub_project.dlt_internals import configuration, contexts, datasets
+from dlthub_project.dlt_internals import configuration, contexts, datasets, destinations
 from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox import Overrides, Sandbox, isolated, unobserved
 from pytest_dlthub.activation import SESSION
@@ -226,7 +226,7 @@ class _Build:
             ):
                 Overrides(own).copy_from(Overrides(request.sandbox))
                 set_by_code = dict(configuration.configured_documents())
-                providers = configuration.active_providers()
+                providers = destinations.providers()
                 with isolated(sandbox):
                     configuration.copy_documents(set_by_code)
                     configuration.add_missing_providers(providers)

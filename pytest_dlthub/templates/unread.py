@@ -30,8 +30,13 @@ def is_only_of_tests(name: str, file: str, others: Collection[str]) -> bool:
     outside, tests = _read(file)
     if not tests or name in outside or outside & _BY_OTHER_MEANS or tests & outside:
         return False
-    words = (name, *tests)
-    return not any(word in text for text in map(_text, others) for word in words)
+    return not _is_in_any(frozenset((name, *tests)), frozenset(others))
+
+
+# asked again for each load, with the same answer: texts are read once
+@functools.lru_cache(maxsize=1024)
+def _is_in_any(words: frozenset[str], files: frozenset[str]) -> bool:
+    return any(word in text for text in map(_text, files) for word in words)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from dlt._workspace.cli import _debug, _dlt, echo
-from processes import python
+from terminal import Terminal
 
 from dlthub_project.dlt_internals import contexts
 
@@ -19,37 +17,14 @@ DltProgram = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def dlt_program() -> DltProgram:
-    """Call `dlt` in the working directory: `dlt_program("project", "info")`."""
-
-    def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        program = Path(sys.executable).with_name("dlt")
-        return subprocess.run(
-            [*python(), str(program), *arguments],
-            env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return call
-
-
-class Terminal(io.StringIO):
-    """Lines that somebody types."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.fixture
 def dlt_main(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> DltProgram:
-    """Do the same in this process, through the program's main function, as in a pipe.
+    """Call `dlt` in the working directory, as in a pipe: `dlt_main("project", "info")`.
 
-    `answers` are the lines that somebody types at a terminal.
+    It is the program's main function, in this process; `answers` are the lines that somebody types
+    at a terminal.
     """
 
     def call(

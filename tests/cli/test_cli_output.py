@@ -13,6 +13,7 @@ import uuid
 import pytest
 from dlt._workspace.cli import echo
 from dlt._workspace.cli.exceptions import CliCommandException
+from terminal import Terminal
 
 from dlthub_project.cli.command import told_with_status
 from dlthub_project.cli.output import (
@@ -26,11 +27,6 @@ from dlthub_project.secrets import KNOWN
 
 TEXT = argparse.Namespace()
 JSON = argparse.Namespace(format="json")
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:

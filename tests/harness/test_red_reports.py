@@ -165,7 +165,8 @@ def test_a_failed_job_is_told_by_table_column_and_cause_wherever_it_is_met(
     result = run_tests(SHOP + WAYS, "--junitxml=report.xml")
 
     printed = blocks(result)
-    assert len(printed) == len(re.findall(r"def test_", WAYS))
+    # groups of exceptions came with Python 3.11
+    assert len(printed) == len(re.findall(r"def test_", WAYS)) - (sys.version_info < (3, 11))
     lacking = [name for name, lines in printed.items() if not any(CAUSE in line for line in lines)]
     assert lacking == []
     # the destination's own words, twice where the user's code repeats them, and no log

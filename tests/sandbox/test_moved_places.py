@@ -162,7 +162,7 @@ def place(url: str, **credentials: Any) -> str:
         (place("sftp://host.invalid/tests"), place("sftp://host.invalid/prod")),
         ("postgresql://h/a", "postgresql://h/a?hostaddr=10.0.0.1"),
         ("postgresql://h/a?service=tests", "postgresql://h/a?service=prod"),
-        ("mysql://h/a", "mysql://h/a?read_default_file=/root/.my.cnf"),
+        ("mysql://h/a", "mysql://h/a?read_default_file=~/.my.cnf"),
         ("mssql://h/a", "mssql://h/a?SERVER=prod"),
         ("mysql://h/a?unix_socket=/run/a", "mysql://h/a?unix_socket=/run/b"),
     ],
