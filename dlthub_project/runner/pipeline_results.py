@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 import traceback
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from dlt.common.schema import Schema
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlthub_project.errors import ProjectError, causes
@@ -48,6 +51,31 @@ class PipelineFailure:
 
 
 @dataclass(frozen=True)
+class _Packed:
+    """A `LoadInfo` as bytes.
+
+    It travels as often as need be: a schema of dlt that was pickled lacks its naming convention,
+    and cannot be pickled a second time. A thousand of them take a tenth of the memory.
+    """
+
+    content: bytes
+
+    @staticmethod
+    def of(info: LoadInfo) -> _Packed:
+        plain: Any = info
+        packages = [one._replace(schema=one.schema.to_dict()) for one in plain.load_packages]
+        return _Packed(zlib.compress(pickle.dumps(plain._replace(load_packages=packages))))
+
+    def unpacked(self) -> LoadInfo:
+        plain: Any = pickle.loads(zlib.decompress(self.content))
+        packages = [
+            one._replace(schema=Schema.from_dict(one.schema)) for one in plain.load_packages
+        ]
+        info: LoadInfo = plain._replace(load_packages=packages)
+        return info
+
+
+@dataclass(frozen=True)
 class PipelineResult:
     """What became of a pipeline.
 
@@ -55,7 +83,6 @@ class PipelineResult:
         pipeline: Its name.
         status: `loaded`; `failed`; `interrupted`: it stopped at a signal, and its next run goes on;
             `skipped`: it was never started.
-        load_info: What it loaded; None if it loaded nothing.
         error: Why it did not load; None if it did.
         row_counts: The rows that were normalized, by table.
         seconds: How long it ran, without waiting for its turn.
@@ -65,12 +92,23 @@ class PipelineResult:
 
     pipeline: str
     status: Status
-    load_info: LoadInfo | None = None
+    _load_info: LoadInfo | _Packed | None = field(default=None, repr=False, compare=False)
     error: PipelineFailure | None = None
     row_counts: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     waited: float = 0.0
     is_resumed: bool = False
+
+    @property
+    def load_info(self) -> LoadInfo | None:
+        """What it loaded; None if it loaded nothing. Its pipeline has name and folder alone."""
+        info = self._load_info
+        return info.unpacked() if isinstance(info, _Packed) else info
+
+    def __getstate__(self) -> dict[str, Any]:
+        info = self._load_info
+        packed = info if info is None or isinstance(info, _Packed) else _Packed.of(info)
+        return {**self.__dict__, "_load_info": packed}
 
     @property
     def is_ok(self) -> bool:

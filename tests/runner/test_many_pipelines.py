@@ -396,10 +396,16 @@ run_request(pickle.loads(Path("request").read_bytes()), tell)
 
     again = run_request(request)
     assert (again.status, again.is_resumed, again.error) == ("loaded", True, None)
+    assert again.load_info is not None
     assert loaded_ids() == list(range(10))
 
-    # the answer was lost on its way
-    assert run_request(request).is_resumed
+    # the answer was lost on its way; this one comes from the file, and travels once more
+    answer = pickle.loads(pickle.dumps(run_request(request)))
+    assert answer.is_resumed
+    assert answer.load_info.loads_ids == again.load_info.loads_ids
+    [schema] = {package.schema for package in answer.load_info.load_packages}
+    assert schema.naming.normalize_identifier("New Id") == "new_id"
+    assert schema.version_hash == current.catalog().dataset("raw").schema.version_hash
     assert loaded_ids() == list(range(10))
 
 
