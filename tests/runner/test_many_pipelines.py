@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import multiprocessing
 import pickle
 import subprocess
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,27 @@ def test_four_threads_load_into_one_new_database(write_project: WriteProject) ->
 
     assert [result.status for result in results.values()] == LOADED
     assert list(results) == ["load_a", "load_b", "load_c", "load_d"]
+    assert loaded_ids() == list(range(40))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["fork", "spawn", "loky"])
+@pytest.mark.filterwarnings("ignore:This process.*fork:DeprecationWarning")
+def test_four_pipelines_in_processes_of_an_executor(kind: str, write_project: WriteProject) -> None:
+    """A forked worker has the memory of its client, and makes a context of its own all the same."""
+    write_project(FOUR, {"sources/shop.py": NUMBERS})
+    runner = current.runner()
+    # the client has been at the database itself
+    runner.run_pipeline("load_a")
+    assert loaded_ids() == list(range(10))
+    if kind == "loky":
+        executor: Executor = pytest.importorskip("loky").ProcessPoolExecutor(2)
+    else:
+        executor = ProcessPoolExecutor(2, multiprocessing.get_context(kind))
+    with executor:
+        results = runner.run_pipelines(["load_b", "load_c", "load_d"], executor=executor)
+
+    assert [result.error for result in results.values()] == [None, None, None]
     assert loaded_ids() == list(range(40))
 
 
