@@ -84,13 +84,14 @@ def run_request(request: PipelineRequest, tell: Tell | None = None) -> PipelineR
     """Run a pipeline in this process, with a context and secrets of this process.
 
     Returns:
-        What became of it. Errors are in the result, and never raised.
+        What became of it. Errors are in the result, and never raised; `sys.exit()` in a source is
+        one, too.
     """
     started = time.monotonic()
     try:
         with _signals_heard(request):
             return _run(request, tell or _tells_nobody)
-    except (Exception, KeyboardInterrupt) as error:
+    except BaseException as error:
         status: Status = "interrupted" if is_interrupt(error) else "failed"
         seconds = time.monotonic() - started
         return PipelineResult(

@@ -7,12 +7,15 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import suppress
 from functools import partial
 from multiprocessing import connection
+from multiprocessing.context import SpawnContext, SpawnProcess
+from types import ModuleType
 from typing import Any
 
 # how long a worker that has lost its parent may need to stop at a safe point, in seconds
@@ -76,7 +79,7 @@ class WorkerProcesses(Executor):
         return ProcessPoolExecutor(
             self._workers,
             # forks of a process with threads, which DuckDB and Arrow have, may hang
-            multiprocessing.get_context("spawn"),
+            _Context(),
             _start_worker,
             (self._socket.getsockname(),),
         )
@@ -93,6 +96,25 @@ class WorkerProcesses(Executor):
             self._pids.add(pid)
             if pipeline:
                 self._tell(pipeline, step)
+
+
+class _Process(SpawnProcess):
+    """A process that does not import the client's main module, of which it needs nothing.
+
+    A script without `if __name__ == "__main__":` would run once more in each worker.
+    """
+
+    def start(self) -> None:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            super().start()
+        finally:
+            sys.modules["__main__"] = main
+
+
+class _Context(SpawnContext):
+    Process = _Process
 
 
 _address: tuple[str, int] | None = None

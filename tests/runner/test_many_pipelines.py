@@ -318,6 +318,44 @@ def test_a_failure_is_data_without_secrets_and_stops_what_needs_it(
         results.raise_for_failures()
 
 
+@pytest.mark.parametrize("kind", ["this process", "threads"])
+def test_a_source_that_exits_is_a_failure_and_ends_nothing_else(
+    kind: str, write_project: WriteProject
+) -> None:
+    exits = NUMBERS.replace('raise ValueError(f"refused: {password}")', 'raise SystemExit("bye")')
+    write_project(WITH_BAD, {"sources/shop.py": exits})
+    runner = current.runner()
+    if kind == "threads":
+        with ThreadPoolExecutor(2) as threads:
+            results = runner.run_pipelines(executor=threads)
+    else:
+        results = runner.run_pipelines(max_workers=1)
+
+    assert [result.status for result in results.values()] == ["failed", "loaded", "skipped"]
+    assert str(results["load_bad"].error) == "SystemExit: bye"
+
+
+def test_a_script_without_a_guard_runs_once(write_project: WriteProject) -> None:
+    script = """
+        from pathlib import Path
+
+        from dlthub_project import current
+
+        with Path("runs").open("a") as file:
+            file.write("once")
+        results = current.runner().run_pipelines(["load_a", "load_b"], max_workers=2)
+        print([result.error for result in results.values()])
+    """
+    root = write_project(FOUR, {"sources/shop.py": NUMBERS, "nightly.py": script})
+    done = subprocess.run(
+        [*python(), "nightly.py"], cwd=root, capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout == "[None, None]\n", done.stderr
+    assert (root / "runs").read_text() == "once"
+    assert loaded_ids() == list(range(20))
+
+
 def test_nothing_else_starts_after_a_failure(write_project: WriteProject) -> None:
     write_project(WITH_BAD, {"sources/shop.py": NUMBERS})
     results = current.runner().run_pipelines(max_workers=1, fail_fast=True)
