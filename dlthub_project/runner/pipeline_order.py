@@ -96,7 +96,9 @@ def _sorted(needs: Mapping[str, Mapping[str, str]], file: str) -> list[str]:
         if ready is None:
             raise ProjectError(
                 f"{file}: pipelines wait for each other:\n{_circle(needs, left)}",
-                "Take one of these reasons away: an `after`, or a dataset that a source reads.",
+                "Take one of these reasons away: an `after`, or a dataset that a source reads. "
+                "Where a source only has a word of that name, `after: []` says that its pipeline "
+                "waits for none.",
             )
         ordered[ready] = None
         left.remove(ready)
@@ -133,6 +135,9 @@ class _Reading:
         needs: dict[str, str] = {}
         manifest = self._project.manifest
         entry = declared_pipeline(self._project, pipeline)
+        if entry.get("after") == []:
+            # names in its code are no datasets
+            return needs
         for key, tell in (("after", self._declared), ("source", self._of_source)):
             filled = manifest.fill(entry.get(key) or [], ("pipelines", pipeline, key))
             for name in [filled] if isinstance(filled, str) else filled:

@@ -263,6 +263,36 @@ def test_error_when_pipelines_wait_for_each_other(write_project: WriteProject) -
     ]
 
 
+@pytest.mark.parametrize("after", ["", ", after: []"])
+def test_after_nothing_says_that_words_are_no_datasets(
+    after: str, write_project: WriteProject
+) -> None:
+    code = """
+        import dlt
+
+        @dlt.source
+        def shop():
+            return [dlt.resource([{"id": 1}], name=name) for name in ("orders", "refunds")]
+    """
+    manifest = f"""
+        sources:
+          shop: {{type: shop.shop}}
+        destinations:
+          warehouse: {{type: duckdb}}
+        pipelines:
+          load_a: {{source: shop, destination: warehouse, dataset_name: orders{after}}}
+          load_b: {{source: shop, destination: warehouse, dataset_name: refunds}}
+    """
+    if after:
+        assert order_of(manifest, write_project, code) == ["load_a", "load_b"]
+        return
+    with pytest.raises(ProjectError) as caught:
+        order_of(manifest, write_project, code)
+    found = "load_a waits for load_b: the code of source `shop` names its dataset `refunds`"
+    assert found in caught.value.reason
+    assert "`after: []` says that its pipeline waits for none" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("after", "told"),
     [("load_x", "`load_x` is no pipeline. Known: load_a"), ("load_a", "names the pipeline itself")],
