@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from dlthub_project.errors import RemoteDestinationBlocked as RemoteDestinationBlocked
     from pytest_dlthub.assertions import Rows as Rows
     from pytest_dlthub.assertions import table_rows as table_rows
+    from pytest_dlthub.assertions.data_checks import ChecksFailed as ChecksFailed
+    from pytest_dlthub.assertions.data_checks import assert_checks as assert_checks
+    from pytest_dlthub.assertions.data_checks import raises_check as raises_check
     from pytest_dlthub.assertions.relation_checks import assert_columns as assert_columns
     from pytest_dlthub.assertions.relation_checks import assert_foreign_key as assert_foreign_key
     from pytest_dlthub.assertions.relation_checks import assert_not_null as assert_not_null
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from pytest_dlthub.transformation import TransformationRun as TransformationRun
 
 _HOME_OF = {
+    "ChecksFailed": "pytest_dlthub.assertions.data_checks",
     "DltItems": "pytest_dlthub.dlt_items",
     "DltProject": "pytest_dlthub.project",
     "DltRun": "pytest_dlthub.dlt_run",
@@ -41,6 +45,7 @@ _HOME_OF = {
     "RemoteDestinationBlocked": "dlthub_project.errors",
     "Rows": "pytest_dlthub.assertions",
     "TransformationRun": "pytest_dlthub.transformation",
+    "assert_checks": "pytest_dlthub.assertions.data_checks",
     "assert_columns": "pytest_dlthub.assertions.relation_checks",
     "assert_foreign_key": "pytest_dlthub.assertions.relation_checks",
     "assert_idempotent": "pytest_dlthub.assertions.run_checks",
@@ -49,6 +54,7 @@ _HOME_OF = {
     "assert_not_null": "pytest_dlthub.assertions.relation_checks",
     "assert_rows": "pytest_dlthub.assertions.row_checks",
     "assert_unique": "pytest_dlthub.assertions.relation_checks",
+    "raises_check": "pytest_dlthub.assertions.data_checks",
     "raises_contract_violation": "pytest_dlthub.assertions.run_checks",
     "table_rows": "pytest_dlthub.assertions",
 }

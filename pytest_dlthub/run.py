@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from dlt.common.schema import Schema
     from dlt.pipeline.trace import PipelineTrace
 
+    from dlthub_project.data_quality import CheckResults
+
 Again = Callable[..., "PipelineRun"]
 
 
@@ -304,6 +306,13 @@ class PipelineRun:
                     found = each["resource_metrics"].get(resource)
                     items[resource] = items.get(resource, 0) + (found.items_count if found else 0)
         return items
+
+    @property
+    def checks(self) -> CheckResults:
+        """What those checks find that resources bring with them; see `assert_checks`."""
+        from pytest_dlthub.assertions.data_checks import checked
+
+        return checked(self)
 
     @property
     def schema_changes(self) -> dict[str, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import dlt
@@ -216,28 +217,54 @@ def only_table(relation: dlt.Relation) -> str | None:
     return names.pop() if len(names) == 1 else None
 
 
-def answer(
-    relation: dlt.Relation, query: str, other: dlt.Relation | None = None
-) -> list[tuple[Any, ...]]:
+def answer(relation: dlt.Relation, query: str, **others: dlt.Relation) -> list[tuple[Any, ...]]:
     """Return what the destination answers to a query.
 
     Args:
         relation: A relation; the query calls it `checked`.
-        query: The query, with its names in double quotes.
-        other: A relation of the same dataset; the query calls it `other`.
+        query: The query, in the SQL of DuckDB, with its names in double quotes.
+        **others: Other relations of the same dataset, by what the query calls them.
     """
+    text = text_of(relation, query, **others)
+    connected = sql_clients.connected(relation.sql_client)
+    with connected as client, client.execute_query(text) as cursor:
+        return list(cursor.fetchall())
+
+
+def text_of(relation: dlt.Relation, query: str, **others: dlt.Relation) -> str:
+    """Return a query in the SQL of the destination; see `answer`."""
     import sqlglot
 
     dialect = relation.query_dialect
+
+    def read(one: dlt.Relation) -> Any:
+        return sqlglot.parse_one(one.to_sql(), dialect=dialect)
+
+    text: str = _made(relation, query, others, read).sql(dialect=dialect)
+    return text
+
+
+def asked_of(relation: dlt.Relation, query: str, **others: dlt.Relation) -> dlt.Relation:
+    """Return a relation that a query makes of others; see `answer`."""
+    made = _made(relation, query, others, lambda one: one.sqlglot_expression)
+    return relation._dataset.query(made)
+
+
+def _made(
+    relation: dlt.Relation,
+    query: str,
+    others: Mapping[str, dlt.Relation],
+    read: Callable[[dlt.Relation], Any],
+) -> Any:
+    import sqlglot
+
     made = sqlglot.parse_one(query, dialect="duckdb")
     # not those of the relations' own queries
     for table in list(made.find_all(sqlglot.exp.Table)):
-        read = other if other is not None and table.name == "other" else relation
-        inner: Any = sqlglot.parse_one(read.to_sql(), dialect=dialect)
-        table.replace(inner.subquery(table.name))
-    connected, text = sql_clients.connected(relation.sql_client), made.sql(dialect=dialect)
-    with connected as client, client.execute_query(text) as cursor:
-        return list(cursor.fetchall())
+        inner = read(others.get(table.name, relation)).copy()
+        # an alias that the query gives it is kept
+        table.replace(inner.subquery(table.alias or table.name))
+    return made
 
 
 def column_of_breach(breach: Any) -> str | None:

@@ -322,3 +322,9 @@ def postprocessors_of(factory: AnySourceFactory) -> Any:
     """Return the functions that a factory calls with each source; None if dlt has no such list."""
     # dlt 1.30 has the list, and 1.27 lacks it
     return getattr(factory, "_postprocessors", None)
+
+
+def table_hint(resource: DltResource, name: str) -> Any:
+    """Return an additional hint (`x-...`) that a resource gives its table; None without it."""
+    hints = resource._hints or {}
+    return (hints.get("additional_table_hints") or {}).get(name)

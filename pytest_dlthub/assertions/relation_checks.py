@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
+from dlthub_project.data_quality import checks
+from dlthub_project.data_quality.check_kinds import Scope, parent_name, quoted
 from dlthub_project.dlt_internals import relations
 from pytest_dlthub.assertions.differences import (
     label,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 _SAMPLE_ROWS, _SAMPLE_VALUES = 3, 10
 _PARENT, _ID = "_dlt_parent_id", "_dlt_id"
+_ALL = Scope("TRUE", None)
 
 
 def assert_columns(
@@ -90,7 +93,7 @@ def assert_unique(relation: dlt.Relation, *columns: str) -> None:
     table = _name(relation)
     _checked_columns(relation, columns, "assert_unique")
     names = ", ".join(quoted(name) for name in columns)
-    groups = f"SELECT {names}, COUNT(*) AS n FROM checked GROUP BY {names} HAVING COUNT(*) > 1"
+    groups = checks.is_unique(*columns).groups(_ALL)
     ((count,),) = relations.answer(relation, f"SELECT COUNT(*) FROM ({groups}) AS g")
     if not count:
         return
@@ -120,13 +123,14 @@ def assert_not_null(relation: dlt.Relation, *columns: str) -> None:
     _check_relation(relation, "assert_not_null")
     table = _name(relation)
     total = _checked_columns(relation, columns, "assert_not_null")
-    counts = ", ".join(f"COUNT({quoted(name)})" for name in columns)
-    (filled,) = relations.answer(relation, f"SELECT {counts} FROM checked")
+    asked = [checks.is_not_null(name) for name in columns]
+    counts = ", ".join(check.failing(_ALL) for check in asked)
+    (nulls,) = relations.answer(relation, f"SELECT {counts} FROM checked")
     lines = []
-    for name, count in zip(columns, filled, strict=True):
-        if count < total:
-            lines.append(f"{table}: {name} is null in {total - count} of {rows_counted(total)}")
-            lines += _samples(relation, f"{quoted(name)} IS NULL")
+    for name, check, count in zip(columns, asked, nulls, strict=True):
+        if count:
+            lines.append(f"{table}: {name} is null in {count} of {rows_counted(total)}")
+            lines += _samples(relation, str(check.failing_row(_ALL)))
     fail_if(lines)
 
 
@@ -166,12 +170,11 @@ def assert_foreign_key(
     if not total:
         fail([f"{title}: no row refers to any, so that nothing is checked"])
     if relations.are_of_one_dataset(child, parent):
-        theirs = f"SELECT {quoted(parent_column)} AS k FROM other"
-        is_theirs = f"EXISTS (SELECT 1 FROM ({theirs}) AS p WHERE p.k = {quoted(column)})"
-        orphan = f"{refers} AND NOT {is_theirs}"
-        query = f"SELECT COUNT(*) FROM checked WHERE {orphan}"
-        ((count,),) = relations.answer(child, query, parent)
-        samples = _samples(child, orphan, parent) if count else []
+        check = checks.is_foreign_key(column, f"other.{parent_column}")
+        query = f"SELECT {check.failing(_ALL)}"
+        others = {parent_name("other"): parent}
+        ((count,),) = relations.answer(child, query, **others)
+        samples = _samples(child, str(check.failing_row(_ALL)), **others) if count else []
     else:
         keys = relations.answer(parent, f"SELECT {quoted(parent_column)} FROM checked")
         kept = {row[parent_column] for row in read(parent, keys, [parent_column])}
@@ -184,19 +187,19 @@ def assert_foreign_key(
 
 
 def rows_where(
-    relation: dlt.Relation, condition: str, other: dlt.Relation | None = None, limit: str = ""
+    relation: dlt.Relation, condition: str, limit: str = "", **others: dlt.Relation
 ) -> list[dict[str, Any]]:
     """Return the rows for which a condition holds, dlt's columns included.
 
     Args:
         relation: The relation.
         condition: In SQL.
-        other: Another relation of the dataset; the condition calls it `other`.
         limit: A LIMIT, in SQL.
+        **others: Other relations of the dataset, by what the condition calls them.
     """
     names = ", ".join(map(quoted, relation.columns))
     query = f"SELECT {names} FROM checked WHERE {condition}{limit}"
-    return read(relation, relations.answer(relation, query, other))
+    return read(relation, relations.answer(relation, query, **others))
 
 
 def unknown_column(name: str, there: Iterable[str]) -> str:
@@ -260,15 +263,8 @@ def _checked_columns(relation: dlt.Relation, columns: Sequence[str], function: s
     return int(total)
 
 
-def quoted(name: str) -> str:
-    """Return a name of a column as `answer` takes it."""
-    return f'"{name}"'
-
-
-def _samples(
-    relation: dlt.Relation, condition: str, other: dlt.Relation | None = None
-) -> list[str]:
-    return shown(rows_where(relation, condition, other, f" LIMIT {_SAMPLE_ROWS}"))
+def _samples(relation: dlt.Relation, condition: str, **others: dlt.Relation) -> list[str]:
+    return shown(rows_where(relation, condition, f" LIMIT {_SAMPLE_ROWS}", **others))
 
 
 def read(

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from dlthub_project.data_quality.check_kinds import quoted
 from dlthub_project.dlt_internals import relations
 from pytest_dlthub.assertions import Rows, table_rows
 from pytest_dlthub.assertions.differences import RowDifferences, both_as_mappings, label, shortened
 from pytest_dlthub.assertions.matching import is_same
-from pytest_dlthub.assertions.relation_checks import fail, is_relation, quoted, read
+from pytest_dlthub.assertions.relation_checks import fail, is_relation, read
 from pytest_dlthub.assertions.rows import is_dlt_name
 from pytest_dlthub.assertions.tables import rows_of
 
@@ -121,7 +122,7 @@ def _differing(
     names = ", ".join(map(quoted, types[0]))
     query = f"SELECT {names} FROM checked EXCEPT ALL SELECT {names} FROM other"
     left, right = (
-        read(relation, relations.answer(relation, query, beside), list(types[0]))
+        read(relation, relations.answer(relation, query, other=beside), list(types[0]))
         for relation, beside in ((one, other), (other, one))
     )
     return rows_of(one, left), right

@@ -71,8 +71,6 @@ def test_runner_and_transformation_are_offered(shop: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "instead"),
     [
-        ("from dlt.hub import data_quality", "dlthub.data_quality"),
-        ("import dlthub.data_quality", "dlthub.data_quality"),
         ("from dlthub.common.license import decode_license", "nothing asks for one"),
         ("from dlthub.common import license", "nothing asks for one"),
         ("from dlthub.cache import Cache", "entities().get_cache(name)"),

@@ -54,7 +54,10 @@ class _NotOffered:
             )
 
 
-_HERE = "`dlthub.current`, `.project`, `.destinations`, `.runner` and `.transformation`"
+_HERE = (
+    "`dlthub.current`, `.project`, `.data_quality`, `.destinations`, `.runner` and "
+    "`.transformation`"
+)
 # what is not here, and what takes its place
 _PARTS = {
     "cache": (
@@ -62,7 +65,6 @@ _PARTS = {
         "declare caches in dlt.yml; dlt.hub.current.project.entities().get_cache(name) has one",
     ),
     "common": ("Licences (`dlthub.common`)", "nothing asks for one, so leave it out"),
-    "data_quality": ("Checks and metrics of data (`dlthub.data_quality`)", ""),
     "transformations": (
         "Classes of transformations (`dlthub.transformations`)",
         "use dlt.hub.transformation, or declare them in dlt.yml",

@@ -9,7 +9,9 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 import report
+from dlthub_project.data_quality import checks
 from pytest_dlthub import (
+    ChecksFailed,
     DltItems,
     DltProject,
     DltRun,
@@ -19,6 +21,7 @@ from pytest_dlthub import (
     RemoteDestinationBlocked,
     Rows,
     TransformationRun,
+    assert_checks,
     assert_columns,
     assert_foreign_key,
     assert_idempotent,
@@ -27,6 +30,7 @@ from pytest_dlthub import (
     assert_not_null,
     assert_rows,
     assert_unique,
+    raises_check,
     raises_contract_violation,
     table_rows,
 )
@@ -125,6 +129,11 @@ def test_what_was_loaded_is_as_it_should_be(dlt_run: DltRun) -> None:
     assert_rows(table, [{"id": 2.1}], key="id", subset=True, tolerance=0.2)
     assert_columns(table, {"id": "bigint"}, nullable=())
     assert_unique(table, "id")
+    assert_checks(first, {"items": [checks.is_unique("id")]})
+    with raises_check("items", "id__is_in"):
+        assert_checks(first, {"items": [checks.is_in("id", [7])]})
+    assert issubclass(ChecksFailed, AssertionError)
+    assert first.checks.is_ok
     assert_not_null(table, "id")
     assert_foreign_key(table, table, column="id")
     assert_no_failed_jobs(first)
