@@ -162,13 +162,18 @@ def test_a_thread_of_an_earlier_test_does_not_write_into_the_next_one(
 
 
 def test_a_thread_of_a_test_does_not_write_outside_of_sandboxes(
-    make_sandbox: MakeSandbox, home: Path
+    make_sandbox: MakeSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    outside = tmp_path / "outside"
+    monkeypatch.setenv("DLT_DATA_DIR", str(outside))
     with isolated(make_sandbox("first")):
         leftover = Leftover(working_dir)
     assert active_sandbox() is None
     assert isinstance(leftover.finish(), RemoteDestinationBlocked)
-    assert not list(home.iterdir())
+    assert not outside.exists()
+    # where it would have been
+    assert Path(working_dir()).is_relative_to(outside)
+    assert outside.exists()
 
 
 def test_a_run_that_goes_on_after_its_test_does_not_go_on_in_the_next_one(

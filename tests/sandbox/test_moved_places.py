@@ -128,10 +128,15 @@ def test_an_engine_of_the_tests_place_does_not_lead_to_production(
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"connect_args": {"hostaddr": "127.0.0.1"}}, {"creator": lambda: connect(1)}]
+    "arguments",
+    [
+        lambda port: {"connect_args": {"hostaddr": "127.0.0.1"}},
+        lambda port: {"creator": lambda: connect(port)},
+    ],
+    ids=["connect_args", "creator"],
 )
 def test_arguments_of_an_engine_do_not_lead_to_production(
-    make_sandbox: MakeSandbox, listener: Listener, arguments: dict[str, Any]
+    make_sandbox: MakeSandbox, listener: Listener, arguments: Callable[[int], Any]
 ) -> None:
     url = f"postgresql+psycopg2://{HERE.format(port=listener.port)}"
 
@@ -139,7 +144,7 @@ def test_arguments_of_an_engine_do_not_lead_to_production(
         isolated(make_sandbox(**of_tests("sqlalchemy", url))),
         pytest.raises(RemoteDestinationBlocked),
     ):
-        load(dlt.destinations.sqlalchemy(url, engine_kwargs=arguments))
+        load(dlt.destinations.sqlalchemy(url, engine_kwargs=arguments(listener.port)))
 
     assert listener.connections == 0
 
