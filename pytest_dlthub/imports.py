@@ -51,6 +51,13 @@ _WHETHER_THERE = {
     *("exists", "lexists", "isfile", "isdir", "islink", "ismount", "realpath", "_joinrealpath"),
     *("is_file", "is_dir", "is_symlink", "is_mount", "resolve", "samefile", "makedirs", "mkdir"),
 }
+# where `os` says what its functions can do; `shutil` does otherwise without what is not in there
+_ABILITIES = (
+    "supports_dir_fd",
+    "supports_effective_ids",
+    "supports_fd",
+    "supports_follow_symlinks",
+)
 # by the name of a question: what notes it, and what is asked
 _asking: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {}
 
@@ -219,8 +226,12 @@ def _watch_questions() -> None:
     for name in _QUESTIONS:
         # by its name in `os`: a test may have put anything there
         if (ask := getattr(os, name, None)) is not None:
-            _asking[name] = _noting_questions(ask), ask
-            setattr(os, name, _asking[name][0])
+            noting = _noting_questions(ask)
+            _asking[name] = noting, ask
+            setattr(os, name, noting)
+            for able in _functions_with_abilities():
+                if ask in able:
+                    able.add(noting)
 
 
 def _leave_questions() -> None:
@@ -228,7 +239,14 @@ def _leave_questions() -> None:
         # somebody may have replaced it meanwhile
         if getattr(os, name) is noting:
             setattr(os, name, ask)
+        for able in _functions_with_abilities():
+            able.discard(noting)
     _asking.clear()
+
+
+def _functions_with_abilities() -> Iterator[set[Callable[..., Any]]]:
+    for name in _ABILITIES:
+        yield getattr(os, name)
 
 
 def _noting_questions(ask: Callable[..., Any]) -> Callable[..., Any]:

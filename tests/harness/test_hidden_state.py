@@ -8,6 +8,7 @@ import io
 import locale
 import logging
 import os
+import shutil
 import socket
 import sys
 import time
@@ -316,9 +317,10 @@ def test_what_is_asked_of_files_counts_as_far_as_it_was_asked(
     for name in ("there", "sized", "touched", "target", "other"):
         Path(name).write_text("a")
     Path("link").symlink_to("target")
+    Path("copied from").symlink_to("target")
     build = Build(tmp_path, ())
 
-    stat = os.stat
+    stat, able = os.stat, set(os.supports_follow_symlinks)
     with build.recorded(Opened(), [], []):
         assert os.path.exists("there")
         assert not Path("missing").is_file()
@@ -326,7 +328,10 @@ def test_what_is_asked_of_files_counts_as_far_as_it_was_asked(
         assert Path("touched").stat().st_mtime
         assert os.readlink("link") == "target"
         assert os.access("other", os.R_OK)
+        # it asks whether `os.stat` can tell of the link itself
+        shutil.copy2("copied from", "copied to", follow_symlinks=False)
     assert os.stat is stat
+    assert os.supports_follow_symlinks == able
 
     def changed() -> list[str]:
         found = build.conditions.changed(lambda name: "")
