@@ -158,13 +158,13 @@ def _check_known(project: Project, section: str, name: str) -> None:
     Raises:
         EntityNotFound: It is not declared, and is nothing that dlt or the project finds undeclared.
     """
-    import dlt
+    from dlthub_project.entities import DESTINATION_TYPES
 
     declared = project.manifest.names(section)
     if name in declared:
         return
     if project.allow_undefined_entities and (
-        "." in name or (section == "destinations" and name in dlt.destinations.__all__)
+        "." in name or (section == "destinations" and name in DESTINATION_TYPES)
     ):
         return
     raise EntityNotFound(

@@ -11,6 +11,7 @@ from dlt.common.destination.exceptions import UnknownDestinationModule
 from dlt.common.destination.reference import DestinationReference
 from dlt.common.exceptions import MissingDependencyException
 
+from dlthub_project import destinations
 from dlthub_project.context import Project, ProjectRunContext
 from dlthub_project.dlt_internals import pipelines
 from dlthub_project.dlt_internals import resources as dlt_sources
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
     from dlt.common.destination.reference import AnyDestination
 
 
-_TYPES = (*dlt.destinations.__all__, "delta", "iceberg")
+DESTINATION_TYPES = (*dlt.destinations.__all__, *destinations.__all__)
+"""What a destination is that needs no declaration: those of dlt, and those beside them."""
+
 _SOURCE_KEYS = ("type", "with_args")
 # `get_pipeline_sources` and the runner read the first three, `Datasets` the others
 _NO_PLAIN_ARGUMENTS = ("source", "run_config", "after", "destination", "dataset_name")
@@ -269,7 +272,7 @@ def find_destination(
         tried = list_tried(error.traces, "a destination")
         raise EntityReferenceError(
             f"{position}: no destination is found for `{reference}`. Tried, in this order:{tried}",
-            f"Give one of dlt's own. {known_names(reference, _TYPES)} Or write a "
+            f"Give one of dlt's own. {known_names(reference, DESTINATION_TYPES)} Or write a "
             f"function with @dlt.destination into {project_dir}/destinations/ and give its full "
             "dotted path, destinations.<module>.<function>.",
         ) from None

@@ -10,15 +10,15 @@ import dlt.destinations
 from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.destination import Destination
 
+from dlthub_project import destinations
 from dlthub_project.errors import EntityReferenceError, known_names
 
 # a function of the project, or nothing at all
-_NO_TEMPLATES = ("destination", "dummy")
-_OURS = ("delta", "iceberg")
+_OF_NO_SYSTEM = ("destination", "dummy")
+_OURS = tuple(destinations.__all__)
 _EMBEDDED = ("duckdb", "ducklake", "filesystem", "lance", "lancedb", *_OURS)
 _FOLDERS = ("filesystem", *_OURS)
 # of most, `dlt[name]` has what they need
-_NO_EXTRA = ("destination", "dummy")
 _EXTRAS = {"delta": "deltalake", "iceberg": "pyiceberg", "fabric": "mssql", "lance": "lancedb"}
 # what dlt adds to URLs and drivers, and nobody has to know
 _RARE = ("query", "drivername", "connect_timeout", "session_timezone", "application")
@@ -26,7 +26,7 @@ _RARE = ("query", "drivername", "connect_timeout", "session_timezone", "applicat
 
 def destination_types() -> list[str]:
     """Return the types of destinations that dlt has."""
-    return sorted({*dlt.destinations.__all__, *_OURS} - {*_NO_TEMPLATES})
+    return sorted({*dlt.destinations.__all__, *_OURS} - {*_OF_NO_SYSTEM})
 
 
 def check_type(name: str) -> None:
@@ -35,7 +35,7 @@ def check_type(name: str) -> None:
     Raises:
         EntityReferenceError: It is neither.
     """
-    if "." not in name and name not in {*destination_types(), *_NO_TEMPLATES}:
+    if "." not in name and name not in {*destination_types(), *_OF_NO_SYSTEM}:
         raise EntityReferenceError(
             f"There is no destination of type `{name}`. {known_names(name, destination_types())}",
             "Take one of them, or give the dotted path of a function with @dlt.destination.",
@@ -54,7 +54,7 @@ def entry_of(name: str) -> dict[str, Any]:
 
 def requirement_of(name: str) -> str:
     """Return what a destination of this type needs for `pip`; empty if nothing."""
-    if name in _NO_EXTRA or "." in name:
+    if name in _OF_NO_SYSTEM or "." in name:
         return ""
     return f"dlt[{_EXTRAS.get(name, name)}]"
 

@@ -305,8 +305,17 @@ def test_a_pipeline_that_was_added_runs(shop: Path, dlt_main: DltProgram) -> Non
     done = dlt_main("pipeline", "load_all", "run")
 
     assert done.stdout.startswith("load_all -> all@warehouse (profile dev)\n")
-    # a type of dlt needs no declaration
-    assert dlt_main("pipeline", "local", "add", "orders", "duckdb").returncode == 0
+
+
+@pytest.mark.parametrize("undeclared", ["duckdb", "delta", "iceberg"])
+def test_a_pipeline_may_be_added_to_a_type_of_destination(
+    shop: Path, dlt_main: DltProgram, undeclared: str
+) -> None:
+    added = dlt_main("pipeline", "local", "add", "orders", undeclared)
+    assert (added.returncode, added.stderr) == (0, "")
+
+    checked = dlt_main("project", "check")
+    assert (checked.returncode, checked.stderr) == (0, "")
 
 
 def test_on_a_terminal_there_are_boxes_progress_and_a_question(shop: Path) -> None:
