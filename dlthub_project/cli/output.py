@@ -16,19 +16,20 @@ from typing import Any
 from dlthub_project.errors import ProjectError
 from dlthub_project.secrets import KNOWN
 
+_NOTHING_DONE = "Nothing was removed."
+
 
 class NotConfirmed(ProjectError):
     """Nobody has agreed that something is removed or overwritten."""
 
 
-def confirm(question: str, consequence: str = "Nothing was removed.") -> None:
+def confirm(question: str) -> None:
     """Ask on the terminal before something is removed or overwritten.
 
     dlt's `--yes`, at any place of the command line, answers the question.
 
     Args:
         question: A sentence that ends with a question mark and names all that will be gone.
-        consequence: What is told when nobody agrees.
 
     Raises:
         NotConfirmed: The answer is not yes, or there is no terminal to ask on.
@@ -40,13 +41,13 @@ def confirm(question: str, consequence: str = "Nothing was removed.") -> None:
         return
     if not command_line.is_interactive() or not sys.stdin.isatty():
         raise NotConfirmed(
-            f"{consequence} There is no terminal to ask on: {question}",
+            f"{_NOTHING_DONE} There is no terminal to ask on: {question}",
             "Add --yes to agree in a script.",
         )
     # on stderr: the output may go to a file
     print(KNOWN.masked(f"{question} [y/N] "), end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise NotConfirmed(consequence)
+        raise NotConfirmed(_NOTHING_DONE)
 
 
 @dataclass(frozen=True)

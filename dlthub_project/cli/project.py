@@ -18,8 +18,6 @@ from dlthub_project.cli.run import RUN
 if TYPE_CHECKING:
     from dlthub_project.context import Project
 
-_SECTIONS = ("sources", "destinations", "datasets", "pipelines", "caches", "transformations")
-
 
 def _list(args: argparse.Namespace) -> None:
     from dlthub_project.context import find_project_dir, installed_packages
@@ -40,6 +38,8 @@ def _list(args: argparse.Namespace) -> None:
 
 
 def _info(args: argparse.Namespace) -> None:
+    from dlthub_project.manifest import SECTIONS
+
     project = activate(args).project
     document = _document(project)
     profiles = [f"{p['name']} ({where_from(p)})" for p in document["profiles"]]
@@ -49,12 +49,14 @@ def _info(args: argparse.Namespace) -> None:
         "profile": project.current_profile,
         "profiles": profiles,
         "data folder": project.data_dir,
-        **{section: list(document[section]) for section in _SECTIONS},
+        **{section: list(document[section]) for section in SECTIONS},
     }
     show(args, document, Facts(facts))
 
 
 def _document(project: Project) -> dict[str, Any]:
+    from dlthub_project.manifest import SECTIONS
+
     return {
         "name": project.name,
         "project_dir": project.project_dir,
@@ -62,7 +64,7 @@ def _document(project: Project) -> dict[str, Any]:
         "local_dir": project.local_dir,
         "profile": project.current_profile,
         "profiles": profiles_of(project),
-        **{section: list(project.manifest.names(section)) for section in _SECTIONS},
+        **{section: list(project.manifest.names(section)) for section in SECTIONS},
     }
 
 

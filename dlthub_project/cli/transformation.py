@@ -15,9 +15,11 @@ from dlthub_project.cli.command import EntityCommand, Operation
 from dlthub_project.cli.output import Facts, Table, confirm, show, working
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from dlthub_project.transformations import Cache, CacheInfo, Flushed, Transformation
+
+_WRITES = "Writing the tables of {}"
 
 
 def _list_transformations(args: argparse.Namespace) -> None:
@@ -66,9 +68,7 @@ def _cache_info(args: argparse.Namespace) -> None:
 
 def _run(args: argparse.Namespace) -> None:
     transformation = _transformation(args)
-    with working(f"Running {transformation.name}"):
-        flushed = transformation.run()
-    _show_flushed(args, transformation.name, flushed)
+    _flush(args, transformation.name, f"Running {transformation.name}", transformation.run)
 
 
 def _populate_transformation(args: argparse.Namespace) -> None:
@@ -94,16 +94,12 @@ def _transform(args: argparse.Namespace) -> None:
 
 def _flush_transformation(args: argparse.Namespace) -> None:
     transformation = _transformation(args)
-    with working(f"Writing the tables of {transformation.name}"):
-        flushed = transformation.flush()
-    _show_flushed(args, transformation.name, flushed)
+    _flush(args, transformation.name, _WRITES.format(transformation.name), transformation.flush)
 
 
 def _flush_cache(args: argparse.Namespace) -> None:
     cache = _cache(args)
-    with working(f"Writing the tables of {cache.name}"):
-        flushed = cache.flush()
-    _show_flushed(args, cache.name, flushed)
+    _flush(args, cache.name, _WRITES.format(cache.name), cache.flush)
 
 
 def _verify_inputs(args: argparse.Namespace) -> None:
@@ -169,7 +165,11 @@ def _show_held(args: argparse.Namespace, cache: Cache) -> None:
     )
 
 
-def _show_flushed(args: argparse.Namespace, name: str, flushed: Flushed) -> None:
+def _flush(
+    args: argparse.Namespace, name: str, activity: str, flush: Callable[[], Flushed]
+) -> None:
+    with working(activity):
+        flushed = flush()
     rows = [
         (dataset, table, count)
         for dataset, counts in flushed.rows.items()

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
         PIN_FILE,
         PROFILE_VARIABLE,
         available_profiles,
-        configured_profiles,
         find_package,
         find_project_dir,
         installed_packages,
@@ -37,18 +36,16 @@ if TYPE_CHECKING:
         used_context,
     )
     from dlthub_project.context.shown_config import masked_config
-    from dlthub_project.context.whole_project import Findings, MissingVariable, validate_project
+    from dlthub_project.context.whole_project import Findings, validate_project
 
 __all__ = [
     "PIN_FILE",
     "PROFILE_VARIABLE",
     "Findings",
-    "MissingVariable",
     "Project",
     "ProjectRunContext",
     "active_context",
     "available_profiles",
-    "configured_profiles",
     "ensure_project",
     "find_package",
     "find_project_dir",
@@ -74,14 +71,12 @@ __all__ = [
 
 _HOME_OF = {
     "Findings": "whole_project",
-    "MissingVariable": "whole_project",
     "PIN_FILE": "discovery",
     "PROFILE_VARIABLE": "discovery",
     "Project": "project",
     "ProjectRunContext": "run_context",
     "active_context": "run_context",
     "available_profiles": "discovery",
-    "configured_profiles": "discovery",
     "ensure_project": "run_context",
     "find_package": "discovery",
     "find_project_dir": "discovery",

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from dlthub_project.context import PROFILE_VARIABLE
 from dlthub_project.errors import ProjectError
 from dlthub_project.first_test.literals import Code, imports_of, literal
 from dlthub_project.first_test.recording import Recorded, record
 from dlthub_project.first_test.stand_ins import StandIns
+from dlthub_project.sandbox import ENVIRONMENT_VARIABLE
 from dlthub_project.secrets import KNOWN
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ _WIDTH_OF_COLUMNS = 60
 # no resource is called so
 _FIRST, _SECOND = "first run", "second run"
 # settings of this process that a session of tests would take for requests
-_NOT_FOR_TESTS = ("WORKSPACE__PROFILE", "DLTHUB_PROJECT_SANDBOX")
+_NOT_FOR_TESTS = (PROFILE_VARIABLE, ENVIRONMENT_VARIABLE)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlthub_project.manifest.document import FILE_NAME, Document
 from dlthub_project.manifest.manifest import Manifest, default_profile, read_document
+from dlthub_project.manifest.names import SECTIONS
 from dlthub_project.manifest.profiles import IMPLICIT_PROFILES, declared_profiles
 from dlthub_project.manifest.settings import Settings, unset_names, unset_uses
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FILE_NAME",
     "IMPLICIT_PROFILES",
+    "SECTIONS",
     "Document",
     "Manifest",
     "Settings",

@@ -121,7 +121,7 @@ def _refuse_existing(document: Document, at: tuple[str, ...]) -> None:
     )
 
 
-def _with_entry(data: Any, at: tuple[str, ...], entry: Mapping[str, Any]) -> dict[str, Any]:
+def _with_entry(data: Any, at: Sequence[str], entry: Mapping[str, Any]) -> dict[str, Any]:
     below = dict(data or {}) if isinstance(data, Mapping | None) else {}
     below[at[0]] = _with_entry(below.get(at[0]), at[1:], entry) if at[1:] else dict(entry)
     return below
@@ -199,7 +199,7 @@ def _added(text: str, at: Sequence[str], entry: Mapping[str, Any], path: Path) -
 
     root = YAML(typ="safe", pure=True).compose(text)
     if root is None:
-        return _at_the_end(text, {at[0]: _nested(at[1:], entry)}, _STEP)
+        return _at_the_end(text, _with_entry({}, at, entry), _STEP)
     if not isinstance(root, MappingNode):
         raise _by_hand(path, {tuple(at): entry})
     mapping, indent, depth, step = root, 0, 0, _step_of(root)
@@ -214,20 +214,14 @@ def _added(text: str, at: Sequence[str], entry: Mapping[str, Any], path: Path) -
             mapping = value
             indent = value.value[0][0].start_mark.column
             continue
-        new = {at[depth]: _nested(at[depth + 1 :], entry)}
+        new = _with_entry({}, at[depth:], entry)
         return _below_empty(text, mapping, key, value, new, step)
-    new = {at[depth]: _nested(at[depth + 1 :], entry)}
+    new = _with_entry({}, at[depth:], entry)
     if mapping.flow_style:
         return _in_flow(text, mapping, new)
     if mapping is root:
         return _at_the_end(text, new, step)
     return _behind_last(text, mapping, indent, new, step)
-
-
-def _nested(at: Sequence[str], entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    for part in reversed(at):
-        entry = {part: entry}
-    return entry
 
 
 def _step_of(root: MappingNode) -> int:

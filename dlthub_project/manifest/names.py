@@ -8,13 +8,15 @@ from typing import Any
 
 from dlthub_project.manifest.document import EntryPath, Mistake
 
+SECTIONS = ("sources", "destinations", "datasets", "pipelines", "caches", "transformations")
+"""The sections of a manifest that declare entities, each by its name."""
+
 # a DuckDB file adds its ending, a staging dataset `_staging`; file systems take 255
 _MOST_BYTES = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SEPARATOR = re.compile(r"[/\\]")
 # dlt.pipeline refuses them
 _NOT_OF_PIPELINES = re.compile(r'[.%{}:*?"<>|]')
-_SECTIONS = ("sources", "destinations", "datasets", "pipelines", "caches", "transformations")
 # names of other entries, which need not be declared
 _REFERENCES = {
     "pipelines": ("source", "destination", "staging", "dataset_name", "after"),
@@ -34,7 +36,7 @@ def mistakes_in_names(merged: Mapping[str, Any], profiles: Any) -> Iterator[Mist
         merged: The manifest, with the profile's section laid over it.
         profiles: The profiles of the document.
     """
-    for section in _SECTIONS:
+    for section in SECTIONS:
         for name, entry in _entries(merged.get(section)):
             if problem := problem_of_name(name) or _problem_of(section, name):
                 yield Mistake((section, name), problem)

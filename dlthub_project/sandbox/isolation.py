@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from dlthub_project.context import PROFILE_VARIABLE
 from dlthub_project.sandbox import at_import, background_work, process_state
 from dlthub_project.sandbox.settings import (
     ENVIRONMENT_VARIABLE,
@@ -24,7 +25,6 @@ from dlthub_project.sandbox.settings import (
 
 # of sandboxes that last, by their folders
 _contexts: dict[str, Any] = {}
-_PROFILE_VARIABLE = "WORKSPACE__PROFILE"
 _wrapped = False
 # behind `args`
 _INDEX_OF_ENV = 9
@@ -206,6 +206,6 @@ def _with_sandbox(env: Any) -> Any:
         return {**environment, ENVIRONMENT_VARIABLE: sandbox.to_environment()} if is_kept else env
     added = {**SETTINGS, ENVIRONMENT_VARIABLE: sandbox.to_environment()}
     if sandbox.profile is not None:
-        added[_PROFILE_VARIABLE] = sandbox.profile
+        added[PROFILE_VARIABLE] = sandbox.profile
     # what the child's own environment says of these goes first, but for the sandbox
     return {**added, **environment}

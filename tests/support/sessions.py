@@ -25,9 +25,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import ModuleType
+from typing import TextIO
 
 import pytest
-from dlt._workspace.cli import _dlt, echo
+from dlt._workspace.cli import _debug, _dlt, echo
 from pages import run_program
 from processes import python
 
@@ -100,7 +101,7 @@ def run_program_here(
     Returns:
         Its exit code and output.
     """
-    mains: dict[str, Callable[[list[str]], int]] = {"pytest": pytest.main, "dlt": _dlt_main}
+    mains: dict[str, Callable[[list[str]], int]] = {"pytest": pytest.main, "dlt": dlt_main}
     if words[0] not in mains or has_workers(words):
         return run_program(_in_fork(words), folder, environment)
     out = io.StringIO()
@@ -110,21 +111,27 @@ def run_program_here(
     return int(code), out.getvalue()
 
 
-def _dlt_main(arguments: list[str]) -> int:
-    """Run the main function of dlt's program, as in a pipe, and return its status."""
+def dlt_main(arguments: list[str], stdin: TextIO | None = None) -> int:
+    """Run the main function of dlt's program, in a pipe unless there is a `stdin`.
+
+    Returns:
+        The status that the program ends with.
+    """
     answers = ("ALWAYS_CHOOSE_DEFAULT", "ALWAYS_CHOOSE_VALUE", "ALWAYS_CONFIRM")
     before = {name: getattr(echo, name) for name in answers}
-    stdin = sys.stdin
+    argv, path, streams = list(sys.argv), list(sys.path), sys.stdin
     sys.argv[:] = ["dlt", *arguments]
     try:
-        with open(os.devnull, encoding="utf-8") as sys.stdin:
+        with open(os.devnull, encoding="utf-8") as nothing:
+            sys.stdin = stdin or nothing
             _dlt._main()
     except SystemExit as ended:
         if isinstance(ended.code, str):
             print(ended.code, file=sys.stderr)
         return ended.code & 0xFF if isinstance(ended.code, int) else int(ended.code is not None)
     finally:
-        sys.stdin = stdin
+        sys.argv[:], sys.path[:], sys.stdin = argv, path, streams
+        _debug.disable_debug()
         for name, answer in before.items():
             setattr(echo, name, answer)
     return 0
