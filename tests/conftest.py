@@ -17,7 +17,7 @@ from sessions import imports_kept, lies_in
 from dlthub_project.dlt_internals import contexts
 from dlthub_project.secrets import KNOWN
 
-pytest_plugins = ["pytester", "measured"]
+pytest_plugins = ["pytester", "measured", "sampled"]
 
 # neighbours that nested sessions do without unless they ask: they take 0.1 s to import, and import
 # libraries on their own

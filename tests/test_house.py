@@ -13,6 +13,7 @@ from typing import get_args
 
 import pytest
 from pydantic import BaseModel
+from sampled import kept
 
 from dlthub_project import context, sandbox
 from dlthub_project.manifest import FILE_NAME, models
@@ -279,3 +280,13 @@ def literals(model: type[BaseModel], field: str) -> Iterator[str]:
         found = left.pop()
         left += [part for part in get_args(found) if not isinstance(part, str)]
         yield from (part for part in get_args(found) if isinstance(part, str))
+
+
+@pytest.mark.parametrize(
+    ("total", "count", "expected"),
+    [(1, 2, {0}), (2, 2, {0, 1}), (9, 2, {0, 8}), (9, 3, {0, 4, 8}), (4, 3, {0, 2, 3})],
+)
+def test_sampled_cases_are_the_first_the_last_and_some_between(
+    total: int, count: int, expected: set[int]
+) -> None:
+    assert kept(total, count) == expected

@@ -72,6 +72,7 @@ KINDS: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("data", KINDS.values(), ids=KINDS.keys())
 def test_data_of_any_library_are_saved(dataset: WritableDataset, data: Callable[[], Any]) -> None:
     dataset.save(data(), table_name="people")

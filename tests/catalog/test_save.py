@@ -103,6 +103,7 @@ SAVED: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("data", SAVED.values(), ids=SAVED.keys())
 def test_data_of_any_shape_are_saved(dataset: WritableDataset, data: Callable[[], Any]) -> None:
     info = dataset.save(data(), table_name="people")

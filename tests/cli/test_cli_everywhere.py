@@ -44,6 +44,7 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("profile", ["", "dev", "tests", "access", "prod"])
 def test_in_the_example_project_under_each_profile(
     example: Path, dlt_main: DltProgram, profile: str

@@ -79,6 +79,7 @@ def test_a_run_without_new_rows_says_so(write_project: WriteProject, dlt_main: D
     assert "load_orders_dataset@duckdb (profile dev): nothing new to load" in done.stdout
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -131,6 +131,7 @@ SQL = """
 
 
 # of dlt's own call of itself
+@pytest.mark.sampled(2)
 @pytest.mark.filterwarnings("ignore:`detect_precision_hints` argument:DeprecationWarning")
 @pytest.mark.parametrize("backend", ["sqlalchemy", "pyarrow"])
 @pytest.mark.parametrize(

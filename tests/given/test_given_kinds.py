@@ -37,6 +37,7 @@ def shop() -> Any:
     return users, orders
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "rows",
     [
@@ -58,6 +59,7 @@ def test_rows_are_given_as(dlt_run: DltRun, rows: Any) -> None:
     assert run.rows("users") == ROWS
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("ending", ["json", "jsonl", "csv", "parquet"])
 @pytest.mark.parametrize("kind", [str, Path])
 def test_rows_are_given_as_a_file_beside_the_test(

@@ -167,6 +167,7 @@ def test_project_above_rootdir_or_the_working_directory_is_found(
     result.stdout.fnmatch_lines(["*profile: tests shop*"])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("arguments", "ini"),
     [
@@ -326,6 +327,7 @@ def test_error_when_the_fixture_is_asked_for_without_a_project(
     result.stdout.fnmatch_lines(["*dlt_project: there is no dlt.yml*--dlt-project*dlt_run*"])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("arguments", "ini", "profile", "reason"),
     [

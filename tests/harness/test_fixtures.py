@@ -202,6 +202,7 @@ def test_error_of_the_users_own_source_is_shown(shop: Path, run_tests: RunTests)
     result.stdout.fnmatch_lines(["*sources/shop.py:1: RuntimeError*", "*mine, at import*"])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "option",
     ["--help", "--version", "--collect-only", "--fixtures", "--fixtures-per-test", "--markers"],

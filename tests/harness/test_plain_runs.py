@@ -161,6 +161,7 @@ MAKERS: dict[str, Any] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("made", MAKERS.values(), ids=MAKERS)
 @pytest.mark.parametrize("given", [None, {"orders": [{"id": 5}]}], ids=["plain", "given"])
 def test_a_function_that_makes_sources_is_called(dlt_run: DltRun, made: Any, given: Any) -> None:

@@ -237,6 +237,7 @@ ONE = """
 """
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("options", "lines"),
     [

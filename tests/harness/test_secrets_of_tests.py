@@ -64,6 +64,7 @@ FILES = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("kind", "mode", "seen", "child"),
     [

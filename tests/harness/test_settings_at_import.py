@@ -144,6 +144,7 @@ FIRST_IMPORTS = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("kind", "first"),
     [

@@ -173,6 +173,7 @@ def test_a_table_that_is_out_of_reach_in_load_gets_each_row_once(
 IMPATIENT = {"type": "fixed", "max_attempts": 5, "min": 0}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ["duckdb", pytest.param("postgres", marks=pytest.mark.postgres)])
 def test_each_row_is_there_once_when_jobs_fail_after_their_commit_and_a_policy_tries_again(
     request: pytest.FixtureRequest, kind: str, shop: Shop, tmp_path: Path

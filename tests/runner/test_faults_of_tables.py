@@ -54,6 +54,7 @@ def values(pipeline: dlt.Pipeline, table: str, column: str = "id") -> list[Any]:
 
 
 # of dlt 1.27, for SQLAlchemy
+@pytest.mark.sampled(2)
 @pytest.mark.filterwarnings("ignore:Table .* already exists within the given MetaData")
 @pytest.mark.parametrize("kind", DESTINATIONS)
 @pytest.mark.parametrize(

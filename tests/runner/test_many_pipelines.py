@@ -197,6 +197,7 @@ def test_a_pipeline_runs_after_those_that_it_waits_for(write_project: WriteProje
     assert order_of(manifest, write_project) == ["load_b", "load_c", "load_d", "load_a"]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "entry",
     [

@@ -165,6 +165,7 @@ def declared_lake(kind: str, in_tests: bool) -> str:
     return manifest + own if in_tests else manifest
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "variable",
     [
@@ -197,6 +198,7 @@ def test_no_variable_leads_a_local_destination_elsewhere(
     assert not outside.exists()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "variable",
     [
@@ -361,6 +363,7 @@ LOCAL = [
 ]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("place", LOCAL)
 def test_what_is_local_passes(make_sandbox: MakeSandbox, tmp_path: Path, place: str) -> None:
     mine = tmp_path / "mine"

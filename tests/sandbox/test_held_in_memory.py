@@ -44,6 +44,7 @@ def deleted() -> Any:
 WAYS = [cleared, replaced, with_an_earlier_one, deleted]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("change", WAYS)
 def test_guard_and_folders_are_there_whatever_the_environment_is(
     make_sandbox: MakeSandbox, listener: Listener, home: Path, change: Callable[[], Any]

@@ -140,6 +140,7 @@ def test_pipelines_of_one_second_have_datasets_of_their_own(make_sandbox: MakeSa
     assert all(len(name) == len("data_20260101120000") for name in names)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("reference", ["postgres", "duckdb", "filesystem"])
 def test_a_destination_in_a_cache_follows_the_tests(
     make_sandbox: MakeSandbox, reference: str
@@ -191,6 +192,7 @@ DATASETS: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kept_folder", [True, False])
 @pytest.mark.parametrize("what", DATASETS)
 def test_a_dataset_in_a_cache_follows_the_tests(
@@ -244,6 +246,7 @@ CLIENTS: dict[str, tuple[str, Callable[[dlt.Pipeline], Any]]] = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.filterwarnings("ignore:.*sqlite")
 @pytest.mark.parametrize("what", CLIENTS)
 def test_a_client_in_a_cache_follows_the_tests(make_sandbox: MakeSandbox, what: str) -> None:

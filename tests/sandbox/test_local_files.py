@@ -68,6 +68,7 @@ def bound_to(destination: Any, folder: Path) -> Any:
     return destination
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("allowed", [(), ("duckdb", "warehouse")])
 @pytest.mark.parametrize("way", DATABASES)
 def test_database_outside_is_a_new_one_in_the_sandbox(
@@ -137,6 +138,7 @@ BUCKETS: dict[str, Callable[[Path], Any]] = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("way", BUCKETS)
 def test_folder_outside_is_a_new_one_in_the_sandbox(
     make_sandbox: MakeSandbox, real: Path, way: str
@@ -174,6 +176,7 @@ def test_a_run_does_not_open_the_real_database(
 CONFIGURED = "profiles: {{tests: {{destinations: {{warehouse: {{type: duckdb, {place}}}}}}}}}"
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("by", ["manifest", "fixture", "variable"])
 def test_configured_database_outside_is_brought_in(
     make_sandbox: MakeSandbox,
@@ -370,6 +373,7 @@ UNNAMED: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("way", UNNAMED)
 def test_each_pipeline_has_a_file_of_its_own_without_a_name_or_path(
     make_sandbox: MakeSandbox, way: str
@@ -386,6 +390,7 @@ def test_each_pipeline_has_a_file_of_its_own_without_a_name_or_path(
         ]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("way", ["declared", "named instance", "configured"])
 def test_named_warehouse_is_one_database(
     make_sandbox: MakeSandbox,

@@ -111,6 +111,7 @@ GIVEN: dict[str, Callable[[int], Any]] = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("way", GIVEN)
 def test_an_engine_of_the_tests_place_does_not_lead_to_production(
     make_sandbox: MakeSandbox, listener: Listener, way: str

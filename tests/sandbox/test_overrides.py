@@ -204,6 +204,7 @@ def loaded() -> dict[str, Any]:
 SQLITE = "sqlite:////folder/of/test.db"
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "settings",
     [
@@ -292,6 +293,7 @@ def test_a_part_of_a_mapping_can_be_missing(
         assert list(with_params()) == [{"keys": "deep-page-size", "none": False}]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("path", ["sources.shop.token", "token", "load_shop.sources.shop.token"])
 @pytest.mark.parametrize("way", ["None", "del"])
 def test_a_secret_can_be_missing(

@@ -64,6 +64,7 @@ def required(method: Any) -> list[str]:
     return ["rows" for p in positional if p.default is p.empty]
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", [n for n in public_members() if n not in patches.LEFT_ALONE])
 def test_each_public_member_brings_a_pipeline_into_the_sandbox(
     make_sandbox: MakeSandbox, name: str, home: Any

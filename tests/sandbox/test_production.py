@@ -50,6 +50,7 @@ def names_of(schema: Schema) -> dict[str, list[str]]:
     return {table["name"]: sorted(table["columns"]) for table in schema.data_tables()}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", TYPES)
 def test_names_are_those_of_production(make_sandbox: MakeSandbox, kind: str) -> None:
     # without a sandbox, and without a connection: as far as plain dlt gets
@@ -75,6 +76,7 @@ def test_names_are_those_of_production(make_sandbox: MakeSandbox, kind: str) -> 
             assert here == in_production
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("strategy", ["delete-insert", "scd2", "upsert", "insert-only"])
 @pytest.mark.parametrize("kind", TYPES)
 def test_a_merge_strategy_that_production_lacks_is_an_error(
@@ -140,6 +142,7 @@ CANNOT: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("case", CANNOT)
 @pytest.mark.parametrize("how", ["name", "object", "named"])
 def test_what_production_cannot_take_is_an_error(
@@ -160,6 +163,7 @@ def test_what_production_cannot_take_is_an_error(
     assert said in str(error.value)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("case", CANNOT)
 def test_what_duckdb_itself_is_given_is_not_checked(make_sandbox: MakeSandbox, case: str) -> None:
     _, row, hints, _ = CANNOT[case]

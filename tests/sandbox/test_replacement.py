@@ -31,6 +31,7 @@ def databases(sandbox: Sandbox) -> list[str]:
     return sorted(path.name for path in Path(sandbox.local_dir).glob("*.duckdb"))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("destination", "name"),
     [
@@ -105,6 +106,7 @@ def test_naming_convention_given_in_code_is_kept(make_sandbox: MakeSandbox) -> N
         assert pipeline.default_schema.naming.name() == "sql_ci_v1"
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("every_type", [None, "filesystem"])
 @pytest.mark.parametrize("staging", ["filesystem", dlt.destinations.filesystem("s3://prod")])
 def test_staging_is_dropped(
@@ -189,6 +191,7 @@ def test_named_destination_can_be_given_a_type_alone(
         assert ids(pipeline.dataset()) == [1]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "destination",
     [

@@ -67,6 +67,7 @@ def ids(dataset: dlt.Dataset) -> list[int]:
     return sorted(row[0] for row in dataset.table("orders").select("id").fetchall())
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("way", ["import", "importlib mode of pytest"])
 @pytest.mark.parametrize("attribute", ["pipeline", "named"])
 def test_pipeline_of_a_module_knows_nothing_of_the_sandbox_before(
@@ -148,6 +149,7 @@ TOLD_BY_A_NEW_PIPELINE = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", TOLD_BY_A_NEW_PIPELINE)
 def test_pipeline_of_a_module_tells_nothing_of_the_sandbox_before(
     make_sandbox: MakeSandbox, user_module: Path, name: str

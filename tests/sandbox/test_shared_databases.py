@@ -34,6 +34,7 @@ WAYS: dict[str, Callable[[Any], Callable[[], Any]]] = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_duckdb_in_memory_is_as_new_in_each_test(make_sandbox: MakeSandbox, way: str) -> None:
     connection = duckdb.connect()

@@ -41,6 +41,7 @@ def load(destination: Any) -> list[Any]:
     return list(pipeline.dataset().table("rows").select("id").fetchall())
 
 
+@pytest.mark.sampled(2)
 @warned_of_tables
 @pytest.mark.parametrize("place", FILES_OUTSIDE, ids=str)
 def test_database_outside_of_the_sandbox_is_brought_into_it(
@@ -118,6 +119,7 @@ def test_function_that_connects_is_blocked(
     assert not (tmp_path / "prod.db").exists()
 
 
+@pytest.mark.sampled(2)
 @warned_of_tables
 @pytest.mark.parametrize("allowed", [True, False])
 @pytest.mark.parametrize(

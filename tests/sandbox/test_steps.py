@@ -33,6 +33,7 @@ def has_strategy(strategy: str) -> bool:
     return strategy in (selector(strategies, table_schema={}) if selector else strategies)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("strategy", get_args(TLoaderMergeStrategy))
 def test_strategy_of_production_is_that_of_tests_or_an_error(
     make_sandbox: MakeSandbox, strategy: str
@@ -116,6 +117,7 @@ def by_function() -> Iterator[Any]:
     yield {"id": 1}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("resource", "told"),
     [

@@ -35,6 +35,7 @@ def load(destination: str) -> dlt.Pipeline:
     return pipeline
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", ["warehouse", "lake", "bigquery", "postgres"])
 def test_rows_are_loaded_into_a_file_of_the_destinations_name(sandbox: Sandbox, name: str) -> None:
     pipeline = load(name)

@@ -52,6 +52,7 @@ def in_sandbox(folder: Path, rows: list[dict[str, Any]], **hints: Any) -> Any:
         return rows_of(pipeline, rows, **hints)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("value", "hint"),
     [

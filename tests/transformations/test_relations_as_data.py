@@ -240,6 +240,7 @@ def test_columns_that_the_transformation_declares_win(
     assert reports.dataset().table("prices").select("price").fetchall()[0] == (10.0,)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("write_disposition", ["append", "replace", "merge"])
 @pytest.mark.parametrize("database", ["shop", "other"])
 def test_each_write_disposition_holds(
