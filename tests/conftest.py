@@ -37,6 +37,8 @@ _OURS = (
     "DLTHUB_PROJECT_SANDBOX",
 )
 
+_OF_PROJECTS = ("sources", "destinations", "transformations")
+
 
 @pytest.fixture(autouse=True)
 def unused_dlt(
@@ -53,18 +55,19 @@ def unused_dlt(
     # locks and journals of saves; not in the working directory, which tests look into
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path.with_name(f"{tmp_path.name}-state")))
     monkeypatch.chdir(tmp_path)
-    path = list(sys.path)
+    path, modules = list(sys.path), dict(sys.modules)
     suspended = contexts.suspend_contexts()
     KNOWN.forget()
     yield
     contexts.resume_contexts(suspended)
     sys.path[:] = path
-    for package in ("sources", "destinations", "transformations"):
-        for name in [n for n in sys.modules if n.partition(".")[0] == package]:
+    # new ones alone: to look at all of them takes some milliseconds for each test
+    new = [(n, module) for n, module in sys.modules.items() if modules.get(n) is not module]
+    for name, module in new:
+        if name.partition(".")[0] in _OF_PROJECTS or lies_in(module, tmp_path):
             del sys.modules[name]
+    for package in _OF_PROJECTS:
         contexts.forget_references(package)
-    for name in [name for name, module in list(sys.modules.items()) if lies_in(module, tmp_path)]:
-        del sys.modules[name]
 
 
 @pytest.fixture(autouse=True)

@@ -248,9 +248,14 @@ class KnownSecrets:
 
     def _spans_at(self, text: str, places: Iterable[int]) -> Iterator[tuple[int, int]]:
         blocks = self._blocks
+        # by spelling and where it would begin: how far it was grown; what lies in there is the same
+        ends: dict[tuple[str, int], int] = {}
         for found in [i for i in places if text[i : i + _BLOCK] in blocks]:
             for spelling, at, least in list(blocks[text[found : found + _BLOCK]]):
+                if found < ends.get((spelling, found - at), 0):
+                    continue
                 start, stop = _grown(text, found, spelling, at)
+                ends[spelling, found - at] = stop
                 is_whole = stop - start == len(spelling)
                 if is_whole or (stop - start >= least and not _is_public(text[start:stop])):
                     yield start, stop
