@@ -368,3 +368,10 @@ def as_stored_value(value: Any, column: Mapping[str, Any]) -> Any:
     moment = found if found.tzinfo else found.replace(tzinfo=datetime.timezone.utc)
     is_naive = column.get("timezone") is False
     return moment.astimezone(datetime.timezone.utc).replace(tzinfo=None) if is_naive else moment
+
+
+def replace_schema(pipeline: dlt.Pipeline, schema: Schema, other: Schema) -> None:
+    """Have a pipeline go on with another schema object, if it has this one from its source."""
+    if "_schema_storage" in vars(pipeline):
+        schemas = pipeline._schema_storage.live_schemas
+        schemas.update({name: other for name, one in schemas.items() if one is schema})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import operator
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from dlt.common.pipeline import StateInjectableContext
 from dlt.extract import DltResource, DltSource
 from dlt.extract.decorators import DltSourceFactoryWrapper, _maybe_load_schema_for_callable
 from dlt.extract.exceptions import DataItemRequiredForDynamicTableHints
-from dlt.extract.incremental import IncrementalResourceWrapper
+from dlt.extract.incremental import Incremental, IncrementalResourceWrapper
 from dlt.extract.pipe_iterator import PipeIterator
 from dlt.extract.reference import SourceReference
 from dlt.extract.source import (
@@ -57,6 +57,45 @@ def explicit_arguments(resource: DltResource) -> dict[str, Any]:
 def hints_of(resource: DltResource) -> dict[str, Any]:
     """Return the hints of a resource as code has set them; some may be functions."""
     return dict(resource._hints or {})
+
+
+_OF_HINTS = ("_hints", "_hints_variants", "_table_name_hint_fun", "_table_has_other_dynamic_hints")
+_OF_CURSORS = ("_primary_key", "_dedup_key_from_hints")
+
+
+def variants_of(resource: DltResource) -> dict[str, Any]:
+    """Return the hints of the tables that rows have told hints of, by table."""
+    return dict(resource._hints_variants)
+
+
+def changing_state(resource: DltResource) -> dict[str, Any]:
+    """Return what a run may change in a resource: hints, steps, and keys of cursors."""
+    steps = resource._pipe._steps
+    cursors = [step for step in steps if isinstance(step, Incremental | IncrementalResourceWrapper)]
+    return {
+        **{name: _copied(vars(resource).get(name)) for name in _OF_HINTS},
+        "steps": tuple(steps),
+        "cursors": {id(cursor): {"cursor": cursor, "keys": _keys_of(cursor)} for cursor in cursors},
+    }
+
+
+def set_changing_state(resource: DltResource, state: Mapping[str, Any]) -> None:
+    """Give a resource such a state again."""
+    vars(resource).update({name: _copied(state[name]) for name in _OF_HINTS})
+    resource._pipe._steps[:] = state["steps"]
+    for one in state["cursors"].values():
+        vars(one["cursor"]).update(one["keys"])
+
+
+def _keys_of(cursor: Any) -> dict[str, Any]:
+    return {name: vars(cursor)[name] for name in _OF_CURSORS if name in vars(cursor)}
+
+
+def _copied(value: Any) -> Any:
+    """Copy mappings and lists in a value, and nothing that is in them."""
+    if isinstance(value, dict):
+        return {name: _copied(item) for name, item in value.items()}
+    return [*map(_copied, value)] if type(value) is list else value
 
 
 def copy_extractables(

@@ -1,4 +1,4 @@
-"""Pipelines and sources of an earlier sandbox, or of none: as new in the one that uses them."""
+"""Pipelines of an earlier sandbox, or of none: as new in the one that uses them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 
 import dlt
 from dlt.common.schema import Schema
-from dlt.extract import DltSource
 
 from dlthub_project.dlt_internals import configuration, datasets, pipelines
 from dlthub_project.sandbox import destinations
@@ -150,6 +149,15 @@ def leave_behind(folder: str) -> None:
         _record_of(pipeline).is_reset = True
 
 
+def keep_content_of(schema: Schema) -> None:
+    """Give pipelines that go on with the schema of their source a copy, which keeps its content."""
+    users = [pipeline for made in _made.values() for pipeline in made]
+    if users:
+        copied = schema.clone()
+        for pipeline in users:
+            pipelines.replace_schema(pipeline, schema, copied)
+
+
 def choose_file_format_freely(pipeline: dlt.Pipeline) -> None:
     """Let a pipeline load its rows as it is fastest: nobody declared its destination."""
     _record_of(pipeline).takes_any_file_format = True
@@ -207,28 +215,3 @@ def bring_dataset_into(dataset: dlt.Dataset, sandbox: Sandbox) -> None:
         bring_into(record.pipeline, sandbox)
         destination = record.pipeline.destination
     datasets.move(dataset, destination, is_of_pipeline=record.pipeline is not None)
-
-
-@dataclass
-class _SchemaRecord:
-    """A schema as it was when the first sandbox ran it, and the sandbox that ran it last."""
-
-    folder: str
-    original: Schema
-
-
-def forget_other_tests(data: Any, schema: Any, sandbox: Sandbox) -> None:
-    """Put schemas back that an earlier sandbox has run: those of sources, and one of a run itself.
-
-    In place: copies of a source, as `with_resources` makes them, share its schema.
-    """
-    sources = data if isinstance(data, list | tuple) else [data]
-    schemas = [source.schema for source in sources if isinstance(source, DltSource)]
-    for used in (*schemas, *([schema] if isinstance(schema, Schema) else ())):
-        state = vars(used)
-        record: _SchemaRecord | None = state.get(_RECORD)
-        if record is None:
-            state[_RECORD] = _SchemaRecord(sandbox.folder, used.clone())
-        elif record.folder != sandbox.folder:
-            state.update(vars(record.original.clone()))
-            state[_RECORD] = _SchemaRecord(sandbox.folder, record.original)

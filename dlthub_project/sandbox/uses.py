@@ -22,6 +22,7 @@ from dlthub_project.sandbox import (
     clients,
     destinations,
     guard,
+    lasting_sources,
     local_files,
     pipelines,
     production,
@@ -185,9 +186,11 @@ def extract(
     __tracebackhide__ = True
     pipelines.bring_into(pipeline, sandbox)
     given = signature(original).bind(pipeline, *args, **kwargs).arguments
-    pipelines.forget_other_tests(given.get("data"), given.get("schema"), sandbox)
     production.check_file_format(pipeline, given.get("loader_file_format"))
-    with runs.observed(pipeline, "extract", sandbox.folder):
+    with (
+        lasting_sources.noted(given.get("data"), given.get("schema"), sandbox),
+        runs.observed(pipeline, "extract", sandbox.folder),
+    ):
         return steps.extract(sandbox, original, pipeline, *args, **kwargs)
 
 
@@ -197,7 +200,11 @@ def normalize(
     """Normalize for what stands in the place of the destination."""
     __tracebackhide__ = True
     pipelines.bring_into(pipeline, sandbox)
-    with runs.losses_warned_of(pipeline), runs.observed(pipeline, "normalize", sandbox.folder):
+    with (
+        lasting_sources.noted_schemas(sandbox),
+        runs.losses_warned_of(pipeline),
+        runs.observed(pipeline, "normalize", sandbox.folder),
+    ):
         return steps.normalize(sandbox, original, pipeline, *args, **kwargs)
 
 
