@@ -7,6 +7,9 @@ READY := .venv/.ready
 
 export RUNTIME__DLTHUB_TELEMETRY := false
 
+# those of the neighbours in .venv that warn, or change the order, where nobody asks for them
+ALONE := -p no:asyncio -p no:randomly
+
 .PHONY: help example test lint format ruff installs bench build constraints clean
 
 help: ## this list
@@ -16,7 +19,7 @@ example: $(READY) ## run the example project: two pipelines, a report, its tests
 	cd example_project && ../$(BIN)/dlt pipeline load_flights run
 	cd example_project && ../$(BIN)/dlt pipeline load_reference run
 	cd example_project && ../$(BIN)/python -m reports.delays
-	cd example_project && ../$(BIN)/pytest
+	cd example_project && ../$(BIN)/pytest $(ALONE)
 
 test: $(READY) ## run the tests with coverage; ARGS="-k name" for some options of pytest
 	$(BIN)/coverage erase

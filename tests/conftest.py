@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from neighbours import without_neighbours
 from processes import python
 from sessions import imports_kept, lies_in
 
@@ -19,10 +20,7 @@ from dlthub_project.secrets import KNOWN
 
 pytest_plugins = ["pytester", "measured", "sampled"]
 
-# neighbours that nested sessions do without unless they ask: they take 0.1 s to import, and import
-# libraries on their own
-_WITHOUT_NEIGHBOURS = "-p no:inline_snapshot -p no:syrupy"
-os.environ.setdefault("PYTEST_ADDOPTS", _WITHOUT_NEIGHBOURS)
+os.environ.setdefault("PYTEST_ADDOPTS", without_neighbours())
 
 # suites of their own: harness/test_suites_on_disk.py runs them
 collect_ignore = ["projects"]
@@ -71,14 +69,14 @@ def unused_dlt(
 
 
 @pytest.fixture(autouse=True)
-def without_neighbours(
+def nested_sessions_without_neighbours(
     request: pytest.FixtureRequest, unused_dlt: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Have nested sessions start without neighbours: pytester takes the environment's options."""
     if "pytester" in request.fixturenames:
         # ends before `unused_dlt` does, which gives imports back that pytester forgets
         request.getfixturevalue("pytester")
-        monkeypatch.setenv("PYTEST_ADDOPTS", _WITHOUT_NEIGHBOURS)
+        monkeypatch.setenv("PYTEST_ADDOPTS", without_neighbours())
 
 
 @pytest.fixture

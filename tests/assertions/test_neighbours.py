@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from dirty_equals import Contains, IsDict, IsList, IsPartialDict, IsPositive, IsStr
+from neighbours import without_neighbours
 from sessions import run_session
 
 from pytest_dlthub import Rows
@@ -46,7 +47,7 @@ def test_matchers_stand_for_cells_rows_and_counts() -> None:
 def test_inline_snapshots_write_and_mend_themselves(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTEST_ADDOPTS", "")
+    monkeypatch.setenv("PYTEST_ADDOPTS", without_neighbours(but=("inline_snapshot",)))
     # that of the session around
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     parts = ("COUNTS", "ROWS_HERE", "TUPLES_HERE")
@@ -56,7 +57,7 @@ def test_inline_snapshots_write_and_mend_themselves(
         for part, value in zip(parts, values, strict=True):
             text = text.replace(f"snapshot({part})", f"snapshot({value})")
         pytester.makepyfile(test_it=text)
-        arguments = ("-p", "no:cacheprovider", "-p", "no:syrupy", f"--inline-snapshot={mode}")
+        arguments = ("-p", "no:cacheprovider", f"--inline-snapshot={mode}")
         result = run_session(pytester.path, *arguments)
         if mode == "disable":
             return [line for line in result.outlines if line.startswith("E  ")]
@@ -82,7 +83,7 @@ def test_inline_snapshots_write_and_mend_themselves(
 def test_syrupy_keeps_rows_in_the_order_that_is_always_the_same(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:inline_snapshot")
+    monkeypatch.setenv("PYTEST_ADDOPTS", without_neighbours(but=("syrupy",)))
     pytester.makepyfile(
         test_it="""
         from syrupy.filters import props

@@ -8,6 +8,7 @@ from typing import Any
 import dlt
 import pytest
 from dlt.common.schema.utils import new_table
+from neighbours import without_neighbours
 from sessions import run_session, run_session_apart
 
 from pytest_dlthub import DltRun
@@ -179,13 +180,13 @@ def test_breaking(dlt_schema_snapshot, n):
     assert dlt_schema_snapshot == NOW
     assert NOW == dlt_schema_snapshot(name="slim", exclude=props("on"))
 """
-UPDATED = ("-p", "no:cacheprovider", "-p", "no:inline_snapshot")
+UPDATED = ("-p", "no:cacheprovider")
 
 
 @pytest.fixture
 def syrupy(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Run a session with syrupy on the suite, with another schema if one is given."""
-    monkeypatch.setenv("PYTEST_ADDOPTS", "")
+    monkeypatch.setenv("PYTEST_ADDOPTS", without_neighbours(but=("syrupy",)))
 
     def run(*arguments: str, now: str = "", suite: str = SUITE) -> pytest.RunResult:
         text = suite.replace(', ("size", "double")', now) if now else suite

@@ -10,6 +10,7 @@ from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
+from neighbours import without_neighbours
 from sessions import run_program_here
 
 from dlthub_project.scaffold import TEMPLATES, NewProject, destination_types
@@ -19,7 +20,7 @@ DltProgram = Callable[..., subprocess.CompletedProcess[str]]
 
 def run_tests_of(folder: Path) -> str:
     """Run pytest in a folder, as its owner would, and return what it prints."""
-    environment = {**os.environ, "PYTEST_ADDOPTS": "-p no:cacheprovider"}
+    environment = {**os.environ, "PYTEST_ADDOPTS": f"-p no:cacheprovider {without_neighbours()}"}
     code, printed = run_program_here(["pytest", "-q", "-W", "ignore"], folder, environment)
     assert code == 0, printed
     return printed

@@ -214,7 +214,7 @@ def test_the_process_is_as_before(messy: tuple[Path, ...], pytester: pytest.Pyte
             import os, sys
             import pytest
 
-            for name in [name for name in os.environ if name.startswith("PYTEST")]:
+            for name in [name for name in os.environ if name.startswith(("PYTEST_C", "PYTEST_X"))]:
                 del os.environ[name]
             arguments = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
             before = dict(os.environ), os.getcwd(), list(sys.path)

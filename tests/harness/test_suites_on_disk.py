@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from folders import snapshot
+from neighbours import without_neighbours
 from sessions import run_session_apart
 
 from pytest_dlthub import fixtures as fixtures_of_plugin
@@ -87,7 +88,7 @@ def test_workspace_suite_passes_on_its_test_profile_and_leaves_nothing(
 
 def test_typed_suite_passes(run_suite: RunSuite, monkeypatch: pytest.MonkeyPatch) -> None:
     # with syrupy
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:inline_snapshot")
+    monkeypatch.setenv("PYTEST_ADDOPTS", without_neighbours(but=("syrupy",)))
     result = run_suite("typed", "--strict-markers")
 
     result.assert_outcomes(passed=14)

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from itertools import dropwhile, takewhile
 from pathlib import Path
 
+from neighbours import without_neighbours
+
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 _FILE = re.compile(r"(?:#|--) ([\w./-]*\.\w+)\n")
 _COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", flags=re.MULTILINE)
@@ -157,6 +159,7 @@ class Reader:
             **{name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)},
             "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(self.home),
+            "PYTEST_ADDOPTS": without_neighbours(but=("inline_snapshot", "syrupy")),
             "TMPDIR": str(self.temporary),
             # where saves keep their locks
             "XDG_STATE_HOME": str(self.temporary / "state"),

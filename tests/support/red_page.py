@@ -16,10 +16,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from neighbours import without_neighbours
+
 ROOT = Path(__file__).parents[2]
 SUITE = ROOT / "tests" / "projects" / "red"
 PAGE = ROOT / "docs" / "explanation" / "red-tests.md"
-OPTIONS = ("-p", "no:cacheprovider", "-p", "no:syrupy", "-p", "no:inline_snapshot")
+OPTIONS = ("-p", "no:cacheprovider", *without_neighbours().split())
 
 _SHOWN, _WIDTH = 8, 160
 _HEADER = re.compile(r"_{3,} (test_\w+) _{3,}")
