@@ -57,8 +57,10 @@ def plug_run_context(
     arguments = runtime_kwargs or {}
     required = arguments.get("_required")
     sandbox = active_sandbox()
-    if sandbox is None and (is_dlthub_installed() or required not in (None, _CONTEXT_CLASS)):
+    if sandbox is None and required not in (None, _CONTEXT_CLASS):
         return None
+    if sandbox is None and is_dlthub_installed():
+        return None if required else _open_early(run_dir, arguments.get("profile"))
     is_first_of_program = runtime_kwargs is None and _is_dlt_program()
     if is_first_of_program and sandbox is None and _needs_no_context():
         _left_to_command()
@@ -66,7 +68,7 @@ def plug_run_context(
     from dlthub_project.errors import ProjectError
 
     try:
-        context = _open(sandbox, run_dir, arguments.get("profile"))
+        context = _open(sandbox, run_dir, arguments)
     except ProjectError as error:
         # the first look-up of the `dlt` program stands outside of its own error handling
         if is_first_of_program:
@@ -85,19 +87,25 @@ def plug_run_context(
 
 
 def _open(
-    sandbox: Sandbox | None, run_dir: str | None, profile: str | None
+    sandbox: Sandbox | None, run_dir: str | None, arguments: dict[str, Any]
 ) -> RunContextBase | None:
+    profile: str | None = arguments.get("profile")
     if sandbox:
         from dlthub_project.sandbox.contexts import open_sandboxed
         from dlthub_project.sandbox.runs import find_losses_with
 
         find_losses_with(_losses_of)
-        return open_sandboxed(sandbox, run_dir, profile)
+        return open_sandboxed(sandbox, run_dir, arguments)
     from dlthub_project.context import ProjectRunContext, find_project_dir, open_project
 
     folder = find_project_dir(run_dir)
     if folder:
         return ProjectRunContext(str(folder), open_project(folder, profile))
+    return _open_early(run_dir, profile)
+
+
+def _open_early(run_dir: str | None, profile: str | None) -> RunContextBase | None:
+    # what tests of plain code import is no affair of projects, and of no package that has them
     from dlthub_project.sandbox.early import open_early
 
     return open_early(run_dir, profile)

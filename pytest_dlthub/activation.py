@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -129,17 +130,32 @@ class Session:
         """Whether a `dlt.yml` is tested, and not a workspace or plain dlt code."""
         return self.root is not None and (self.root / MANIFEST).is_file()
 
-    def check_has_project(self, fixture: str) -> None:
-        """Make sure that there is a project.
+    @cached_property
+    def is_left_to_dlthub(self) -> bool:
+        """Whether a `dlt.yml` is tested, and a real package `dlthub` is installed, which has it."""
+        if not self.is_project:
+            return False
+        from dlthub_project import hub_finder
+
+        return hub_finder.is_dlthub_installed()
+
+    def check_has_project(self, asked: str) -> None:
+        """Make sure that there is a project, for a fixture or mark that needs one.
 
         Raises:
-            UsageError: There is none.
+            UsageError: There is none, or another package has it.
         """
+        instead = "dlt_run, dlt_runs, dlt_items or dlt_load(source=...)"
         if not self.is_project:
             raise pytest.UsageError(
-                f"{fixture}: there is no dlt.yml at or above the tests, rootdir or the working "
+                f"{asked}: there is no dlt.yml at or above the tests, rootdir or the working "
                 "directory; name its folder with --dlt-project or the ini option dlt_project. "
-                "Plain dlt code and workspaces are tested with the fixture dlt_run."
+                f"Workspaces and plain dlt code are tested with {instead}."
+            )
+        if self.is_left_to_dlthub:
+            raise pytest.UsageError(
+                f"{asked}: the package dlthub is installed, and {self.root} is left to it. Its "
+                f"code is tested with {instead}; or uninstall dlthub."
             )
 
     def check_belongs(self, test: Path) -> None:
@@ -178,7 +194,7 @@ class Session:
         Raises:
             UsageError: With the manifest's own errors.
         """
-        if not self.is_project or self.root is None:
+        if not self.is_project or self.root is None or self.is_left_to_dlthub:
             return
         from dlthub_project.errors import ProjectError
         from dlthub_project.manifest import Manifest

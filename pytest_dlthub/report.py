@@ -40,13 +40,12 @@ def header(session: Session) -> str | None:
     if session.root is None:
         is_told = session.isolates_all
         return f"dlt: secrets {seen} · sandbox {session.folder}" if is_told else None
-    from dlthub_project import hub_finder
-
-    if session.is_project and hub_finder.is_dlthub_installed():
-        return f"dlt: the package dlthub is installed: {session.root} is left to it"
     kind, file = ("project", "dlt.yml") if session.is_project else ("workspace", ".dlt/.workspace")
+    name = f"{kind} {session.root.name} ({file})"
+    if session.is_left_to_dlthub:
+        name = f"the package dlthub is installed: {session.root} is left to it"
     parts = [
-        f"{kind} {session.root.name} ({file})",
+        name,
         f"profile {session.profile} ({session.profile_reason})",
         f"secrets {seen}",
         f"sandbox {session.folder}",

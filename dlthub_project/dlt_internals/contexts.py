@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +43,9 @@ from dlt.common.runtime import signals
 from dlt.common.runtime.run_context import RunContext
 
 from dlthub_project.secrets import KNOWN
+
+# the name of our entry point in the group `dlt`
+_OURS = "dlthub_project"
 
 PlainRunContext = RunContext
 """The run context of dlt code outside of projects and workspaces."""
@@ -130,6 +133,19 @@ def plug_new_run_context(run_dir: str | None, profile: str | None, required: str
         Container()[PluggableRunContext].reload(context)
     else:
         Container()[PluggableRunContext] = PluggableRunContext(context)
+    return context
+
+
+def context_of_other_plugins(run_dir: str, arguments: Mapping[str, Any]) -> RunContextBase | None:
+    """Return the run context that other plugins than ours have for a folder, or None.
+
+    Args:
+        run_dir: The folder.
+        arguments: As dlt hands them to plugins.
+    """
+    manager = plugins.manager()
+    others = manager.subset_hook_caller("plug_run_context", [manager.get_plugin(_OURS)])
+    context: RunContextBase | None = others(run_dir=run_dir, runtime_kwargs=dict(arguments))
     return context
 
 

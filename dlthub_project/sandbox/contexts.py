@@ -5,6 +5,7 @@ They have the names of those that they stand for: dlt compares them.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -94,6 +95,12 @@ class _InSandbox(RunContextBase):
         super().plug()
         os.makedirs(self.local_dir, exist_ok=True)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the providers, which cannot be pickled: a new process makes its own."""
+        inherited = getattr(super(), "__getstate__", None)
+        state = inherited() if callable(inherited) else vars(self)
+        return {name: value for name, value in state.items() if name != "_asked_providers"}
+
     def _configured_for_tests(self) -> Iterable[str]:
         return ()
 
@@ -134,18 +141,49 @@ class ProjectRunContext(_InSandbox, context.ProjectRunContext):
         return {*configured_in_manifest(self.project.manifest), *in_toml}
 
 
+class _OfOthers(_InSandbox):
+    """A run context that another plugin of dlt has made, brought into a sandbox."""
+
+    def get_data_entity(self, entity: str) -> str:
+        # theirs may have a folder that they found when they were made
+        return os.path.join(self.data_dir, entity)
+
+    def _configured_for_tests(self) -> Iterable[str]:
+        return configured_in_toml(Path(self.settings_dir), self._sandbox.profile or "")
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _made_again, (type(self).__bases__[1], self.__getstate__())
+
+
+@functools.cache
+def _sandboxed(of_others: type[RunContextBase]) -> type[RunContextBase]:
+    """Return a class of contexts that is that of another plugin, in a sandbox."""
+    if issubclass(of_others, _OfOthers):
+        return of_others
+    # dlt asks what it is called
+    names = {"__module__": of_others.__module__, "__qualname__": of_others.__qualname__}
+    return type(of_others.__name__, (_OfOthers, of_others), names)
+
+
+def _made_again(of_others: type[RunContextBase], state: Mapping[str, Any]) -> RunContextBase:
+    made: RunContextBase = object.__new__(_sandboxed(of_others))
+    vars(made).update(state)
+    return made
+
+
 def open_sandboxed(
-    sandbox: Sandbox, run_dir: str | None, profile: str | None
-) -> RunContextBase | None:
+    sandbox: Sandbox, run_dir: str | None, arguments: Mapping[str, Any]
+) -> RunContextBase:
     """Return the context of the project or workspace that a look-up meets, or a plain one.
 
-    None where the package dlthub is installed, which projects are left to.
+    Where the package dlthub is installed, projects are left to it: what it opens, in the sandbox.
 
     Args:
         sandbox: Where everything is written to.
         run_dir: A folder that was asked for, or None.
-        profile: A profile that was asked for, or None.
+        arguments: What else was asked for: `profile`, and the name of a class that is `_required`.
     """
+    profile: str | None = arguments.get("profile")
     patches.install()
     if profile is None and sandbox.profile and PROFILE_VARIABLE not in os.environ:
         # a test may clear its environment
@@ -153,9 +191,17 @@ def open_sandboxed(
     elif contexts.has_run_context():
         allowed_places.remember(sandbox)
     folder = _folder(sandbox, run_dir)
-    if (folder / FILE_NAME).is_file():
-        if is_dlthub_installed():
-            return None
+    if is_dlthub_installed():
+        asked = {**arguments, "profile": profile} if profile else arguments
+        made = contexts.context_of_other_plugins(str(folder), asked)
+        if made is not None and type(made) is not contexts.WorkspaceRunContext:
+            # it stays what it is for code that asks of which class it is
+            made.__class__ = _sandboxed(type(made))
+            vars(made)["_sandbox"] = sandbox
+            return made
+        if (folder / FILE_NAME).is_file():
+            run_dir = str(folder)
+    elif (folder / FILE_NAME).is_file():
         folders = {
             "data_dir": sandbox.data_dir,
             "local_dir": sandbox.local_dir,

@@ -7,20 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import dlt
 import pytest
 from dlt.extract import DltResource, DltSource
 from dlt.extract.reference import SourceFactory
 
 from dlthub_project import current
+from dlthub_project.context import ProjectRunContext
 from dlthub_project.dlt_internals import destinations
 from dlthub_project.sandbox import Sandbox, is_local, short_type
+from pytest_dlthub.activation import SESSION
 from pytest_dlthub.dlt_run import DltRun, split_arguments
 from pytest_dlthub.given import hints_by_resource, located
 from pytest_dlthub.project import DltProject
 from pytest_dlthub.templates.digests import NoDigest, digest
 
 if TYPE_CHECKING:
-    import dlt
     from dlt.common.destination.reference import AnyDestination
 
     from pytest_dlthub.run import PipelineRun
@@ -137,13 +139,17 @@ class Marks:
         Where two name one pipeline, the one nearer to the test holds.
 
         Raises:
-            UsageError: There is no mark, or one that cannot be understood.
+            UsageError: There is no mark, or one that cannot be understood, or that needs a project
+                where there is none.
         """
         marks = [*item.iter_markers(MARK)]
         if not marks:
             raise pytest.UsageError(f"dlt_loaded: {item.name} does not say what to load. {_HOW}")
         # the nearest first; for one function the lowest first
         loads = [self._load(mark, item.path.parent) for mark in reversed(marks)]
+        for load in loads:
+            if load.is_declared and not isinstance(dlt.current.run_context(), ProjectRunContext):
+                item.config.stash[SESSION].check_has_project(f"{MARK}({load.name!r})")
         return {load.name: load for load in loads}
 
     def _load(self, mark: pytest.Mark, folder: Path) -> Load:

@@ -385,7 +385,7 @@ def test_environment_and_path_are_restored_after_the_session(
         import os, sys
         import pytest
 
-        for name in [name for name in os.environ if name.startswith("PYTEST")]:
+        for name in [name for name in os.environ if name.startswith(("PYTEST_C", "PYTEST_X"))]:
             del os.environ[name]
         before = dict(os.environ), list(sys.path)
         pytest.main(["-q", "--import-mode=importlib", {str(shop)!r}])
@@ -407,7 +407,9 @@ def test_header_says_that_an_installed_dlthub_has_the_project(
 
     result = run_tests_apart("def test_it(): pass")
 
-    result.stdout.fnmatch_lines(["dlt: the package dlthub is installed: * is left to it"])
+    result.stdout.fnmatch_lines(
+        ["dlt: the package dlthub is installed: * is left to it · profile tests*"]
+    )
 
 
 def test_plugin_can_be_switched_off(shop: Path, run_tests: RunTests) -> None:

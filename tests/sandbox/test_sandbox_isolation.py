@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -129,6 +130,27 @@ def test_switching_the_profile_stays_in_the_sandbox(shop: Path, tmp_path: Path) 
         assert context.profile == "access"
         assert context.data_dir == sandbox.data_dir
         assert context.global_dir == sandbox.global_dir
+
+
+@pytest.mark.parametrize("kind", ["plain", "workspace", "project"])
+def test_run_context_goes_to_processes_that_dlt_starts(
+    shop: Path, tmp_path: Path, kind: str
+) -> None:
+    if kind != "project":
+        (shop / "dlt.yml").unlink()
+    if kind == "workspace":
+        (shop / ".dlt").mkdir()
+        (shop / ".dlt" / ".workspace").touch()
+    # its providers hide secrets, and are none to be pickled
+    sandbox = Sandbox(str(tmp_path / "sandbox"), str(shop), str(shop), secrets="none")
+
+    with isolated(sandbox):
+        context = dlt.current.run_context()
+        dlt.pipeline("one", destination="duckdb")
+        again = pickle.loads(pickle.dumps(context))
+
+    assert type(again) is type(context)
+    assert again.data_dir == sandbox.data_dir
 
 
 def test_code_that_changes_into_another_project_gets_that_one(

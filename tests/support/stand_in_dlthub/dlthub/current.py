@@ -1,0 +1,3 @@
+"""What `dlt.hub.current` offers."""
+
+from dlthub import project as project
