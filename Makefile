@@ -10,7 +10,7 @@ export RUNTIME__DLTHUB_TELEMETRY := false
 # those of the neighbours in .venv that warn, or change the order, where nobody asks for them
 ALONE := -p no:asyncio -p no:randomly
 
-.PHONY: help example test lint format ruff installs bench build constraints clean
+.PHONY: help example test lint format ruff installs site bench build constraints clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -43,6 +43,9 @@ format: $(READY) ## mend what ruff can mend
 installs: $(READY) ## build the wheel and try it in fresh virtual environments (slow)
 	$(BIN)/python -m pytest -m "installs and not slow" $(ARGS)
 
+site: $(READY) ## build the documentation's site into site/html; any warning is an error
+	$(BIN)/python docs/site/docs_site.py site
+
 bench: $(READY) ## measure speed against plain dlt: one table (some ten minutes, on a quiet machine)
 	$(BIN)/python benchmarks/table.py
 
@@ -56,7 +59,7 @@ constraints: $(READY) ## resolve constraints.txt anew, with the newest versions
 
 clean: ## remove what the other targets made
 	rm -rf .venv .tox .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
-		.coverage .coverage.* dist example_project/_data
+		.coverage .coverage.* dist site example_project/_data
 
 $(READY): pyproject.toml constraints.txt hatch_build.py dlthub_project/hub_finder.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and \
