@@ -10,7 +10,7 @@ export RUNTIME__DLTHUB_TELEMETRY := false
 # those of the neighbours in .venv that warn, or change the order, where nobody asks for them
 ALONE := -p no:asyncio -p no:randomly
 
-.PHONY: help example test lint format ruff installs site bench build constraints clean
+.PHONY: help example test lint format ruff installs site pictures bench build constraints clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -45,6 +45,9 @@ installs: $(READY) ## build the wheel and try it in fresh virtual environments (
 
 site: $(READY) ## build the documentation's site into site/html; any warning is an error
 	$(BIN)/python docs/site/docs_site.py site
+
+pictures: $(READY) ## draw README's pictures anew, from what pytest prints (on a quiet machine)
+	$(BIN)/python tests/support/pictures.py
 
 bench: $(READY) ## measure speed against plain dlt: one table (some ten minutes, on a quiet machine)
 	$(BIN)/python benchmarks/table.py

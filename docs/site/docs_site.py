@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 import griffe
 import tomlkit
@@ -138,9 +138,8 @@ def api_pages() -> dict[str, str]:
         pages[name] = _page(f"`{name}`", package, own)
     plugin = packages["pytest_dlthub"]["plugin"]
     ours = (path for path in plugin.imports.values() if path.startswith(PACKAGES))
-    found = [loader.modules_collection[path] for path in ours]
-    fixtures = sorted(f"{f.parent.path}.{f.name}" for f in found if _is_fixture(f))
-    pages["fixtures"] = _page("Fixtures", plugin, fixtures)
+    fixtures = filter(_is_fixture, (loader.modules_collection[path] for path in ours))
+    pages["fixtures"] = _page_of_fixtures(sorted(fixtures, key=lambda fixture: fixture.name))
     pages["errors"] = _page("Errors", packages["dlthub_project"]["errors"], sorted(errors))
     shown = (path for text in pages.values() for path in _SHOWN.findall(text))
     if mistakes := mistakes_in(loader.modules_collection[path] for path in shown):
@@ -148,7 +147,7 @@ def api_pages() -> dict[str, str]:
     return pages
 
 
-def _is_fixture(member: griffe.Object | griffe.Alias) -> bool:
+def _is_fixture(member: griffe.Object | griffe.Alias) -> TypeGuard[griffe.Function]:
     if not isinstance(member, griffe.Function) or member.name.startswith("_"):
         return False
     return any(decorator.callable_path == "pytest.fixture" for decorator in member.decorators)
@@ -161,6 +160,16 @@ def _title(text: str) -> str:
 def _page(title: str, module: griffe.Object | griffe.Alias, names: list[str]) -> str:
     docstring = module.docstring.value if module.docstring else ""
     return "\n\n".join([f"# {title}", docstring, *(f"::: {name}" for name in names)]) + "\n"
+
+
+def _page_of_fixtures(fixtures: Iterable[griffe.Function]) -> str:
+    parts = ["# Fixtures", "A test has each of these as an argument of its name."]
+    for fixture in fixtures:
+        # its arguments are those that pytest gives it, and say nothing to a test
+        given = re.sub(r"^Iterator\[(.+)\]$", r"\1", str(fixture.returns))
+        parts += [f"## `{fixture.name}`", f"`{given}`"]
+        parts.append(f"::: {fixture.path}\n    options: {{show_root_heading: false}}")
+    return "\n\n".join(parts) + "\n"
 
 
 def mistakes_in(shown: Iterable[griffe.Object | griffe.Alias]) -> list[str]:
