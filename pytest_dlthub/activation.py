@@ -162,13 +162,15 @@ class Session:
         """Make sure that a test is not of another project: it would run on that one's own profile.
 
         Raises:
-            UsageError: It is.
+            Failed: It is.
         """
         root = self._project_of(test)
         if root not in (None, self.root):
-            raise pytest.UsageError(
+            # this session may shorten no traceback: the message alone is of use
+            raise pytest.fail.Exception(
                 f"this test belongs to the dlt project {root}, which this session does not test. "
-                f"Run `pytest {root}`, or name the project: --dlt-project, ini option dlt_project."
+                f"Run `pytest {root}`, or name the project: --dlt-project, ini option dlt_project.",
+                pytrace=False,
             )
 
     def check_belong_to_one(self, tests: Iterable[Path]) -> None:

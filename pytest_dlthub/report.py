@@ -89,10 +89,10 @@ def tell_of_test(
     if folder is not None and not is_quiet:
         changes = changed_destinations(str(folder))
         lines += changes
-        if HELD in item.stash:
-            lines += sections.copies_told(item.stash[HELD])
+        copies: Mapping[str, Any] = item.stash.get(HELD, {})
+        lines += sections.copies_told(copies)
         if folder.exists() and item.config.getini("dlt_keep") != "none":
-            lines += sections.ways_to_open(changes)
+            lines += sections.ways_to_open(changes, copies)
             lines.append(f"the data of this test are kept in {folder}")
     if lines:
         outcome.sections.append((sections.TITLE, "\n".join(lines)))

@@ -85,13 +85,10 @@ def run_told(run: EndedRun, shown: str = "", *, is_shown: bool = False) -> str:
 
 
 def copies_told(loaded: Mapping[str, Any]) -> list[str]:
-    """Return a line for each copy of loaded data that a test has, and a command for its file."""
-    lines = []
-    for name, run in loaded.items():
-        lines.append(f"copy of pipeline {name}: {_rows_told(run.row_counts)}")
-        if (path := run.database_path) is not None:
-            lines.append(f"{_OPEN}{command_to_open(path)}")
-    return lines
+    """Return a line for each copy of loaded data that a test has."""
+    return [
+        f"copy of pipeline {name}: {_rows_told(run.row_counts)}" for name, run in loaded.items()
+    ]
 
 
 def _rows_told(counts: Mapping[str, int]) -> str:
@@ -114,15 +111,18 @@ def properties(folders: Iterable[str | Path]) -> list[tuple[str, str]]:
     return [("dlt_pipeline", run_told(run)) for run in _runs_in(folders)]
 
 
-def ways_to_open(changes: Iterable[str]) -> list[str]:
-    """Return a command for each DuckDB file that a test has left.
+def ways_to_open(changes: Iterable[str], loaded: Mapping[str, Any]) -> list[str]:
+    """Return a command for each DuckDB file that a test has left, those of copies first.
 
     Args:
         changes: What the sandbox tells of destinations: `warehouse (postgres) -> DuckDB <path>`.
+        loaded: The copies of loaded data that the test has.
     """
+    copies = [run.database_path for run in loaded.values() if run.database_path is not None]
     paths = [Path(line.partition(_DATABASE)[2]) for line in changes if _DATABASE in line]
-    there = [path for path in dict.fromkeys(paths) if path.is_file()]
-    return [f"{_OPEN}{command_to_open(path)}" for path in there[:_MOST_DATABASES]]
+    there = [path for path in dict.fromkeys([*copies, *paths]) if path.is_file()]
+    shown = there[: max(_MOST_DATABASES, len(copies))]
+    return [f"{_OPEN}{command_to_open(path)}" for path in shown]
 
 
 def command_to_open(path: Path) -> str:

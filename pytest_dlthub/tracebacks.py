@@ -203,7 +203,7 @@ def name_cause(shown: Any) -> None:
 
 
 def without_objects(shown: Any) -> None:
-    """Leave our fixtures out of the arguments of functions: their addresses tell nothing."""
+    """Leave our fixtures out of the arguments of functions: what they are tells nothing of it."""
     parts = shown if isinstance(shown, list | tuple) else [getattr(shown, "reprtraceback", None)]
     for part in [*(one[0] for one in getattr(shown, "chain", ())), *parts]:
         for entry in getattr(part, "reprentries", ()):
@@ -215,7 +215,7 @@ def without_objects(shown: Any) -> None:
 
 
 _TYPE = re.compile(r"^(?:dlt|dlthub_project|pytest_dlthub)\.(?:\w+\.)*(\w+: )")
-_OBJECT = re.compile(r"<pytest_dlthub\.[\w.]+ object at 0x\w+>$")
+_OBJECT = re.compile(r"<pytest_dlthub\.[\w.]+ object at 0x\w+>$|<dlt\.dataset\(")
 _COMMAND = re.compile(r"`dlt(?:hub)? (?:local )?pipeline [^`]*?(\w[\w-]*)`")
 _OF_TESTS = {
     "info": "`pytest --pdb`",

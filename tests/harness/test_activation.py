@@ -300,6 +300,7 @@ def test_a_test_of_a_project_that_the_session_does_not_test_is_an_error(
 
     result.assert_outcomes(errors=2 if "-n" in arguments else 1, deselected="-k" in arguments)
     result.stdout.fnmatch_lines(["*this test belongs to the dlt project */two*--dlt-project*"])
+    result.stdout.no_fnmatch_line("*activation.py*")
 
 
 @pytest.mark.usefixtures("two_projects")

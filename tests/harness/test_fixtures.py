@@ -129,17 +129,22 @@ def test_data_are_kept_as_the_ini_option_says(
 ) -> None:
     (shop / "pytest.ini").write_text(f"[pytest]\ndlt_keep = {keep}\n")
 
-    run_tests(
+    result = run_tests(
         """
+        import pytest
+
         def test_passes(dlt_project):
             dlt_project.run("load_orders")
 
-        def test_fails(dlt_project):
-            dlt_project.run("load_orders")
+        @pytest.mark.dlt_load("load_orders")
+        def test_fails(dlt_loaded):
             assert False
         """
-    ).assert_outcomes(passed=1, failed=1)
+    )
 
+    result.assert_outcomes(passed=1, failed=1)
+    told = [line for line in result.outlines if line.startswith("open the data: ")]
+    assert len(told) == (0 if keep == "none" else 1)
     assert {path.name.rpartition("_")[2] for path in kept_data()} == kept
     assert all((path / "data/local/warehouse-test.duckdb").is_file() for path in kept_data())
 

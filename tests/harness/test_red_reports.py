@@ -276,13 +276,17 @@ def test_the_data_of_a_failed_test_are_opened_by_the_command_that_is_told(
 
         def load(): ...
 
-        @pytest.mark.dlt_load(source=[{"id": 8}], table_name="orders", dataset_name="shop")
-        def test_copy(dlt_loaded):
+        @pytest.mark.dlt_load(
+            source=[{"id": 8}], table_name="orders", dataset_name="shop", destination="bigquery"
+        )
+        def test_copy(dlt_dataset):
             assert 0
         """
     )
 
-    result.stdout.fnmatch_lines(["copy of pipeline dlt_run: orders 1"])
+    # the file is that of the copy, and stands for a destination
+    result.stdout.fnmatch_lines(["bigquery -> DuckDB *", "copy of pipeline dlt_run: orders 1"])
+    result.stdout.no_fnmatch_line("dlt_dataset = *")
     told = [line.partition(": ")[2] for line in result.outlines if line.startswith("open the data")]
     assert len(told) == 2
     for command, value in zip(told, (7, 8), strict=True):
