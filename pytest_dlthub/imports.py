@@ -30,7 +30,7 @@ class Opened:
     """Files that were read, folders that were listed, and files that were written to.
 
     Of those in `asked` it was asked whether they are there, and of those in `looked_at` also what
-    the system knows of them.
+    the system knows of them. `connected` are the addresses of sockets, as Python has them.
     """
 
     files: set[str] = field(default_factory=set)
@@ -38,6 +38,7 @@ class Opened:
     written: set[str] = field(default_factory=set)
     asked: set[str] = field(default_factory=set)
     looked_at: set[str] = field(default_factory=set)
+    connected: set[Any] = field(default_factory=set)
 
     @property
     def read(self) -> set[str]:
@@ -195,6 +196,10 @@ def _add_hook() -> None:
 
 def _note(event: str, arguments: tuple[Any, ...]) -> None:
     if not _recordings:
+        return
+    if event == "socket.connect":
+        for recording in _recordings[:]:
+            recording.connected.add(arguments[1])
         return
     if event == "open":
         path, mode, flags = arguments

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dlthub_project.data_quality import CheckResults
 
 Again = Callable[..., "PipelineRun"]
+_SAME: Any = object()
 
 
 class RowCounts(dict[str, int]):
@@ -114,14 +115,15 @@ class PipelineRun:
         return self.pipeline.dataset()
 
     def next(
-        self, *, given: Mapping[str, Any] | None = None, data: Any = None, **run_arguments: Any
+        self, *, given: Mapping[str, Any] | None = _SAME, data: Any = None, **run_arguments: Any
     ) -> PipelineRun:
         """Run the pipeline again on the state that it has now: "day 2".
 
         Without arguments, what was run before is run once more.
 
         Args:
-            given: What named resources yield this time; see `DltProject.run`.
+            given: What named resources yield this time; see `DltProject.run`. None has them yield
+                their own, also where rows were given before.
             data: What to load instead of what was loaded before.
             **run_arguments: Arguments of the run to have otherwise than before.
 
@@ -134,9 +136,10 @@ class PipelineRun:
             PipelineStepFailed: As `dlt.Pipeline.run` does.
         """
         if data is not None:
-            return self._again(data=data, given=given, **run_arguments)
-        if given is not None:
-            return self._again(given=given, **run_arguments)
+            run_arguments["data"] = data
+        if data is not None or given is not _SAME:
+            # those that were given before are of the data before
+            run_arguments["given"] = None if given is _SAME else given
         return self._again(**run_arguments)
 
     @property

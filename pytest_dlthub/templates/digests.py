@@ -46,6 +46,8 @@ _OF_CODE = (
     "co_exceptiontable",
 )
 
+# of these libraries: what stands for an API, and tells afterwards what it was asked
+_STUBS = ("pytest_httpx", "requests_mock", "responses", "respx")
 
 _OF_DESCRIPTORS: dict[type, tuple[str, ...]] = {
     types.MethodType: ("__func__", "__self__"),
@@ -121,8 +123,10 @@ class _Digester:
             self._all("partial", (value.func, value.args, value.keywords))
         elif isinstance(value, weakref.ref):
             self._all("reference", (value(),))
-        elif type(value).__module__.partition(".")[0] == dlt.__name__:
+        elif (library := type(value).__module__.partition(".")[0]) == dlt.__name__:
             self._add_of_dlt(value)
+        elif library in _STUBS:
+            raise NoDigest(f"{_name(value)} of {library} tells what it was asked")
         else:
             self._add_data(value)
 

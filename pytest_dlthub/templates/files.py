@@ -42,6 +42,8 @@ class Conditions:
         asked: What there was, of what the build asked for without opening it.
         looked_at: The same, with size and times of it.
         used: Digests of what the build took from, such as generators of random numbers.
+        asked_here: Servers of this very process that the build has asked. What they answer is
+            the test's to say, and cannot be compared: the template is of one test.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
@@ -51,6 +53,7 @@ class Conditions:
     asked: Mapping[str, str] = field(default_factory=dict)
     looked_at: Mapping[str, str] = field(default_factory=dict)
     used: Mapping[str, str] = field(default_factory=dict)
+    asked_here: Collection[str] = ()
 
     def changed(self, used_now: Callable[[str], str]) -> Iterator[str]:
         """Yield the names of what a build would meet otherwise now.
@@ -58,6 +61,7 @@ class Conditions:
         Args:
             used_now: Returns the digest of what builds take from.
         """
+        yield from self.asked_here
         yield from (n for n, known in self.used.items() if used_now(n) != known)
         yield from (path for path, known in self.files.items() if _digest_of(path) != known)
         yield from (path for path, known in self.asked.items() if _kind_of(path) != known)
@@ -77,11 +81,12 @@ class Conditions:
 
 @dataclass
 class Build:
-    """Notes what a build opens; empty until it ends."""
+    """Notes what a build opens, and which addresses it asks; empty until it ends."""
 
     root: Path
     tests: Collection[str]
     conditions: Conditions = field(default_factory=Conditions)
+    connected: Collection[Any] = ()
 
     @contextmanager
     def recorded(self, also: Opened, sources: Iterable[str], own: Iterable[str]) -> Iterator[None]:
@@ -98,6 +103,7 @@ class Build:
             with recorded(opened):
                 yield
         finally:
+            self.connected = opened.connected
             written = opened.written | also.written
             counts = _Filter(self.root, own)
             modules = _own_modules()

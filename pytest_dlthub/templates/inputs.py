@@ -33,7 +33,7 @@ from pytest_dlthub.templates.loads import Load
 from pytest_dlthub.templates.parts import Difference
 
 # what a template consists of, and what its key is made from: raise it with any change of these
-_FORMAT = 6
+_FORMAT = 7
 _VERSIONS = ("dlt", "duckdb", "pytest-dlthub")
 
 # what shells, terminals, CI and those who run tests set anew for each session, test or worker
@@ -169,7 +169,8 @@ class Inputs:
         finally:
             after = self._code.states()
             used = {n: _digest(state) for n, state in before.items() if after[n] is not state}
-            build.conditions = replace(build.conditions, used=used)
+            asked_here = process.servers_of_process(build.connected)
+            build.conditions = replace(build.conditions, used=used, asked_here=asked_here)
             if "random" in used:
                 # a test that has a copy takes nothing from it
                 random.setstate(cast("tuple[Any, ...]", before["random"]))

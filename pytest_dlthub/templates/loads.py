@@ -78,6 +78,9 @@ class Load:
             made = split_arguments(same)[0] if not self.is_declared else _OF_PLACE
             same = {key: value for key, value in same.items() if key not in {*made, "refresh"}}
         arguments = {**same, **changes}
+        if "given" in changes and changes["given"] is None and "hints" not in changes:
+            # they are of what was given
+            arguments["hints"] = None
         if self.is_declared:
             return DltProject(self.folder).run(pipeline or self.name, **arguments)
         arguments.setdefault("data", _called(self.source))

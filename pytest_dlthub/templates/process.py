@@ -1,8 +1,9 @@
-"""Settings of the process that code sees beside modules, environment and files."""
+"""What code sees of the process beside modules, environment and files: settings, servers."""
 
 from __future__ import annotations
 
 import decimal
+import gc
 import io
 import locale
 import logging
@@ -11,7 +12,8 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from pytest_dlthub.templates.digests import digest
@@ -49,6 +51,35 @@ def generators() -> Mapping[str, Any]:
     if faker := sys.modules.get("faker.generator"):
         shared["faker"] = getattr(faker, "random", None)
     return {name: generator for name, generator in shared.items() if generator is not None}
+
+
+def servers_of_process(addresses: Iterable[Any]) -> list[str]:
+    """Return which of these addresses a socket of this very process listens at.
+
+    Args:
+        addresses: Those that sockets were connected to; one of a network is a host and a port.
+    """
+    asked = {_place_of(address): address for address in addresses}
+    if not asked:
+        return []
+    # not `socket.socket`: pytest-socket puts a class of its own there
+    sockets = [s for s in gc.get_objects() if issubclass(type(s), socket.SocketType)]
+    found = {place for one in sockets if (place := _listens_at(one)) in asked}
+    names = {f"{a[0]}:{a[1]}" if isinstance(a, tuple) else str(a) for a in map(asked.get, found)}
+    return [f"the server of this process at {name}" for name in sorted(names)]
+
+
+def _place_of(address: Any) -> Any:
+    # a host has several names
+    return address[1] if isinstance(address, tuple) else address
+
+
+def _listens_at(one: socket.SocketType) -> Any:
+    # closed ones raise, and those of kinds that do not listen
+    with suppress(OSError):
+        if one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return _place_of(one.getsockname())
+    return None
 
 
 def _since_start() -> float:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import errno
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -21,6 +19,7 @@ from dlthub_project.sandbox import Overrides, Sandbox, isolated, unobserved
 from pytest_dlthub.activation import SESSION
 from pytest_dlthub.report import USES, TemplateUses
 from pytest_dlthub.run import PipelineRun
+from pytest_dlthub.templates.decorators import decorated
 from pytest_dlthub.templates.files import Build, Conditions
 from pytest_dlthub.templates.inputs import Inputs, Key
 from pytest_dlthub.templates.loaded import LoadedRuns
@@ -99,18 +98,18 @@ class Templates:
         _check_profile(item.config.stash[SESSION].profile)
         uses = item.stash[USES] = TemplateUses()
         test = getattr(item, "obj", None)
-        with _decorated(test):
+        with decorated(test):
             key = self._inputs.key(list(loads.values()), sandbox)
         uses.own = list(key.incomparable)
         with Databases.of(loads.values(), key.text, sandbox, item.config) as databases:
             request = _Request(item.nodeid, loads, sandbox, databases, uses, key)
-            with _decorated(test):
+            with decorated(test):
                 template = self._copied(request)
             with LoadedRuns.of(loads, template) as runs:
                 yield runs
-        if key.incomparable:
-            # nobody else has its key
-            shutil.rmtree(template.folder.parent, ignore_errors=True)
+        if key.incomparable or template.conditions.asked_here:
+            # nobody else has its key, or would have built the same
+            shutil.rmtree(template.folder, ignore_errors=True)
 
     def _copied(self, request: _Request) -> Template:
         uses = request.uses
@@ -174,30 +173,6 @@ class Templates:
         # not while the other is handled, of which the user is not to read
         assert failure is not None
         raise failure
-
-
-@contextmanager
-def _decorated(test: Any) -> Iterator[None]:
-    """Have in a block what decorators of `unittest.mock` replace while a test runs."""
-    with ExitStack() as stack:
-        for patching in _patchings_of(test):
-            stack.enter_context(patching)
-        yield
-
-
-def _patchings_of(test: Any) -> list[Any]:
-    mock = sys.modules.get("unittest.mock")
-    found: dict[int, Any] = {}
-    while test is not None and mock is not None:
-        of_cells = [cell.cell_contents for cell in getattr(test, "__closure__", None) or ()]
-        patchings = [
-            # `functools.wraps` hands this list on
-            *getattr(test, "patchings", ()),
-            *(value for value in of_cells if isinstance(value, mock.patch.dict)),
-        ]
-        found.update((id(patching), patching) for patching in patchings)
-        test = getattr(test, "__wrapped__", None)
-    return [*found.values()]
 
 
 class _Build:
