@@ -116,11 +116,8 @@ class TableReader:
         """
         if not self.is_known:
             raise self.unknown()
-        return {
-            name: column["data_type"]
-            for name, column in self._columns.items()
-            if not is_dlt_name(name)
-        }
+        types = {name: column["data_type"] for name, column in self._columns.items()}
+        return {name: kind for name, kind in types.items() if not is_dlt_name(name)}
 
     def rows(
         self,
@@ -147,11 +144,17 @@ class TableReader:
         asked = None if nested or not (names or columns) else [*names, *(columns or ())]
         asked = asked and [*asked, *(name for name, _ in _orders(order_by))]
         with connected(self._dataset.sql_client) as client:
-            if self.is_known:
+            view = None if self._columns else self._view(client, where)
+            if view and not nested and not current:
+                known, records = view
+            elif view and self.is_known:
+                raise ValueError(
+                    f"rows: other code, such as Dagster, has taken the types of `{self._table}` "
+                    "out of the schema: read it without nested= and current="
+                )
+            elif self.is_known:
                 self._check(asked or (), self._columns)
                 known, records = list(self._columns), self._filtered(where, current, asked)
-            elif (view := self._view(client, where)) and not nested and not current:
-                known, records = view
             elif is_extracted:
                 # nothing has come of it yet, and dlt's schema does not have it
                 return Rows(table=self._table)

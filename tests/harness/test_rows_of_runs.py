@@ -439,3 +439,17 @@ def test_a_run_that_was_loaded_once_tells_the_same(run_tests: RunTests) -> None:
     )
 
     result.assert_outcomes(passed=2)
+
+
+def test_rows_are_there_also_where_other_code_has_taken_types_out_of_the_schema(
+    dlt_run: DltRun,
+) -> None:
+    run = dlt_run([{"id": 2}, {"id": 1}], table_name="orders")
+    # dagster-dlt 0.29 does, when it tells of the columns
+    for column in run.pipeline.default_schema.tables["orders"]["columns"].values():
+        column.pop("data_type")
+
+    assert run.rows("orders") == [{"id": 1}, {"id": 2}]
+    assert run.rows("orders", "id") == [(1,), (2,)]
+    with pytest.raises(ValueError, match="other code, such as Dagster, has taken the types"):
+        run.rows("orders", nested=True)
