@@ -18,12 +18,15 @@ OF_ERRORS = DOCS / "how-to" / "read-manifest-errors.md"
 OF_POSTGRES = DOCS / "how-to" / "postgres-in-tests.md"
 # installs: acceptance/test_installs.py follows it
 OF_PACKAGES = DOCS / "how-to" / "share-a-project-as-a-package.md"
+# need what is not installed, or somebody who types: test_setups.py follows them
+OF_SETUPS = ("fit-into-your-setup", "test-airflow-and-dagster")
 # of several sessions each, ten seconds and more
 LONG = {
     "compare-with-other-libraries",
     "first-test-of-plain-dlt",
     "guard-the-network",
     "load-once",
+    "move-an-existing-suite",
     "retry-and-trace-runs",
     "secrets-in-ci",
     "snapshot-a-schema",
@@ -32,6 +35,7 @@ LONG = {
     "test-an-incremental-resource",
     "test-merge-and-scd2",
     "test-schema-contracts",
+    "test-what-is-requested",
     "when-a-test-is-red",
 }
 POSTGRES = "postgresql://postgres@127.0.0.1:5432/test"
@@ -58,7 +62,7 @@ def postgres() -> Iterator[psycopg2.extensions.cursor]:
     [
         pytest.param(page, marks=[pytest.mark.slow] if page.stem in LONG else [], id=page.stem)
         for page in PAGES
-        if page not in (OF_POSTGRES, OF_PACKAGES)
+        if page not in (OF_POSTGRES, OF_PACKAGES) and page.stem not in OF_SETUPS
     ],
 )
 def test_code_of_a_page_runs_and_prints_what_is_shown(page: Path, reader: Reader) -> None:
