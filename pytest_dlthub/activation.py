@@ -83,6 +83,7 @@ class Session:
     _path_entry: str | None = None
     _early: EarlyCode | None = None
     _tests: int = 0
+    _left: list[Path] = field(default_factory=list)
     _set_before: tuple[int, int] = (0, 0)
     _roots: dict[Path, Path | None] = field(default_factory=dict)
 
@@ -229,7 +230,8 @@ class Session:
         if self._path_entry in sys.path:
             sys.path.remove(self._path_entry)
         if self._folder is not None:
-            shutil.rmtree(self._folder / "session", ignore_errors=True)
+            for folder in (self._folder / "session", *self._left):
+                shutil.rmtree(folder, ignore_errors=True)
             # where data of failed tests are kept, it is not empty
             with contextlib.suppress(OSError):
                 self._folder.rmdir()
@@ -244,8 +246,16 @@ class Session:
     def new_test_folder(self, test_name: str) -> Path:
         """Return a path that no test has had before; nothing is made there yet."""
         self._tests += 1
-        readable = "".join(c if c.isalnum() else "_" for c in test_name)[:40]
-        return self.folder / f"{self._tests:04}-{readable}"
+        return self.folder / f"{self._tests:04}-{_readable(test_name)}"
+
+    def delete(self, folder: Path) -> None:
+        """Delete the folder of a sandbox that has ended.
+
+        Windows deletes no file that a test has left open: its folder goes when the session ends.
+        """
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            self._left.append(folder)
 
     def end_early_code(self) -> None:
         """Have plain code that runs from here on run as without this plugin."""
@@ -350,10 +360,15 @@ def _user() -> str:
     import getpass
 
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # a user id without an account, as containers have
+        return _readable(getpass.getuser())
+    except (KeyError, OSError, ImportError):
+        # a user id without an account, as containers have; on Windows no variable that names one
         return "unknown"
+
+
+def _readable(name: str) -> str:
+    """Return a part of a path, on any system, that is like a name."""
+    return "".join(c if c.isalnum() else "_" for c in name)[:40]
 
 
 def chosen_profile(config: pytest.Config, project: Path | None) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -77,13 +76,13 @@ def dlt_isolated(
     stash = request.node.stash
     if FOLDER in stash and keep != "all":
         # of a failed attempt: the test is run again
-        shutil.rmtree(stash[FOLDER], ignore_errors=True)
+        session.delete(stash[FOLDER])
     stash[FOLDER], stash[FAILED] = folder, False
     sandbox = sandbox_of_test(request, folder, dlt_destinations, _dlt_destination_type)
     with isolated(sandbox):
         yield sandbox
     if keep != "all" and (keep == "none" or not stash[FAILED]):
-        shutil.rmtree(folder, ignore_errors=True)
+        session.delete(folder)
     else:
         mask_kept(folder)
 
@@ -126,7 +125,7 @@ def dlt_project_factory(
         finally:
             with isolated(sandbox):
                 """Its end drops what was loaded into remote destinations."""
-            shutil.rmtree(folder, ignore_errors=True)
+            session.delete(folder)
 
     return make
 

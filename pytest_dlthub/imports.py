@@ -21,7 +21,11 @@ from weakref import WeakKeyDictionary
 _INSTALLED = ("site-packages", "dist-packages")
 # of these packages the key has the versions
 _OURS = tuple(str(Path(__file__).parents[1] / n) for n in ("dlthub_project", "pytest_dlthub"))
-_LIBRARY = tuple(p for n in ("stdlib", "platstdlib") if (p := sysconfig.get_path(n)))
+# Python 3.10 on Windows has one spelling of it in its settings, and another in its modules
+_LIBRARY = (
+    *(p for n in ("stdlib", "platstdlib") if (p := sysconfig.get_path(n))),
+    os.path.dirname(os.__file__),
+)
 _WRITING = os.O_WRONLY | os.O_RDWR
 
 
@@ -47,6 +51,8 @@ class Opened:
 
 
 _QUESTIONS = ("stat", "lstat", "access", "readlink")
+# functions of `os.path` that ask the system themselves on Windows, from Python 3.12 on
+_QUESTIONS_OF_PATHS = ("exists", "lexists", "isfile", "isdir", "islink")
 # functions of `os.path` and methods of paths that ask for no more
 _WHETHER_THERE = {
     *("exists", "lexists", "isfile", "isdir", "islink", "ismount", "realpath", "_joinrealpath"),
@@ -59,8 +65,8 @@ _ABILITIES = (
     "supports_fd",
     "supports_follow_symlinks",
 )
-# by the name of a question: what notes it, and what is asked
-_asking: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {}
+# the modules that questions are in, their names there, what notes them, and what is asked
+_asking: list[tuple[Any, str, Callable[..., Any], Callable[..., Any]]] = []
 
 # of the blocks that record now; an audit hook cannot be taken away again
 _recordings: list[Opened] = []
@@ -228,22 +234,29 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
 
 def _watch_questions() -> None:
     """Note, too, what code asks of files without opening them: no audit event tells of it."""
-    for name in _QUESTIONS:
-        # by its name in `os`: a test may have put anything there
-        if (ask := getattr(os, name, None)) is not None:
-            noting = _noting_questions(ask)
-            _asking[name] = noting, ask
-            setattr(os, name, noting)
-            for able in _functions_with_abilities():
-                if ask in able:
-                    able.add(noting)
+    of_paths = [name for name in _QUESTIONS_OF_PATHS if _asks_the_system(name)]
+    for owner, names in ((os, _QUESTIONS), (os.path, of_paths)):
+        for name in names:
+            # by its name: a test may have put anything there
+            if (ask := getattr(owner, name, None)) is not None:
+                noting = _noting_questions(ask, is_of_paths=owner is os.path)
+                _asking.append((owner, name, noting, ask))
+                setattr(owner, name, noting)
+                for able in _functions_with_abilities():
+                    if ask in able:
+                        able.add(noting)
+
+
+def _asks_the_system(name: str) -> bool:
+    """Tell whether a function of `os.path` is no code of Python, which would ask through `os`."""
+    return not hasattr(getattr(os.path, name, None), "__code__")
 
 
 def _leave_questions() -> None:
-    for name, (noting, ask) in _asking.items():
+    for owner, name, noting, ask in _asking:
         # somebody may have replaced it meanwhile
-        if getattr(os, name) is noting:
-            setattr(os, name, ask)
+        if getattr(owner, name) is noting:
+            setattr(owner, name, ask)
         for able in _functions_with_abilities():
             able.discard(noting)
     _asking.clear()
@@ -254,14 +267,14 @@ def _functions_with_abilities() -> Iterator[set[Callable[..., Any]]]:
         yield getattr(os, name)
 
 
-def _noting_questions(ask: Callable[..., Any]) -> Callable[..., Any]:
+def _noting_questions(ask: Callable[..., Any], *, is_of_paths: bool) -> Callable[..., Any]:
     @functools.wraps(ask)
     def noting(path: Any, *arguments: Any, **named: Any) -> Any:
         __tracebackhide__ = True
         # numbers of open files are no questions of a path
         if _recordings and isinstance(path, str | bytes | os.PathLike) and not _is_of_imports():
             asked = os.path.abspath(os.fsdecode(path))
-            kind = "asked" if _asks_whether_there() else "looked_at"
+            kind = "asked" if is_of_paths or _asks_whether_there() else "looked_at"
             for recording in _recordings[:]:
                 getattr(recording, kind).add(asked)
         return ask(path, *arguments, **named)

@@ -41,6 +41,7 @@ _OF_WHOLE_TEST = ("dlt_config", "dlt_dataset", "dlt_loaded", "dlt_runs")
 class _Scope:
     """A sandbox of fixtures of wider scope, while any of them lasts."""
 
+    session: Session
     sandbox: Sandbox
     keep: bool
     fixtures: int = 0
@@ -54,7 +55,7 @@ class _Scope:
             with visited(self.sandbox):
                 end(self.sandbox)
             if not self.keep:
-                shutil.rmtree(self.sandbox.folder, ignore_errors=True)
+                self.session.delete(Path(self.sandbox.folder))
 
 
 # of a module, class or package; and of those of its fixtures that have sandboxes of their own
@@ -109,9 +110,9 @@ def _scope_of(
     scope: _Scope | None = None if has_parameters else stash.get(_SHARED, None)
     if scope is None or not scope.fixtures:
         name = f"{fixturedef.scope}_{request.node.name}"
-        folder = request.config.stash[SESSION].new_test_folder(name)
-        keep = request.config.getini("dlt_keep") == "all"
-        scope = _Scope(replace(session, folder=str(folder)), keep)
+        made_by = request.config.stash[SESSION]
+        sandbox = replace(session, folder=str(made_by.new_test_folder(name)))
+        scope = _Scope(made_by, sandbox, request.config.getini("dlt_keep") == "all")
     if has_parameters:
         # the next parameter starts anew, while other fixtures last
         own[fixturedef.argname] = scope

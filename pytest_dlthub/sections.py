@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -128,9 +129,14 @@ def ways_to_open(changes: Iterable[str], loaded: Mapping[str, Any]) -> list[str]
 def command_to_open(path: Path) -> str:
     """Return a command that opens a DuckDB file here: the program of DuckDB, else Python."""
     if shutil.which("duckdb"):
-        return f"duckdb {shlex.quote(str(path))}"
+        return _command("duckdb", str(path))
     code = f"import duckdb; db = duckdb.connect({json.dumps(str(path))})"
-    return f"{'python' if shutil.which('python') else 'python3'} -ic {shlex.quote(code)}"
+    return _command("python" if shutil.which("python") else "python3", "-ic", code)
+
+
+def _command(*words: str) -> str:
+    # the shells of Windows know no single quotes
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
 
 
 def without_repetitions(

@@ -137,7 +137,8 @@ class Journal:
                     folder, missing = str(path).rstrip("/\\"), []
                     while folder and not files.exists(folder):
                         missing.append(folder)
-                        folder = folder.rpartition("/")[0]
+                        # fsspec has `/`, and dlt's folders on Windows the other
+                        folder = folder[: max(folder.rfind("/"), folder.rfind(os.sep), 0)]
                     for folder in reversed(missing):
                         self._enter("made", folder)
             return make(path, *args, **kwargs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -155,6 +156,9 @@ def told_with_status() -> Iterator[None]:
     from dlthub_project.dlt_internals.command_line import failure
     from dlthub_project.secrets import KNOWN
 
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # a console or pipe of Windows may not have every letter of a path
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         yield
     except BrokenPipeError:

@@ -89,7 +89,10 @@ def show(args: argparse.Namespace, document: object, *parts: Table | Facts | str
         parts: What people read.
     """
     if is_json(args):
-        print(json.dumps(_json(document), indent=2, ensure_ascii=False, allow_nan=False))
+        # `\u00e9` is JSON where the output is not; `\xe9` is not
+        is_unicode = str(sys.stdout.encoding).lower().startswith("utf")
+        text = json.dumps(_json(document), indent=2, ensure_ascii=not is_unicode, allow_nan=False)
+        print(text)
         return
     for part in parts:
         if isinstance(part, Table):

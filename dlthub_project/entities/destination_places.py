@@ -77,7 +77,7 @@ def storage_of(entities: DltEntityFactory, destination_name: str) -> Storage:
     if is_path and destination_type in _OF_FILES:
         return Storage("files", os.path.realpath(place))
     if place.startswith("file:") and destination_type in _OF_FILES:
-        return Storage("files", os.path.realpath(place.removeprefix("file://")))
+        return Storage("files", os.path.realpath(destinations.local_bucket(place) or place))
     return Storage("remote", place)
 
 

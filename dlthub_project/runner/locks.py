@@ -42,7 +42,9 @@ def turn_at(path: str) -> Iterator[None]:
     """
     from filelock import FileLock
 
-    key = sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:16]
+    # Windows knows no case
+    real = os.path.normcase(os.path.realpath(path))
+    key = sha256(os.fsencode(real)).hexdigest()[:16]
     with FileLock(str(folder_of_locks("turns") / key), thread_local=False):
         yield
 

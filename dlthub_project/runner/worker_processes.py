@@ -150,7 +150,17 @@ def _outlive_nobody() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGINT)
+        interrupt_oneself()
         _is_idle.wait(_GRACE)
         # the whole process, and not this thread alone
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def interrupt_oneself() -> None:
+    """Have what this process runs stop at its next safe point."""
+    if os.name == "posix":
+        # of the process: it wakes the main thread from what it waits for
+        os.kill(os.getpid(), signal.SIGINT)
+    else:
+        # on Windows that ends the process at once
+        signal.raise_signal(signal.SIGINT)

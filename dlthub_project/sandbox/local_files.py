@@ -6,16 +6,20 @@ The place that dlt has resolved decides, and not the text that leads there: `fil
 
 from __future__ import annotations
 
+import hashlib
 import os
+import sys
 from typing import Any
 
 from dlthub_project.dlt_internals import destinations as dlt_destinations
 from dlthub_project.sandbox import change_report
 from dlthub_project.sandbox.destinations import AnyDestination, has_place, short_type
-from dlthub_project.sandbox.settings import Sandbox
+from dlthub_project.sandbox.settings import Sandbox, lies_in
 
 # below the folder of local files: what is copied of a loaded sandbox has it, too
 _FOLDER = "outside"
+# in characters: Windows opens no longer path unless it is told to, macOS none of more than 1,023
+_LONGEST = 240 if sys.platform == "win32" else 1_000
 
 
 def bring_in(destination: AnyDestination, config: Any, *sandboxes: Sandbox) -> Any:
@@ -41,9 +45,15 @@ def bring_in(destination: AnyDestination, config: Any, *sandboxes: Sandbox) -> A
 
 
 def path_in(sandbox: Sandbox, path: str) -> str:
-    """Return where in a sandbox a file from outside of it is."""
-    _, below_root = os.path.splitdrive(os.path.realpath(path))
-    return os.path.join(sandbox.local_dir, _FOLDER, below_root.lstrip("/\\"))
+    """Return where in a sandbox a file from outside of it is: it keeps its name."""
+    real = os.path.realpath(path)
+    _, below_root = os.path.splitdrive(real)
+    outside = os.path.join(sandbox.local_dir, _FOLDER)
+    here = os.path.join(outside, below_root.lstrip("/\\"))
+    if len(here) <= _LONGEST:
+        return here
+    folder, name = os.path.split(real)
+    return os.path.join(outside, hashlib.sha256(os.fsencode(folder)).hexdigest()[:16], name)
 
 
 def make_folders(destination: AnyDestination, config: Any, *sandboxes: Sandbox) -> None:
@@ -52,16 +62,10 @@ def make_folders(destination: AnyDestination, config: Any, *sandboxes: Sandbox) 
     A relative `data/raw.duckdb` is in a folder of the project.
     """
     path = dlt_destinations.local_path(config)
-    if path is None or not any(is_below(sandbox.folder, path) for sandbox in sandboxes):
+    if path is None or not any(lies_in(path, sandbox.folder) for sandbox in sandboxes):
         return
     os.makedirs(os.path.dirname(path), exist_ok=True)
     is_named = destination.configured_name or has_place(destination)
     if short_type(destination) == "duckdb" and not is_named:
         # a file of each pipeline
         change_report.note(sandboxes[0].folder, f"duckdb -> DuckDB {path}")
-
-
-def is_below(folder: str, path: str) -> bool:
-    """Tell whether a path leads into a folder, through links too."""
-    real, root = os.path.realpath(path), os.path.realpath(folder)
-    return real.startswith(root + os.sep)

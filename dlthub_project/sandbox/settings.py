@@ -72,10 +72,8 @@ class Sandbox:
 
     def is_local_path(self, path: str) -> bool:
         """Tell whether a file lies in the sandbox, or in another folder that counts as local."""
-        real = os.path.realpath(path)
         allowed = (place for place in self.allowed if os.path.isabs(place))
-        roots = (os.path.realpath(root) for root in (self.folder, *self.local_roots, *allowed))
-        return any(real == root or real.startswith(root + os.sep) for root in roots)
+        return any(lies_in(path, root) for root in (self.folder, *self.local_roots, *allowed))
 
     def in_local_dir(self, path: str) -> str:
         """Return the path of a file that dlt puts into the local folder when it is relative."""
@@ -105,6 +103,13 @@ class Sandbox:
     def local_dir(self) -> str:
         """Holds the files of the destinations."""
         return os.path.join(self.data_dir, "local")
+
+
+def lies_in(path: str, folder: str) -> bool:
+    """Tell whether a path is that of a folder or leads into it, through links too."""
+    # Windows knows no case
+    real, root = (os.path.normcase(os.path.realpath(each)) for each in (path, folder))
+    return real == root or real.startswith(os.path.join(root, ""))
 
 
 # the sandboxes that this process has entered, the innermost last. Not the environment: a test may

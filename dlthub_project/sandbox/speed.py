@@ -17,8 +17,7 @@ from dlt.common.configuration.providers import EnvironProvider
 
 from dlthub_project.dlt_internals import contexts, destinations, pipelines
 from dlthub_project.sandbox.destinations import short_type
-from dlthub_project.sandbox.local_files import is_below
-from dlthub_project.sandbox.settings import Sandbox, active_sandbox
+from dlthub_project.sandbox.settings import Sandbox, active_sandbox, lies_in
 
 ENVIRONMENT_VARIABLE = "DLTHUB_PROJECT_SPEED"
 
@@ -114,4 +113,4 @@ def _resolved_database(destination: Any, sandbox: Sandbox) -> str | None:
         return None
     path = destinations.local_path(config)
     # one of a sandbox around this one is that one's to make
-    return path if path is not None and is_below(sandbox.folder, path) else None
+    return path if path is not None and lies_in(path, sandbox.folder) else None

@@ -83,8 +83,9 @@ def _listens_at(one: socket.SocketType) -> Any:
 
 
 def _since_start() -> float:
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    # where it is known, with the time that the machine has slept
+    """Return seconds by a clock that nobody sets, with the time that the machine has slept."""
+    # that of macOS: Python's own stands still meanwhile, there
+    clock = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 

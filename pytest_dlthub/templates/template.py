@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from io import FileIO
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from pytest_dlthub.templates.files import Conditions, file_digest
 
@@ -128,7 +127,7 @@ class Template:
         paths = sorted((loaded / "data").rglob("*"))
         files = {str(path.relative_to(loaded)): path for path in paths if path.is_file()}
         built_in = (str(loaded), os.path.realpath(loaded))
-        names = [spelling for place in built_in for spelling in _spellings(place)]
+        names = [spelling for place in built_in for spelling in spellings(Path(place))]
         for name, run in runs.items():
             with _results(folder, name).open("wb") as file:
                 pickle.dump((run.load_info, run.trace, run.sent), file)
@@ -236,7 +235,7 @@ class Template:
             content = file.read()
         # a longer path first: another may be a part of it
         for place in sorted(self.built_in, key=len, reverse=True):
-            for old, new in zip(_spellings(place), _spellings(folder), strict=True):
+            for old, new in zip(spellings(Path(place)), spellings(Path(folder)), strict=True):
                 content = content.replace(old, new)
         with open(copy, "wb") as file:
             file.write(content)
@@ -275,9 +274,14 @@ def _has(path: Path, names: Sequence[bytes]) -> bool:
     return any(name in content for name in names)
 
 
-def _spellings(folder: str) -> tuple[bytes, ...]:
-    """Return a path as text, in a URL and in JSON; the same again where that is the same."""
-    return folder.encode(), quote(folder).encode(), json.dumps(folder)[1:-1].encode()
+def spellings(folder: PurePath) -> tuple[bytes, ...]:
+    """Return how files spell an absolute path: as text, in a URL, and in JSON.
+
+    The same again where that is the same: on Windows all of them differ.
+    """
+    text, url = str(folder), folder.as_uri().removeprefix("file://")
+    in_json = (json.dumps(text, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))
+    return tuple(spelt.encode() for spelt in (text, folder.as_posix(), url, *in_json))
 
 
 def copy_file(source: str, target: str) -> None:
