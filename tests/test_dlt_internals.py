@@ -51,6 +51,10 @@ def provider_names() -> list[str]:
     return [p.name for p in saved.providers.providers]
 
 
+@pytest.mark.leans_on(
+    "dlt.common.configuration.specs.pluggable_run_context:PluggableRunContext.reload_providers",
+    "dlt.common.configuration.specs.pluggable_run_context:PluggableRunContext.initialize_runtime",
+)
 def test_saved_context_comes_back_with_the_providers_added_by_hand(shop: Path) -> None:
     context = ensure_project()
     dlt.config.register_provider(Extra({"by_hand": 1}))
@@ -77,6 +81,10 @@ class Extra(configuration.DocumentProvider):
         return True
 
 
+@pytest.mark.leans_on(
+    "dlt.common.configuration.container:Container.__getitem__",
+    "dlt.common.pipeline:PipelineContext.activate",
+)
 def test_suspended_contexts_are_found_anew_and_put_back(shop: Path) -> None:
     context = ensure_project()
     pipeline = dlt.pipeline("mine", destination="duckdb")
@@ -92,6 +100,10 @@ def test_suspended_contexts_are_found_anew_and_put_back(shop: Path) -> None:
     assert current_pipeline() is pipeline
 
 
+@pytest.mark.leans_on(
+    "dlt.common.destination.capabilities:DestinationCapabilitiesContext",
+    "dlt.common.configuration.container:Container.__getitem__",
+)
 def test_abilities_of_an_active_pipelines_destination_are_suspended_with_it(shop: Path) -> None:
     @dlt.destination(naming_convention="direct")
     def direct(items: object, table: object) -> None:
@@ -110,6 +122,7 @@ def test_abilities_of_an_active_pipelines_destination_are_suspended_with_it(shop
     assert normalized() == "Two Words"
 
 
+@pytest.mark.leans_on("dlt.common.pipeline:PipelineContext.deactivate")
 def test_resuming_without_contexts_leaves_none(shop: Path) -> None:
     suspended = contexts.suspend_contexts()
     dlt.pipeline("mine", destination="duckdb")
@@ -119,6 +132,10 @@ def test_resuming_without_contexts_leaves_none(shop: Path) -> None:
     assert current_pipeline() is None
 
 
+@pytest.mark.leans_on(
+    "dlt._workspace.providers:ProfileConfigTomlProvider",
+    "dlt._workspace.providers:ProfileSecretsTomlProvider",
+)
 def test_toml_providers_read_the_profiles_files_first(tmp_path: Path) -> None:
     settings, everywhere = tmp_path / ".dlt", tmp_path / "global"
     for folder in (settings, everywhere):
@@ -135,6 +152,10 @@ def test_toml_providers_read_the_profiles_files_first(tmp_path: Path) -> None:
     assert secrets.supports_secrets
 
 
+@pytest.mark.leans_on(
+    "dlt.extract.reference:SourceReference.find",
+    "dlt.common.destination.reference:DestinationReference.find",
+)
 def test_references_of_a_package_are_forgotten(shop: Path) -> None:
     ensure_project()
     dlt.hub.current.project.entities().get_source("orders")
@@ -151,6 +172,10 @@ def test_references_of_a_package_are_forgotten(shop: Path) -> None:
     ("credentials", "path"),
     [(None, "db.duckdb"), ("other.duckdb", "other.duckdb"), (":pipeline:", None)],
 )
+@pytest.mark.leans_on(
+    "dlt.destinations.impl.duckdb.configuration:DuckDbBaseCredentials",
+    "dlt.dataset.utils:get_destination_clients",
+)
 def test_path_of_an_embedded_database(
     tmp_path: Path, credentials: str | None, path: str | None
 ) -> None:
@@ -166,6 +191,7 @@ def test_path_of_an_embedded_database(
     assert datasets.local_database(client) == str(tmp_path / str(path))
 
 
+@pytest.mark.leans_on("dlt.destinations.impl.duckdb.configuration:DuckDbBaseCredentials")
 def test_databases_without_a_file_and_other_destinations_have_no_path(tmp_path: Path) -> None:
     import duckdb
 
@@ -181,6 +207,10 @@ def test_databases_without_a_file_and_other_destinations_have_no_path(tmp_path: 
     assert datasets.local_database(client) is None
 
 
+@pytest.mark.leans_on(
+    "dlt.destinations.job_client_impl:SqlJobClientBase.update_stored_schema",
+    "dlt.common.schema:Schema._bump_version",
+)
 def test_made_dataset_is_there_and_has_no_table(shop: Path) -> None:
     destination = dlt.destinations.duckdb(str(shop / "made.duckdb"))
     datasets.make_dataset(destination, "data", "mine")
@@ -190,6 +220,7 @@ def test_made_dataset_is_there_and_has_no_table(shop: Path) -> None:
         assert list(client.get_storage_tables(["rows"])) == [("rows", {})]
 
 
+@pytest.mark.leans_on("dlt.destinations.job_client_impl:SqlJobClientBase._update_schema_in_storage")
 def test_stored_versions_are_listed_from_the_oldest(shop: Path) -> None:
     pipeline = dlt.pipeline("mine", destination="duckdb", dataset_name="data")
     pipeline.run([{"a": 1}], table_name="rows")
@@ -201,6 +232,9 @@ def test_stored_versions_are_listed_from_the_oldest(shop: Path) -> None:
         assert datasets.stored_versions(client) == [("mine", first), ("mine", second)]
 
 
+@pytest.mark.leans_on(
+    "dlt.common.configuration.specs.config_providers_context:ConfigProvidersContainer.add_provider"
+)
 def test_default_is_below_every_other_provider(
     shop: Path, monkeypatch: pytest.MonkeyPatch, write_project: Callable[..., Path]
 ) -> None:
@@ -212,6 +246,7 @@ def test_default_is_below_every_other_provider(
     assert dlt.config["mine.load.workers"] == 7
 
 
+@pytest.mark.leans_on("dlt.common.pipeline:PipelineContext.activate")
 def test_no_pipeline_is_active_for_a_while(shop: Path) -> None:
     pipeline = dlt.pipeline("mine", destination="duckdb")
 
@@ -222,6 +257,9 @@ def test_no_pipeline_is_active_for_a_while(shop: Path) -> None:
     assert current_pipeline() is pipeline
 
 
+@pytest.mark.leans_on(
+    "dlt.common.configuration.specs.pluggable_run_context:PluggableRunContext.reload"
+)
 def test_first_context_of_a_process_is_plugged_without_finding_another_one(
     shop: Path, write_project: Callable[..., Path]
 ) -> None:
@@ -236,6 +274,7 @@ def test_first_context_of_a_process_is_plugged_without_finding_another_one(
     assert not (shop / "_data").exists()
 
 
+@pytest.mark.leans_on("dlt.common.configuration.container:Container.__getitem__")
 def test_a_process_without_context_is_without_one_again_after_a_failure(
     write_project: Callable[..., Path],
 ) -> None:
@@ -251,6 +290,10 @@ def test_a_process_without_context_is_without_one_again_after_a_failure(
 
 
 @pytest.mark.parametrize("variable", ["DESTINATION__LAKE__BUCKET_URL", "BUCKET_URL"])
+@pytest.mark.leans_on(
+    "dlt.common.configuration.resolve:_build_section_lookup_paths",
+    "dlt.common.storages.configuration:FilesystemConfiguration",
+)
 def test_bucket_is_the_one_that_dlt_would_find(
     monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
@@ -265,6 +308,10 @@ def test_bucket_is_the_one_that_dlt_would_find(
     assert client.config.bucket_url == "memory://bucket"
 
 
+@pytest.mark.leans_on(
+    "dlt.common.destination.reference:DestinationReference.ensure_factory",
+    "dlt.destinations.impl.destination.factory:destination",
+)
 def test_references_to_custom_destinations_are_told_from_others(
     write_project: Callable[..., Path],
 ) -> None:
@@ -287,6 +334,9 @@ def test_references_to_custom_destinations_are_told_from_others(
         assert not destinations.is_custom_reference(other)
 
 
+@pytest.mark.leans_on(
+    "dlt.common.configuration.specs.pluggable_run_context:PluggableRunContext.initialize_runtime"
+)
 def test_a_new_context_is_set_up_twice_and_can_tell(tmp_path: Path) -> None:
     found: list[bool] = []
 
@@ -319,6 +369,7 @@ def asked_of_environment(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
+@pytest.mark.leans_on("dlt.common.configuration.resolve:_resolve_single_value")
 def test_a_look_up_begins_with_the_question_whether_a_provider_is_empty(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -347,6 +398,7 @@ class Rows(BaseConfiguration):
 @pytest.mark.parametrize(
     "sections", [("sources", "shop", "orders"), ("sources", "a", "a"), ("destination", "w"), ()]
 )
+@pytest.mark.leans_on("dlt.common.configuration.resolve:_build_section_lookup_paths")
 def test_sections_of_a_look_up_are_those_of_dlt(
     sections: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -358,6 +410,11 @@ def test_sections_of_a_look_up_are_those_of_dlt(
     assert ["__".join((*found_in, "rows")).upper() for found_in in found] == asked[1:]
 
 
+@pytest.mark.leans_on(
+    "dlt.normalize.configuration:NormalizeConfiguration",
+    "dlt.load.configuration:LoaderConfiguration",
+    "dlt.common.data_writers.buffered:BufferedDataWriter",
+)
 def test_sections_of_dlt_that_stay_with_a_value_and_that_are_dropped_are_told_apart(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -377,12 +434,14 @@ def test_sections_of_dlt_that_stay_with_a_value_and_that_are_dropped_are_told_ap
     assert ("file_max_items",) not in keys
 
 
+@pytest.mark.leans_on("dlt.common.pipeline:PipelineContext.activate")
 def test_active_pipeline_is_named(shop: Path) -> None:
     assert configuration.active_pipeline_name() is None
     dlt.pipeline("load", destination="duckdb")
     assert configuration.active_pipeline_name() == "load"
 
 
+@pytest.mark.leans_on("dlt.common.configuration.utils:deserialize_value")
 def test_values_are_cast_as_dlt_does() -> None:
     assert configuration.cast_value("k", "5", int) == 5
     assert configuration.cast_value("k", '{"a": 1}', dict) == {"a": 1}
@@ -404,10 +463,14 @@ def test_values_are_cast_as_dlt_does() -> None:
         (ConnectionStringCredentials | None, False),
     ],
 )
+@pytest.mark.leans_on(
+    "dlt.common.configuration.specs.base_configuration:is_base_configuration_inner_hint"
+)
 def test_hints_of_mappings_are_told_from_others(hint: Any, may_be: bool) -> None:
     assert configuration.may_be_mapping(hint) is may_be
 
 
+@pytest.mark.leans_on("dlt.common.configuration.utils:get_resolved_traces")
 def test_secrets_that_were_looked_up_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCES__SHOP__PLAIN", "a")
     monkeypatch.setenv("SOURCES__SHOP__HIDDEN", "a")
@@ -419,6 +482,7 @@ def test_secrets_that_were_looked_up_are_known(monkeypatch: pytest.MonkeyPatch) 
     assert not configuration.was_looked_up_as_secret(("sources", "other", "hidden"))
 
 
+@pytest.mark.leans_on("dlt.common.configuration.utils:get_resolved_traces")
 def test_a_look_up_without_dlt_is_in_its_log() -> None:
     configuration.note_look_up("rows", int, 5, "environment", ("sources", "shop"))
 
@@ -439,10 +503,18 @@ def test_a_look_up_without_dlt_is_in_its_log() -> None:
         ("gone.workers", None),
     ],
 )
+@pytest.mark.leans_on(
+    "dlt.common.configuration.specs:RuntimeConfiguration",
+    "dlt.load.configuration:LoaderConfiguration",
+    "dlt.pipeline.configuration:PipelineConfiguration",
+)
 def test_defaults_of_dlt_are_known(path: str, default: Any) -> None:
     assert configuration.default_of(path.split(".")) == default
 
 
+@pytest.mark.leans_on(
+    "dlt.pipeline.pipeline:with_runtime_trace", "dlt.common.runtime.collector:Collector.update"
+)
 def test_the_steps_of_a_run_are_told_and_the_collector_goes_on(tmp_path: Path) -> None:
     seen: list[tuple[str, bool]] = []
     pipeline = dlt.pipeline(
@@ -463,6 +535,9 @@ def test_the_steps_of_a_run_are_told_and_the_collector_goes_on(tmp_path: Path) -
     assert pipeline.collector is collector
 
 
+@pytest.mark.leans_on(
+    "dlt.pipeline.pipeline:with_runtime_trace", "dlt.common.configuration.utils:get_resolved_traces"
+)
 def test_what_was_looked_up_for_a_step_is_known_when_it_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -520,6 +595,10 @@ def states(package: load_packages.PendingPackage) -> dict[str, str]:
     }
 
 
+@pytest.mark.leans_on(
+    "dlt.common.storages.load_package:PackageStorage.load_pending_transition",
+    "dlt.common.storages.load_package:PackageStorage.retry_job",
+)
 def test_jobs_of_a_pending_package_tell_how_far_they_came(interrupted: dlt.Pipeline) -> None:
     (package,) = load_packages.pending_packages(interrupted)
     doubtful = {"items": "doubtful", "items__lines": "doubtful"}
@@ -548,6 +627,10 @@ def reason_to_retry() -> list[str]:
     return ["the network is down", "transient"] if notes else []
 
 
+@pytest.mark.leans_on(
+    "dlt.load.load:Load.load_single_package",
+    "dlt.common.storages.load_package:PackageStorage.save_schema_updates",
+)
 def test_a_package_is_begun_when_its_tables_are_made(tmp_path: Path) -> None:
     pipeline = dlt.pipeline("new", pipelines_dir=str(tmp_path), destination="duckdb")
     assert load_packages.pending_packages(pipeline) == []
@@ -559,6 +642,7 @@ def test_a_package_is_begun_when_its_tables_are_made(tmp_path: Path) -> None:
     assert set(states(package).values()) == {"to do"}
 
 
+@pytest.mark.leans_on("dlt.common.storages.load_package:PackageStorage.complete_loading_package")
 def test_a_package_that_is_marked_complete_and_was_not_moved_is_completed_again(
     interrupted: dlt.Pipeline,
 ) -> None:
@@ -573,6 +657,7 @@ def test_a_package_that_is_marked_complete_and_was_not_moved_is_completed_again(
     assert load_packages.pending_packages(interrupted) == []
 
 
+@pytest.mark.leans_on("dlt.normalize.normalize:Normalize.run")
 def test_an_extract_that_is_normalized_already_is_deleted(tmp_path: Path) -> None:
     pipeline = dlt.pipeline("new", pipelines_dir=str(tmp_path), destination="duckdb")
     load_packages.discard_normalized_extracts(pipeline)
@@ -590,6 +675,10 @@ def test_an_extract_that_is_normalized_already_is_deleted(tmp_path: Path) -> Non
     assert not extract.exists()
 
 
+@pytest.mark.leans_on(
+    "dlt.load.load:Load.complete_package",
+    "dlt.destinations.job_client_impl:SqlJobClientBase.prepare_load_table",
+)
 def test_rows_of_a_package_are_removed_by_its_load_id_or_by_the_rows_of_a_file(
     interrupted: dlt.Pipeline,
 ) -> None:
@@ -611,6 +700,10 @@ def test_rows_of_a_package_are_removed_by_its_load_id_or_by_the_rows_of_a_file(
     assert row_counts(interrupted, "items", "items__lines") == [0, 0]
 
 
+@pytest.mark.leans_on(
+    "dlt.destinations.impl.filesystem.filesystem:FilesystemClient.list_table_files",
+    "dlt.destinations.path_utils:create_path",
+)
 def test_a_file_is_removed_by_the_id_of_its_job(tmp_path: Path) -> None:
     files = dlt.destinations.filesystem(str(tmp_path / "files"))
     pipeline = dlt.pipeline("filed", pipelines_dir=str(tmp_path / "work"), destination=files)
@@ -631,6 +724,7 @@ def test_a_file_is_removed_by_the_id_of_its_job(tmp_path: Path) -> None:
     assert pipeline.dataset()["items"].select("id").fetchall() == [(1,)]
 
 
+@pytest.mark.leans_on("dlt.common.configuration.providers.doc:BaseDocProvider")
 def test_configured_documents_are_those_of_the_active_context(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -645,6 +739,7 @@ def test_configured_documents_are_those_of_the_active_context(
     assert found["secrets.toml"] == {"sources": {"token": "of the file"}}
 
 
+@pytest.mark.leans_on("dlt.common.configuration.providers.doc:BaseDocProvider.set_value")
 def test_copied_documents_are_those_that_code_has_written_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -662,6 +757,10 @@ def test_copied_documents_are_those_that_code_has_written_to(
     contexts.resume_contexts(before)
 
 
+@pytest.mark.leans_on(
+    "dlt.common.configuration.resolve:_resolve_single_value",
+    "dlt.extract.pipe_iterator:PipeIterator",
+)
 def test_placeholders_are_for_one_thread_and_those_that_dlt_starts_for_it() -> None:
     @dlt.resource(parallelized=True)
     def rows(token: str = dlt.secrets.value) -> Any:
@@ -693,6 +792,10 @@ def test_placeholders_are_for_one_thread_and_those_that_dlt_starts_for_it() -> N
         dlt.secrets["token"]
 
 
+@pytest.mark.leans_on(
+    "dlt.common.configuration.providers.doc:BaseDocProvider",
+    "dlt.common.configuration.specs.pluggable_run_context:PluggableRunContext",
+)
 def test_a_document_is_set_in_place_of_another_and_initial_providers_know_nothing_of_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -712,6 +815,7 @@ def test_a_document_is_set_in_place_of_another_and_initial_providers_know_nothin
         contexts.resume_contexts(suspended)
 
 
+@pytest.mark.leans_on("dlt.common.destination.reference:Destination._raw_capabilities")
 def test_types_of_destinations_tell_offline_what_they_can_do() -> None:
     naming = dlt.Schema("s", normalizers={"names": "sql_cs_v1"}).naming
     found = normalization.known_capabilities("snowflake", None, naming)
@@ -732,6 +836,9 @@ def test_types_of_destinations_tell_offline_what_they_can_do() -> None:
     assert normalization.limits_of_names("", given) == {}
 
 
+@pytest.mark.leans_on(
+    "dlt._workspace.cli.exceptions:CliCommandException", "dlt._workspace.cli._dlt:main"
+)
 def test_a_failure_of_a_command_carries_its_status_and_its_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -48,6 +48,9 @@ def loaded(tmp_path: Path) -> dlt.Pipeline:
     return pipeline
 
 
+@pytest.mark.leans_on(
+    "dlt.pipeline.pipeline:with_state_sync", "dlt.pipeline.pipeline:Pipeline.extract"
+)
 def test_the_pipeline_that_extracts_is_known_and_one_that_is_only_active_is_not(
     tmp_path: Path,
 ) -> None:
@@ -66,6 +69,7 @@ def test_the_pipeline_that_extracts_is_known_and_one_that_is_only_active_is_not(
     assert relations.extracting_pipeline() is None
 
 
+@pytest.mark.leans_on("dlt.extract.pipe_iterator:PipeIterator.__next__")
 def test_the_resource_that_extracts_is_known(tmp_path: Path) -> None:
     seen: list[str] = []
 
@@ -79,6 +83,7 @@ def test_the_resource_that_extracts_is_known(tmp_path: Path) -> None:
     assert seen == ["others"]
 
 
+@pytest.mark.leans_on("dlt.normalize.configuration:ItemsNormalizerConfiguration")
 def test_ids_of_rows_are_given_where_they_are_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not relations.gives_row_ids()
     assert relations.gives_load_ids()
@@ -89,6 +94,7 @@ def test_ids_of_rows_are_given_where_they_are_configured(monkeypatch: pytest.Mon
     assert not relations.gives_load_ids()
 
 
+@pytest.mark.leans_on("dlt.destinations.job_client_impl:SqlJobClientBase")
 def test_a_destination_inserts_from_what_lives_there_alone(
     loaded: dlt.Pipeline, tmp_path: Path
 ) -> None:
@@ -102,6 +108,7 @@ def test_a_destination_inserts_from_what_lives_there_alone(
     assert not relations.inserts_from(lake, lake.dataset().table("items"))
 
 
+@pytest.mark.leans_on("dlt.pipeline.pipeline:Pipeline._get_destination_clients")
 def test_the_columns_that_a_table_has_at_its_destination_are_known(tmp_path: Path) -> None:
     seen: list[Any] = []
 
@@ -121,6 +128,9 @@ def test_the_columns_that_a_table_has_at_its_destination_are_known(tmp_path: Pat
     assert seen == [{}, there, {}]
 
 
+@pytest.mark.leans_on(
+    "dlt.dataset.relation:Relation.to_ibis", "dlt.helpers.ibis:create_unbound_ibis_table"
+)
 def test_expressions_of_ibis_are_queries_of_their_dataset(loaded: dlt.Pipeline) -> None:
     dataset = loaded.dataset()
     items = dataset.table("items").to_ibis()
@@ -135,6 +145,7 @@ def test_expressions_of_ibis_are_queries_of_their_dataset(loaded: dlt.Pipeline) 
     assert relations.as_select(both).columns == both.columns
 
 
+@pytest.mark.leans_on("dlt.dataset.relation:Relation.sqlglot_expression")
 def test_the_tables_and_joins_of_a_relation_are_known(loaded: dlt.Pipeline) -> None:
     items = loaded.dataset().table("items")
     joined = loaded.dataset()("SELECT a.id FROM items AS a LEFT JOIN items AS b ON a.id = b.n")
@@ -145,6 +156,7 @@ def test_the_tables_and_joins_of_a_relation_are_known(loaded: dlt.Pipeline) -> N
     assert not relations.has_outer_join(items)
 
 
+@pytest.mark.leans_on("dlt.dataset.relation:Relation.sqlglot_expression")
 def test_the_one_table_whose_rows_a_relation_has_is_known(loaded: dlt.Pipeline) -> None:
     dataset = loaded.dataset()
     (table, *_) = dataset.tables
@@ -156,6 +168,9 @@ def test_the_one_table_whose_rows_a_relation_has_is_known(loaded: dlt.Pipeline) 
     assert relations.table_of(dataset(f"SELECT count(*) AS n FROM {table}")) is None
 
 
+@pytest.mark.leans_on(
+    "dlt.destinations.impl.filesystem.filesystem:FilesystemClient.list_table_files"
+)
 def test_the_format_of_a_tables_files_is_known(tmp_path: Path) -> None:
     lake = dlt.pipeline("lake", destination=dlt.destinations.filesystem(str(tmp_path / "lake")))
     lake.run([{"id": 1}], table_name="items", loader_file_format="parquet")
@@ -167,6 +182,7 @@ def test_the_format_of_a_tables_files_is_known(tmp_path: Path) -> None:
     assert datasets.file_format_there(lake, schema, "nowhere") is None
 
 
+@pytest.mark.leans_on("dlt.destinations.impl.duckdb.configuration:DuckDbBaseCredentials")
 def test_one_file_is_one_place_whatever_the_dataset(tmp_path: Path, loaded: dlt.Pipeline) -> None:
     with loaded.destination_client() as client:
         places = {dlt_places.physical_place(client, name) for name in ("one", "other")}
@@ -174,6 +190,7 @@ def test_one_file_is_one_place_whatever_the_dataset(tmp_path: Path, loaded: dlt.
     assert places == {str((tmp_path / "shop.duckdb").resolve())}
 
 
+@pytest.mark.leans_on("dlt.common.configuration.container:Container._thread_context")
 def test_a_thread_of_a_pool_of_dlt_works_for_the_one_that_made_it() -> None:
     mine = pipelines.thread_of_work()
 
@@ -192,12 +209,14 @@ def test_a_thread_of_a_pool_of_dlt_works_for_the_one_that_made_it() -> None:
         ({}, pa.int64(), None),
     ],
 )
+@pytest.mark.leans_on("dlt.common.libs.pyarrow:get_py_arrow_datatype")
 def test_a_type_that_may_lose_a_part_of_a_value_is_known(
     column: Any, kind: Any, expected: Any
 ) -> None:
     assert datasets.narrower_arrow_type(column, kind) == expected
 
 
+@pytest.mark.leans_on("dlt.dataset.dataset:Dataset.__init__")
 def test_a_dataset_is_copied_without_its_connections(loaded: dlt.Pipeline) -> None:
     dataset = loaded.dataset()
     dataset.table("items").fetchall()
@@ -208,6 +227,10 @@ def test_a_dataset_is_copied_without_its_connections(loaded: dlt.Pipeline) -> No
     assert made.table("items").select("id").fetchall() == [(1,), (2,)]
 
 
+@pytest.mark.leans_on(
+    "dlt.load.load:Load.load_single_package",
+    "dlt.destinations.impl.duckdb.sql_client:DuckDbSqlClient.begin_transaction",
+)
 def test_a_failed_load_of_an_atomic_pipeline_leaves_neither_tables_nor_rows(
     tmp_path: Path, loaded: dlt.Pipeline
 ) -> None:
@@ -236,6 +259,7 @@ def test_a_failed_load_of_an_atomic_pipeline_leaves_neither_tables_nor_rows(
     assert tables() == before
 
 
+@pytest.mark.leans_on("dlt.dataset.relation:Relation.to_sql")
 def test_a_table_of_another_database_is_reached_through_its_catalog(
     loaded: dlt.Pipeline, tmp_path: Path
 ) -> None:
@@ -246,6 +270,7 @@ def test_a_table_of_another_database_is_reached_through_its_catalog(
         assert connection.execute(query).fetchall() == [(1,), (2,)]
 
 
+@pytest.mark.leans_on("dlt.destinations.impl.filesystem.sql_client:FilesystemSqlClient")
 def test_files_are_tables_of_another_database(tmp_path: Path) -> None:
     lake = dlt.pipeline("lake", destination=dlt.destinations.filesystem(str(tmp_path / "lake")))
     lake.run([{"id": 1}], table_name="items")
@@ -259,11 +284,13 @@ def test_files_are_tables_of_another_database(tmp_path: Path) -> None:
             assert connection.execute(query).fetchall() == [(1,)]
 
 
+@pytest.mark.leans_on("dlt.destinations.impl.filesystem.filesystem:FilesystemClient")
 def test_databases_are_no_files(loaded: dlt.Pipeline) -> None:
     with duckdb.connect() as connection:
         assert datasets.file_tables(loaded.dataset(), connection) is None
 
 
+@pytest.mark.leans_on("dlt.common.libs.pyarrow:columns_to_arrow")
 def test_an_empty_table_has_the_types_that_the_rows_are_read_with(loaded: dlt.Pipeline) -> None:
     relation = loaded.dataset().table("items").select("id", "n")
     empty = datasets.empty_arrow_table(loaded.dataset(), relation.columns_schema)
@@ -273,6 +300,7 @@ def test_an_empty_table_has_the_types_that_the_rows_are_read_with(loaded: dlt.Pi
 
 
 @pytest.mark.postgres
+@pytest.mark.leans_on("dlt.destinations.sql_client:DBApiCursorImpl.iter_fetch")
 def test_chunks_of_postgres_stay_on_the_server(postgres_url: str) -> None:
     from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
 
@@ -288,6 +316,7 @@ def test_chunks_of_postgres_stay_on_the_server(postgres_url: str) -> None:
         assert cursor.native_cursor.name
 
 
+@pytest.mark.leans_on("dlt.destinations.impl.duckdb.sql_client:DuckDbSqlClient.open_connection")
 def test_a_client_uses_a_connection_that_somebody_else_has_opened(loaded: dlt.Pipeline) -> None:
     with (
         loaded.sql_client() as opened,
@@ -305,6 +334,7 @@ def test_a_client_uses_a_connection_that_somebody_else_has_opened(loaded: dlt.Pi
         assert client.native_connection is None
 
 
+@pytest.mark.leans_on("dlt:pipeline")
 def test_a_pipeline_is_made_of_a_subclass(tmp_path: Path) -> None:
     class Counting(dlt.Pipeline):
         pass
@@ -317,6 +347,10 @@ def test_a_pipeline_is_made_of_a_subclass(tmp_path: Path) -> None:
     assert made.pipeline_name == "counted"
 
 
+@pytest.mark.leans_on(
+    "dlt.common.storages.normalize_storage:NormalizeStorage",
+    "dlt.common.storages.load_package:PackageStorage.save_schema",
+)
 def test_extracted_rows_are_read_as_they_were_given_and_packages_take_another_schema(
     tmp_path: Path,
 ) -> None:
@@ -344,6 +378,9 @@ def test_extracted_rows_are_read_as_they_were_given_and_packages_take_another_sc
         client.execute_sql("INSERT INTO rows (id, _dlt_load_id) VALUES (2, 'none')")
 
 
+@pytest.mark.leans_on(
+    "dlt.load.load:Load.complete_jobs", "dlt.load.configuration:LoaderConfiguration"
+)
 def test_the_first_error_of_a_job_ends_the_load_where_that_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -360,6 +397,7 @@ def test_the_first_error_of_a_job_ends_the_load_where_that_is_asked_for(
     assert shop.calls == 3
 
 
+@pytest.mark.leans_on("dlt.dataset.dataset:Dataset.__init__")
 def test_a_dataset_is_moved_with_what_it_knows_of_its_place(tmp_path: Path) -> None:
     pipeline = dlt.pipeline("moved", destination=dlt.destinations.duckdb(str(tmp_path / "a.db")))
     pipeline.run([{"id": 1}], table_name="items", dataset_name="data")
@@ -377,6 +415,10 @@ def test_a_dataset_is_moved_with_what_it_knows_of_its_place(tmp_path: Path) -> N
     assert {*datasets.ATTRIBUTES_OF_PLACE} <= {*vars(dataset)}
 
 
+@pytest.mark.leans_on(
+    "dlt.destinations.job_client_impl:SqlJobClientBase.get_storage_tables",
+    "dlt.common.libs.pyarrow:get_column_type_from_py_arrow",
+)
 def test_the_database_tells_the_columns_of_a_table(loaded: dlt.Pipeline) -> None:
     found = datasets.columns_there(loaded, loaded.default_schema, "items")
 

@@ -98,6 +98,7 @@ def pipeline() -> dlt.Pipeline:
         ),
     ],
 )
+@pytest.mark.leans_on("dlt.common.storages.load_package:ParsedLoadJobFileName.parse")
 def test_the_message_of_a_destination_tells_the_column(
     pipeline: dlt.Pipeline, message: str, lines: list[str]
 ) -> None:
@@ -174,6 +175,10 @@ TWO = {"a": DECIMAL, "b": DECIMAL}
         *("two decimals", "two decimals, parquet", "unsigned", "unsigned, parquet", "nested"),
         *("object", "surrogate", "pydantic", "transformer", "map"),
     ],
+)
+@pytest.mark.leans_on(
+    "dlt.pipeline.exceptions:PipelineStepFailed",
+    "dlt.common.storages.load_package:PackageStorage.fail_job",
 )
 def test_what_dlt_keeps_of_a_load_tells_the_column(
     data: Callable[[], Any], arguments: dict[str, Any], line: str

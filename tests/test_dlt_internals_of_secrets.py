@@ -47,6 +47,10 @@ def in_thread(pin: str) -> None:
     ],
     ids=["argument", "explicit", "accessor", "get", "thread", "credentials", "destination"],
 )
+@pytest.mark.leans_on(
+    "dlt.common.configuration.utils:TraceLogContext",
+    "dlt.common.configuration.specs.base_configuration:BaseConfiguration.resolve",
+)
 def test_a_secret_is_known_once_dlt_has_it(use: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     configuration.register_secrets()
     configuration.register_secrets()
@@ -65,6 +69,10 @@ def test_a_secret_is_known_once_dlt_has_it(use: Any, monkeypatch: pytest.MonkeyP
         ("no.secrets.toml", {"pin": None, "own": None, "variable": "4711", "colour": "red"}),
         ("none", {"pin": None, "own": None, "variable": None, "colour": "red"}),
     ],
+)
+@pytest.mark.leans_on(
+    "dlt.common.configuration.providers:EnvironProvider.get_value",
+    "dlt.common.configuration.providers.toml:SettingsTomlProvider",
 )
 def test_providers_have_the_secrets_that_are_left(
     secrets: str, seen: dict[str, str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -89,6 +97,7 @@ def test_providers_have_the_secrets_that_are_left(
     assert all(provider.locations is not None for provider in providers)
 
 
+@pytest.mark.leans_on("dlt.common.configuration.exceptions:ConfigFieldMissingException")
 def test_what_dlt_did_not_find_is_told_with_its_hint() -> None:
     with pytest.raises(ConfigFieldMissingException) as raised:
         shop()
@@ -109,6 +118,7 @@ def test_what_dlt_did_not_find_is_told_with_its_hint() -> None:
     assert setting.variables == ("A__B__C",)
 
 
+@pytest.mark.leans_on("dlt.pipeline.trace:save_trace", "dlt.pipeline.trace:load_trace")
 def test_a_trace_is_written_again_without_secrets(tmp_path: Path) -> None:
     pipeline = dlt.pipeline("p", pipelines_dir=str(tmp_path / "pipelines"), destination="duckdb")
 
@@ -128,6 +138,7 @@ def test_a_trace_is_written_again_without_secrets(tmp_path: Path) -> None:
     assert traces.load_trace(str(file.parent)).transaction_id
 
 
+@pytest.mark.leans_on("dlt.extract.reference:SourceReference.find")
 def test_the_code_of_a_source_says_which_arguments_are_secrets(
     write_project: Any,
 ) -> None:
