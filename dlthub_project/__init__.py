@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from dlthub_project.errors import (
         ProjectRunContextNotAvailable as ProjectRunContextNotAvailable,
     )
+    from dlthub_project.errors import RecordingMissing as RecordingMissing
+    from dlthub_project.errors import RecordingStale as RecordingStale
     from dlthub_project.errors import RemoteDestinationBlocked as RemoteDestinationBlocked
     from dlthub_project.errors import SourceUsedUp as SourceUsedUp
     from dlthub_project.errors import ValueNotSet as ValueNotSet
@@ -69,6 +71,8 @@ _HOME_OF = {
     "ProfileNotFound": "errors",
     "ProjectError": "errors",
     "ProjectRunContextNotAvailable": "errors",
+    "RecordingMissing": "errors",
+    "RecordingStale": "errors",
     "RemoteDestinationBlocked": "errors",
     "SourceUsedUp": "errors",
     "ValueNotSet": "errors",

@@ -73,6 +73,14 @@ class MergeKeyNotKnown(ProjectError):
     """A test gives rows to a resource that merges them by a key which only its source knows."""
 
 
+class RecordingMissing(ProjectError):
+    """A test replays what its source yields, and that was never recorded."""
+
+
+class RecordingStale(ProjectError):
+    """A test runs something else than what was recorded for it."""
+
+
 class MergeStrategyNotSupported(ProjectError):
     """The destination of production, or what a test uses for it, lacks a merge strategy."""
 

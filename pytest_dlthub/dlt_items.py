@@ -13,8 +13,9 @@ from dlt.extract import DltResource, DltSource
 from dlthub_project.dlt_internals import resources as dlt_resources
 from dlthub_project.errors import SourceUsedUp
 from dlthub_project.runner import extractables, narrowed
-from pytest_dlthub.given import Given, give, read_given
+from pytest_dlthub.given import Given, Recorded, give, read_given
 from pytest_dlthub.placeholders import placeholders
+from pytest_dlthub.recordings.runs import asked, extracted
 from pytest_dlthub.run import cursors_of, states_by_resource
 
 Items = list[Any]
@@ -42,7 +43,7 @@ class DltItems:
         self,
         data: DltSource,
         *,
-        given: Given | None = None,
+        given: Given | Recorded | None = None,
         hints: Any = None,
         limit: int | None = None,
         resources: Sequence[str] | None = None,
@@ -52,7 +53,7 @@ class DltItems:
         self,
         data: DltResource,
         *,
-        given: Given | None = None,
+        given: Given | Recorded | None = None,
         hints: Any = None,
         limit: int | None = None,
         resources: Sequence[str] | None = None,
@@ -62,7 +63,7 @@ class DltItems:
         self,
         data: Any,
         *,
-        given: Given | None = None,
+        given: Given | Recorded | None = None,
         hints: Any = None,
         limit: int | None = None,
         resources: Sequence[str] | None = None,
@@ -71,7 +72,7 @@ class DltItems:
         self,
         data: Any,
         *,
-        given: Given | None = None,
+        given: Given | Recorded | None = None,
         hints: Any = None,
         limit: int | None = None,
         resources: Sequence[str] | None = None,
@@ -84,7 +85,7 @@ class DltItems:
         Args:
             data: A resource or a source, or a function that returns one.
             given: What named resources yield instead of what they would extract, as `dlt_run` takes
-                it. The parent of a transformer may be named, too.
+                it. The parent of a transformer may be named, too. Or `"recorded"`.
             hints: Hints of resources that are given, as `dlt_run` takes them.
             limit: The number of pages that each resource yields at most.
             resources: The resources of a source to extract; None for all.
@@ -98,15 +99,18 @@ class DltItems:
             EntityNotFound: There is no such resource.
             SourceUsedUp: A generator object was read before; it yields nothing more.
         """
-        rows, own_hints = read_given(given, hints, self._folder, "dlt_items")
-        with nullcontext() if rows is None else placeholders(rows, own_hints):
-            found = extractables(data, "dlt_items: data")
-            if len(found) != 1:
-                raise TypeError(f"dlt_items: one source or resource is expected, not {len(found)}")
-            is_source = isinstance(found[0], DltSource)
-            chosen = found if rows is None else give(found, rows, own_hints)
-            (one,) = extractables(narrowed(chosen, resources, limit), "dlt_items: data")
-            items = self._extract(one)
+        with asked(given, None, "dlt_items") as to_give:
+            rows, own_hints = read_given(to_give, hints, self._folder, "dlt_items")
+            with nullcontext() if rows is None else placeholders(rows, own_hints):
+                found = extractables(data, "dlt_items: data")
+                if len(found) != 1:
+                    raise TypeError(
+                        f"dlt_items: one source or resource is expected, not {len(found)}"
+                    )
+                is_source = isinstance(found[0], DltSource)
+                chosen = found if rows is None else give(found, rows, own_hints)
+                (one,) = extractables(narrowed(chosen, resources, limit), "dlt_items: data")
+                items = self._extract(one)
         return items if is_source else items[str(one.name)]
 
     @property
@@ -128,6 +132,7 @@ class DltItems:
         self._read += iterators
         # as in production: a failure changes nothing, and what cannot be stored is an error
         state: Any = json_decode_state(self._stored)
-        items = dlt_resources.extract_items(data, state)
+        with extracted(data, state) as taken:
+            items = dlt_resources.extract_items(taken, state)
         self._stored = json_encode_state(state)
         return items

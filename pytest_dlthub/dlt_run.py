@@ -15,8 +15,9 @@ from dlt.common.destination import Destination
 from dlthub_project.errors import known_names
 from dlthub_project.runner import PipelineRunner, extractables, narrowed
 from dlthub_project.sandbox import choose_file_format_freely, observe_runs
-from pytest_dlthub.given import Given, children_told, give, read_given
+from pytest_dlthub.given import Given, Recorded, children_told, give, read_given
 from pytest_dlthub.placeholders import placeholders
+from pytest_dlthub.recordings.runs import asked
 from pytest_dlthub.run import PipelineRun
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ class DltRun:
         self,
         data: Any,
         *,
-        given: Given | None = None,
+        given: Given | Recorded | None = None,
         hints: Any = None,
+        record: str | None = None,
         limit: int | None = None,
         resources: Sequence[str] | None = None,
         pipeline: dlt.Pipeline | None = None,
@@ -55,9 +57,10 @@ class DltRun:
             data: Whatever `dlt.Pipeline.run` takes, or a function that returns sources or
                 resources.
             given: What named resources yield instead of what they would extract, as
-                `DltProject.run` takes it.
+                `DltProject.run` takes it; or `"recorded"`.
             hints: Hints of resources that are given, which they otherwise have from elsewhere, as
                 `DltProject.run` takes them.
+            record: What is recorded, as `DltProject.run` takes it.
             limit: The number of pages that each resource yields at most.
             resources: The resources to load; None for all.
             pipeline: A pipeline to run instead of a new one.
@@ -75,21 +78,26 @@ class DltRun:
         """
         of_pipeline, of_run = split_arguments(arguments, is_made=pipeline is not None)
         live = pipeline if pipeline is not None else self.pipeline(**of_pipeline)
-        rows, own_hints = read_given(given, hints, self._folder, "dlt_run")
-        with nullcontext() if rows is None else placeholders(rows, own_hints):
-            loaded = data if rows is None else give(extractables(data, "given"), rows, own_hints)
-            loaded = narrowed(loaded, resources, limit)
-            run = PipelineRunner(live).run if runner else live.run
-            with children_told(loaded, rows):
-                info = run(loaded, **of_run)
+        with asked(given, record, "dlt_run") as to_give:
+            rows, own_hints = read_given(to_give, hints, self._folder, "dlt_run")
+            with nullcontext() if rows is None else placeholders(rows, own_hints):
+                loaded = data
+                if rows is not None:
+                    loaded = give(extractables(data, "given"), rows, own_hints)
+                loaded = narrowed(loaded, resources, limit)
+                run = PipelineRunner(live).run if runner else live.run
+                with children_told(loaded, rows):
+                    info = run(loaded, **of_run)
         of_run.pop("refresh", None)
 
-        def again(data: Any = data, given: Given | None = given, **changes: Any) -> PipelineRun:
+        def again(
+            data: Any = data, given: Given | Recorded | None = given, **changes: Any
+        ) -> PipelineRun:
             if isinstance(data, Iterator):
                 raise TypeError("next: data= is needed: an iterator was run, which is used up")
             same = {"limit": limit, "resources": resources, "runner": runner, **of_run}
             if given is not None:
-                same["hints"] = hints
+                same |= {"hints": hints} if given != "recorded" else {"record": record}
             return self(data, given=given, pipeline=live, **{**same, **changes})
 
         return PipelineRun(live, info, again)

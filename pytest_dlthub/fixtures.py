@@ -30,7 +30,9 @@ def _dlt_sandbox(request: pytest.FixtureRequest) -> None:
     session.check_belongs(request.node.path)
     # an autouse fixture of a plugin is the first of a test: the user's own ones are in the sandbox.
     # Not by the names of the others, which fixtures of the user's own may have.
-    is_asked = "dlt_isolated" in request.fixturenames or request.node.get_closest_marker("dlt_load")
+    is_asked = "dlt_isolated" in request.fixturenames or any(
+        request.node.get_closest_marker(name) for name in ("dlt_load", "dlt_recorded")
+    )
     if session.isolates_all or is_asked:
         request.getfixturevalue("dlt_isolated")
 
@@ -68,6 +70,7 @@ def dlt_isolated(
     """
     from dlthub_project.sandbox import isolated
     from pytest_dlthub.destinations import sandbox_of_test
+    from pytest_dlthub.recordings.runs import RecordedTest
 
     session = request.config.stash[SESSION]
     session.end_early_code()
@@ -79,12 +82,15 @@ def dlt_isolated(
         session.delete(stash[FOLDER])
     stash[FOLDER], stash[FAILED] = folder, False
     sandbox = sandbox_of_test(request, folder, dlt_destinations, _dlt_destination_type)
-    with isolated(sandbox):
+    recorded = RecordedTest(request.node)
+    with isolated(sandbox), recorded.in_sandbox(sandbox):
         yield sandbox
+    recorded.finish(has_failed=stash[FAILED])
     if keep != "all" and (keep == "none" or not stash[FAILED]):
         session.delete(folder)
     else:
         mask_kept(folder)
+    recorded.tell()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from dlt.common.exceptions import DltException
 from dlt.common.schema import Schema
@@ -18,9 +18,11 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlthub_project.dlt_internals import http_client, relations
 from dlthub_project.dlt_internals import resources as dlt_resources
 from dlthub_project.errors import EntityNotFound, MergeKeyNotKnown, ProjectError, known_names
+from dlthub_project.recordings import read_recorded_file
 from pytest_dlthub.placeholders import DRIVER, Hints
 
 Given = Mapping[str, Any]
+Recorded = Literal["recorded"]
 
 _READERS: dict[str, Callable[[Path], Any]] = {
     ".csv": lambda path: _read_csv(path).to_pylist(),
@@ -28,6 +30,17 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     ".jsonl": lambda path: [json.loads(line) for line in _lines(path) if line.strip()],
     ".parquet": lambda path: _read_parquet(path),
 }
+
+
+class Replayed(NamedTuple):
+    """What a resource has yielded before, marks included.
+
+    Attributes:
+        items: Yields it, anew with each call.
+    """
+
+    items: Callable[[], Iterator[Any]]
+
 
 _HINTS = [name for name in signature(DltResource.apply_hints).parameters if name != "self"]
 
@@ -154,10 +167,12 @@ def give(
         for resource in _matching(name, parts, "hints"):
             resource.apply_hints(**own)
     for name, value in given.items():
-        items = given_items(name, value)
+        items = [] if isinstance(value, Replayed) else given_items(name, value)
         for resource in _matching(name, parts):
             needs_key = dlt_resources.gives_own_hints(resource, DRIVER)
             extraction = _extraction(name, items, needs_key=needs_key)
+            if isinstance(value, Replayed):
+                extraction = value.items
             dlt_resources.replace_extraction(resource, extraction)
     narrowed = [item for part in parts for item in part.narrowed(given)]
     if not narrowed:
@@ -351,7 +366,8 @@ def _read(name: str, path: Path) -> Any:
     if not path.is_file():
         raise ProjectError(f"given: `{name}`: there is no file {path.absolute()}.")
     try:
-        return _READERS[path.suffix](path)
+        recorded = read_recorded_file(path)
+        return _READERS[path.suffix](path) if recorded is None else recorded
     except ValueError as error:
         raise ProjectError(f"given: `{name}`: {path} cannot be read: {error}") from error
 

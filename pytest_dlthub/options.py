@@ -10,6 +10,13 @@ import pytest
 MANIFEST = "dlt.yml"
 _WORKSPACE = Path(".dlt", ".workspace")
 
+_RECORD = {
+    "new": "Record what the sources of tests yield that are marked dlt_recorded, or run with "
+    'given="recorded", and that have no recording.',
+    "all": "Record them all, also those that have a recording.",
+    "compare": "Run their sources, and fail where these have changed since; no file is changed.",
+}
+
 
 def register(parser: pytest.Parser) -> None:
     """Declare all options and ini names."""
@@ -28,6 +35,35 @@ def register(parser: pytest.Parser) -> None:
         "--dlt-reuse",
         action="store_true",
         help="Keep what `dlt_load` marks have loaded for later sessions, in your cache folder.",
+    )
+    # words of their own: a path behind `--dlt-record` is none of its values
+    for word, told in _RECORD.items():
+        group.addoption(
+            f"--dlt-record={word}" if word != "new" else "--dlt-record",
+            action="store_const",
+            const=word,
+            default="",
+            dest="dlt_record",
+            help=told,
+        )
+    group.addoption(
+        "--dlt-record-limit",
+        type=int,
+        default=5,
+        metavar="PAGES",
+        help="How many pages of each resource are recorded at most; by default 5.",
+    )
+    group.addoption(
+        "--dlt-record-check",
+        action="store_true",
+        help="Check that the recordings in the collected folders show no secret and no person.",
+    )
+    parser.addini(
+        "dlt_record_mask",
+        "Fields whose values recordings replace by stand-ins: `email`, `customers.name`, "
+        "`*.phone`; `!products.name` looks personal, and is shown.",
+        type="linelist",
+        default=[],
     )
     parser.addini("dlt_project", "Folder of the dlt.yml to test, relative to this file.")
     parser.addini("dlt_profile", "Test profile of the project; by default `tests`.")

@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Generator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -59,6 +60,7 @@ _MARKERS = (
     "dlt_allow_remote(*names): let this test reach the remote destinations of these names.",
     "dlt_destination(*types): run this test once on each type of destination, as `filesystem`.",
     "dlt_load(pipeline=None, *, source=None, **arguments): load this test's data once, as a copy.",
+    "dlt_recorded(record=None): replay what `pytest --dlt-record` has recorded of this test.",
     "dlt_schema_snapshot(fails_on): which changes of a schema fail, `any` or `breaking`.",
 )
 
@@ -86,6 +88,17 @@ def pytest_configure(config: pytest.Config) -> None:
     if SESSION not in config.stash:
         masking.mask_streams()
         _start(config)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect recordings, to check what they show, where that is asked for."""
+    if file_path.suffix != ".yml" or not parent.config.getoption("dlt_record_check", False):
+        return None
+    from pytest_dlthub.recordings import checks
+
+    if not checks.is_recording(file_path):
+        return None
+    return checks.RecordingFile.from_parent(parent, path=file_path)
 
 
 @pytest.hookimpl(tryfirst=True)

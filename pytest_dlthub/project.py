@@ -15,8 +15,9 @@ from dlthub_project.profile_check import check_profile
 from dlthub_project.runner import extractables
 from dlthub_project.runner.pipeline_order import planned
 from dlthub_project.sandbox import Sandbox, active_sandbox, isolated
-from pytest_dlthub.given import Given, children_told, give, read_given
+from pytest_dlthub.given import Given, Recorded, children_told, give, read_given
 from pytest_dlthub.placeholders import placeholders
+from pytest_dlthub.recordings.runs import asked
 from pytest_dlthub.run import PipelineRun
 from pytest_dlthub.transformation import ProjectTransformation
 
@@ -46,8 +47,9 @@ class DltProject:
         pipeline: str | dlt.Pipeline,
         *,
         data: Any = None,
-        given: Given | None = None,
+        given: Given | Recorded | None = None,
         hints: Any = None,
+        record: str | None = None,
         limit: int | None = None,
         resources: Sequence[str] | None = None,
         destination: str | None = None,
@@ -62,10 +64,13 @@ class DltProject:
             given: What named resources yield instead of what they would extract: by resource, or
                 by `source.resource`, rows, a frame, an Arrow table, or the path of a file beside
                 the test. Resources that are neither named nor get their data from one that is are
-                not run; secrets that are not configured have placeholders.
+                not run; secrets that are not configured have placeholders. Or `"recorded"`: what
+                `pytest --dlt-record` has recorded of this test's resources.
             hints: Hints of resources that are given, where their source has them from elsewhere, as
                 `sql_database` has keys and types from its database: by resource, arguments of
                 `DltResource.apply_hints`; or a schema of dlt, or the path of a file with one.
+            record: `"transformers"` for a run that is recorded: what transformers yield is
+                recorded, too. Otherwise they run on what is recorded of their parents.
             limit: The number of pages that each resource yields at most.
             resources: The resources to load; None for all.
             destination: A destination to use instead of the declared one.
@@ -77,8 +82,8 @@ class DltProject:
             PipelineStepFailed: As `dlt.Pipeline.run` does.
             TypeError: There are hints, and nothing is given.
         """
-        rows, own_hints = read_given(given, hints, self._folder, "run")
-        with self._entered():
+        with self._entered(), asked(given, record, "run") as to_give:
+            rows, own_hints = read_given(to_give, hints, self._folder, "run")
             live = self._pipeline(pipeline, destination, dataset_name)
             with nullcontext() if rows is None else placeholders(rows, own_hints):
                 loaded = data
@@ -94,6 +99,7 @@ class DltProject:
             "data": data,
             "given": given,
             "hints": hints,
+            "record": record,
             "limit": limit,
             "resources": resources,
         }
@@ -102,6 +108,10 @@ class DltProject:
         def again(**changes: Any) -> PipelineRun:
             arguments = {**same, **run_arguments, **changes}
             if arguments["given"] is None and "hints" not in changes:
+                arguments["hints"] = None
+            if arguments["given"] != "recorded" and "record" not in changes:
+                arguments["record"] = None
+            if arguments["given"] == "recorded" and "hints" not in changes:
                 arguments["hints"] = None
             if isinstance(arguments["data"], Iterator) and "data" not in changes:
                 raise TypeError("next: data= is needed: an iterator was run, which is used up")
@@ -115,7 +125,7 @@ class DltProject:
         self,
         names: Sequence[str] | None = None,
         *,
-        given: Mapping[str, Mapping[str, Any]] | None = None,
+        given: Mapping[str, Given | Recorded] | None = None,
         limit: int | None = None,
     ) -> dict[str, PipelineRun]:
         """Run all pipelines of the project, one after another, each after those that it reads from.

@@ -23,6 +23,8 @@ FAILED = pytest.StashKey[bool]()
 FOLDER = pytest.StashKey[Path]()
 # connections that a test may have open, see `LoadedRuns`
 HELD = pytest.StashKey[Any]()
+# what is to be told of the recording of a test
+RECORDED = pytest.StashKey[list[str]]()
 ADDITIVE = "dlt_schema_additive"
 """The property of a test for a change of a schema that has let it pass."""
 
@@ -30,6 +32,7 @@ ADDITIVE = "dlt_schema_additive"
 _MOST_REASONS = 5
 
 _CARRIED, _COUNTED = "_dlthub_template_uses", "_dlthub_runs"
+_TOLD = "_dlthub_recorded"
 
 
 def header(session: Session) -> str | None:
@@ -193,6 +196,8 @@ def carry(item: pytest.Item, report: pytest.TestReport) -> None:
     """Have the reports of a test carry what it did with templates, and what it has run."""
     if report.when == "setup" and USES in item.stash:
         setattr(report, _CARRIED, asdict(item.stash[USES]))
+    if report.when == "teardown" and item.stash.get(RECORDED, None):
+        setattr(report, _TOLD, item.stash[RECORDED])
     has_run = report.when == "call" or (report.when == "setup" and report.failed)
     if has_run and (folder := item.stash.get(FOLDER, None)) is not None:
         if any(counts := sections.counted([folder])):
@@ -204,6 +209,7 @@ def carry(item: pytest.Item, report: pytest.TestReport) -> None:
 
 def write_summary(terminal: TerminalReporter) -> None:
     """Write the summary, where there is something to tell, and not with `-q`."""
+    _write_recordings(terminal)
     if terminal.config.get_verbosity() < 0:
         return
     reports = [report for reports in terminal.stats.values() for report in reports]
@@ -237,6 +243,16 @@ def write_summary(terminal: TerminalReporter) -> None:
         terminal.write_line(cause)
     for note in uses.notes:
         terminal.write_line(note)
+
+
+def _write_recordings(terminal: TerminalReporter) -> None:
+    """Tell what was recorded, and what is cut off; with `-q`, too: a green is worth less then."""
+    reports = [report for reports in terminal.stats.values() for report in reports]
+    lines = [line for report in reports for line in getattr(report, _TOLD, ())]
+    if lines:
+        terminal.write_sep("=", "dlt recordings")
+        for line in dict.fromkeys(lines):
+            terminal.write_line(line)
 
 
 def _write_additive_changes(terminal: TerminalReporter, reports: Iterable[Any]) -> None:

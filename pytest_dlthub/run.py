@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import filterfalse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dlthub_project.dlt_internals import datasets
 from dlthub_project.errors import known_names
@@ -115,7 +115,11 @@ class PipelineRun:
         return self.pipeline.dataset()
 
     def next(
-        self, *, given: Mapping[str, Any] | None = _SAME, data: Any = None, **run_arguments: Any
+        self,
+        *,
+        given: Mapping[str, Any] | Literal["recorded"] | None = _SAME,
+        data: Any = None,
+        **run_arguments: Any,
     ) -> PipelineRun:
         """Run the pipeline again on the state that it has now: "day 2".
 

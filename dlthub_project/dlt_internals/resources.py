@@ -168,6 +168,11 @@ def has_parent(resource: DltResource) -> bool:
     return resource._pipe.parent is not None
 
 
+def has_as_parent(resource: DltResource, parent: DltResource) -> bool:
+    """Tell whether a transformer gets its data from `parent` itself."""
+    return resource._pipe.parent is parent._pipe
+
+
 def descends_from(resource: DltResource, ancestor: DltResource) -> bool:
     """Tell whether a transformer gets its data from `ancestor`, directly or not."""
     return any(pipe is ancestor._pipe for pipe in _with_parents(resource)[1:])

@@ -24,6 +24,7 @@ from dlthub_project.sandbox.settings import (
 if TYPE_CHECKING:
     from dlthub_project.sandbox.change_report import blocked_in_subprocesses, changed_destinations
     from dlthub_project.sandbox.destinations import sent_to, short_type
+    from dlthub_project.sandbox.extraction import Seam, extracted_through, through_seam
     from dlthub_project.sandbox.guard import is_allowed, is_local
     from dlthub_project.sandbox.looked_up import secrets_of_subprocesses
     from dlthub_project.sandbox.overrides import Overrides
@@ -41,12 +42,14 @@ __all__ = [
     "EndedRun",
     "Overrides",
     "Sandbox",
+    "Seam",
     "active_sandbox",
     "blocked_in_subprocesses",
     "changed_destinations",
     "choose_file_format_freely",
     "end",
     "enter",
+    "extracted_through",
     "is_allowed",
     "is_local",
     "isolated",
@@ -59,6 +62,7 @@ __all__ = [
     "sent_to",
     "settings_last",
     "short_type",
+    "through_seam",
     "unobserved",
     "untraced_steps",
     "visited",
@@ -67,9 +71,11 @@ __all__ = [
 _HOME_OF = {
     "EndedRun": "runs",
     "Overrides": "overrides",
+    "Seam": "extraction",
     "blocked_in_subprocesses": "change_report",
     "changed_destinations": "change_report",
     "choose_file_format_freely": "pipelines",
+    "extracted_through": "extraction",
     "is_allowed": "guard",
     "is_local": "guard",
     "observe_runs": "runs",
@@ -77,6 +83,7 @@ _HOME_OF = {
     "secrets_of_subprocesses": "looked_up",
     "sent_to": "destinations",
     "short_type": "destinations",
+    "through_seam": "extraction",
     "unobserved": "runs",
     "untraced_steps": "runs",
 }

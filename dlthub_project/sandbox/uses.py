@@ -21,6 +21,7 @@ from dlthub_project.sandbox import (
     change_report,
     clients,
     destinations,
+    extraction,
     guard,
     lasting_sources,
     local_files,
@@ -187,11 +188,13 @@ def extract(
     pipelines.bring_into(pipeline, sandbox)
     given = signature(original).bind(pipeline, *args, **kwargs).arguments
     production.check_file_format(pipeline, given.get("loader_file_format"))
+    own = {name: value for name, value in given.items() if value is not pipeline}
     with (
         lasting_sources.noted(given.get("data"), given.get("schema"), sandbox),
         runs.observed(pipeline, "extract", sandbox.folder),
+        extraction.through_seam(pipeline, own, sandbox) as arguments,
     ):
-        return steps.extract(sandbox, original, pipeline, *args, **kwargs)
+        return steps.extract(sandbox, original, pipeline, **arguments)
 
 
 def normalize(

@@ -10,6 +10,7 @@ from dlthub_project.secrets.known import KNOWN, KnownSecrets
 from dlthub_project.secrets.masking import (
     MASK,
     PUBLIC_FIELDS,
+    holds_token,
     is_secret_name,
     is_variable,
     looks_secret,
@@ -30,6 +31,7 @@ __all__ = [
     "Redactor",
     "hidden_in_errors",
     "hide_in_error",
+    "holds_token",
     "is_secret_name",
     "is_variable",
     "looks_secret",

@@ -36,6 +36,8 @@ LONG = 6
 _PART = 12
 # any part of that length has a block of this length in it, counted from the secret's beginning
 _BLOCK = _PART // 2
+# so many of them are found faster one by one
+_FEW = 500
 # values of dlt and of ours that are no secrets, also where they stand for one, and words that
 # reports are full of, which people use as passwords of databases for tests
 _COMMON = frozenset(
@@ -190,6 +192,19 @@ class KnownSecrets:
                 shown += [text[end:start], MASK]
             end = max(end, stop)
         return "".join(shown) + text[end:]
+
+    def is_in(self, text: str) -> bool:
+        """Tell whether `masked` would change a text; of a long one without secrets at once."""
+        if not self._secrets or len(text) < LONG:
+            return False
+        self._spell()
+        blocks = list(self._blocks)
+        if len(blocks) > _FEW or any(block in text for block in blocks):
+            return next(iter(self._spans(text)), None) is not None or self._is_cut_in(text)
+        return self._is_cut_in(text)
+
+    def _is_cut_in(self, text: str) -> bool:
+        return next(iter(self._cut_spans(text)), None) is not None
 
     def masked_in(self, value: Any, other: Callable[[Any], Any] | None = None) -> Any:
         """Return a value with the texts in its mappings, lists and tuples masked.

@@ -26,6 +26,10 @@ _TOKEN = re.compile(
     r"eyJ[\w-]{6,}(?:\.[\w-]*)*|glpat-[\w-]{6,})",
     re.DOTALL,
 )
+_TOKEN_BEGINNINGS = (
+    *("-----BEGIN ", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "sk-", "xox", "AKIA"),
+    *("eyJ", "glpat-"),
+)
 # The user of a URL may have an @ of its own: `ada@server` is one on Azure's PostgreSQL.
 _URL_USER_END = re.compile(r"://[^\s:/]*:")
 _WORD = re.compile(r"\S+")
@@ -99,6 +103,12 @@ _VARIABLE_NAME = re.compile(r"\{env\.(\w+)")
 def looks_secret(text: str) -> bool:
     """Tell whether something in a text looks like a secret, whatever it is called."""
     return _SECRET_VALUE.search(text) is not None
+
+
+def holds_token(text: str) -> bool:
+    """Tell whether a text holds what nothing but a secret looks like: a token, or a private key."""
+    # the search looks at each character, and most texts have no beginning of one
+    return any(one in text for one in _TOKEN_BEGINNINGS) and _TOKEN.search(text) is not None
 
 
 def masked_text(text: str) -> str:

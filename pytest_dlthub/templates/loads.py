@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +15,14 @@ from dlt.extract.reference import SourceFactory
 from dlthub_project import current
 from dlthub_project.context import ProjectRunContext
 from dlthub_project.dlt_internals import destinations
+from dlthub_project.errors import RecordingStale
 from dlthub_project.sandbox import Sandbox, is_local, short_type
 from pytest_dlthub.activation import SESSION
 from pytest_dlthub.dlt_run import DltRun, split_arguments
 from pytest_dlthub.given import hints_by_resource, located
 from pytest_dlthub.project import DltProject
+from pytest_dlthub.recordings.recorder import Recorder, recorder_in
+from pytest_dlthub.recordings.settings import Settings, folder_of_load
 from pytest_dlthub.templates.digests import NoDigest, digest
 
 if TYPE_CHECKING:
@@ -56,6 +59,7 @@ class Load:
         arguments: Those of `DltProject.run` or `DltRun`.
         folder: That of the test, which files are relative to.
         depends_on: Files whose content counts.
+        recorder: Makes what records or replays it, each time anew; None where nobody asks for it.
     """
 
     name: str
@@ -64,6 +68,26 @@ class Load:
     arguments: Mapping[str, Any]
     folder: Path
     depends_on: tuple[Path, ...] = ()
+    recorder: Callable[[], Recorder] | None = None
+
+    def build(self, sandbox: Sandbox) -> PipelineRun:
+        """Run the pipeline once for all tests, in the active sandbox.
+
+        Args:
+            sandbox: That one.
+
+        Raises:
+            RecordingMissing: It is to be replayed, and was never recorded.
+        """
+        if self.recorder is None:
+            return self.run()
+        # one for this build: what a failed one has recorded is not written
+        recorder = self.recorder()
+        with recorder_in(sandbox, lambda: recorder):
+            run = self.run()
+        if problem := recorder.finish(must_be_used=True, has_failed=False):
+            raise RecordingStale(problem)
+        return run
 
     def run(self, pipeline: dlt.Pipeline | None = None, **changes: Any) -> PipelineRun:
         """Run the pipeline in the active sandbox.
@@ -118,7 +142,11 @@ class Load:
             arguments = dict(self.arguments)
             if "given" in arguments:
                 # the content of files counts, and not their names
-                arguments["given"] = located(arguments["given"], self.folder)
+                arguments["given"] = (
+                    located(arguments["given"], self.folder)
+                    if self.recorder is None
+                    else self.recorder().inputs()
+                )
             if "hints" in arguments:
                 arguments["hints"] = hints_by_resource(arguments["hints"], self.folder)
             return digest(self.name, self.is_declared, self.source, arguments, self.depends_on)
@@ -134,7 +162,7 @@ class Marks:
     """The marks of a session's tests; what each asks for is worked out once."""
 
     def __init__(self) -> None:
-        self._loads: dict[tuple[int, Path], tuple[pytest.Mark, Load]] = {}
+        self._loads: dict[tuple[int, str, Path], tuple[pytest.Mark, Load]] = {}
 
     def loads_of(self, item: pytest.Item) -> dict[str, Load]:
         """Return what the marks of a test ask for, by pipeline: of its module, its class, itself.
@@ -145,21 +173,21 @@ class Marks:
             UsageError: There is no mark, or one that cannot be understood, or that needs a project
                 where there is none.
         """
-        marks = [*item.iter_markers(MARK)]
+        marks = [*item.iter_markers_with_node(MARK)]
         if not marks:
             raise pytest.UsageError(f"dlt_loaded: {item.name} does not say what to load. {_HOW}")
         # the nearest first; for one function the lowest first
-        loads = [self._load(mark, item.path.parent) for mark in reversed(marks)]
+        loads = [self._load(mark, node, item) for node, mark in reversed(marks)]
         for load in loads:
             if load.is_declared and not isinstance(dlt.current.run_context(), ProjectRunContext):
                 item.config.stash[SESSION].check_has_project(f"{MARK}({load.name!r})")
         return {load.name: load for load in loads}
 
-    def _load(self, mark: pytest.Mark, folder: Path) -> Load:
+    def _load(self, mark: pytest.Mark, node: Any, item: pytest.Item) -> Load:
         # kept with the mark, whose id another one could have after it
-        key = (id(mark), folder)
+        key = (id(mark), node.nodeid, item.path.parent)
         if key not in self._loads:
-            self._loads[key] = mark, _load(mark, folder)
+            self._loads[key] = mark, _recorded(_load(mark, item.path.parent), node, item)
         return self._loads[key][1]
 
 
@@ -176,6 +204,16 @@ def _load(mark: pytest.Mark, folder: Path) -> Load:
         return Load(mark.args[0], True, None, arguments, folder, paths)
     arguments.setdefault("pipeline_name", _name_of(source))
     return Load(arguments["pipeline_name"], False, source, arguments, folder, paths)
+
+
+def _recorded(load: Load, node: Any, item: pytest.Item) -> Load:
+    """Return a load with what records it, beside what is marked, if it asks for that."""
+    if load.arguments.get("given") != "recorded":
+        return load
+    place = folder_of_load(node, item, load.name)
+    settings = Settings.of(item)
+    notes: list[str] = []
+    return replace(load, recorder=lambda: Recorder(place, settings, notes=notes))
 
 
 def _name_of(source: Any) -> str:

@@ -17,7 +17,7 @@ from dlthub_project.dlt_internals import configuration, contexts, datasets, dest
 from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox import Overrides, Sandbox, isolated, unobserved
 from pytest_dlthub.activation import SESSION
-from pytest_dlthub.report import USES, TemplateUses
+from pytest_dlthub.report import RECORDED, USES, TemplateUses
 from pytest_dlthub.run import PipelineRun
 from pytest_dlthub.templates.decorators import decorated
 from pytest_dlthub.templates.files import Build, Conditions
@@ -105,6 +105,7 @@ class Templates:
             request = _Request(item.nodeid, loads, sandbox, databases, uses, key)
             with decorated(test):
                 template = self._copied(request)
+            _tell_of_recordings(item, loads)
             with LoadedRuns.of(loads, template) as runs:
                 yield runs
         if key.incomparable or template.conditions.asked_here:
@@ -173,6 +174,14 @@ class Templates:
         # not while the other is handled, of which the user is not to read
         assert failure is not None
         raise failure
+
+
+def _tell_of_recordings(item: pytest.Item, loads: Mapping[str, Load]) -> None:
+    """Have the session tell how much of the sources the recordings of a test have."""
+    recorders = [load.recorder() for load in loads.values() if load.recorder is not None]
+    if recorders:
+        notes = [note for one in recorders for note in (*one.notes, *one.cut_notes())]
+        item.stash.setdefault(RECORDED, []).extend(notes)
 
 
 class _Build:
@@ -244,7 +253,7 @@ def _run(load: Load, sandbox: Sandbox) -> PipelineRun:
     # of others the run tells what is wrong
     if destination is not None:
         check_destination(destination, sandbox)
-    run = load.run()
+    run = load.build(sandbox)
     check_run(run, sandbox)
     return run
 

@@ -31,6 +31,8 @@ from dlthub_project import (
     ProjectError,
     ProjectRunContext,
     ProjectRunContextNotAvailable,
+    RecordingMissing,
+    RecordingStale,
     RemoteDestinationBlocked,
     SourceUsedUp,
     ValueNotSet,
@@ -56,6 +58,8 @@ MISTAKES: tuple[type[ProjectError], ...] = (
     NotSupportedInProduction,
     ProfileNotFound,
     ProjectRunContextNotAvailable,
+    RecordingMissing,
+    RecordingStale,
     SourceUsedUp,
     ValueNotSet,
 )

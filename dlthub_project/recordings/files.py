@@ -1,0 +1,253 @@
+"""The files of a recording: a folder with rows by resource and run, and `recording.yml`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import yaml
+from filelock import FileLock
+
+from dlthub_project.errors import ProjectError
+from dlthub_project.recordings.pages import Pages, read_pages
+
+RECORD = "recording.yml"
+
+_FORMAT = 1
+_HEAD = "# Written by pytest --dlt-record. The rows stand beside it, and may be edited.\n"
+_NOT_IN_NAMES = re.compile(r"[^\w.\[\]=,+-]")
+
+
+@dataclass(frozen=True)
+class RecordedResource:
+    """What is known of a resource in one run.
+
+    Attributes:
+        files: The names of its files, in order.
+        yields: `pages`, lists of rows; `items`, one after another; or `arrow`, `pandas`, `polars`.
+        source: Its source; None for a resource alone.
+        function: The name of the function that has yielded them; None for data alone.
+        code: A digest of the code of that function.
+        arguments: What it extracted with, but for secrets and objects.
+        cut_after: After how many pages the recording ends although more followed; None for all.
+        hints: Hints that it has from its database.
+    """
+
+    files: tuple[str, ...] = ()
+    yields: str = "pages"
+    source: str | None = None
+    function: str | None = None
+    code: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    cut_after: int | None = None
+    hints: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """One run of a pipeline.
+
+    Attributes:
+        pipeline: The pipeline.
+        resources: What was recorded, by resource.
+        cursors: Where the cursors stood before, as values of JSON: what an API was asked from.
+    """
+
+    pipeline: str
+    resources: Mapping[str, RecordedResource]
+    cursors: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """All that was recorded for one test.
+
+    Attributes:
+        runs: Its runs, in order.
+        recorded: The day.
+        profile: The profile of the project or workspace; None for plain dlt code.
+        masked: The fields whose values are stand-ins, as `resource.field`.
+        versions: Those of dlt and of this package.
+    """
+
+    runs: tuple[RecordedRun, ...]
+    recorded: str = ""
+    profile: str | None = None
+    masked: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> Recording:
+        """Return the recording in a folder.
+
+        Raises:
+            ProjectError: There is none that can be read.
+        """
+        path = folder / RECORD
+        try:
+            found = yaml.safe_load(path.read_text(encoding="utf-8"))
+            runs = tuple(_run(run) for run in found["runs"])
+            values = {name: found[name] for name in found if name not in ("format", "runs")}
+            values["masked"] = tuple(found.get("masked") or ())
+            if found["format"] != _FORMAT:
+                raise ValueError(f"format {found['format']} is not known, {_FORMAT} is expected")
+            return cls(runs=runs, **values)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+            told = f"`{error.args[0]}` is missing" if isinstance(error, KeyError) else error
+            raise ProjectError(
+                f"{path} is no recording that can be read: {told}", "Record it again."
+            ) from error
+
+    def write(self, folder: Path, pages: Mapping[str, Pages]) -> None:
+        """Put the recording into a folder, all of it or nothing; one that is there is replaced.
+
+        Args:
+            folder: The folder.
+            pages: What stands in the files, by their names.
+        """
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        written = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
+        replaced = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
+        try:
+            written.mkdir()
+            for name, content in pages.items():
+                content.write(written / name)
+            (written / RECORD).write_text(self._to_yaml(), encoding="utf-8")
+            # workers and sessions may record one test at the same time
+            lock = f"{uuid5_of(folder)}.lock"
+            with FileLock(Path(tempfile.gettempdir(), lock)):
+                if folder.exists():
+                    os.rename(folder, replaced)
+                os.rename(written, folder)
+        finally:
+            shutil.rmtree(written, ignore_errors=True)
+            shutil.rmtree(replaced, ignore_errors=True)
+
+    def items_of(self, folder: Path, resource: RecordedResource) -> Iterator[Any]:
+        """Yield what the function of a resource has yielded, anew with each call.
+
+        Raises:
+            ProjectError: A file is not there, or is not what it should be.
+        """
+        for name in resource.files:
+            yield from read_pages(folder / name, resource.yields)
+
+    def _to_yaml(self) -> str:
+        found: dict[str, Any] = {
+            "format": _FORMAT,
+            "recorded": self.recorded,
+            "profile": self.profile,
+            "versions": dict(self.versions),
+            "masked": sorted(self.masked),
+            "runs": [
+                {
+                    "pipeline": run.pipeline,
+                    "cursors": dict(run.cursors),
+                    "resources": {
+                        name: {
+                            key: list(value) if isinstance(value, tuple) else value
+                            for key, value in asdict(resource).items()
+                            if value not in (None, {})
+                        }
+                        for name, resource in run.resources.items()
+                    },
+                }
+                for run in self.runs
+            ],
+        }
+        kept = {name: value for name, value in found.items() if value not in (None, [], {})}
+        for run in kept.get("runs", ()):
+            if not run["cursors"]:
+                del run["cursors"]
+        return _HEAD + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=100)
+
+
+def uuid5_of(folder: Path) -> str:
+    """Return a name for a folder that is the same in every process."""
+    from uuid import NAMESPACE_URL, uuid5
+
+    return f"dlt-record-{uuid5(NAMESPACE_URL, str(folder.resolve()))}"
+
+
+def of_today(
+    runs: Iterable[RecordedRun], *, profile: str | None, masked: Iterable[str]
+) -> Recording:
+    """Return a recording that is made now."""
+    versions = {name: version(name) for name in ("dlt", "pytest-dlthub")}
+    day = datetime.now(timezone.utc).date().isoformat()
+    return Recording(tuple(runs), day, profile, tuple(sorted(masked)), versions)
+
+
+def is_recorded(folder: Path) -> bool:
+    """Tell whether there is a recording in a folder."""
+    return (folder / RECORD).is_file()
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Return the files of a recording, in a stable order."""
+    return sorted(path for path in folder.iterdir() if path.is_file())
+
+
+def safe_name(name: str) -> str:
+    """Return a name that every file system takes; another one for another name."""
+    safe = _NOT_IN_NAMES.sub("_", name).strip(".")
+    if safe == name and len(name) <= _LONGEST_NAME:
+        return name
+    from hashlib import sha256
+
+    return f"{safe[:_LONGEST_NAME]}-{sha256(name.encode('utf-8', 'replace')).hexdigest()[:6]}"
+
+
+_LONGEST_NAME = 80
+
+
+def read_recorded_file(path: Path) -> list[Any] | None:
+    """Return what a file of a recording holds; None for a file that is of no recording.
+
+    Raises:
+        ProjectError: It is of one, and cannot be read.
+    """
+    if not is_recorded(path.parent):
+        return None
+    for run in Recording.read(path.parent).runs:
+        for resource in run.resources.values():
+            if path.name in resource.files:
+                return list(read_pages(path, resource.yields))
+    return None
+
+
+def name_of_file(resource: str, run: int, taken: Sequence[str]) -> str:
+    """Return the name of a resource's file, without its ending.
+
+    Args:
+        resource: The resource.
+        run: The number of the run, from 1 on.
+        taken: The names that others have.
+    """
+    name = safe_name(resource) + (f".run{run}" if run > 1 else "")
+    same = {one.lower() for one in taken}
+    number = 1
+    found = name
+    while found.lower() in same:
+        number += 1
+        found = f"{name}.{number}"
+    return found
+
+
+def _run(found: Mapping[str, Any]) -> RecordedRun:
+    known = {one.name for one in fields(RecordedResource)}
+    resources = {}
+    for name, values in found["resources"].items():
+        if unknown := values.keys() - known:
+            raise ValueError(f"`{name}` has the unknown key `{min(unknown)}`")
+        resources[name] = RecordedResource(**{**values, "files": tuple(values.get("files", ()))})
+    return RecordedRun(found["pipeline"], resources, found.get("cursors") or {})

@@ -1,0 +1,100 @@
+"""Whether a recording is still one of what a test runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dlt.extract import DltResource
+
+from dlthub_project.errors import RecordingStale, known_names
+from dlthub_project.recordings import (
+    HIDDEN,
+    Plan,
+    RecordedResource,
+    RecordedRun,
+    Recording,
+    arguments_of,
+    function_of,
+    place_of,
+)
+from pytest_dlthub.recordings.settings import Settings
+
+
+def check(
+    recording: Recording,
+    run: RecordedRun,
+    plan: Plan,
+    cursors: Mapping[str, Any],
+    settings: Settings,
+    folder: Path,
+) -> None:
+    """Make sure that what a test runs now is what was recorded.
+
+    Args:
+        recording: The recording.
+        run: The run in it.
+        plan: What the test runs.
+        cursors: Where the cursors stand, as values of JSON.
+        settings: Those of the session.
+        folder: Where the recording is.
+
+    Raises:
+        RecordingStale: It is not; all differences are told.
+    """
+    told = list(_differences(recording, run, plan, cursors, settings))
+    if told:
+        listed = "".join(f"\n  {line}" for line in told)
+        raise RecordingStale(
+            f"What is recorded in {folder} on {recording.recorded} is not what this test runs:"
+            f"{listed}",
+            f"Record it again: {settings.command} --dlt-record=all",
+        )
+
+
+def _differences(
+    recording: Recording,
+    run: RecordedRun,
+    plan: Plan,
+    cursors: Mapping[str, Any],
+    settings: Settings,
+) -> Iterator[str]:
+    if recording.profile != settings.profile:
+        yield f"profile: recorded on {recording.profile}, tested on {settings.profile}"
+    for name in plan.recorded.keys() - run.resources.keys():
+        yield f"`{name}` is not recorded. {known_names(name, sorted(run.resources))}"
+    for name in run.resources.keys() - plan.recorded.keys():
+        yield f"`{name}` is recorded, and not run: it is renamed, removed or not selected"
+    for name in sorted(plan.recorded.keys() & run.resources.keys()):
+        resource = plan.recorded[name].resources[0]
+        yield from _of_resource(name, run.resources[name], resource)
+    for name in sorted({*run.cursors, *cursors}):
+        before, now = run.cursors.get(name), cursors.get(name)
+        if before != now and not any(name.endswith(masked) for masked in recording.masked):
+            yield f"cursor {name}: recorded from {_shown(before)}, run from {_shown(now)}"
+
+
+def _of_resource(name: str, recorded: RecordedResource, resource: DltResource) -> Iterator[str]:
+    function = function_of(resource)
+    if function is not None and recorded.code is not None and function["code"] != recorded.code:
+        yield (
+            f"`{name}`: the code of {function['name']} ({place_of(resource)}) has changed since, or"
+            " that of a function which it calls. If it yields the same, write "
+            f"`code: {function['code']}` for it in recording.yml"
+        )
+    elif (function is None) != (recorded.code is None):
+        yield f"`{name}`: it was recorded of another function, {recorded.function}"
+    now = arguments_of(resource)
+    for argument in sorted({*recorded.arguments, *now}):
+        before, after = recorded.arguments.get(argument), now.get(argument)
+        if before != after and HIDDEN not in (before, after):
+            yield f"`{name}`: {argument} was {_shown(before)}, is {_shown(after)}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping) and len(value) == 1:
+        (kind, inner), *_ = value.items()
+        if str(kind).startswith("$"):
+            return _shown(inner)
+    return "nothing" if value is None else str(value)
