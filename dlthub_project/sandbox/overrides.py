@@ -73,11 +73,14 @@ class _LookUp(threading.local):
     Attributes:
         is_answered: The test has answered for the value.
         first: What the present round asked for first.
-        answered_before: What the round before asked for first, if the test had answered for it.
+        is_found: The test has given the value.
+        answered_before: What the round before asked for first, if the test had unset it: of what is
+            given, dlt asks for no second time.
         unset: The parts of a mapping that the test has unset; None for each.
     """
 
     is_answered = False
+    is_found = False
     unset: Mapping[str, Any] | None = None
     first: _Path | None = None
     answered_before: _Path | None = None
@@ -117,8 +120,10 @@ class OverridesProvider(DocumentProvider):
     @property
     def is_empty(self) -> bool:
         # dlt asks the first provider for it at the beginning of each look-up
-        _look_up.answered_before = _look_up.first if _look_up.is_answered else None
+        is_unset = _look_up.is_answered and not _look_up.is_found
+        _look_up.answered_before = _look_up.first if is_unset else None
         _look_up.is_answered, _look_up.first, _look_up.unset = False, None, None
+        _look_up.is_found = False
         if not self._document.values:
             return True
         if len(self._below) != len(self._providers):
@@ -151,6 +156,7 @@ class OverridesProvider(DocumentProvider):
                 # where nothing else is set below it, others tell the rest
                 value = _set_parts(value) or (value if _look_up.is_answered else None)
             if value is not None:
+                _look_up.is_found = True
                 return value, ".".join((*name, *sections, key))
         return None, ".".join((*sections, key))
 

@@ -54,6 +54,16 @@ def test_they_are_seen_by_a_context_that_is_active_already(make_sandbox: MakeSan
         assert dlt.config["sources.github.token"] == "late"
 
 
+def test_they_are_seen_as_often_as_they_are_asked_for(make_sandbox: MakeSandbox) -> None:
+    @dlt.resource
+    def orders(country: str = dlt.config.value) -> Any:
+        yield {"country": country}
+
+    with isolated(make_sandbox()) as sandbox:
+        Overrides(sandbox)["country"] = "de"
+        assert [list(orders), list(orders)] == [[{"country": "de"}]] * 2
+
+
 def test_they_outlive_a_switch_of_the_profile(
     make_sandbox: MakeSandbox, write_project: WriteProject
 ) -> None:
