@@ -96,7 +96,7 @@ def read_pages(path: Path, yields: str) -> Iterator[Any]:
     """
     if not path.is_file():
         raise ProjectError(f"There is no file {path} of the recording.", "Record it again.")
-    if yields in FRAMES:
+    if path.suffix == ".parquet":
         yield from _read_tables(path, yields)
         return
     page: list[Any] = []

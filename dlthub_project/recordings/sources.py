@@ -12,6 +12,7 @@ from dlt.extract.reference import SourceFactory
 
 from dlthub_project.dlt_internals import resources as dlt_resources
 from dlthub_project.dlt_internals import seams
+from dlthub_project.recordings.typed_values import to_json
 
 Data = list[DltSource | DltResource]
 
@@ -143,7 +144,7 @@ def hints_of(resource: DltResource) -> dict[str, Any]:
         for name, column in dlt_resources.reflected_columns(resource).items()
         if not name.startswith("_dlt_")
     }
-    return {"columns": columns} if columns else {}
+    return {"columns": to_json(columns)} if columns else {}
 
 
 HINTS = ("data_type", "nullable", "precision", "scale", "timezone", "primary_key", "merge_key")

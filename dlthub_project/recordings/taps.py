@@ -52,7 +52,7 @@ class Tap:
         self._pages = pages
         self._cut_after: int | None = None
         self._count = 0
-        self._hinted = False
+        self._hints = 0
         self._kinds: dict[str, None] = {}
         # of rows, the lines of a page, or of an item that stands alone
         self._lines: list[tuple[bool, list[str]]] = []
@@ -69,13 +69,13 @@ class Tap:
     @property
     def pages(self) -> int:
         """How many pages were kept."""
-        return len(self._lines) + len(self._tables)
+        return len(self._lines) - self._hints + len(self._tables)
 
     @property
     def rows(self) -> int:
         """How many rows were kept."""
         of_tables = sum(int(table.num_rows) for table in self._tables)
-        return sum(len(lines) for _, lines in self._lines) + of_tables
+        return sum(len(lines) for _, lines in self._lines) - self._hints + of_tables
 
     @property
     def cut_after(self) -> int | None:
@@ -91,9 +91,9 @@ class Tap:
             return None
         # hints alone are no page: sql_database marks them first
         is_hint = meta is not None and isinstance(item, list) and not item
-        self._hinted = self._hinted or is_hint
+        self._hints += is_hint
         self._count += not is_hint
-        if self._pages is not None and self._count + self._hinted > self._pages:
+        if self._pages is not None and self._count + self._hints > self._pages:
             # the function was asked for one page more than are kept; with hints, for none
             self._cut_after = self._pages if not is_hint else self._cut_after
             if self._count > self._pages:
@@ -147,12 +147,15 @@ class Tap:
         if self.refused:
             raise self.refused[0]
         kinds = [kind for kind in self._kinds if kind in FRAMES]
-        if kinds and (len(kinds) > 1 or len(self._kinds) > 1):
+        # hints alone may stand before tables
+        has_rows = not kinds or len(self._lines) > self._hints
+        if kinds and (len(kinds) > 1 or has_rows):
             raise ProjectError(
                 f"`{self._name}` yields {' and '.join(self._kinds)}; one of these is expected.",
                 "Have its function yield one kind.",
             )
-        found = self._of_tables(kinds[0]) if kinds else [self._of_rows()]
+        found = [self._of_rows()] if self._lines or not kinds else []
+        found += self._of_tables(kinds[0]) if kinds else []
         names = [name.rpartition(".")[0] for name in taken]
         files: dict[str, Pages] = {}
         for pages in found:
@@ -165,7 +168,7 @@ class Tap:
         """Return what is to be said of the resource, with its files."""
         return RecordedResource(
             files=tuple(files),
-            yields=next(iter(files.values())).yields,
+            yields=list(files.values())[-1].yields,
             source=self._source,
             function=self._function.get("name"),
             code=self._function.get("code"),

@@ -66,8 +66,9 @@ def to_json(value: Any) -> Any:
     if kind is list:
         return [to_json(one) for one in value]
     if isinstance(value, Mapping):
-        if all(type(key) is str and not key.startswith("$") for key in value):
-            return {key: to_json(one) for key, one in value.items()}
+        if all(isinstance(key, str) and not key.startswith("$") for key in value):
+            # SQLAlchemy has a kind of text of its own for names
+            return {str(key): to_json(one) for key, one in value.items()}
         return {"$mapping": [[to_json(key), to_json(one)] for key, one in value.items()]}
     if kind is float:
         return value if math.isfinite(value) else {"$float": repr(value)}
