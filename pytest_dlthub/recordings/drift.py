@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import dlt
@@ -43,14 +44,15 @@ class _Shape:
     pages: dict[str, list[int]] = field(default_factory=dict)
 
 
-def drift(before: Mapping[str, Items], now: Mapping[str, Items]) -> list[Change]:
+def drift(before: Mapping[str, Items], now: Mapping[str, Items], folder: Path) -> list[Change]:
     """Return what has changed in what resources yield, before maps and without hints of theirs.
 
     Args:
         before: What was recorded, by resource.
         now: What they yield now.
+        folder: Where pipelines may have their files.
     """
-    earlier, later = _shape_of(before), _shape_of(now)
+    earlier, later = _shape_of(before, folder), _shape_of(now, folder)
     found = [
         change
         for change in changes(earlier.schema, later.schema)
@@ -68,7 +70,7 @@ def drift(before: Mapping[str, Items], now: Mapping[str, Items]) -> list[Change]
     return found
 
 
-def _shape_of(resources: Mapping[str, Items]) -> _Shape:
+def _shape_of(resources: Mapping[str, Items], place: Path) -> _Shape:
     pages: dict[str, list[int]] = {name: [] for name in resources}
 
     def noted(name: str, items: Items) -> Iterator[Any]:
@@ -80,7 +82,7 @@ def _shape_of(resources: Mapping[str, Items]) -> _Shape:
         dlt.resource(noted(name, items), name=name.replace(".", "_"))
         for name, items in resources.items()
     ]
-    with tempfile.TemporaryDirectory() as folder, contexts.no_active_pipeline():
+    with tempfile.TemporaryDirectory(dir=place) as folder, contexts.no_active_pipeline():
         destination = dlt.destinations.duckdb(f"{folder}/shape.duckdb")
         pipeline = dlt.pipeline("recorded", pipelines_dir=folder, destination=destination)
         pipeline.extract(made)

@@ -185,7 +185,7 @@ class Recorder:
             else:
                 number, run = self._next(name)
                 if self.mode == _COMPARE:
-                    self._compare(name, run, data or [], transformers)
+                    self._compare(name, run, data or [], sandbox, transformers=transformers)
                 copies = self._replayed(run, plan, cursors, data or [])
                 stack.enter_context(_transformers_told())
                 stack.callback(self._used.add, number)
@@ -240,14 +240,22 @@ class Recorder:
         return give(data, given, hints)
 
     def _compare(
-        self, pipeline: str, run: RecordedRun, data: Sequence[Any], transformers: bool
+        self,
+        pipeline: str,
+        run: RecordedRun,
+        data: Sequence[Any],
+        sandbox: Sandbox,
+        *,
+        transformers: bool,
     ) -> None:
         """Extract from the source anew, and note what is otherwise than recorded."""
         copies = dlt_resources.copy_extractables(data)
         plan = plan_of(copies, transformers=transformers)
         assert plan is not None
         taps = tapped(plan, Masks(self._settings.masks), self._settings.pages)
-        with tempfile.TemporaryDirectory() as folder, contexts.no_active_pipeline(), unobserved():
+        # a folder elsewhere would become that of the test's own pipeline
+        place = tempfile.TemporaryDirectory(dir=sandbox.folder)
+        with place as folder, contexts.no_active_pipeline(), unobserved():
             destination = dlt.destinations.duckdb(f"{folder}/compared.duckdb")
             dlt.pipeline(pipeline, pipelines_dir=folder, destination=destination).extract(copies)
             before, now = {}, {}
@@ -261,7 +269,7 @@ class Recorder:
                 before[name] = self._items(self.folder, run.resources[name])
                 now[name] = self._items(Path(folder), tap.resource(files))
             if before:
-                self._drift += map(str, drift(before, now))
+                self._drift += map(str, drift(before, now, Path(folder)))
 
     def _items(self, folder: Path, resource: RecordedResource) -> Items:
         return Items(resource.yields, lambda: self.recording.items_of(folder, resource))

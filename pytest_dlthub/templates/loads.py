@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,7 @@ class Load:
         folder: That of the test, which files are relative to.
         depends_on: Files whose content counts.
         recorder: Makes what records or replays it, each time anew; None where nobody asks for it.
+        recorded: Returns what a replay reads; for all tests of a session what the first one had.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Load:
     folder: Path
     depends_on: tuple[Path, ...] = ()
     recorder: Callable[[], Recorder] | None = None
+    recorded: Callable[[], list[Any]] = list
 
     def build(self, sandbox: Sandbox) -> PipelineRun:
         """Run the pipeline once for all tests, in the active sandbox.
@@ -145,7 +148,7 @@ class Load:
                 arguments["given"] = (
                     located(arguments["given"], self.folder)
                     if self.recorder is None
-                    else self.recorder().inputs()
+                    else self.recorded()
                 )
             if "hints" in arguments:
                 arguments["hints"] = hints_by_resource(arguments["hints"], self.folder)
@@ -213,7 +216,11 @@ def _recorded(load: Load, node: Any, item: pytest.Item) -> Load:
     place = folder_of_load(node, item, load.name)
     settings = Settings.of(item)
     notes: list[str] = []
-    return replace(load, recorder=lambda: Recorder(place, settings, notes=notes))
+
+    def make() -> Recorder:
+        return Recorder(place, settings, notes=notes)
+
+    return replace(load, recorder=make, recorded=cache(lambda: make().inputs()))
 
 
 def _name_of(source: Any) -> str:
