@@ -15,6 +15,8 @@ import killed
 import pytest
 from processes import python
 
+pytestmark = pytest.mark.unmeasured
+
 Kill = Callable[..., dict[str, Any]]
 
 SCRIPT = Path(killed.__file__)

@@ -13,6 +13,8 @@ from dlthub_project.sandbox import isolated, sent_to
 if TYPE_CHECKING:
     from conftest import MakeSandbox, WriteProject
 
+pytestmark = pytest.mark.unmeasured
+
 calls: list[Any] = []
 
 
