@@ -11,6 +11,8 @@ import psycopg2
 import pytest
 from pages import Command, File, Reader, read_page
 
+pytestmark = pytest.mark.unmeasured
+
 DOCS = Path(__file__).parents[2] / "docs"
 OF_ASSERTIONS = DOCS / "reference" / "assertions.md"
 PAGES = sorted((*DOCS.glob("tutorial/*.md"), *DOCS.glob("how-to/*.md"), OF_ASSERTIONS))

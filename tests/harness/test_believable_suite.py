@@ -69,7 +69,8 @@ def outcomes_of(pytester: pytest.Pytester, run_pytest: RunTests, home: Path) -> 
 @pytest.mark.parametrize(
     ("kind", "orders"),
     [
-        ("plain", 1),
+        # test_suites_on_disk.py has one of plain code
+        pytest.param("plain", 1, marks=pytest.mark.slow),
         # the workers below have it
         pytest.param("project", 1, marks=pytest.mark.slow),
         # half a minute each, beside all modules of this process

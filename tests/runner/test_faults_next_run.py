@@ -87,6 +87,7 @@ def make_pipeline(tmp_path: Path) -> Callable[..., dlt.Pipeline]:
 MakePipeline = Callable[..., dlt.Pipeline]
 
 
+@pytest.mark.sampled(2)
 def test_a_source_that_fails_in_extract_is_extracted_by_the_next_run(
     make_pipeline: MakePipeline, shop: Shop
 ) -> None:
@@ -113,6 +114,7 @@ def away(database: Path) -> Iterator[None]:
     elsewhere.rename(database)
 
 
+@pytest.mark.sampled(2)
 def test_a_database_that_goes_away_after_extract_gets_each_row_once_when_it_is_back(
     make_pipeline: MakePipeline, shop: Shop, tmp_path: Path
 ) -> None:
@@ -153,6 +155,7 @@ def execute(url: str, sql: str) -> Any:
     return connection
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.postgres
 def test_a_table_that_is_out_of_reach_in_load_gets_each_row_once(
     postgres: MakePipeline, shop: Shop, postgres_url: str, monkeypatch: pytest.MonkeyPatch
@@ -245,6 +248,7 @@ class Proxy:
             other.shutdown(socket.SHUT_WR)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.postgres
 def test_a_server_that_goes_away_and_comes_back_gets_each_row_once(
     postgres: MakePipeline, shop: Shop, postgres_url: str
@@ -301,6 +305,7 @@ def room_in_a_file(size: int) -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (earlier, most))
 
 
+@pytest.mark.sampled(2)
 def test_a_column_that_is_new_after_the_failure_is_added_and_each_row_is_there_once(
     make_pipeline: MakePipeline, shop: Shop, tmp_path: Path
 ) -> None:
