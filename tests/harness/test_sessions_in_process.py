@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
@@ -35,7 +36,7 @@ CHANGES_ALL = """
         os.environ.pop("THERE_BEFORE")
         os.chdir(os.sep)
         sys.path.append("leaked")
-        sys.modules["json"] = None
+        sys.modules["colorsys"] = None
         logging.getLogger("dlt").setLevel("ERROR")
         dlt.pipeline("left_active", pipelines_dir=str(tmp_path), destination="dummy")
 """
@@ -55,7 +56,7 @@ def state() -> Callable[[], dict[str, object]]:
             "arguments": list(sys.argv),
             "modules of tests": {n for n in sys.modules if n in ("test_it", "conftest", "helper")},
             "this module": sys.modules.get(__name__),
-            "a library": sys.modules.get("json"),
+            "a library": sys.modules.get("colorsys"),
             "active pipeline": Container()[PipelineContext].is_active(),
             "registered sources": set(SourceReference.SOURCES),
             "warnings": list(warnings.filters),
@@ -74,6 +75,8 @@ def test_process_is_as_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("THERE_BEFORE", "yes")
+    # nothing else imports it, and so nothing fails without it
+    importlib.import_module("colorsys")
     pytester.makepyfile(helper="")
     before = state()
 

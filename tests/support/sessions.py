@@ -41,6 +41,9 @@ _Cached = type(functools.lru_cache(len))
 
 # what sessions were the first to import
 _imported: dict[str, ModuleType] = {}
+# modules of libraries: they lie in no folder of a test
+_libraries: dict[str, ModuleType] = {}
+_OF_LIBRARIES = (sys.prefix, os.path.dirname(os.__file__))
 
 
 def run_session(folder: Path, *arguments: str) -> pytest.RunResult:
@@ -226,7 +229,7 @@ def _path(on_path: str | None) -> Iterator[None]:
 
 @contextmanager
 def _modules(folder: Path) -> Iterator[None]:
-    hidden = {name: m for name, m in sys.modules.items() if lies_in(m, _TESTS, folder)}
+    hidden = {name: m for name, m in _of_no_library() if lies_in(m, _TESTS, folder)}
     for name in hidden:
         del sys.modules[name]
     before, writes_bytecode = dict(sys.modules), sys.dont_write_bytecode
@@ -243,6 +246,18 @@ def _modules(folder: Path) -> Iterator[None]:
             del sys.modules[name]
         _imported.update({name: m for name, m in new.items() if name not in own})
         sys.modules.update({**before, **hidden})
+
+
+def _of_no_library() -> Iterator[tuple[str, ModuleType]]:
+    """Yield modules that may lie in a folder of tests: to look at all takes a session 20 ms."""
+    for name, module in sys.modules.items():
+        if _libraries.get(name) is module:
+            continue
+        file = (getattr(module, "__dict__", None) or {}).get("__file__")
+        if isinstance(file, str) and file.startswith(_OF_LIBRARIES):
+            _libraries[name] = module
+        else:
+            yield name, module
 
 
 @contextmanager
