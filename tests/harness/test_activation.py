@@ -100,7 +100,9 @@ def test_project_is_active_before_its_conftest_is_imported(
     )
 
 
-@pytest.mark.parametrize("mode", ["prepend", "append", "importlib"])
+@pytest.mark.parametrize(
+    "mode", ["prepend", pytest.param("append", marks=pytest.mark.slow), "importlib"]
+)
 @pytest.mark.parametrize(
     "program", ["pytest", pytest.param("python -m pytest", marks=pytest.mark.slow)]
 )
@@ -291,7 +293,14 @@ def test_error_when_collected_tests_are_of_two_projects(
     )
 
 
-@pytest.mark.parametrize("arguments", [["-n", "2"], ["two", "--dlt-project=one"], ["-k", "two"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["-n", "2"], marks=pytest.mark.slow),
+        ["two", "--dlt-project=one"],
+        ["-k", "two"],
+    ],
+)
 @pytest.mark.usefixtures("two_projects")
 def test_a_test_of_a_project_that_the_session_does_not_test_is_an_error(
     run_pytest: RunTests, arguments: list[str]

@@ -137,7 +137,9 @@ def test_imports_of_a_suite_leave_nothing_where_a_plugin_that_an_option_names_as
 
 
 @pytest.mark.parametrize("scope", MADE_BY_FIXTURES)
-@pytest.mark.parametrize("arguments", [(), ("-n", "1")], ids=str)
+@pytest.mark.parametrize(
+    "arguments", [(), pytest.param(("-n", "1"), marks=pytest.mark.slow)], ids=str
+)
 def test_fixtures_before_the_sandbox_of_a_test_leave_nothing(
     pytester: pytest.Pytester, name: str, home: Path, scope: str, arguments: tuple[str, ...]
 ) -> None:

@@ -249,7 +249,7 @@ def test_an_error_whose_causes_go_round_in_a_circle_is_reported(run_tests: RunTe
     result.stdout.fnmatch_lines(["*ValueError: one"])
 
 
-@pytest.mark.parametrize("start", ["run", "spawn"])
+@pytest.mark.parametrize("start", ["run", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_what_is_blocked_in_a_subprocess_is_told(run_tests_apart: RunTests, start: str) -> None:
     result = run_tests_apart(
         f"""

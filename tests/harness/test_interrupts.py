@@ -53,7 +53,9 @@ def test_z_is_not_run():
 """
 
 
-@pytest.mark.parametrize("where", ["in_a_run", "of_a_module", "in_a_fixture"])
+@pytest.mark.parametrize(
+    "where", ["in_a_run", "of_a_module", pytest.param("in_a_fixture", marks=pytest.mark.slow)]
+)
 def test_ctrl_c_ends_the_session(
     run_tests_apart: RunTests, kept_data: Callable[[], list[Path]], where: str
 ) -> None:

@@ -120,7 +120,7 @@ def builds(pytester: pytest.Pytester) -> Callable[[], int]:
 
 
 @pytest.mark.usefixtures("in_postgres")
-@pytest.mark.parametrize("workers", [pytest.param("-n0", marks=pytest.mark.slow), "-n2"])
+@pytest.mark.parametrize("workers", ["-n0", pytest.param("-n2", marks=pytest.mark.slow)])
 def test_each_test_has_a_copy_of_its_own_that_it_may_write_to(
     run_tests: RunTests, builds: Callable[[], int], workers: str
 ) -> None:

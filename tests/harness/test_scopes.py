@@ -240,7 +240,7 @@ PARAMETERS = """
 
 @pytest.mark.parametrize(
     "arguments",
-    [pytest.param((), marks=pytest.mark.slow), ("-p", "no:randomly", "-n", "2")],
+    [(), pytest.param(("-p", "no:randomly", "-n", "2"), marks=pytest.mark.slow)],
     ids=["one", "two"],
 )
 def test_fixtures_of_wider_scope_have_a_sandbox_of_their_scope(
