@@ -20,6 +20,8 @@ from pytest_dlthub.imports import Opened, is_library_file, recorded
 
 # of the system; what is installed is known by its version
 _OF_SYSTEM = ("/proc/", "/sys/", "/dev/", "/run/", "/etc/", "/usr/lib", "/usr/share/")
+# but these, where temporary files of users may be
+_OF_USERS = ("/dev/shm/", "/run/user/")
 _OF_PYTHON = (".pyc", ".pyi", ".so", ".pth")
 _NOT_DATA = (*_OF_PYTHON, ".py", ".md", ".rst", ".log", "~")
 _INSTALLED = ("site-packages", "dist-packages", "__pycache__")
@@ -140,9 +142,8 @@ class _Filter:
     def __post_init__(self) -> None:
         self._root = _as_folder(self.root)
         self._own = [_as_folder(path) for path in self.own]
-        python = [_as_folder(path) for path in (sys.prefix, sys.base_prefix)]
-        self._own += [path for path in python if path.startswith(self._root)]
-        self._elsewhere = (*_OF_SYSTEM, *python)
+        self._python = tuple(_as_folder(path) for path in (sys.prefix, sys.base_prefix))
+        self._own += [path for path in self._python if path.startswith(self._root)]
 
     def file(self, path: str) -> bool:
         if path.endswith(".py") and self.is_below_root(path):
@@ -155,7 +156,9 @@ class _Filter:
             return False
         if _as_folder(path).startswith(tuple(self._own)):
             return False
-        return self.is_below_root(path) or not path.startswith(self._elsewhere)
+        is_of_system = path.startswith(_OF_SYSTEM) and not path.startswith(_OF_USERS)
+        is_elsewhere = is_of_system or path.startswith(self._python)
+        return self.is_below_root(path) or not is_elsewhere
 
     def is_above_root(self, path: str) -> bool:
         return self._root.startswith(_as_folder(path))

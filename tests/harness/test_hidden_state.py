@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -308,6 +309,18 @@ def test_a_setting_of_the_process_is_seen(
         after = process.settings()
 
     assert [key for key in after if after[key] != before[key]] == [name]
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no temporary files in memory")
+def test_temporary_files_in_memory_count_though_they_are_among_devices(tmp_path: Path) -> None:
+    build = Build(tmp_path, ())
+    with tempfile.NamedTemporaryFile("w", dir="/dev/shm") as file:
+        with build.recorded(Opened(), [], []):
+            assert Path(file.name).read_text() == ""
+        assert list(build.conditions.changed(lambda name: "")) == []
+
+        Path(file.name).write_text("other content")
+        assert list(build.conditions.changed(lambda name: "")) == [file.name]
 
 
 def test_what_is_asked_of_files_counts_as_far_as_it_was_asked(
