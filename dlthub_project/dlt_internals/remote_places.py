@@ -200,12 +200,17 @@ def connects_by_code(config: Any) -> bool:
                 return True
     engine = getattr(credentials, "_external_engine", None)
     if engine is None:
-        return False
+        # the engine that will be made has the listeners of all engines
+        return _is_listened_to(credentials.to_url().get_dialect()())
     creator = getattr(getattr(engine, "pool", None), "_creator", None)
     if creator is not None and creator.__module__ != "sqlalchemy.engine.create":
         return True
-    # a listener may connect, or change what the driver is given
-    return bool(tuple(getattr(engine.dialect.dispatch, "do_connect", ())))
+    return _is_listened_to(engine.dialect)
+
+
+def _is_listened_to(dialect: Any) -> bool:
+    """Tell whether a listener may connect, or change what the driver is given."""
+    return bool(tuple(getattr(dialect.dispatch, "do_connect", ())))
 
 
 def variable_that_moves(config: Any) -> str | None:

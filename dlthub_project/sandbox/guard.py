@@ -19,6 +19,7 @@ from dlthub_project.sandbox.settings import Sandbox
 
 _STAY = "Name a dataset and a layout that stay in their bucket."
 # databases that DuckDB attaches over a network
+_FILES_OR_SERVERS = ("ducklake", "lance", "lancedb", "qdrant")
 _REMOTE = ("md:", "motherduck:", "postgres:", "mysql:", "ducklake:")
 
 
@@ -230,8 +231,15 @@ def _origin(destination: AnyDestination, sandbox: Sandbox) -> tuple[str, str]:
 def _blocked(destination: AnyDestination, sandbox: Sandbox) -> RemoteDestinationBlocked:
     name = destination.destination_name
     where, instead = _origin(destination, sandbox)
+    is_of_both = short_type(destination) in _FILES_OR_SERVERS
+    # nothing of it is resolved, so nobody knows which
+    reason = (
+        "has files or a server of its own, and neither can be put into the test's sandbox"
+        if is_of_both
+        else "is remote, and tests may not reach it"
+    )
     return RemoteDestinationBlocked(
-        f"{_title(destination)} is remote, and tests may not reach it. {where}.",
+        f"{_title(destination)} {reason}. {where}.",
         f"To allow it: dlt_allow_remote = {name} in the ini file, or "
         f'@pytest.mark.dlt_allow_remote("{name}"), and its place in the fixture dlt_destinations. '
         f"To have a temporary DuckDB instead, {instead}.",

@@ -6,7 +6,7 @@ import functools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ from dlthub_project.sandbox.settings import (
     forget,
     is_of_others,
     leave,
+    with_sandbox,
 )
 
 # of sandboxes that last, by their folders
@@ -179,6 +180,7 @@ def _hand_on_to_children() -> None:
     if _wrapped:
         return
     _wrapped = True
+    _wrap_programs()
     original = subprocess.Popen.__init__
 
     @functools.wraps(original)
@@ -201,12 +203,45 @@ def _with_sandbox(env: Any) -> Any:
     environment = os.environ if env is None else env
     if sandbox is None:
         return env
-    if value := environment.get(ENVIRONMENT_VARIABLE):
-        # an environment that code has kept is of an earlier test
-        is_kept = is_of_others(value)
-        return {**environment, ENVIRONMENT_VARIABLE: sandbox.to_environment()} if is_kept else env
-    added = {**SETTINGS, ENVIRONMENT_VARIABLE: sandbox.to_environment()}
-    if sandbox.profile is not None:
-        added[PROFILE_VARIABLE] = sandbox.profile
-    # what the child's own environment says of these goes first, but for the sandbox
-    return {**added, **environment}
+    value = environment.get(ENVIRONMENT_VARIABLE)
+    # an environment that code has kept is of an earlier test
+    return env if value and not is_of_others(value) else with_sandbox(environment, sandbox)
+
+
+def _wrap_programs() -> None:
+    """Wrap the other ways in which Python starts a program: `os.spawn*` and joblib end in these."""
+    for name in ("posix_spawn", "posix_spawnp", "execve"):
+        if hasattr(os, name):
+            setattr(os, name, _with_its_environment(getattr(os, name)))
+    for name in ("system", "execv"):
+        setattr(os, name, _with_that_of_process(getattr(os, name)))
+
+
+def _with_its_environment(start: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(start)
+    def wrapped(path: Any, argv: Any, env: Any, *args: Any, **named: Any) -> Any:
+        __tracebackhide__ = True
+        return start(path, argv, _with_sandbox(env), *args, **named)
+
+    return wrapped
+
+
+def _with_that_of_process(start: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(start)
+    def wrapped(*args: Any, **named: Any) -> Any:
+        __tracebackhide__ = True
+        environment = dict(os.environ)
+        missing = {k: v for k, v in _with_sandbox(environment).items() if environment.get(k) != v}
+        # the child has what C knows; a test that has cleared its environment does not see it
+        for variable, value in missing.items():
+            os.putenv(variable, value)
+        try:
+            return start(*args, **named)
+        finally:
+            for variable in missing:
+                if variable in environment:
+                    os.putenv(variable, environment[variable])
+                else:
+                    os.unsetenv(variable)
+
+    return wrapped

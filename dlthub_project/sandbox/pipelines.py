@@ -14,6 +14,7 @@ import dlt
 from dlt.common.schema import Schema
 
 from dlthub_project.dlt_internals import configuration, datasets, pipelines
+from dlthub_project.errors import ProjectError
 from dlthub_project.sandbox import destinations
 from dlthub_project.sandbox.at_import import is_import_running
 from dlthub_project.sandbox.settings import Sandbox, has_ended
@@ -24,6 +25,8 @@ _SCHEMA_PATHS = ("import_schema_path", "export_schema_path")
 
 # by the folder of the sandbox, while it lasts
 _made: dict[str, weakref.WeakSet[dlt.Pipeline]] = {}
+# folders of sandboxes of the process above that were there
+_found: set[str] = set()
 
 
 @dataclass
@@ -43,6 +46,25 @@ class _Record:
     dataset_name: str | None = None
     schema_paths: tuple[str | None, str | None] = (None, None)
     takes_any_file_format: bool = False
+
+
+def check_is_there(sandbox: Sandbox) -> None:
+    """Make sure that the sandbox of the process above is not deleted.
+
+    Raises:
+        ProjectError: It is: a worker has outlived the test that has started it.
+    """
+    if not sandbox.is_inherited:
+        return
+    if os.path.isdir(sandbox.folder):
+        _found.add(sandbox.folder)
+    elif sandbox.folder in _found:
+        raise ProjectError(
+            "This process belongs to a test that has ended, and the data of that are deleted: "
+            f"{sandbox.folder}. What is loaded here no test would see.",
+            "Start its pool of workers in each test, or stop it at the end of each: "
+            "`loky.get_reusable_executor().shutdown()` in a fixture, for one of joblib.",
+        )
 
 
 def keep_files_in(sandbox: Sandbox, arguments: dict[str, Any]) -> None:

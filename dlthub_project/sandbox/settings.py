@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 ENVIRONMENT_VARIABLE = "DLTHUB_PROJECT_SANDBOX"
+_PROFILE_VARIABLE = "WORKSPACE__PROFILE"
 
 SETTINGS = {
     # starts with the first look at the configuration
@@ -130,6 +131,8 @@ def active_sandbox() -> Sandbox | None:
     if _entered:
         return _entered[-1]
     value = os.environ.get(ENVIRONMENT_VARIABLE)
+    if not value and not _ever_entered and (value := _value_at_start()):
+        os.environ.update(with_sandbox(os.environ, from_environment(value)))
     if not value:
         return None
     sandbox = from_environment(value)
@@ -137,6 +140,32 @@ def active_sandbox() -> Sandbox | None:
         # this process never leaves it
         _entered.append(sandbox)
     return sandbox
+
+
+@lru_cache(maxsize=1)
+def _value_at_start() -> str:
+    """Return what the variable was when this process started, should code have cleared it since."""
+    try:
+        # 20 µs, once in each process that has dlt and no sandbox
+        with open("/proc/self/environ", "rb") as file:
+            pairs = file.read().split(b"\0")
+    except OSError:
+        # no Linux
+        return ""
+    name = f"{ENVIRONMENT_VARIABLE}=".encode()
+    found = next((pair for pair in pairs if pair.startswith(name)), name)
+    return os.fsdecode(found.removeprefix(name))
+
+
+def with_sandbox(environment: Mapping[str, str], sandbox: Sandbox) -> dict[str, str]:
+    """Return an environment, for a child that is to be in a sandbox.
+
+    What it says of the settings of a sandbox goes first.
+    """
+    added = dict(SETTINGS)
+    if sandbox.profile is not None:
+        added[_PROFILE_VARIABLE] = sandbox.profile
+    return {**added, **environment, ENVIRONMENT_VARIABLE: sandbox.to_environment()}
 
 
 def enter(sandbox: Sandbox) -> None:

@@ -120,12 +120,15 @@ def init_pipeline(
     sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any
 ) -> None:
     """Make a pipeline whose folders are in the sandbox."""
+    pipelines.check_is_there(sandbox)
     given = signature(original).bind(pipeline, *args, **kwargs).arguments
     # first: what it reads of itself is not to be reset
     pipelines.remember_origin(pipeline, sandbox, given)
     pipelines.keep_files_in(sandbox, given)
     original(**given)
     pipelines.keep_schemas_in(sandbox, pipeline)
+    # its folder is there now
+    pipelines.check_is_there(sandbox)
 
 
 def instance_id(sandbox: Sandbox, original: _Original, pipeline: dlt.Pipeline) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +17,7 @@ from unittest import mock
 import dlt
 import pytest
 
-from dlthub_project.errors import RemoteDestinationBlocked
+from dlthub_project.errors import ProjectError, RemoteDestinationBlocked
 from dlthub_project.sandbox import ENVIRONMENT_VARIABLE, active_sandbox, isolated
 
 if TYPE_CHECKING:
@@ -130,6 +132,56 @@ def test_subprocess_with_the_environment_of_an_earlier_test_is_in_the_sandbox(
                 assert printed == sandbox.to_environment()
 
 
+def spawned(*command: str) -> None:
+    _, status = os.waitpid(os.posix_spawn(command[0], command, {"PATH": "/bin"}), 0)
+    assert status == 0
+
+
+# by which Python starts a program without `subprocess`
+WAYS: dict[str, Callable[..., Any]] = {
+    "system": lambda *command: os.system(shlex.join(command)),
+    "posix_spawn": spawned,
+    "spawnv": lambda *command: os.spawnv(os.P_WAIT, command[0], command),
+    "spawnve": lambda *command: os.spawnve(os.P_WAIT, command[0], command, {"PATH": "/bin"}),
+    "spawnlp": lambda *command: os.spawnlp(os.P_WAIT, command[0], *command),
+}
+
+
+@pytest.mark.parametrize("start", WAYS.values(), ids=WAYS)
+def test_program_that_is_started_without_an_environment_is_in_the_sandbox(
+    make_sandbox: MakeSandbox, tmp_path: Path, start: Callable[..., Any]
+) -> None:
+    file = tmp_path / "seen"
+    show = f'printf %s "${ENVIRONMENT_VARIABLE}" > {shlex.quote(str(file))}'
+
+    with isolated(make_sandbox()) as sandbox, mock.patch.dict(os.environ, {}, clear=True):
+        os.environ["PATH"] = "/bin:/usr/bin"
+        start("/bin/sh", "-c", show)
+        assert [*os.environ] == ["PATH"]
+
+    assert file.read_text() == sandbox.to_environment()
+    file.unlink()
+    start("/bin/sh", "-c", show)
+    assert file.read_text() == ""
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="only Linux tells it")
+def test_subprocess_that_clears_its_environment_first_of_all_is_in_the_sandbox(
+    make_sandbox: MakeSandbox,
+) -> None:
+    code = (
+        "import os; os.environ.clear()\n"
+        "from dlthub_project.sandbox import active_sandbox\n"
+        "print(active_sandbox().folder, os.environ['WORKSPACE__PROFILE'])\n"
+        "os.environ.clear(); print(active_sandbox().folder)"
+    )
+
+    with isolated(make_sandbox(profile="tests")) as sandbox:
+        printed = subprocess.check_output([sys.executable, "-c", code], text=True)
+
+    assert printed.split() == [sandbox.folder, "tests", sandbox.folder]
+
+
 def test_subprocess_that_clears_its_environment_stays_in_the_sandbox(
     make_sandbox: MakeSandbox, tmp_path: Path, run_python: Callable[..., str]
 ) -> None:
@@ -145,6 +197,19 @@ def test_subprocess_that_clears_its_environment_stays_in_the_sandbox(
         printed = run_python(code, tmp_path)
 
     assert printed.strip() == f"{sandbox.data_dir}/pipelines/sub"
+
+
+def test_a_worker_that_outlives_its_test_makes_no_pipeline_where_no_test_would_see_it(
+    make_sandbox: MakeSandbox,
+) -> None:
+    of_parent = make_sandbox(process=os.getpid() + 1)
+
+    with isolated(of_parent):
+        dlt.pipeline("first", destination="duckdb")
+        # as its process does when the test has ended
+        shutil.rmtree(of_parent.folder)
+        with pytest.raises(ProjectError, match="belongs to a test that has ended"):
+            dlt.pipeline("second", destination="duckdb")
 
 
 def test_bucket_in_memory_is_empty_for_the_next_test(make_sandbox: MakeSandbox) -> None:

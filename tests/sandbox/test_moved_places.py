@@ -14,7 +14,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlthub_project.dlt_internals.remote_places import is_same_place, remote_place
 from dlthub_project.errors import RemoteDestinationBlocked
-from dlthub_project.sandbox import isolated
+from dlthub_project.sandbox import guard, isolated
 
 if TYPE_CHECKING:
     from conftest import Listener, MakeSandbox
@@ -148,6 +148,41 @@ def test_arguments_of_an_engine_do_not_lead_to_production(
         load(dlt.destinations.sqlalchemy(url, engine_kwargs=arguments(listener.port)))
 
     assert listener.connections == 0
+
+
+def test_a_listener_of_all_engines_does_not_lead_to_production(
+    make_sandbox: MakeSandbox, listener: Listener
+) -> None:
+    """As an application has it that gives each connection a token."""
+    url = f"postgresql+psycopg2://{HERE.format(port=listener.port)}"
+
+    def connecting(_dialect: Any, _record: Any, _args: Any, named: dict[str, Any]) -> None:
+        named.update(host="127.0.0.1", port=listener.port)
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "do_connect", connecting)
+    try:
+        with (
+            isolated(make_sandbox(**of_tests("sqlalchemy", url))),
+            pytest.raises(RemoteDestinationBlocked, match="listeners of `do_connect`"),
+        ):
+            load(dlt.destinations.sqlalchemy(url))
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "do_connect", connecting)
+
+    assert listener.connections == 0
+
+
+@pytest.mark.parametrize("kind", ["ducklake", "lancedb"])
+def test_files_of_a_type_that_cannot_be_moved_are_not_called_remote(
+    make_sandbox: MakeSandbox, kind: str
+) -> None:
+    destination = getattr(dlt.destinations, kind)()
+    with isolated(make_sandbox()), pytest.raises(RemoteDestinationBlocked) as blocked:
+        guard.check(destination, make_sandbox())
+
+    message = str(blocked.value)
+    assert f"Destination `{kind}` ({kind}) has files or a server of its own" in message
+    assert "is remote" not in message
 
 
 def place(url: str, **credentials: Any) -> str:
