@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dlthub_project.sandbox.destinations import sent_to, short_type
     from dlthub_project.sandbox.extraction import Seam, extracted_through, through_seam
     from dlthub_project.sandbox.guard import is_allowed, is_local
+    from dlthub_project.sandbox.lasting_sources import put_back_sources
     from dlthub_project.sandbox.looked_up import secrets_of_subprocesses
     from dlthub_project.sandbox.overrides import Overrides
     from dlthub_project.sandbox.pipelines import choose_file_format_freely
@@ -57,6 +58,7 @@ __all__ = [
     "move_destinations",
     "note_threads",
     "observe_runs",
+    "put_back_sources",
     "runs_in",
     "secrets_of_subprocesses",
     "sent_to",
@@ -79,6 +81,7 @@ _HOME_OF = {
     "is_allowed": "guard",
     "is_local": "guard",
     "observe_runs": "runs",
+    "put_back_sources": "lasting_sources",
     "runs_in": "runs",
     "secrets_of_subprocesses": "looked_up",
     "sent_to": "destinations",

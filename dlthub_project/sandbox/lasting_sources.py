@@ -53,8 +53,7 @@ def noted(data: Any, schema: Any, sandbox: Sandbox) -> Iterator[None]:
     Before, what runs in other sandboxes have changed is undone: of a fixture of wider scope, or of
     a test that has a template built.
     """
-    for folder in [folder for folder in _changes if folder != sandbox.folder]:
-        put_back(folder)
+    put_back_sources(sandbox.folder)
     found = [*_states_of(data, schema)]
     schemas = {id(one.target): one.target for one in found if isinstance(one.target, Schema)}
     _schemas.setdefault(sandbox.folder, {}).update(schemas)
@@ -81,6 +80,12 @@ def _noted(found: list[_Changed], sandbox: Sandbox) -> Iterator[None]:
             one.after = one.read(one.target)
         changed = [one for one in found if not _is_same(one.before, one.after)]
         _changes.setdefault(sandbox.folder, []).extend(changed)
+
+
+def put_back_sources(folder: str | None = None) -> None:
+    """Undo what runs have changed in all sandboxes but that in `folder`."""
+    for other in [other for other in _changes if other != folder]:
+        put_back(other)
 
 
 def put_back(folder: str) -> None:

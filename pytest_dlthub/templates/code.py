@@ -25,11 +25,12 @@ from dlt.extract.reference import SourceFactory
 from pytest_dlthub.imports import Imports, is_library, is_library_file, is_pythons
 from pytest_dlthub.templates import process
 from pytest_dlthub.templates.chunks import Chunk
-from pytest_dlthub.templates.digests import PLAIN, settings_of_source
+from pytest_dlthub.templates.digests import PLAIN
 from pytest_dlthub.templates.hidden_state import HOLDERS, Tokens, is_used_up, state_of
 from pytest_dlthub.templates.parts import (
     FIXED,
     MISSING,
+    OF_FUNCTIONS,
     ORDER,
     Difference,
     Part,
@@ -42,7 +43,9 @@ from pytest_dlthub.templates.parts import (
     is_leaf,
     is_library_object,
     is_library_type,
+    is_namespace,
     is_of_attributes,
+    is_of_dlt,
     of_class,
     of_function,
     of_object,
@@ -270,8 +273,14 @@ class Code:
             if not queue:
                 return
             label, found, depth, of_library, whole = queue.popleft()
+            if is_namespace(found):
+                # a decorator of dlt keeps it; what is in it is compared as that of its module
+                continue
             if is_a(found, _AS_ONE):
                 whole = whole or Whole.of(label, found)
+            elif not is_of_dlt(found):
+                # no run notes anything there, and the digest of the source knows nothing of it
+                whole = None
             is_own, of_library = not of_library, of_library or is_library_object(found)
             if of_library and whole is None and depth > _DEEPEST_IN_LIBRARY:
                 continue
@@ -320,7 +329,8 @@ class Code:
         else:
             return
         for inner, content in zip(part.names, part.values, strict=True):
-            if part.is_container or not is_dunder(inner) or callable(content):
+            is_of_signature = inner in OF_FUNCTIONS
+            if part.is_container or is_of_signature or not is_dunder(inner) or callable(content):
                 yield part.label(inner), content
 
     def _read_of(
@@ -338,10 +348,6 @@ class Code:
             self._part(id(value) if read is None else id(state), part)
             if state.is_all:
                 return None
-        if is_a(value, (DltSource,)):
-            # they are in its schema
-            settings = Tokens(functools.partial(settings_of_source, value))
-            self._part(id(settings), Part(name, settings, is_state=True, whole=whole))
         if type(value).__dictoffset__ and is_a(value, (*_CONTAINERS, *PLAIN)):
             attributes = value.__dict__
             self._part(id(attributes), Part(name, lambda: attributes, live=attributes))

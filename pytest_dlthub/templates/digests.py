@@ -32,7 +32,10 @@ from pytest_dlthub.templates.files import file_digest
 PLAIN = (type(None), bool, int, float, complex, str, Decimal, datetime, date, time, timedelta)
 # rows: each test looks at what its mark gives
 _MANY = 50
-_OF_SOURCE = ("name", "section", "max_table_nesting", "root_key", "schema_contract")
+# of a factory: those of a source are in its schema
+_OF_FACTORY = ("name", "section", "max_table_nesting", "root_key", "schema_contract")
+# which versions of a schema there were is no part of what it says
+_OF_VERSIONS = ("version", "version_hash", "previous_hashes", "imported_version_hash")
 _OF_CODE = (
     "co_argcount",
     "co_posonlyargcount",
@@ -152,16 +155,16 @@ class _Digester:
 
     def _add_of_dlt(self, value: Any) -> None:
         if isinstance(value, DltSource):
-            settings = [getattr(value, name) for name in _OF_SOURCE]
-            self._all("source", (*settings, dict(value.selected_resources)))
+            parts = (value.section, value.schema, dict(value.selected_resources))
+            self._all("source", parts)
         elif isinstance(value, DltResource):
             self._all("resource", (value.name, value.section, *_parts_of_resource(value)))
         elif isinstance(value, SourceFactory):
-            settings = [getattr(value, name, None) for name in _OF_SOURCE]
+            settings = [getattr(value, name, None) for name in _OF_FACTORY]
             extras = (getattr(value, "schema", None), resources.postprocessors_of(value))
             self._all("factory", (*settings, *extras, value.ref.name, inspect.unwrap(value)))
         elif isinstance(value, Schema):
-            self._parts("schema", value.name, value.version_hash)
+            self._all("schema", (without_empty(content_of_schema(value)),))
         elif isinstance(value, dict | list | tuple | Enum):
             self._add_data(value)
         else:
@@ -203,9 +206,21 @@ class _Digester:
         self._parts("end")
 
 
-def settings_of_source(source: DltSource) -> str:
-    """Return what a source has beside its resources, as a text."""
-    return repr([getattr(source, name) for name in _OF_SOURCE])
+def content_of_schema(schema: Schema) -> dict[str, Any]:
+    """Return what a schema says: its tables, settings and normalizers."""
+    stored = schema.to_dict(bump_version=False)
+    content = {name: part for name, part in stored.items() if name not in _OF_VERSIONS}
+    # a schema that is stored does not have it
+    return {**content, "max_length": schema.naming.max_length}
+
+
+def without_empty(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return it without empty mappings, as they stay when a setting is taken back."""
+    inner = (
+        (name, without_empty(part) if isinstance(part, dict) else part)
+        for name, part in content.items()
+    )
+    return {name: part for name, part in inner if part is not None and part != {}}
 
 
 def _name(value: Any) -> str:
@@ -254,7 +269,7 @@ def _parts_of_resource(resource: DltResource) -> Iterator[Any]:
     if isinstance(cursor, Incremental) and _settings_of(cursor) in _declared(resource, arguments):
         # a run notes here what stands in the function's signature
         del hints["incremental"]
-    yield from (arguments, hints)
+    yield from (arguments, hints, resources.variants_of(resource))
 
 
 def _declared(resource: DltResource, arguments: Mapping[str, Any]) -> list[str]:

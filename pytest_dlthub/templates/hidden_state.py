@@ -31,8 +31,10 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
+from dlt.common.schema import Schema
+
 from pytest_dlthub.imports import is_pythons
-from pytest_dlthub.templates.digests import NoDigest, digest
+from pytest_dlthub.templates.digests import NoDigest, content_of_schema, digest
 
 State = Callable[..., object]
 
@@ -106,6 +108,8 @@ def state_of(value: Any, *, is_known: bool) -> Tokens | None:
         if issubclass(kind, types_):
             found: State = functools.partial(read, value)
             return Tokens(found)
+    if issubclass(kind, Schema):
+        return Tokens(_OfSchema(value), is_all=True)
     top = str(kind.__module__).partition(".")[0]
     if top in ("numpy", "pandas", "polars"):
         return Tokens(_Pickled(value), is_all=True)
@@ -193,6 +197,21 @@ class _Pickled:
         now = hashlib.blake2b(written, digest_size=16).digest()
         if now != self._bytes:
             self._bytes, self._digest = now, digest(self._value)
+        return self._digest
+
+
+class _OfSchema:
+    """Reads a schema: its digest is asked for only where it says something else."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._text = ""
+        self._digest = ""
+
+    def __call__(self) -> str:
+        text = repr(content_of_schema(self._schema))
+        if text != self._text:
+            self._text, self._digest = text, digest(self._schema)
         return self._digest
 
 

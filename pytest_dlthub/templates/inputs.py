@@ -23,7 +23,7 @@ from dlthub_project.context import ProjectRunContext
 from dlthub_project.dlt_internals.configuration import configured_documents
 from dlthub_project.dlt_internals.contexts import WorkspaceRunContext
 from dlthub_project.dlt_internals.destinations import providers
-from dlthub_project.sandbox import ENVIRONMENT_VARIABLE, Overrides, Sandbox
+from dlthub_project.sandbox import ENVIRONMENT_VARIABLE, Overrides, Sandbox, put_back_sources
 from pytest_dlthub.imports import Imports
 from pytest_dlthub.templates import process
 from pytest_dlthub.templates.code import Code
@@ -110,6 +110,8 @@ class Inputs:
         Raises:
             UsageError: An argument of a load, or a setting of the test, cannot be compared.
         """
+        # the load does not find what runs have put into its sources
+        put_back_sources()
         parts = [load.digest() for load in loads]
         differences = self._code.differences()
         incomparable = tuple(f"{d.name} ({d.kind})" for d in differences if d.digest is None)

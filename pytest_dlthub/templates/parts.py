@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
+import sys
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from types import (
 )
 from typing import Any
 
-from dlt.common.schema import Schema
+import dlt
 from dlt.pipeline.pipeline import Pipeline
 
 from pytest_dlthub.imports import is_library, is_ours, is_pythons
@@ -39,7 +40,7 @@ class _Order:
 ORDER = _Order()
 """Stands for the order of the keys of a mapping."""
 
-LEAVES = (*PLAIN, bytes, ModuleType, Signature, Schema, Pipeline, Unknown)
+LEAVES = (*PLAIN, bytes, ModuleType, Signature, Pipeline, Unknown)
 """Types of what has no parts that are looked at."""
 
 # what these consist of is not replaced in place
@@ -55,6 +56,7 @@ _NO_LIBRARY = (
     *(type, dict, list, set, deque, tuple, frozenset, FunctionType, MethodType, SimpleNamespace),
     *(staticmethod, classmethod, property, functools.partial, BuiltinFunctionType, *HOLDERS),
 )
+_CONTAINERS = (dict, list, set, deque, tuple, frozenset, functools.partial, MethodType)
 OF_FUNCTIONS = ("__code__", "__defaults__", "__kwdefaults__")
 # what pytest and dlt note on the code that they run
 _OF_RUNNERS = ("__pytest", "_dlt_", "pytestmark")
@@ -204,6 +206,22 @@ def is_library_type(kind: type) -> bool:
 def is_library_object(value: Any) -> bool:
     """Tell whether a value is an object of a library's class, and no container."""
     return is_library_type(type(value)) and not is_a(value, _NO_LIBRARY)
+
+
+def is_of_dlt(value: Any) -> bool:
+    """Tell whether a value is an object or a function of dlt, or a container."""
+    if is_a(value, _CONTAINERS):
+        return True
+    owner = value if is_a(value, (FunctionType,)) else type(value)
+    return str(owner.__module__).partition(".")[0] == dlt.__name__
+
+
+def is_namespace(value: Any) -> bool:
+    """Tell whether a value is all that a module has."""
+    if type(value) is not dict or "__name__" not in value:
+        return False
+    module = sys.modules.get(str(value["__name__"]))
+    return module is not None and vars(module) is value
 
 
 def is_dunder(name: str) -> bool:

@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from dlthub_project.sandbox import Sandbox, isolated
 from pytest_dlthub.templates.digests import NoDigest, digest
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -245,9 +246,9 @@ def test_error_where_nothing_can_be_compared(value: Any) -> None:
 def test_a_run_does_not_change_the_digest(make: Callable[[], Any], tmp_path: Path) -> None:
     data = make()
     before = digest(data)
-    destination = dlt.destinations.duckdb(str(tmp_path / "d.duckdb"))
 
-    dlt.pipeline("p", pipelines_dir=str(tmp_path / "p"), destination=destination).run(data)
+    with isolated(Sandbox(str(tmp_path / "sandbox"), None, str(tmp_path))):
+        dlt.pipeline("p", destination="duckdb").run(data)
 
     assert digest(data) == before
     assert digest(make()) == before
