@@ -1,7 +1,8 @@
 """Sandboxes beside those of tests: of fixtures with a wider scope, and of examples of Hypothesis.
 
-In a project, a workspace, or with ini `dlt_isolation`, fixtures of a module, class or package have
-a sandbox of it: two modules whose fixtures run one pipeline do not find each other's state. Those
+In a project, a workspace, or with ini `dlt_isolation`, each fixture of a module, class or package
+has a sandbox: two that run one pipeline do not find each other's state, whichever is set up first.
+One that asks for others begins with a copy of what they have loaded: it goes on from there. Those
 of scope `session` are in the sandbox of the session.
 
 Hypothesis calls a function many times. Each example has a sandbox in that of the test: else it
@@ -39,27 +40,31 @@ _OF_WHOLE_TEST = ("dlt_config", "dlt_dataset", "dlt_loaded", "dlt_runs")
 
 @dataclass
 class _Scope:
-    """A sandbox of fixtures of wider scope, while any of them lasts."""
+    """The sandbox of a fixture of wider scope, while it lasts.
+
+    Attributes:
+        session: Makes its folder, and deletes it.
+        sandbox: The sandbox.
+        keep: Its data stay when it ends.
+        begun_with: The folders of those that it has a copy of.
+    """
 
     session: Session
     sandbox: Sandbox
     keep: bool
-    fixtures: int = 0
+    begun_with: frozenset[str]
 
     def leave(self) -> None:
-        """Count one fixture less; the last one ends the sandbox."""
+        """End the sandbox."""
         from dlthub_project.sandbox import end, visited
 
-        self.fixtures -= 1
-        if not self.fixtures:
-            with visited(self.sandbox):
-                end(self.sandbox)
-            if not self.keep:
-                self.session.delete(Path(self.sandbox.folder))
+        with visited(self.sandbox):
+            end(self.sandbox)
+        if not self.keep:
+            self.session.delete(Path(self.sandbox.folder))
 
 
-# of a module, class or package; and of those of its fixtures that have sandboxes of their own
-_SHARED = pytest.StashKey[_Scope]()
+# of a module, class or package: those of its fixtures, by their names
 _OWN = pytest.StashKey[dict[str, _Scope]]()
 
 
@@ -85,8 +90,10 @@ def in_sandbox_of_scope(
             yield
             return
         scope = _scope_of(fixturedef, request, session.sandbox)
-        scope.fixtures += 1
+        own = request.node.stash.setdefault(_OWN, {})
+        own[fixturedef.argname] = scope
         at_teardown = ExitStack()
+        fixturedef.addfinalizer(lambda: _forget(own, scope))
         fixturedef.addfinalizer(scope.leave)
         fixturedef.addfinalizer(at_teardown.close)
         try:
@@ -99,26 +106,43 @@ def in_sandbox_of_scope(
 def _scope_of(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest, session: Sandbox
 ) -> _Scope:
-    stash = request.node.stash
-    own: dict[str, _Scope] = stash.setdefault(_OWN, {})
-    for name in fixturedef.argnames:
-        # it goes on with what the other one has loaded
-        if name in own and own[name].fixtures:
-            own[fixturedef.argname] = own[name]
-            return own[name]
-    has_parameters = fixturedef.params is not None
-    scope: _Scope | None = None if has_parameters else stash.get(_SHARED, None)
-    if scope is None or not scope.fixtures:
-        name = f"{fixturedef.scope}_{request.node.name}"
-        made_by = request.config.stash[SESSION]
-        sandbox = replace(session, folder=str(made_by.new_test_folder(name)))
-        scope = _Scope(made_by, sandbox, request.config.getini("dlt_keep") == "all")
-    if has_parameters:
-        # the next parameter starts anew, while other fixtures last
-        own[fixturedef.argname] = scope
-    else:
-        stash[_SHARED] = scope
-    return scope
+    """Return a new sandbox, with a copy of what the fixtures that one asks for have loaded."""
+    name = f"{fixturedef.scope}_{fixturedef.argname}_{request.node.name}"
+    made_by = request.config.stash[SESSION]
+    folder = made_by.new_test_folder(name)
+    keep = request.config.getini("dlt_keep") == "all"
+    asked = [*_automatic(request), *fixturedef.argnames]
+    scopes = [scope for name in asked for scope in _active(request.node, name)]
+    earlier = {scope.sandbox.folder: scope for scope in scopes}
+    known = frozenset(f for scope in earlier.values() for f in scope.begun_with)
+    # what one of them has begun with, it has too
+    begun = [one for one in earlier if one not in known and Path(one, "data").is_dir()]
+    begun_with = frozenset(earlier) | known
+    if begun:
+        from pytest_dlthub.templates.template import copy_sandboxes
+
+        if not copy_sandboxes(begun, str(folder)):
+            # it would go on with a part: it starts anew
+            begun_with = frozenset()
+    return _Scope(made_by, replace(session, folder=str(folder)), keep, begun_with)
+
+
+def _automatic(request: pytest.FixtureRequest) -> list[str]:
+    """Return the fixtures that stand before all others: those of `autouse`, and `setup_module`."""
+    manager: Any = request.session._fixturemanager
+    return [*manager._getautousenames(request.node)]
+
+
+def _active(node: pytest.Item | pytest.Collector, name: str) -> list[_Scope]:
+    """Return the sandbox of the nearest fixture of that name that is set up, if it has one."""
+    scopes = (around.stash.get(_OWN, {}).get(name) for around in reversed(node.listchain()))
+    return [scope for scope in scopes if scope is not None][:1]
+
+
+def _forget(own: dict[str, _Scope], scope: _Scope) -> None:
+    # one that overrides it may have its name
+    for name in [name for name, one in own.items() if one is scope]:
+        del own[name]
 
 
 _MISMATCH = re.compile(r"access the function scoped fixture (dlt_\w+) with a (\w+) scoped request")
@@ -157,10 +181,7 @@ def folders_of_scopes(item: pytest.Item) -> list[str]:
     session = item.config.stash[SESSION].sandbox
     found = [] if session is None else [session.folder]
     for node in item.listchain():
-        scopes = [*node.stash.get(_OWN, {}).values()]
-        if (shared := node.stash.get(_SHARED, None)) is not None:
-            scopes.append(shared)
-        found += [scope.sandbox.folder for scope in scopes if scope.fixtures]
+        found += [scope.sandbox.folder for scope in node.stash.get(_OWN, {}).values()]
     return list(dict.fromkeys(found))
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dlthub_project.context import PROFILE_VARIABLE
 from dlthub_project.sandbox import at_import, background_work, process_state
 from dlthub_project.sandbox.settings import (
     ENVIRONMENT_VARIABLE,

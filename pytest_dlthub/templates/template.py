@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import pickle
@@ -126,7 +127,7 @@ class Template:
         # not the global folder: it is not of what was loaded
         paths = sorted((loaded / "data").rglob("*"))
         files = {str(path.relative_to(loaded)): path for path in paths if path.is_file()}
-        built_in = (str(loaded), os.path.realpath(loaded))
+        built_in = _places(str(loaded))
         names = [spelling for place in built_in for spelling in spellings(Path(place))]
         for name, run in runs.items():
             with _results(folder, name).open("wb") as file:
@@ -191,7 +192,7 @@ class Template:
                 self._check_is_as_found(original, file)
                 made.append(copy)
                 if file.path in self.with_paths:
-                    self._copy_with_paths(original, copy, folder)
+                    _copy_with_paths(original, copy, self.built_in, folder)
                 else:
                     copy_file(original, copy)
         except BaseException as error:
@@ -229,16 +230,6 @@ class Template:
 
     def _is_complete(self) -> bool:
         return all((self.folder / _LOADED / file.path).is_file() for file in self.files)
-
-    def _copy_with_paths(self, original: str, copy: str, folder: str) -> None:
-        with open(original, "rb") as file:
-            content = file.read()
-        # a longer path first: another may be a part of it
-        for place in sorted(self.built_in, key=len, reverse=True):
-            for old, new in zip(spellings(Path(place)), spellings(Path(folder)), strict=True):
-                content = content.replace(old, new)
-        with open(copy, "wb") as file:
-            file.write(content)
 
 
 def _results(folder: Path, name: str) -> Path:
@@ -282,6 +273,62 @@ def spellings(folder: PurePath) -> tuple[bytes, ...]:
     text, url = str(folder), folder.as_uri().removeprefix("file://")
     in_json = (json.dumps(text, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))
     return tuple(spelt.encode() for spelt in (text, folder.as_posix(), url, *in_json))
+
+
+def copy_sandboxes(folders: Sequence[str], target: str) -> bool:
+    """Copy what sandboxes hold into one, with the paths in it; nothing where two disagree.
+
+    Args:
+        folders: Those of the sandboxes.
+        target: That of a new one.
+
+    Returns:
+        Whether it was copied: no two of them have one file with different content.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for folder in folders:
+        for original in sorted(Path(folder, "data").rglob("*")):
+            path = str(original.relative_to(folder))
+            copy = os.path.join(target, path)
+            if original.is_dir():
+                os.makedirs(copy, exist_ok=True)
+                continue
+            other = found.setdefault(path, (str(original), folder))
+            if other[1] != folder and _content(str(original), folder) != _content(*other):
+                shutil.rmtree(os.path.join(target, "data"))
+                return False
+    for path, (source, folder) in found.items():
+        copy = os.path.join(target, path)
+        places = [spelling for place in _places(folder) for spelling in spellings(Path(place))]
+        if _has(Path(source), places):
+            _copy_with_paths(source, copy, _places(folder), target)
+        else:
+            copy_file(source, copy)
+    return True
+
+
+def _places(folder: str) -> tuple[str, str]:
+    return (folder, os.path.realpath(folder))
+
+
+def _content(path: str, folder: str) -> bytes:
+    """Return the digest of a file, without the folder that it is in."""
+    content = Path(path).read_bytes()
+    for place in _places(folder):
+        for spelling in spellings(Path(place)):
+            content = content.replace(spelling, b"")
+    return hashlib.blake2b(content).digest()
+
+
+def _copy_with_paths(original: str, copy: str, built_in: Sequence[str], folder: str) -> None:
+    with open(original, "rb") as file:
+        content = file.read()
+    # a longer path first: another may be a part of it
+    for place in sorted(built_in, key=len, reverse=True):
+        for old, new in zip(spellings(Path(place)), spellings(Path(folder)), strict=True):
+            content = content.replace(old, new)
+    with open(copy, "wb") as file:
+        file.write(content)
 
 
 def copy_file(source: str, target: str) -> None:
