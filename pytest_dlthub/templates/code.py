@@ -19,6 +19,7 @@ from operator import is_
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
+from dlt.common.schema import Schema
 from dlt.extract import DltResource, DltSource
 from dlt.extract.reference import SourceFactory
 
@@ -260,6 +261,8 @@ class Code:
             return
         top = name.partition(".")[0]
         for attribute, value in noted.items():
+            if is_a(value, (*_AS_ONE, Schema)):
+                self._add(f"{name}.{attribute}", value, is_library=True)
             if isinstance(value, type) and str(value.__module__).partition(".")[0] == top:
                 self._class_part(f"{name}.{attribute}", value, is_library=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import dlt
@@ -240,6 +241,28 @@ def test_what_is_beside_a_source_is_seen(
     change(etl)
 
     assert name in [in_module(difference.name, etl) for difference in code.differences()]
+
+
+def test_a_source_of_an_installed_package_is_seen(
+    code: Code, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "installed_shop.py").write_text(SOURCE)
+    (tmp_path / "uses_shop.py").write_text("import installed_shop")
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.syspath_prepend(tmp_path)
+    module: Any = importlib.import_module("uses_shop").installed_shop
+    code.differences()
+    code.accept(())
+
+    for change in (CHANGES["max_table_nesting"], CHANGES["columns"], CHANGES["limit"]):
+        change(module.SOURCE)
+        assert [d.name for d in code.differences()] == ["installed_shop.SOURCE"]
+        code.accept(())
+
+    for name in ("installed_shop", "uses_shop"):
+        del sys.modules[name]
 
 
 SUITE = """
