@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from dlthub_project.runner import PipelineResult as PipelineResult
     from dlthub_project.runner import PipelineResults as PipelineResults
     from dlthub_project.runner import PipelinesInterrupted as PipelinesInterrupted
+    from dlthub_project.runner import PlusLogCollector as PlusLogCollector
     from dlthub_project.transformations import transformation as transformation
 
 _HOME_OF = {
@@ -81,6 +82,7 @@ _HOME_OF = {
     "PipelineResult": "runner",
     "PipelineResults": "runner",
     "PipelinesInterrupted": "runner",
+    "PlusLogCollector": "runner",
     "transformation": "transformations",
 }
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _ACCESS_PROFILE = "access"
 _TEST_PROFILE = "tests"
+# in front of `access`, the innermost last
+_prefixes: list[str] = []
 
 
 class _Accessors(NamedTuple):
@@ -75,13 +78,31 @@ class PackagedProject(_Accessors):
             context()
             return current.catalog()
 
-        accessors = (lambda: _ACCESS_PROFILE, context, config, entities, runner, catalog)
+        accessors = (access_profile, context, config, entities, runner, catalog)
         self = super().__new__(cls, *accessors)
         self._root = root
         return self
 
     def __repr__(self) -> str:
         return f"<PackagedProject {self._root}>"
+
+
+def access_profile() -> str:
+    """Return the profile that packages are used with."""
+    return "".join(_prefixes[-1:]) + _ACCESS_PROFILE
+
+
+@contextmanager
+def prefixed_access_profile(prefix: str) -> Iterator[None]:
+    """Have packages used, in a block, with the profile that has a prefix, as `tests-access`.
+
+    In a sandbox too, where they otherwise are on the profile of the tests.
+    """
+    _prefixes.append(prefix)
+    try:
+        yield
+    finally:
+        _prefixes.pop()
 
 
 def activate_package(root: Path) -> ProjectRunContext:
@@ -105,6 +126,9 @@ def activate_package(root: Path) -> ProjectRunContext:
     # `active_run_context` would make dlt look for a context in the caller's folder
     earlier = contexts.save_run_context()
     active = earlier.context if earlier else None
+    if _prefixes:
+        # also where the project is active, on another one
+        return ensure_project(str(root), access_profile())
     if isinstance(active, ProjectRunContext) and _is_same(Path(active.run_dir), root):
         return active
     sandbox = active_sandbox()

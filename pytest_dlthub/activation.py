@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ from pytest_dlthub.options import (
     root_above,
 )
 from pytest_dlthub.plain import EarlyCode
+from pytest_dlthub.replacements import is_replaced_by_plugins, replacement_by
 
 if TYPE_CHECKING:
     from dlthub_project.sandbox import Sandbox
@@ -256,6 +257,21 @@ class Session:
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():
             self._left.append(folder)
+
+    def ask_plugins(self, node: pytest.Session) -> None:
+        """Have plugins say what stands for destinations, and take the places that they allow."""
+        self.allowed = tuple(node.config.getini("dlt_allow_remote"))
+        if self.sandbox is None:
+            return
+        from dlthub_project.sandbox import move_destinations
+
+        self.sandbox = replace(
+            self.sandbox,
+            allowed=self.allowed,
+            replacement=replacement_by(node),
+            is_replaced_by_plugins=is_replaced_by_plugins(node),
+        )
+        move_destinations(self.sandbox)
 
     def end_early_code(self) -> None:
         """Have plain code that runs from here on run as without this plugin."""

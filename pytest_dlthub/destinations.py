@@ -6,33 +6,30 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import pytest
 
 from dlthub_project.sandbox import Sandbox
 from dlthub_project.secrets import KNOWN
 from pytest_dlthub.activation import SESSION
-
-_TYPE = "destination_type"
-_FILE_SCHEMES = ("file", "s3", "gs", "gcs", "az", "abfss", "memory")
-_SCHEME_TYPES = {
-    "duckdb": "duckdb",
-    "postgres": "postgres",
-    "postgresql": "postgres",
-    "redshift": "redshift",
-    "snowflake": "snowflake",
-    "clickhouse": "clickhouse",
-    "databricks": "databricks",
-    "mssql": "mssql",
-}
+from pytest_dlthub.replacements import (
+    is_replaced_by_plugins,
+    replacement_by,
+    settings_of,
+)
 
 
 def session_sandbox(
-    config: pytest.Config, folder: Path, destinations: Mapping[str, Any]
+    node: pytest.Item | pytest.Session, folder: Path, destinations: Mapping[str, Any]
 ) -> Sandbox:
-    """Return a sandbox in `folder` for fixtures of wider scope."""
-    session = config.stash[SESSION]
+    """Return a sandbox in `folder`, for fixtures of wider scope too.
+
+    Args:
+        node: Whose it is; conftests beside it may say what stands for destinations.
+        folder: The folder.
+        destinations: What the fixture `dlt_destinations` says.
+    """
+    session = node.config.stash[SESSION]
     for value in destinations.values():
         # in a traceback, they are arguments of fixtures
         KNOWN.learn_look_up("destination", value, False)
@@ -45,6 +42,8 @@ def session_sandbox(
         loader_file_format=session.loader_file_format,
         profile=session.profile if session.root else None,
         secrets=session.secrets,
+        replacement=replacement_by(node),
+        is_replaced_by_plugins=is_replaced_by_plugins(node),
     )
 
 
@@ -57,7 +56,7 @@ def sandbox_of_test(
     """Return the sandbox of one test in `folder`; its marks allow more than the session does."""
     marks = request.node.iter_markers("dlt_allow_remote")
     allowed_here = [name for mark in marks for name in mark.args]
-    sandbox = session_sandbox(request.config, folder, destinations)
+    sandbox = session_sandbox(request.node, folder, destinations)
     return replace(
         sandbox,
         allowed=(*sandbox.allowed, *allowed_here),
@@ -65,28 +64,6 @@ def sandbox_of_test(
         local_roots=(str(_base_of_tmp_path(request)),),
         every_type=every_type,
     )
-
-
-def settings_of(name: str, value: Any) -> dict[str, Any]:
-    """Return dlt's settings for a value of `dlt_destinations`.
-
-    Raises:
-        UsageError: The value is no URL, type or mapping.
-    """
-    if isinstance(value, Mapping):
-        settings = {(_TYPE if key == "type" else key): item for key, item in value.items()}
-        return {_TYPE: name, **settings}
-    if not isinstance(value, str):
-        raise pytest.UsageError(
-            f"dlt_destinations[{name!r}]: a URL, a type or a mapping is expected, "
-            f"not {type(value).__name__}"
-        )
-    if "://" not in value:
-        return {_TYPE: value}
-    scheme = urlparse(value).scheme.partition("+")[0]
-    if scheme in _FILE_SCHEMES:
-        return {_TYPE: "filesystem", "bucket_url": value}
-    return {_TYPE: _SCHEME_TYPES.get(scheme, "sqlalchemy"), "credentials": value}
 
 
 def _base_of_tmp_path(request: pytest.FixtureRequest) -> Path:

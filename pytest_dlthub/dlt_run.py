@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -14,7 +14,7 @@ from dlt.common.destination import Destination
 
 from dlthub_project.errors import known_names
 from dlthub_project.runner import PipelineRunner, extractables, narrowed
-from dlthub_project.sandbox import choose_file_format_freely, observe_runs
+from dlthub_project.sandbox import choose_file_format_freely
 from pytest_dlthub.given import Given, Recorded, children_told, give, read_given
 from pytest_dlthub.placeholders import placeholders
 from pytest_dlthub.recordings.runs import asked
@@ -126,21 +126,9 @@ class DltRuns(Sequence[PipelineRun]):
     def __init__(self) -> None:
         self._runs: list[PipelineRun] = []
 
-    @classmethod
-    @contextmanager
-    def observed(cls) -> Iterator[DltRuns]:
-        """Collect the runs of this process in a block."""
-        runs = cls()
-        with observe_runs(runs._add):
-            yield runs
-
-    def _add(self, pipeline: dlt.Pipeline, info: LoadInfo) -> None:
-        def again(data: Any = None, **arguments: Any) -> PipelineRun:
-            if data is None:
-                raise TypeError("next: data= is needed: the run was started by other code")
-            return DltRun()(data, pipeline=pipeline, **arguments)
-
-        self._runs.append(PipelineRun(pipeline, info, again))
+    def add(self, run: PipelineRun) -> None:
+        """Take a run that has ended."""
+        self._runs.append(run)
 
     @property
     def last(self) -> PipelineRun:
@@ -178,6 +166,17 @@ class DltRuns(Sequence[PipelineRun]):
 
     def __repr__(self) -> str:
         return f"<DltRuns {self._runs}>"
+
+
+def finished_run(pipeline: dlt.Pipeline, info: LoadInfo | None) -> PipelineRun:
+    """Return a run that any code has started, and that has just ended."""
+
+    def again(data: Any = None, **arguments: Any) -> PipelineRun:
+        if data is None:
+            raise TypeError("next: data= is needed: the run was started by other code")
+        return DltRun()(data, pipeline=pipeline, **arguments)
+
+    return PipelineRun(pipeline, info, again)
 
 
 def split_arguments(

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_dlthub.activation import SESSION
+from pytest_dlthub.finished_runs import RUNS, told_to_hook
+from pytest_dlthub.imported_fixtures import (
+    auto_cwd_to_local_dir,
+    auto_drop_pipeline,
+    auto_preserve_environ,
+    auto_preserve_run_context,
+    auto_preserve_sources_registry,
+    auto_test_access_profile,
+    auto_unload_modules,
+    autouse_test_storage,
+    dpt_project_config,
+    dpt_project_context,
+    dpt_run_context,
+    drop_pipeline,
+)
 from pytest_dlthub.masking import mask_kept
 from pytest_dlthub.options import schema_changes_that_fail
 from pytest_dlthub.report import ADDITIVE, FAILED, FOLDER, HELD
@@ -22,6 +37,22 @@ if TYPE_CHECKING:
     from pytest_dlthub.dlt_run import DltRun, DltRuns
     from pytest_dlthub.project import DltProject
     from pytest_dlthub.templates.loaded import LoadedRun, LoadedRuns
+
+# what suites import; a plugin has our own ones everywhere
+__all__ = [
+    "auto_cwd_to_local_dir",
+    "auto_drop_pipeline",
+    "auto_preserve_environ",
+    "auto_preserve_run_context",
+    "auto_preserve_sources_registry",
+    "auto_test_access_profile",
+    "auto_unload_modules",
+    "autouse_test_storage",
+    "dpt_project_config",
+    "dpt_project_context",
+    "dpt_run_context",
+    "drop_pipeline",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +114,9 @@ def dlt_isolated(
     stash[FOLDER], stash[FAILED] = folder, False
     sandbox = sandbox_of_test(request, folder, dlt_destinations, _dlt_destination_type)
     recorded = RecordedTest(request.node)
-    with isolated(sandbox), recorded.in_sandbox(sandbox):
+    # where every test is isolated, so are fixtures of wider scope, which begin before this one
+    telling = nullcontext() if session.isolates_all else told_to_hook(request.node)
+    with isolated(sandbox), recorded.in_sandbox(sandbox), telling:
         yield sandbox
     recorded.finish(has_failed=stash[FAILED])
     if keep != "all" and (keep == "none" or not stash[FAILED]):
@@ -125,7 +158,7 @@ def dlt_project_factory(
     @contextmanager
     def make() -> Iterator[DltProject]:
         folder = session.new_test_folder("dlt_project_factory")
-        sandbox = session_sandbox(request.config, folder, dlt_destinations)
+        sandbox = session_sandbox(request.session, folder, dlt_destinations)
         try:
             yield DltProject(request.config.rootpath, sandbox)
         finally:
@@ -161,15 +194,17 @@ def dlt_items(request: pytest.FixtureRequest, dlt_isolated: Sandbox) -> DltItems
 
 
 @pytest.fixture
-def dlt_runs(dlt_isolated: Sandbox) -> Iterator[DltRuns]:
+def dlt_runs(request: pytest.FixtureRequest, dlt_isolated: Sandbox) -> Iterator[DltRuns]:
     """Every pipeline run in this test, also by your own functions, in order.
 
     `main(); assert dlt_runs.last.row_counts == {...}`
     """
     from pytest_dlthub.dlt_run import DltRuns
 
-    with DltRuns.observed() as runs:
-        yield runs
+    stash = request.node.stash
+    stash[RUNS] = DltRuns()
+    yield stash[RUNS]
+    del stash[RUNS]
 
 
 @pytest.fixture

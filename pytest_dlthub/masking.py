@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from pytest_dlthub import hidden_texts
 from pytest_dlthub.activation import SESSION
 from pytest_dlthub.report import FOLDER
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 # beside JUnit XML, which is parsed: of pytest-reportlog, pytest-json-report and pytest-html
 _FILES_OF_PLUGINS = ("report_log", "json_report_file", "htmlpath")
-_SENT = "$dlthub_secrets"
+_SENT, _WITHHELD = "$dlthub_secrets", "$dlthub_withheld"
 _TOLD = pytest.StashKey[set[str]]()
 
 
@@ -87,7 +88,7 @@ def mask_report(report: pytest.TestReport | pytest.CollectReport) -> None:
     """Mask the secrets that are known in all that a report has, but for what identifies it."""
     if _knows_any():
         for name, value in list(vars(report).items()):
-            if name not in _IDENTITY:
+            if name not in _IDENTITY and not name.startswith(_OF_SUMMARY):
                 setattr(report, name, masked(value))
 
 
@@ -116,7 +117,9 @@ class MaskedIds:
         """Mask what is known since in the names of tests, before anything sums them up."""
         if _knows_any():
             _mask_identities(terminalreporter)
-        return (yield)
+        yield
+        for line in hidden_texts.withheld():
+            terminalreporter.write_line(line)
 
 
 def mask_warning(warning: warnings.WarningMessage) -> None:
@@ -165,6 +168,13 @@ def mask_outputs(config: pytest.Config) -> None:
             writer.write = _masking(writer.write)
 
 
+def mask_trace_of_pytest(config: pytest.Config) -> None:
+    """Mask the file of `--debug`, which has the arguments of all hooks, once it is closed."""
+    path = config.option.debug if hasattr(config, "option") else None
+    if path and _knows_any() and os.path.isfile(path):
+        _mask_text(Path(path))
+
+
 def mask_files(config: pytest.Config) -> None:
     """Mask JUnit XML, since some properties go past all reports, and reports of other plugins."""
     if hasattr(config, "workerinput") or not _knows_any():
@@ -185,11 +195,12 @@ def with_secrets(data: dict[str, Any], config: pytest.Config) -> dict[str, Any]:
     sent = config.stash.setdefault(_TOLD, set())
     new = [one for one in _known().values() if one not in sent and _can_be_sent(one)]
     sent.update(new)
-    return {**data, _SENT: new}
+    return {**data, _SENT: new, _WITHHELD: hidden_texts.withheld()}
 
 
 def learn_sent(data: dict[str, Any]) -> None:
-    """Take the secrets that a worker has learned from what it has sent."""
+    """Take the secrets that a worker has learned, and what it withholds, from what it has sent."""
+    hidden_texts.learn_withheld(data.pop(_WITHHELD, ()))
     sent = data.pop(_SENT, ())
     if sent:
         for secret in sent:
@@ -257,7 +268,10 @@ def _masked_ids(ids: Iterable[Any] | None) -> list[Any] | None:
     return None if ids is None else [masked(one) for one in ids]
 
 
-_IDENTITY = ("nodeid", "location")
+# `passed` may be a secret, too: whoever counts reads it
+_IDENTITY = ("nodeid", "location", "outcome", "when")
+# read by the summary, and masked where that is printed
+_OF_SUMMARY = "_dlthub_"
 _TEXTS_OF_DLT = (".json", ".exception", ".txt")
 # the parts of a report are theirs; other objects may be what a plugin works with
 _OF_REPORTS = ("_pytest._code.code", "_pytest.doctest")
@@ -289,8 +303,18 @@ def _known() -> KnownSecrets:
 
 
 def _knows_any() -> bool:
+    return knows_secrets() or hidden_texts.may_hide()
+
+
+def knows_secrets() -> bool:
+    """Tell whether any secret is known by its value."""
     # without any use of dlt, not even imported
     return "dlthub_project.secrets" in sys.modules and bool(_known())
+
+
+def secrets_in(text: str) -> list[str]:
+    """Return the parts of a text that are, or come from, secrets that are known by value."""
+    return _known().found_in(text) if knows_secrets() else []
 
 
 def _masking(write: Callable[..., Any]) -> Callable[..., Any]:
@@ -312,7 +336,7 @@ def _masked_result(tell: Callable[[Any], str]) -> Callable[[Any], str]:
 
 def masked(value: Any) -> Any:
     """Return texts, and what consists of them, masked; objects of pytest are changed."""
-    return _known().masked_in(value, _masked_object)
+    return _known().masked_in(value, _masked_object, hidden_texts.hidden)
 
 
 def _masked_object(value: Any) -> Any:

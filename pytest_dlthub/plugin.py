@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dlthub import masking, options, sections, tracebacks
+from pytest_dlthub import (
+    finished_runs,
+    hidden_texts,
+    hooks,
+    masking,
+    options,
+    own_hooks,
+    sections,
+    tracebacks,
+)
 from pytest_dlthub import report as reports
 from pytest_dlthub.activation import SESSION, Session
 from pytest_dlthub.fixtures import (
@@ -33,6 +42,9 @@ from pytest_dlthub.fixtures import (
     dlt_run,
     dlt_runs,
     dlt_schema_snapshot,
+    dpt_project_config,
+    dpt_project_context,
+    dpt_run_context,
 )
 from pytest_dlthub.scopes import in_sandbox_of_scope, tell_what_lasts
 from pytest_dlthub.tracebacks import is_interrupt
@@ -54,6 +66,9 @@ __all__ = [
     "dlt_run",
     "dlt_runs",
     "dlt_schema_snapshot",
+    "dpt_project_config",
+    "dpt_project_context",
+    "dpt_run_context",
 ]
 
 _MARKERS = (
@@ -62,7 +77,14 @@ _MARKERS = (
     "dlt_load(pipeline=None, *, source=None, **arguments): load this test's data once, as a copy.",
     "dlt_recorded(record=None): replay what `pytest --dlt-record` has recorded of this test.",
     "dlt_schema_snapshot(fails_on): which changes of a schema fail, `any` or `breaking`.",
+    "no_load: the fixtures drop_pipeline and auto_drop_pipeline leave the test's data.",
 )
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Register the hooks that plugins and conftests of users may implement, as we do."""
+    pluginmanager.add_hookspecs(hooks)
+    pluginmanager.register(own_hooks, "dlthub_hooks")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -103,7 +125,8 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """End a session on a broken manifest with the manifest's own errors."""
+    """End a session on a broken manifest with the manifest's own errors; see what plugins say."""
+    session.config.stash[SESSION].ask_plugins(session)
     masking.learn_before_tests(session.config)
     masking.mask_outputs(session.config)
     if _has_workers(session.config):
@@ -140,9 +163,14 @@ def pytest_internalerror(excrepr: object) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
-    """Take secrets out of JUnit XML and files of other plugins, once they are written."""
+    """Take secrets out of JUnit XML and files of other plugins, once they are written.
+
+    A session that has withheld texts has not said what it had to say.
+    """
     yield
     masking.mask_files(session.config)
+    if hidden_texts.withheld() and not session.exitstatus:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -260,11 +288,20 @@ def pytest_fixture_setup(
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Tell the hook of runs in all phases of a test."""
+    if not item.config.stash[SESSION].isolates_all:
+        return (yield)
+    with finished_runs.told_to_hook(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """End the session on Ctrl-C while a fixture runs a pipeline."""
     session = item.config.stash[SESSION]
     try:
-        with session.setup_of(item):
+        with session.setup_of(item), finished_runs.failing_by_hook(item, "setup"):
             return (yield)
     except pytest.fail.Exception as failure:
         tell_what_lasts(failure, session)
@@ -278,11 +315,18 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """End the session on Ctrl-C while a test runs a pipeline; isolate examples of Hypothesis."""
     try:
-        with _isolated_examples(item):
+        with _isolated_examples(item), finished_runs.failing_by_hook(item, "call"):
             return (yield)
     except Exception as error:
         _end_on_interrupt(item, error)
         raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """Fail where the hook has raised of a run of the teardown."""
+    with finished_runs.failing_by_hook(item, "teardown"):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -339,6 +383,9 @@ def _isolated_examples(item: pytest.Item) -> AbstractContextManager[None]:
 
 
 def _start(config: pytest.Config) -> None:
+    hidden_texts.begin(config.pluginmanager)
     session = Session.start(config)
     config.stash[SESSION] = session
+    config.add_cleanup(hidden_texts.end)
     config.add_cleanup(session.stop)
+    config.add_cleanup(lambda: masking.mask_trace_of_pytest(config))

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dlthub.activation import SESSION
+from pytest_dlthub.replacements import is_replaced_by_plugins, replacement_by
 
 if TYPE_CHECKING:
     from dlthub_project.sandbox import Sandbox
@@ -119,12 +120,20 @@ def _scope_of(
     begun = [one for one in earlier if one not in known and Path(one, "data").is_dir()]
     begun_with = frozenset(earlier) | known
     if begun:
-        from pytest_dlthub.templates.template import copy_sandboxes
+        from pytest_dlthub.copying import copy_sandboxes
 
         if not copy_sandboxes(begun, str(folder)):
             # it would go on with a part: it starts anew
             begun_with = frozenset()
-    return _Scope(made_by, replace(session, folder=str(folder)), keep, begun_with)
+    sandbox = replace(
+        session,
+        folder=str(folder),
+        # of conftests beside the module, too
+        replacement=replacement_by(request.node),
+        is_replaced_by_plugins=is_replaced_by_plugins(request.node),
+        replaced={},
+    )
+    return _Scope(made_by, sandbox, keep, begun_with)
 
 
 def _automatic(request: pytest.FixtureRequest) -> list[str]:

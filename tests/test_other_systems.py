@@ -34,10 +34,10 @@ from dlthub_project.sandbox import Sandbox, isolated
 from dlthub_project.sandbox.local_files import path_in
 from pytest_dlthub import sections
 from pytest_dlthub.activation import new_session_folder
+from pytest_dlthub.copying import copy_file, spellings
 from pytest_dlthub.imports import Opened
 from pytest_dlthub.templates import process
 from pytest_dlthub.templates.files import Build
-from pytest_dlthub.templates.template import copy_file, spellings
 
 WriteProject = Callable[..., Path]
 

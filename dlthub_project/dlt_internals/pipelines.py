@@ -15,6 +15,7 @@ from dlt.common.configuration.specs.pluggable_run_context import (
 )
 from dlt.common.data_types import coerce_value, py_type_to_sc_type
 from dlt.common.json import json
+from dlt.common.runtime.collector import LogCollector as LogCollector
 from dlt.common.runtime.collector_base import Collector
 from dlt.common.schema import Schema
 from dlt.common.storages import FileStorage, LoadStorage, NormalizeStorage

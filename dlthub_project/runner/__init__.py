@@ -1,6 +1,7 @@
 """Runs pipelines: one made in code, or one that the manifest declares."""
 
 from dlthub_project.runner.attempts import row_counts, schema_changes
+from dlthub_project.runner.collector import PlusLogCollector
 from dlthub_project.runner.many_pipelines import PipelineEvent
 from dlthub_project.runner.pipeline_manager import PipelineManager
 from dlthub_project.runner.pipeline_requests import Steps
@@ -23,6 +24,7 @@ __all__ = [
     "PipelineResults",
     "PipelineRunner",
     "PipelinesInterrupted",
+    "PlusLogCollector",
     "Steps",
     "extractables",
     "finish_pending",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dlthub_project.sandbox.at_import import settings_last
 from dlthub_project.sandbox.background_work import note_threads
 from dlthub_project.sandbox.isolation import end, isolated, visited
+from dlthub_project.sandbox.observers import is_unobserved, observe_runs, unobserved
 from dlthub_project.sandbox.settings import (
     ENVIRONMENT_VARIABLE,
     Sandbox,
@@ -30,13 +31,8 @@ if TYPE_CHECKING:
     from dlthub_project.sandbox.looked_up import secrets_of_subprocesses
     from dlthub_project.sandbox.overrides import Overrides
     from dlthub_project.sandbox.pipelines import choose_file_format_freely
-    from dlthub_project.sandbox.runs import (
-        EndedRun,
-        observe_runs,
-        runs_in,
-        unobserved,
-        untraced_steps,
-    )
+    from dlthub_project.sandbox.replacements import placed_by_plugin, temporary_type
+    from dlthub_project.sandbox.runs import EndedRun, runs_in, untraced_steps
 
 __all__ = [
     "ENVIRONMENT_VARIABLE",
@@ -53,17 +49,20 @@ __all__ = [
     "extracted_through",
     "is_allowed",
     "is_local",
+    "is_unobserved",
     "isolated",
     "leave",
     "move_destinations",
     "note_threads",
     "observe_runs",
+    "placed_by_plugin",
     "put_back_sources",
     "runs_in",
     "secrets_of_subprocesses",
     "sent_to",
     "settings_last",
     "short_type",
+    "temporary_type",
     "through_seam",
     "unobserved",
     "untraced_steps",
@@ -80,6 +79,7 @@ _HOME_OF = {
     "extracted_through": "extraction",
     "is_allowed": "guard",
     "is_local": "guard",
+    "placed_by_plugin": "replacements",
     "observe_runs": "runs",
     "put_back_sources": "lasting_sources",
     "runs_in": "runs",
@@ -88,6 +88,7 @@ _HOME_OF = {
     "short_type": "destinations",
     "through_seam": "extraction",
     "unobserved": "runs",
+    "temporary_type": "replacements",
     "untraced_steps": "runs",
 }
 

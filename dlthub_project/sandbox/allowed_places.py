@@ -7,7 +7,7 @@ from typing import Any
 from dlt.common.destination import Destination
 
 from dlthub_project.dlt_internals import contexts, destinations, remote_places
-from dlthub_project.sandbox import at_import
+from dlthub_project.sandbox import at_import, replacements
 from dlthub_project.sandbox.destinations import AnyDestination, original_of, short_type
 from dlthub_project.sandbox.settings import Sandbox
 
@@ -40,19 +40,22 @@ def is_among_them(
     if any(remote_places.is_same_place(here, place) for place in sandbox.allowed if "://" in place):
         return True
     name, destination_type = destination.destination_name, short_type(destination)
+    if name in sandbox.owned:
+        # a database that was made for the test, on a server whose place is allowed
+        return True
     by_type = sandbox.every_type == destination_type and destination_type in sandbox.allowed
     if name not in sandbox.allowed and not by_type:
         return False
     if destinations.is_custom_destination(destination):
         # a function says nothing of where it sends: to allow it is to trust it
         return True
-    is_moved = name in sandbox.owned
     given = {*original_of(destination).config_params} - _LEADS_NOWHERE
-    is_in_fixture = name in sandbox.destinations or destination_type in sandbox.destinations
-    is_elsewhere = is_other_profile(sandbox) and not is_in_fixture
+    is_of_tests = name in sandbox.destinations or destination_type in sandbox.destinations
+    is_of_tests = is_of_tests or bool(replacements.placed_by_plugin(sandbox, name))
+    is_elsewhere = is_other_profile(sandbox) and not is_of_tests
     # where modules say that it is, production is
-    is_of_modules = at_import.may_place_destinations() and not is_in_fixture
-    if is_moved or not (given or is_given or is_elsewhere or is_of_modules):
+    is_of_modules = at_import.may_place_destinations() and not is_of_tests
+    if not (given or is_given or is_elsewhere or is_of_modules):
         return True
     if is_elsewhere:
         expected = _of_test_profile.get((sandbox.folder, name), "")

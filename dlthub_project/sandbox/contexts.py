@@ -28,8 +28,9 @@ from dlthub_project.dlt_internals import contexts, destinations
 from dlthub_project.hub_finder import is_dlthub_installed
 from dlthub_project.manifest import FILE_NAME, Manifest
 from dlthub_project.sandbox import allowed_places, patches, speed
-from dlthub_project.sandbox.destinations import PLACE_KEYS, TemporaryDestinations
+from dlthub_project.sandbox.destinations import TemporaryDestinations
 from dlthub_project.sandbox.overrides import OverridesProvider
+from dlthub_project.sandbox.replacements import PLACE_KEYS
 from dlthub_project.sandbox.settings import SETTINGS, Sandbox
 
 if TYPE_CHECKING:

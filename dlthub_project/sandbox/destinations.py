@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,16 +16,13 @@ from dlt.common.destination.reference import DestinationReference
 from dlthub_project.dlt_internals import destinations as dlt_destinations
 from dlthub_project.dlt_internals import normalization
 from dlthub_project.errors import ManifestError
-from dlthub_project.sandbox import change_report
+from dlthub_project.sandbox import change_report, replacements
 from dlthub_project.sandbox.at_import import is_import_running
+from dlthub_project.sandbox.replacements import TYPE
 from dlthub_project.sandbox.settings import Sandbox, active_sandbox, has_ended
 from dlthub_project.secrets import public_url
 
 AnyDestination = Destination[Any, Any]
-
-_TYPE = "destination_type"
-# what says where a destination is; set in a test profile's own section, it is meant for tests
-PLACE_KEYS = ("type", _TYPE, "credentials", "bucket_url")
 
 _PLACE_ARGUMENTS = ("credentials", "bucket_url", "destination_callable", "lance_uri", "warehouse")
 _RECORD = "_dlthub_record"
@@ -98,9 +94,9 @@ class TemporaryDestinations(ConfigProvider):
         self._made_in = sandbox
         self._configured_for_tests = frozenset(configured_for_tests)
         given = list(sandbox.destinations.values())
-        self._answered = frozenset((_TYPE, "credentials", "bucket_url")).union(*given)
+        self._answered = frozenset((TYPE, "credentials", "bucket_url")).union(*given)
         is_nested = any(isinstance(value, Mapping) for one in given for value in one.values())
-        self._depths = (2, 3) if is_nested else (2,)
+        self._depths = (2, 3) if is_nested or sandbox.is_replaced_by_plugins else (2,)
 
     @property
     def _sandbox(self) -> Sandbox:
@@ -132,7 +128,8 @@ class TemporaryDestinations(ConfigProvider):
             # of a mapping dlt asks for each value
             values = self.decide(sections[1]).settings.get(sections[2])
             return (values.get(key) if isinstance(values, Mapping) else None), full_key
-        if key not in self._answered:
+        # a plugin may have any setting
+        if key not in self._answered and not self._made_in.is_replaced_by_plugins:
             return None, full_key
         return self.decide(sections[1]).settings.get(key), full_key
 
@@ -154,19 +151,21 @@ class TemporaryDestinations(ConfigProvider):
             return Decision(declared_type)
         if self._is_of_each_pipeline(name, made):
             return Decision(declared_type)
+        if made is not None and not is_placed:
+            by_name = self.decide(name)
+            if by_name.settings.get(TYPE) == declared_type:
+                # the name alone was enough to have an object of that type made
+                return by_name
         if name in sandbox.destinations:
             settings = sandbox.destinations[name]
-            settings = {**_files_of(sandbox, name, settings[_TYPE]), **settings}
+            settings = {**replacements.files_of(sandbox, name, settings[TYPE]), **settings}
         elif name in (*sandbox.allowed, *self._configured_for_tests):
             return Decision(declared_type)
         elif made is None and dlt_destinations.is_custom_reference(declared_type):
             # its function is replaced when an object of it is made
             return Decision(declared_type)
         else:
-            settings = _temporary_settings(sandbox, name, declared_type)
-        if made is not None and not is_placed and declared_type == settings[_TYPE]:
-            # the name alone was enough to have an object of that type made
-            declared_type = self._declared_type(name)
+            settings = replacements.settings_in_place_of(sandbox, name, declared_type)
         return Decision(declared_type, settings)
 
     def _is_of_each_pipeline(self, name: str, made: AnyDestination | None) -> bool:
@@ -180,7 +179,12 @@ class TemporaryDestinations(ConfigProvider):
             return False
         if made is not None and (made.configured_name or short_type(made) != "duckdb"):
             return False
-        return self._declared(_TYPE, name) is None and self._declared("credentials", name) is None
+        if (
+            self._declared(TYPE, name) is not None
+            or self._declared("credentials", name) is not None
+        ):
+            return False
+        return not replacements.is_moved_by_plugin(sandbox, name, "duckdb")
 
     def declared_bucket(self, name: str) -> str:
         """Ask the other providers for the URL of a bucket; empty when they do not tell."""
@@ -191,7 +195,7 @@ class TemporaryDestinations(ConfigProvider):
 
         Empty when it depends on a variable of production.
         """
-        declared = self._declared(_TYPE, name)
+        declared = self._declared(TYPE, name)
         return name if declared is None else declared.removeprefix("dlt.destinations.")
 
     def _declared(self, key: str, name: str) -> str | None:
@@ -206,28 +210,6 @@ class TemporaryDestinations(ConfigProvider):
             if declared:
                 return str(declared)
         return None
-
-
-def _temporary_settings(sandbox: Sandbox, name: str, declared_type: str) -> dict[str, Any]:
-    """Return the configuration of a destination that is replaced by files in the sandbox.
-
-    One that keeps files in production keeps its type.
-    """
-    kept = declared_type if declared_type in ("duckdb", "filesystem", "dummy") else "duckdb"
-    destination_type = sandbox.every_type or kept
-    if destination_type in sandbox.destinations:
-        return {**sandbox.destinations[destination_type], _TYPE: destination_type}
-    return {**_files_of(sandbox, name, destination_type), _TYPE: destination_type}
-
-
-def _files_of(sandbox: Sandbox, name: str, destination_type: str) -> dict[str, Any]:
-    """Return where in the sandbox a destination has its files; nothing for other types."""
-    if destination_type == "duckdb":
-        # DuckDB confuses a database and a schema of one name; no dataset name has a hyphen
-        return {"credentials": os.path.join(sandbox.local_dir, f"{name}-test.duckdb")}
-    if destination_type == "filesystem":
-        return {"bucket_url": os.path.join(sandbox.local_dir, name)}
-    return {}
 
 
 def in_sandbox(destination: AnyDestination, sandbox: Sandbox) -> AnyDestination:
@@ -329,13 +311,13 @@ def _stand_in(original: AnyDestination) -> AnyDestination:
     settings = decision.settings
     if temporary is None or not settings:
         return _own_copy(original)
-    if settings[_TYPE] == short_type(original):
+    if settings[TYPE] == short_type(original):
         made = _own_copy(original)
     else:
-        factory = DestinationReference.find(settings[_TYPE])
+        factory = DestinationReference.find(settings[TYPE])
         made = factory(destination_name=name, **_naming_of(original))
     # bound now, and not when it is used: a fixture of wider scope reads in many sandboxes
-    arguments = {key: value for key, value in settings.items() if key != _TYPE}
+    arguments = {key: value for key, value in settings.items() if key != TYPE}
     made.config_params = {**made.config_params, **arguments}
     # names are shortened as in production
     limits = normalization.limits_of_names(decision.declared_type, original)

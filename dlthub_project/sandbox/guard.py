@@ -7,7 +7,7 @@ from urllib.parse import urlparse
 
 from dlthub_project.dlt_internals import contexts, destinations, remote_places, sql_clients
 from dlthub_project.errors import RemoteDestinationBlocked
-from dlthub_project.sandbox import allowed_places
+from dlthub_project.sandbox import allowed_places, replacements
 from dlthub_project.sandbox.destinations import (
     AnyDestination,
     has_place,
@@ -217,6 +217,9 @@ def _origin(destination: AnyDestination, sandbox: Sandbox) -> tuple[str, str]:
         return "Its place was given in code", "refer to it by its name"
     if destination.destination_name in sandbox.destinations:
         return "The fixture dlt_destinations configures it", "leave it out there"
+    if replacements.placed_by_plugin(sandbox, destination.destination_name):
+        plugin = "A plugin's hook pytest_dlt_replace_destination configures it"
+        return plugin, "have that return None for it"
     if short_type(destination) == sandbox.every_type:
         return "The marker dlt_destination asks for it", "refer to it by its name"
     if allowed_places.is_other_profile(sandbox):

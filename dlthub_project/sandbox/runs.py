@@ -1,4 +1,4 @@
-"""Tells observers of every run in this process, and keeps for reports what a sandbox has run."""
+"""Sees every run in this process: observers are told, and reports have what a sandbox has run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dlt.common.pipeline import NormalizeInfo
 
 from dlthub_project.dlt_internals import failures, pipelines
 from dlthub_project.errors import ProjectError
+from dlthub_project.sandbox.observers import is_unobserved, tell_observers
 
 if TYPE_CHECKING:
     from dlt.pipeline.trace import PipelineTrace
@@ -51,9 +52,7 @@ class EndedRun:
         return vars(error).get(_NUMBER) == self.number
 
 
-_observers: list[Callable[[dlt.Pipeline, Any], None]] = []
 _running: list[dlt.Pipeline] = []
-_unobserved: list[bool] = []
 _numbers = count()
 # by the folder of the sandbox
 _ended: dict[str, list[EndedRun]] = {}
@@ -62,32 +61,6 @@ _NO_USERS = ("contextlib", "dlt", "dlthub_project", "functools", "pytest_dlthub"
 
 FindLosses = Callable[[dlt.Pipeline], Iterable[ProjectError]]
 _find_losses: FindLosses | None = None
-
-
-@contextmanager
-def observe_runs(observer: Callable[[dlt.Pipeline, Any], None]) -> Iterator[None]:
-    """Call `observer` with pipeline and load info after every run in this process.
-
-    The load info is None when there was nothing to load.
-    """
-    _observers.append(observer)
-    try:
-        yield
-    finally:
-        _observers.remove(observer)
-
-
-@contextmanager
-def unobserved() -> Iterator[None]:
-    """Keep the runs of a block from all observers, and out of reports."""
-    observers = list(_observers)
-    _observers.clear()
-    _unobserved.append(True)
-    try:
-        yield
-    finally:
-        _unobserved.pop()
-        _observers[:0] = observers
 
 
 @contextmanager
@@ -108,7 +81,7 @@ def observed(pipeline: dlt.Pipeline, step: str, folder: str) -> Iterator[Callabl
     def keep(info: Any, error: BaseException | None) -> None:
         # at once: the files that tell it may be gone when somebody asks
         failure = None if error is None else failures.failed_step(error, step)
-        if _unobserved:
+        if is_unobserved():
             return
         trace = pipeline.last_trace
         # dlt adds the steps of later calls to the trace that it has
@@ -121,13 +94,14 @@ def observed(pipeline: dlt.Pipeline, step: str, folder: str) -> Iterator[Callabl
         ended = EndedRun(pipeline, step, seconds, info, failure, number, copied, untraced)
         _ended.setdefault(folder, []).append(ended)
 
+    ended: list[Any] = []
+
     def done(info: Any) -> None:
         if is_part or step not in ("run", "load"):
             return
         if step == "run" or info.loads_ids or _worked_before_load(pipeline):
             keep(info, None)
-            for observer in _observers:
-                observer(pipeline, info)
+            ended.append(info)
 
     try:
         yield done
@@ -137,6 +111,9 @@ def observed(pipeline: dlt.Pipeline, step: str, folder: str) -> Iterator[Callabl
         raise
     finally:
         _running.remove(pipeline)
+    # last: they read what was loaded, and may run it again
+    for info in ended:
+        tell_observers(pipeline, info)
 
 
 def find_losses_with(find: FindLosses) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -50,6 +50,10 @@ class Sandbox:
             the file of this name beside `secrets.toml`; or `none` but what a test sets.
         loader_file_format: The format that rows are loaded in; None for what is fastest. Not for
             a declared DuckDB, and not where a resource or run names its own.
+        replacement: Says what stands for a destination that is to be replaced: its configuration,
+            by its name and declared type. None for a temporary one; subprocesses do not have it.
+        is_replaced_by_plugins: It does not always say what it would without plugins of users.
+        replaced: What it has said, by name and declared type.
     """
 
     folder: str
@@ -65,11 +69,19 @@ class Sandbox:
     owned: tuple[str, ...] = ()
     profile: str | None = None
     secrets: str = "all"
+    replacement: Callable[[str, str], Mapping[str, Any]] | None = field(
+        default=None, repr=False, compare=False
+    )
+    is_replaced_by_plugins: bool = False
+    # passwords may be in it, too
+    replaced: dict[str, dict[str, Mapping[str, Any]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def to_environment(self) -> str:
         """Return the value of the environment variable that switches this sandbox on."""
         # once for every test: `asdict` would take most of the time
-        return json.dumps(vars(self))
+        return json.dumps({**vars(self), "replacement": None})
 
     def is_local_path(self, path: str) -> bool:
         """Tell whether a file lies in the sandbox, or in another folder that counts as local."""
@@ -226,6 +238,16 @@ def move_destinations(sandbox: Sandbox) -> None:
     if _entered and _entered[-1].folder == sandbox.folder:
         _entered[-1] = sandbox
     os.environ[ENVIRONMENT_VARIABLE] = sandbox.to_environment()
+
+
+def tell_subprocesses(sandbox: Sandbox) -> None:
+    """Have those that start from here on know what stands for destinations in the active sandbox.
+
+    Args:
+        sandbox: Where something has been found out.
+    """
+    if _entered and _entered[-1].folder == sandbox.folder:
+        os.environ[ENVIRONMENT_VARIABLE] = _entered[-1].to_environment()
 
 
 # asked on every use of a destination, and in one test always the same

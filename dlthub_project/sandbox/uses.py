@@ -222,7 +222,8 @@ def run(
     # first, or another sandbox's database would be opened
     pipelines.bring_into(pipeline, sandbox)
     name = original.__name__
-    with _prepared(sandbox, pipeline), runs.observed(pipeline, name, sandbox.folder) as done:
+    # observers are told when nothing of what makes it cheaper is left, such as a connection
+    with runs.observed(pipeline, name, sandbox.folder) as done, _prepared(sandbox, pipeline):
         info = original(pipeline, *args, **kwargs)
         done(info)
     return info

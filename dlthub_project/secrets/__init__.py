@@ -6,7 +6,8 @@ dlt has looked up.
 
 from __future__ import annotations
 
-from dlthub_project.secrets.known import KNOWN, KnownSecrets
+from dlthub_project.secrets.hiding import without_parts
+from dlthub_project.secrets.known import KNOWN, LONG, KnownSecrets
 from dlthub_project.secrets.masking import (
     MASK,
     PUBLIC_FIELDS,
@@ -25,6 +26,7 @@ from dlthub_project.secrets.redactor import Redactor, shown
 
 __all__ = [
     "KNOWN",
+    "LONG",
     "MASK",
     "PUBLIC_FIELDS",
     "KnownSecrets",
@@ -41,4 +43,5 @@ __all__ = [
     "public_url",
     "shown",
     "uses_variable",
+    "without_parts",
 ]

@@ -16,8 +16,8 @@ from itertools import accumulate, pairwise
 from typing import Any
 from urllib.parse import unquote
 
+from dlthub_project.secrets.hiding import without_spans
 from dlthub_project.secrets.masking import (
-    MASK,
     PUBLIC_FIELDS,
     is_secret_name,
     looks_secret,
@@ -179,19 +179,8 @@ class KnownSecrets:
 
         Also those that line breaks, frames of tables or colours have cut.
         """
-        if not self._secrets or len(text) < LONG:
-            return text
-        self._spell()
-        spans = sorted((*self._spans(text), *self._cut_spans(text)))
-        if not spans:
-            return text
-        shown: list[str] = []
-        end = 0
-        for start, stop in spans:
-            if start > end or not shown:
-                shown += [text[end:start], MASK]
-            end = max(end, stop)
-        return "".join(shown) + text[end:]
+        spans = self._found_spans(text)
+        return without_spans(text, spans) if spans else text
 
     def is_in(self, text: str) -> bool:
         """Tell whether `masked` would change a text; of a long one without secrets at once."""
@@ -206,28 +195,45 @@ class KnownSecrets:
     def _is_cut_in(self, text: str) -> bool:
         return next(iter(self._cut_spans(text)), None) is not None
 
-    def masked_in(self, value: Any, other: Callable[[Any], Any] | None = None) -> Any:
+    def found_in(self, text: str) -> list[str]:
+        """Return the parts of a text that `masked` would hide."""
+        return [text[start:stop] for start, stop in self._found_spans(text)]
+
+    def masked_in(
+        self,
+        value: Any,
+        other: Callable[[Any], Any] | None = None,
+        hidden: Callable[[str], str] | None = None,
+    ) -> Any:
         """Return a value with the texts in its mappings, lists and tuples masked.
 
         Args:
             value: The value; it is not changed.
             other: Returns what is to stand for an object of any other type.
+            hidden: Returns what is to stand for a text; `masked` by default.
         """
         if isinstance(value, str):
-            return self.masked(value)
+            return self.masked(value) if hidden is None else hidden(value)
+
+        def inner(one: Any) -> Any:
+            return self.masked_in(one, other, hidden)
+
         if type(value) is dict:
-            return {
-                self.masked_in(key, other): self.masked_in(item, other)
-                for key, item in value.items()
-            }
+            return {inner(key): inner(item) for key, item in value.items()}
         if type(value) in (list, tuple, set):
-            return type(value)(self.masked_in(item, other) for item in value)
+            return type(value)(inner(item) for item in value)
         if isinstance(value, tuple) and hasattr(value, "_asdict"):
-            hidden: Any = tuple.__new__(type(value), (self.masked_in(one, other) for one in value))
+            made: Any = tuple.__new__(type(value), (inner(one) for one in value))
             for name, item in getattr(value, "__dict__", {}).items():
-                setattr(hidden, name, self.masked_in(item, other))
-            return hidden
+                setattr(made, name, inner(item))
+            return made
         return value if other is None else other(value)
+
+    def _found_spans(self, text: str) -> list[tuple[int, int]]:
+        if not self._secrets or len(text) < LONG:
+            return []
+        self._spell()
+        return [*self._spans(text), *self._cut_spans(text)]
 
     def _add(self, secret: str) -> None:
         is_folder = os.path.isabs(secret) and _is_public(secret)

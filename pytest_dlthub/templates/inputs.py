@@ -31,6 +31,7 @@ from pytest_dlthub.templates.digests import NoDigest, digest
 from pytest_dlthub.templates.files import Build, PythonFiles, file_digest
 from pytest_dlthub.templates.loads import Load
 from pytest_dlthub.templates.parts import Difference
+from pytest_dlthub.templates.plugins import inputs_of_plugins
 
 # what a template consists of, and what its key is made from: raise it with any change of these
 _FORMAT = 7
@@ -104,19 +105,26 @@ class Inputs:
         self._code.begin()
         imports.note_libraries()
 
-    def key(self, loads: Sequence[Load], sandbox: Sandbox) -> Key:
+    def key(self, loads: Sequence[Load], sandbox: Sandbox, item: pytest.Item) -> Key:
         """Return the key of the template that `loads` are made into, in the active context.
+
+        Args:
+            loads: What the test asks for.
+            sandbox: Its sandbox, which is active.
+            item: The test.
 
         Raises:
             UsageError: An argument of a load, or a setting of the test, cannot be compared.
+            HookFailed: A plugin cannot say what the loads depend on besides.
         """
         # the load does not find what runs have put into its sources
         put_back_sources()
         parts = [load.digest() for load in loads]
+        of_plugins = inputs_of_plugins(item, loads, sandbox)
         differences = self._code.differences()
         incomparable = tuple(f"{d.name} ({d.kind})" for d in differences if d.digest is None)
         try:
-            settings = self._settings_of(sandbox)
+            settings = {**self._settings_of(sandbox), **of_plugins}
             changed = [(d.name, d.digest) for d in differences]
             unlike = uuid4() if incomparable else None
             # variables by what they are: what one process sets, another may have from the start

@@ -51,13 +51,13 @@ _OF_PLACE = ("destination", "dataset_name")
 
 @dataclass(frozen=True)
 class Load:
-    """One run that a mark asks for.
+    """One run that a `dlt_load` mark asks for.
 
     Attributes:
         name: The pipeline.
         is_declared: It is a pipeline of `dlt.yml`.
-        source: What is loaded otherwise.
-        arguments: Those of `DltProject.run` or `DltRun`.
+        source: What is loaded otherwise, as the mark has it; None for a declared pipeline.
+        arguments: Those of `dlt_project.run` or `dlt_run` that the mark has, by name.
         folder: That of the test, which files are relative to.
         depends_on: Files whose content counts.
         recorder: Makes what records or replays it, each time anew; None where nobody asks for it.
@@ -136,7 +136,7 @@ class Load:
         """Return a digest of what is asked for, as it is now: a fixture may have changed it.
 
         Raises:
-            UsageError: An argument cannot be compared.
+            UsageError: An argument cannot be compared, or a file is not there.
         """
         files = [path for path in self.depends_on if not path.exists()]
         if files:
@@ -152,7 +152,7 @@ class Load:
                 )
             if "hints" in arguments:
                 arguments["hints"] = hints_by_resource(arguments["hints"], self.folder)
-            return digest(self.name, self.is_declared, self.source, arguments, self.depends_on)
+            return digest(self.name, self.is_declared, self.source, arguments)
         except NoDigest as error:
             raise pytest.UsageError(
                 f"{MARK}({self.name}): an argument cannot be compared with that of another test "

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.destination import Destination
 
-from dlthub_project.sandbox import Sandbox, is_allowed, move_destinations
+from dlthub_project.sandbox import Sandbox, is_allowed, move_destinations, placed_by_plugin
 from pytest_dlthub.templates.digests import digest
 from pytest_dlthub.templates.loads import Load
 from pytest_dlthub.templates.servers import (
@@ -152,7 +152,8 @@ class Databases:
         moved: dict[str, Mapping[str, Any]] = dict(sandbox.destinations)
         for place, database in zip(self._places, databases, strict=True):
             for name in place.destinations:
-                given = moved.get(name) or moved.get(sandbox.every_type or "", {})
+                given = moved.get(name) or moved.get(sandbox.every_type or "")
+                given = given or placed_by_plugin(sandbox, name)
                 url = place.server.url_of(database)
                 moved[name] = {**given, _TYPE: "postgres", "credentials": url}
         owned = tuple(name for place in self._places for name in place.destinations)

@@ -17,6 +17,7 @@ from dlthub_project.dlt_internals import configuration, contexts, datasets, dest
 from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox import Overrides, Sandbox, isolated, unobserved
 from pytest_dlthub.activation import SESSION
+from pytest_dlthub.finished_runs import tell
 from pytest_dlthub.report import RECORDED, USES, TemplateUses
 from pytest_dlthub.run import PipelineRun
 from pytest_dlthub.templates.decorators import decorated
@@ -51,7 +52,7 @@ _IN_WORDS = ("no space left on device", "disk quota exceeded")
 class _Request:
     """What one test asks for, and where it is to have it."""
 
-    test: str
+    test: pytest.Item
     loads: Mapping[str, Load]
     sandbox: Sandbox
     databases: Databases
@@ -99,10 +100,10 @@ class Templates:
         uses = item.stash[USES] = TemplateUses()
         test = getattr(item, "obj", None)
         with decorated(test):
-            key = self._inputs.key(list(loads.values()), sandbox)
+            key = self._inputs.key(list(loads.values()), sandbox, item)
         uses.own = list(key.incomparable)
         with Databases.of(loads.values(), key.text, sandbox, item.config) as databases:
-            request = _Request(item.nodeid, loads, sandbox, databases, uses, key)
+            request = _Request(item, loads, sandbox, databases, uses, key)
             with decorated(test):
                 template = self._copied(request)
             _tell_of_recordings(item, loads)
@@ -217,6 +218,9 @@ class _Build:
                     loads = request.loads.values()
                     with self._inputs.recorded(loads, request.key, folder) as build:
                         runs = {name: _run(load, sandbox) for name, load in request.loads.items()}
+                        for run in runs.values():
+                            # tests have copies of it, and nobody is told of them
+                            tell(request.test, run)
                     _close_databases(runs)
                     seconds = time.perf_counter() - started
                     Template.write(folder, self._session, seconds, build.conditions, runs)
@@ -226,7 +230,7 @@ class _Build:
             told_of = told(error) or str(error).strip().splitlines() or [type(error).__name__]
             reason = told_of[0].partition("\n")[0]
             names = ", ".join(request.loads)
-            message = f"{MARK}({names}): the build failed, as {request.test} tells: {reason}"
+            message = f"{MARK}({names}): the build failed, as {request.test.nodeid} tells: {reason}"
             conditions = build.conditions if build else Conditions()
             raise BuildFailed(conditions, message) from error
 

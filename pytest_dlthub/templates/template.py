@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import pickle
-import shutil
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from io import FileIO
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_dlthub.copying import copy_file, copy_with_paths, has_paths, places_of, spellings
 from pytest_dlthub.templates.files import Conditions, file_digest
 
 if TYPE_CHECKING:
@@ -28,14 +25,6 @@ if TYPE_CHECKING:
 _RECORD = "template.json"
 _LOADED = "sandbox"
 _USED = "used"
-# the state of a pipeline is some kB; no file of data is read for the paths in it
-_LARGEST_WITH_PATHS = 1_000_000
-
-
-# of <linux/fs.h>: share the blocks of another file, until one of the two is written to
-_FICLONE = 0x40049409
-# as fast as the kernel's own copying, and it knows every file system
-_BYTES_AT_ONCE = 1 << 18
 
 
 class Damaged(Exception):
@@ -127,7 +116,7 @@ class Template:
         # not the global folder: it is not of what was loaded
         paths = sorted((loaded / "data").rglob("*"))
         files = {str(path.relative_to(loaded)): path for path in paths if path.is_file()}
-        built_in = _places(str(loaded))
+        built_in = places_of(str(loaded))
         names = [spelling for place in built_in for spelling in spellings(Path(place))]
         for name, run in runs.items():
             with _results(folder, name).open("wb") as file:
@@ -140,7 +129,7 @@ class Template:
             "loads": {name: asdict(_record_of(run)) for name, run in runs.items()},
             "folders": [str(path.relative_to(loaded)) for path in paths if path.is_dir()],
             "files": {name: file_digest(path) for name, path in files.items()},
-            "with_paths": [name for name, path in files.items() if _has(path, names)],
+            "with_paths": [name for name, path in files.items() if has_paths(path, names)],
             "results": {name: file_digest(_results(folder, name)) for name in runs},
         }
         (folder / _RECORD).write_text(json.dumps(record), encoding="utf-8")
@@ -192,7 +181,7 @@ class Template:
                 self._check_is_as_found(original, file)
                 made.append(copy)
                 if file.path in self.with_paths:
-                    _copy_with_paths(original, copy, self.built_in, folder)
+                    copy_with_paths(original, copy, self.built_in, folder)
                 else:
                     copy_file(original, copy)
         except BaseException as error:
@@ -251,105 +240,3 @@ def _record_of(run: PipelineRun) -> LoadRecord:
         run.row_counts,
         tuple(schema.to_dict() for schema in schemas),
     )
-
-
-def _has(path: Path, names: Sequence[bytes]) -> bool:
-    if path.stat().st_size > _LARGEST_WITH_PATHS:
-        return False
-    content = path.read_bytes()
-    try:
-        # a pickle has the length of a path before it: no other fits
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return any(name in content for name in names)
-
-
-def spellings(folder: PurePath) -> tuple[bytes, ...]:
-    """Return how files spell an absolute path: as text, in a URL, and in JSON.
-
-    The same again where that is the same: on Windows all of them differ.
-    """
-    text, url = str(folder), folder.as_uri().removeprefix("file://")
-    in_json = (json.dumps(text, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))
-    return tuple(spelt.encode() for spelt in (text, folder.as_posix(), url, *in_json))
-
-
-def copy_sandboxes(folders: Sequence[str], target: str) -> bool:
-    """Copy what sandboxes hold into one, with the paths in it; nothing where two disagree.
-
-    Args:
-        folders: Those of the sandboxes.
-        target: That of a new one.
-
-    Returns:
-        Whether it was copied: no two of them have one file with different content.
-    """
-    found: dict[str, tuple[str, str]] = {}
-    for folder in folders:
-        for original in sorted(Path(folder, "data").rglob("*")):
-            path = str(original.relative_to(folder))
-            copy = os.path.join(target, path)
-            if original.is_dir():
-                os.makedirs(copy, exist_ok=True)
-                continue
-            other = found.setdefault(path, (str(original), folder))
-            if other[1] != folder and _content(str(original), folder) != _content(*other):
-                shutil.rmtree(os.path.join(target, "data"))
-                return False
-    for path, (source, folder) in found.items():
-        copy = os.path.join(target, path)
-        places = [spelling for place in _places(folder) for spelling in spellings(Path(place))]
-        if _has(Path(source), places):
-            _copy_with_paths(source, copy, _places(folder), target)
-        else:
-            copy_file(source, copy)
-    return True
-
-
-def _places(folder: str) -> tuple[str, str]:
-    return (folder, os.path.realpath(folder))
-
-
-def _content(path: str, folder: str) -> bytes:
-    """Return the digest of a file, without the folder that it is in."""
-    content = Path(path).read_bytes()
-    for place in _places(folder):
-        for spelling in spellings(Path(place)):
-            content = content.replace(spelling, b"")
-    return hashlib.blake2b(content).digest()
-
-
-def _copy_with_paths(original: str, copy: str, built_in: Sequence[str], folder: str) -> None:
-    with open(original, "rb") as file:
-        content = file.read()
-    # a longer path first: another may be a part of it
-    for place in sorted(built_in, key=len, reverse=True):
-        for old, new in zip(spellings(Path(place)), spellings(Path(folder)), strict=True):
-            content = content.replace(old, new)
-    with open(copy, "wb") as file:
-        file.write(content)
-
-
-def copy_file(source: str, target: str) -> None:
-    """Copy the content of a file: as a reflink on file systems that have them, else all of it.
-
-    Raises:
-        OSError: It cannot be read or written, for instance for lack of space.
-    """
-    # each file is opened once: a template has many small ones
-    with FileIO(source) as original, FileIO(target, "w") as copy:
-        if not _reflinked(original, copy):
-            shutil.copyfileobj(original, copy, _BYTES_AT_ONCE)
-
-
-def _reflinked(original: FileIO, copy: FileIO) -> bool:
-    if not sys.platform.startswith("linux"):
-        return False
-    import fcntl
-
-    try:
-        fcntl.ioctl(copy.fileno(), _FICLONE, original.fileno())
-    except OSError:
-        return False
-    return True

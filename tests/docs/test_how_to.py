@@ -1,4 +1,4 @@
-"""Tutorial, how-to pages and that of assertions: their code runs, and prints what they show."""
+"""Tutorial, how-to pages, assertions and hooks: their code runs, and prints what they show."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pages import Command, File, Reader, read_page
 pytestmark = pytest.mark.unmeasured
 
 DOCS = Path(__file__).parents[2] / "docs"
-OF_ASSERTIONS = DOCS / "reference" / "assertions.md"
-PAGES = sorted((*DOCS.glob("tutorial/*.md"), *DOCS.glob("how-to/*.md"), OF_ASSERTIONS))
+OF_PLUGINS = [DOCS / "reference" / name for name in ("assertions.md", "hooks.md")]
+PAGES = sorted((*DOCS.glob("tutorial/*.md"), *DOCS.glob("how-to/*.md"), *OF_PLUGINS))
 OF_ERRORS = DOCS / "how-to" / "read-manifest-errors.md"
 OF_POSTGRES = DOCS / "how-to" / "postgres-in-tests.md"
 # installs: acceptance/test_installs.py follows it

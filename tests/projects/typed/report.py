@@ -26,6 +26,7 @@ from dlthub_project import (
     PipelineResult,
     PipelineResults,
     PipelinesInterrupted,
+    PlusLogCollector,
     ProfileNotFound,
     Project,
     ProjectError,
@@ -166,6 +167,13 @@ def nightly() -> list[str]:
         return list(interrupted.results)
     first: PipelineResult = results["load_orders"]
     return [first.status, str(first.error)]
+
+
+class Changes(PlusLogCollector):
+    def on_schema_change(
+        self, pipeline: dlt.Pipeline, trace: object, schema_name: str, changes: object
+    ) -> None:
+        print(pipeline.pipeline_name, schema_name, changes)
 
 
 package = PackagedProject(__file__)

@@ -1,0 +1,49 @@
+"""A progress collector of pipelines that is an observer of the runner, too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dlt
+
+from dlthub_project.dlt_internals.pipelines import LogCollector
+
+
+class PlusLogCollector(LogCollector):
+    """Logs progress as `dlt.progress.log` does, and hears of each step of a run.
+
+    Subclasses override what they are to hear of; `Observers` says when each method is called, and
+    with what. Given as `dlt.pipeline(..., progress=PlusLogCollector())` and run by
+    `dlt.hub.runner(pipeline)`, or by the runner of a project. What a method raises is logged, and
+    the run goes on. Plain `pipeline.run` calls none of them.
+    """
+
+    def on_before(self, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any) -> None:
+        """Before the first attempt."""
+
+    def on_after(self, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any) -> None:
+        """After the last attempt: with what was loaded, and the error; one of the two is None."""
+
+    def on_retry(self, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any) -> None:
+        """An attempt has failed, and another will follow: with its number and the error."""
+
+    def before_extract(self, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any) -> None:
+        """Before an attempt extracts."""
+
+    def after_extract(self, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any) -> None:
+        """After it has extracted, or has failed to."""
+
+    def before_normalize(self, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any) -> None:
+        """Before an attempt normalizes."""
+
+    def after_normalize(self, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any) -> None:
+        """After it has normalized, or has failed to."""
+
+    def before_load(self, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any) -> None:
+        """Before an attempt loads."""
+
+    def after_load(self, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any) -> None:
+        """After it has loaded, or has failed to."""
+
+    def on_schema_change(self, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any) -> None:
+        """A load has added columns: with the trace, the name of a schema, and the changes."""

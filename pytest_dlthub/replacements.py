@@ -1,0 +1,84 @@
+"""What tests and plugins say that a destination is: as dlt's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlparse
+
+import pytest
+
+from pytest_dlthub.hook_calls import called, of_others, refused
+
+_TYPE = "destination_type"
+_FILE_SCHEMES = ("file", "s3", "gs", "gcs", "az", "abfss", "memory")
+_SCHEME_TYPES = {
+    "duckdb": "duckdb",
+    "postgres": "postgres",
+    "postgresql": "postgres",
+    "redshift": "redshift",
+    "snowflake": "snowflake",
+    "clickhouse": "clickhouse",
+    "databricks": "databricks",
+    "mssql": "mssql",
+}
+
+
+def replacement_by(node: pytest.Item | pytest.Collector) -> Callable[[str, str], dict[str, Any]]:
+    """Return what asks the hook `pytest_dlt_replace_destination` for a test, module or session.
+
+    Args:
+        node: Conftests beside it are asked, too.
+    """
+
+    def ask(name: str, declared_type: str) -> dict[str, Any]:
+        from dlthub_project.secrets import KNOWN
+
+        hook = node.ihook.pytest_dlt_replace_destination
+        value = called(hook, name=name, declared_type=declared_type)
+        # it is in the locals of tracebacks
+        KNOWN.learn_look_up("destination", value, False)
+        try:
+            return settings_of(name, value)
+        except pytest.UsageError as error:
+            raise refused(hook, str(error)) from None
+
+    return ask
+
+
+def temporary(declared_type: str) -> str:
+    """Return the type of what stands for a destination of which nobody says anything."""
+    from dlthub_project.sandbox import temporary_type
+
+    return temporary_type(declared_type)
+
+
+def is_replaced_by_plugins(node: pytest.Item | pytest.Collector) -> bool:
+    """Tell whether plugins of users, or conftests, say what stands for destinations."""
+    return bool(of_others(node.ihook.pytest_dlt_replace_destination))
+
+
+def settings_of(name: str, value: Any) -> dict[str, Any]:
+    """Return dlt's settings for what tests say of a destination.
+
+    Args:
+        name: The destination.
+        value: A URL, a type or a mapping.
+
+    Raises:
+        UsageError: The value is no URL, type or mapping.
+    """
+    if isinstance(value, Mapping):
+        settings = {(_TYPE if key == "type" else key): item for key, item in value.items()}
+        return {_TYPE: name, **settings}
+    if not isinstance(value, str):
+        raise pytest.UsageError(
+            f"dlt_destinations[{name!r}]: a URL, a type or a mapping is expected, "
+            f"not {type(value).__name__}"
+        )
+    if "://" not in value:
+        return {_TYPE: value}
+    scheme = urlparse(value).scheme.partition("+")[0]
+    if scheme in _FILE_SCHEMES:
+        return {_TYPE: "filesystem", "bucket_url": value}
+    return {_TYPE: _SCHEME_TYPES.get(scheme, "sqlalchemy"), "credentials": value}

@@ -1,0 +1,360 @@
+"""The hooks of users' plugins: when they are asked, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+PROJECTS = Path(__file__).parents[1] / "projects"
+
+RunTests = Callable[..., pytest.RunResult]
+
+CHECKED = """
+    def pytest_dlt_run_finished(item, run):
+        counts = run.row_counts
+        assert sum(counts.values()) < 3, f"{item.name} loaded {counts}"
+"""
+
+
+def test_a_check_after_every_run_fails_the_test_whatever_its_code_does_with_errors(
+    shop: Path, pytester: pytest.Pytester, run_tests: RunTests
+) -> None:
+    pytester.makeconftest(CHECKED)
+
+    result = run_tests(
+        """
+        import threading
+        import unittest
+        import dlt
+        import pytest
+
+        def load(rows):
+            try:
+                pipeline = dlt.pipeline("etl", destination="bigquery", dataset_name="data")
+                pipeline.run(rows, table_name="rows")
+            except BaseException:
+                "production goes on"
+
+        ROWS = [{"id": n} for n in range(5)]
+
+        def test_few():
+            load(ROWS[:2])
+
+        def test_many():
+            load(ROWS)
+
+        def test_many_in_a_thread(dlt_runs):
+            thread = threading.Thread(target=load, args=[ROWS])
+            thread.start()
+            thread.join()
+            assert dlt_runs.last.row_counts == {"rows": 5}
+
+        def test_skipped_after_it():
+            load(ROWS)
+            pytest.skip("by the test")
+
+        def test_that_fails_by_itself():
+            load(ROWS)
+            assert "its own" == "failure"
+
+        @pytest.fixture(scope="module")
+        def loaded():
+            load(ROWS)
+
+        def test_of_a_fixture(loaded):
+            "an error of the setup"
+
+        class TestOfUnittest(unittest.TestCase):
+            def test_many(self):
+                load(ROWS)
+        """
+    )
+
+    result.assert_outcomes(passed=1, failed=5, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*pytest_dlt_run_finished of plugin `conftest.py` failed: AssertionError: test_of_a*",
+            "*conftest.py:3: in pytest_dlt_run_finished*",
+        ]
+    )
+    # beside the failure of the test's own
+    result.stdout.fnmatch_lines(["*'its own' == 'failure'*", "*dlt hooks*", "*test_that_fails*"])
+    result.stdout.fnmatch_lines(["FAILED *::test_many - HookFailed: pytest_dlt_run_finished*"])
+
+
+@pytest.mark.parametrize("arguments", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)])
+def test_data_that_are_loaded_once_are_checked_and_by_the_hooks_of_each_test_that_shares_them(
+    pytester: pytest.Pytester, run_pytest: RunTests, arguments: tuple[str, ...]
+) -> None:
+    test = """
+        import pytest
+
+        @pytest.mark.dlt_load(source=lambda: [{"id": n} for n in range(5)], table_name="rows")
+        def test_it(dlt_loaded, dlt_runs):
+            assert dlt_loaded.row_counts == {"rows": 5}
+            assert len(dlt_runs) == 0
+    """
+    for folder in ("free", "checked"):
+        (pytester.path / folder).mkdir()
+        (pytester.path / folder / f"test_{folder}.py").write_text(textwrap.dedent(test))
+    (pytester.path / "checked" / "conftest.py").write_text(textwrap.dedent(CHECKED))
+
+    result = run_pytest("-p", "no:cacheprovider", *arguments)
+
+    # the second test does not have what was loaded without its check
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*pytest_dlt_run_finished*checked*conftest.py` failed: Assert*"])
+
+
+def test_runs_of_the_hook_are_not_told_and_later_hooks_see_their_data(
+    pytester: pytest.Pytester, run_tests: RunTests
+) -> None:
+    pytester.makeconftest(
+        """
+        def pytest_dlt_run_finished(item, run):
+            import duckdb
+
+            # nothing holds it open
+            duckdb.connect(str(run.database_path)).close()
+            again = run.pipeline.run([{"id": 2}], table_name="rows")
+            assert run.rows("rows") == [{"id": 1}, {"id": 2}]
+        """
+    )
+    result = run_tests(
+        """
+        def test_it(dlt_run, dlt_runs):
+            dlt_run([{"id": 1}], table_name="rows")
+            assert len(dlt_runs) == 1
+        """
+    )
+
+    result.assert_outcomes(passed=1)
+
+
+REPLACED = """
+    import os
+
+    def pytest_dlt_replace_destination(name, declared_type):
+        print("asked:", name, declared_type)
+        if name == "broken":
+            raise LookupError("no container")
+        if name == "number":
+            return 7
+        if declared_type == "bigquery" or name == "l":
+            return "filesystem"
+        if name == "real":
+            return "postgresql://loader:hush-hush@db.invalid/prod"
+        if name == "outside":
+            return {"type": "duckdb", "credentials": os.environ["OUTSIDE"]}
+"""
+
+
+def test_what_a_plugin_has_stand_for_destinations_is_guarded_and_told_to_subprocesses(
+    pytester: pytest.Pytester,
+    run_tests: RunTests,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "prod.duckdb"
+    monkeypatch.setenv("OUTSIDE", str(outside))
+    monkeypatch.setenv("DESTINATION__LAKE__DESTINATION_TYPE", "bigquery")
+    pytester.makeini("[pytest]\ndlt_isolation = on\n")
+    pytester.makeconftest(REPLACED)
+
+    result = run_tests(
+        """
+        import subprocess
+        import sys
+        import dlt
+        import pytest
+        from pytest_dlthub import RemoteDestinationBlocked
+
+        def kind(destination):
+            made = dlt.pipeline("etl", destination=destination).destination
+            return made.destination_type.removeprefix("dlt.destinations.")
+
+        def test_by_name_by_type_and_as_a_class(capsys):
+            assert kind("lake") == kind("bigquery") == "filesystem"
+            assert kind(dlt.destinations.bigquery(destination_name="wh")) == "filesystem"
+            assert kind("snowflake") == kind("duckdb") == "duckdb"
+            assert kind("lake") == "filesystem"
+            asked = capsys.readouterr().out.splitlines()
+            assert asked.count("asked: lake bigquery") == 1
+
+        @pytest.mark.dlt_destination("duckdb")
+        def test_the_mark_of_a_test_goes_first():
+            assert kind("lake") == "duckdb"
+
+        @pytest.mark.parametrize("name", ["real", "outside"])
+        def test_nothing_leaves_the_sandbox_by_it(dlt_run, name):
+            with pytest.raises(RemoteDestinationBlocked, match="hook pytest_dlt_replace") as caught:
+                dlt_run([{"id": 1}], destination=name)
+            assert "hush" not in str(caught.value)
+
+        @pytest.mark.parametrize("name", ["broken", "number"])
+        def test_an_error_is_the_plugins(dlt_run, name):
+            try:
+                dlt_run([{"id": 1}], destination=name)
+            except Exception:
+                "no code of production may take it for a destination that is down"
+
+        CODE = "import dlt; [print(dlt.pipeline('etl', destination=n).destination) for n in 'lw']"
+
+        def test_a_subprocess_has_what_the_test_was_told_and_is_refused_what_it_was_not():
+            kind("l")
+            done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True)
+            assert "filesystem" in done.stdout
+            assert "destination `w` (w) here is up to a plugin" in done.stderr
+        """
+    )
+
+    result.assert_outcomes(passed=4, failed=3)
+    assert not outside.exists()
+
+
+MASKED = """
+    import re
+
+    IBAN = re.compile(r"[A-Z]{2}\\d{2}[A-Z0-9]{11,30}")
+
+    def pytest_dlt_mask(text):
+        print("asked for", len(text))
+        return IBAN.findall(text)
+"""
+
+
+def test_a_plugin_hides_what_only_it_knows_in_all_that_is_told(
+    pytester: pytest.Pytester, run_tests: RunTests
+) -> None:
+    pytester.makeconftest(MASKED)
+    iban = "DE89370400440532013000"
+
+    result = run_tests(
+        f"""
+        import warnings
+
+        def test_it(record_property):
+            account = "{iban[:10]}" + "{iban[10:]}"
+            print("printed", account)
+            warnings.warn("warned of " + account)
+            record_property("account", account)
+            assert account == "passed or failed"
+        """,
+        *("--showlocals", "-s", "--junitxml=report.xml", "--debug=trace.log", "-rA"),
+    )
+
+    result.assert_outcomes(failed=1)
+    written = (pytester.path / "report.xml").read_text() + (pytester.path / "trace.log").read_text()
+    assert iban not in result.stdout.str() + result.stderr.str() + written
+    result.stdout.fnmatch_lines(["*asked for 22", "[*][*][*]"])
+
+
+@pytest.mark.parametrize(
+    "body", ["raise KeyError(text)", "return text", "return [7]"], ids=["raises", "text", "number"]
+)
+def test_a_text_that_a_plugin_cannot_mask_is_not_shown_and_the_session_fails(
+    pytester: pytest.Pytester, run_tests: RunTests, body: str
+) -> None:
+    pytester.makeconftest(
+        f"def pytest_dlt_mask(text):\n    if 'account' in text:\n        {body}\n"
+    )
+
+    result = run_tests(
+        """
+        def test_it():
+            print("the account is DE89370400440532013000")
+        """,
+        "-rP",
+    )
+
+    assert result.ret == 1
+    result.assert_outcomes(passed=1)
+    assert "DE893" not in result.stdout.str() + result.stderr.str()
+    result.stdout.fnmatch_lines(["[*][*][*] (pytest_dlt_mask of plugin `conftest.py` failed: *"])
+
+
+def test_data_that_are_loaded_once_are_loaded_anew_where_a_plugin_says_something_else(
+    pytester: pytest.Pytester, run_tests: RunTests
+) -> None:
+    (pytester.path / "rates.csv").write_text("EUR,1\n")
+    pytester.makeconftest(
+        """
+        from pathlib import Path
+
+        KIND, RATE = [], []
+
+        def pytest_dlt_template_inputs(load):
+            assert load.name == "rates" and load.arguments["table_name"] == "rates"
+            if RATE == ["cannot tell"]:
+                return (n for n in "123")
+            return [Path(__file__).with_name("rates.csv"), RATE]
+
+        def pytest_dlt_replace_destination(name, declared_type):
+            return KIND[-1] if KIND else None
+        """
+    )
+
+    result = run_tests(
+        """
+        import sys
+        import pytest
+
+        pytestmark = pytest.mark.dlt_load(
+            source=lambda: [{"id": 1}],
+            pipeline_name="rates", table_name="rates", destination="warehouse",
+        )
+
+        @pytest.fixture(autouse=True)
+        def set_up(request, monkeypatch):
+            path = str(request.path.with_name("conftest.py"))
+            plugin = request.config.pluginmanager.get_plugin(path)
+            rate, kind = getattr(request, "param", ([], []))
+            monkeypatch.setattr(plugin, "RATE", rate)
+            monkeypatch.setattr(plugin, "KIND", kind)
+            return kind or ["duckdb"]
+
+        @pytest.mark.parametrize(
+            "set_up",
+            [([], []), ([], []), ([2], []), ([2], ["filesystem"]), (["cannot tell"], [])],
+            indirect=True,
+        )
+        def test_it(set_up, dlt_loaded):
+            assert dlt_loaded.rows("rates") == [{"id": 1}]
+            assert dlt_loaded.pipeline.destination.destination_type.endswith(set_up[-1])
+        """
+    )
+
+    result.assert_outcomes(passed=4, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*pytest_dlt_template_inputs of plugin `conftest.py` failed: *cannot be compared*",
+            "3 templates built*, 4 copies made",
+        ]
+    )
+
+
+@pytest.mark.postgres
+def test_a_plugin_of_a_company_has_all_tests_on_a_real_database_and_checks_each_run(
+    pytester: pytest.Pytester,
+    run_pytest: RunTests,
+    postgres_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ACME_POSTGRES", postgres_url)
+    shutil.copytree(PROJECTS / "company", pytester.path, dirs_exist_ok=True)
+
+    result = run_pytest("-p", "no:cacheprovider", "--strict-markers")
+
+    result.assert_outcomes(passed=5, failed=1)
+    result.stdout.fnmatch_lines(
+        ["*pytest_dlt_run_finished of plugin `acme_dlt` failed: *users: every table of ours has*"]
+    )
+    with closing(psycopg2.connect(postgres_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'acme_%'")
+        assert cursor.fetchall() == []

@@ -1,0 +1,14 @@
+from pytest_dlthub.fixtures import auto_cwd_to_local_dir as auto_cwd_to_local_dir
+from pytest_dlthub.fixtures import auto_drop_pipeline as auto_drop_pipeline
+from pytest_dlthub.fixtures import auto_preserve_environ as auto_preserve_environ
+from pytest_dlthub.fixtures import auto_preserve_run_context as auto_preserve_run_context
+from pytest_dlthub.fixtures import (
+    auto_preserve_sources_registry as auto_preserve_sources_registry,
+)
+from pytest_dlthub.fixtures import auto_test_access_profile as auto_test_access_profile
+from pytest_dlthub.fixtures import auto_unload_modules as auto_unload_modules
+from pytest_dlthub.fixtures import autouse_test_storage as autouse_test_storage
+from pytest_dlthub.fixtures import dpt_project_config as dpt_project_config
+from pytest_dlthub.fixtures import dpt_project_context as dpt_project_context
+from pytest_dlthub.fixtures import dpt_run_context as dpt_run_context
+from pytest_dlthub.fixtures import drop_pipeline as drop_pipeline
