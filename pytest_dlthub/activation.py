@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import sys
-import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -363,13 +362,27 @@ def new_session_folder(basetemp: Path | None) -> Path:
     if not os.access(parent, os.W_OK):
         # somebody else's, of the same name
         parent = Path(tempfile.mkdtemp(prefix="pytest-dlt-"))
+    process = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    made = Path(tempfile.mkdtemp(prefix=f"{process}-", dir=parent))
+    now = real_time(made)
     for earlier in parent.iterdir():
         # other sessions may be at the same
         with contextlib.suppress(OSError):
-            if time.time() - earlier.stat().st_mtime > _KEPT_FOR_SECONDS:
+            if now - earlier.stat().st_mtime > _KEPT_FOR_SECONDS:
                 shutil.rmtree(earlier, ignore_errors=True)
-    process = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    return Path(tempfile.mkdtemp(prefix=f"{process}-", dir=parent))
+    return made
+
+
+def real_time(folder: Path) -> float:
+    """Return the seconds since 1970, also while a test has set the clock: those of a file system.
+
+    By a clock that is years ahead, what other sessions use now would be old, and be deleted.
+
+    Args:
+        folder: A folder of this session's own.
+    """
+    os.utime(folder)
+    return folder.stat().st_mtime
 
 
 def _user() -> str:

@@ -27,14 +27,18 @@ FIXTURES = frozenset(
         "dlt_config",
         "dlt_dataset",
         "dlt_isolated",
+        "dlt_items",
         "dlt_loaded",
         "dlt_project",
         "dlt_run",
         "dlt_runs",
+        "dlt_schema_snapshot",
     }
 )
 _MARK = "dlt_load"
-_OURS = re.compile(rb"dlt_(?:config|dataset|isolated|load|loaded|project|runs?)\b")
+_OURS = re.compile(
+    rb"dlt_(?:config|dataset|isolated|items|load|loaded|project|runs?|schema_snapshot)\b"
+)
 _CALLS_WITH_NAMES = {"add_marker", "getfixturevalue", "usefixtures"}
 
 

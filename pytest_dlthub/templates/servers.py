@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import re
 import secrets
-import time
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -14,6 +13,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from pytest_dlthub.activation import SESSION, real_time
 from pytest_dlthub.templates.store import session_identity
 
 _SERVERS = pytest.StashKey[dict[str, str]]()
@@ -154,7 +154,7 @@ def cannot_load(message: str) -> BaseException:
 
 def new_name(kind: str, key: str, config: pytest.Config) -> str:
     """Return the name of a new database: of a `load`, a `template` or a `copy`."""
-    made, token = int(time.time()), _token(config)
+    made, token = int(real_time(config.stash[SESSION].folder)), _token(config)
     return f"dlt_{kind}_{key[:8]}_{made}_{token}_{secrets.token_hex(4)}"
 
 
@@ -213,8 +213,11 @@ def _drop(cursor: Any, database: str) -> None:
 
 
 def _drop_old(cursor: Any) -> None:
+    # the server's clock: a test may have set that of this process
+    cursor.execute("SELECT extract(epoch FROM now())")
+    ((now,),) = cursor.fetchall()
     for name, made, _ in _ours(cursor):
-        if time.time() - made > _OLD_SECONDS:
+        if now - made > _OLD_SECONDS:
             # another user's, or in use after all: not by force
             with contextlib.suppress(_psycopg2().Error):
                 cursor.execute(f'DROP DATABASE IF EXISTS "{name}"')

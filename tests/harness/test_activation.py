@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
+import os
 import shutil
 import sysconfig
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+import freezegun
 import pytest
+import time_machine
 from processes import python
+
+from pytest_dlthub.activation import new_session_folder
 
 RunTests = Callable[..., pytest.RunResult]
 
@@ -448,3 +454,17 @@ def test_workers_have_sandboxes_of_their_own(shop: Path, run_tests_apart: RunTes
     """
 
     run_tests_apart(code, "-n", "2").assert_outcomes(passed=4)
+
+
+@pytest.mark.parametrize("clock", ["freezegun", "time_machine"])
+def test_a_clock_that_a_test_has_set_makes_no_session_old(tmp_path: Path, clock: str) -> None:
+    of_others = new_session_folder(tmp_path / "base")
+    long_ago = new_session_folder(tmp_path / "base")
+    os.utime(long_ago, (1, 1))
+    future = datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc)
+
+    with time_machine.travel(future) if clock == "time_machine" else freezegun.freeze_time(future):
+        new_session_folder(tmp_path / "base")
+
+    assert of_others.exists()
+    assert not long_ago.exists()

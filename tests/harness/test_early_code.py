@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import uuid
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from sessions import run_session_apart
 
 from dlthub_project.dlt_internals.contexts import global_folder
+from pytest_dlthub import fixtures, plain
 
 MODULE = """
 import dlt
@@ -101,6 +104,16 @@ MADE_BY_FIXTURES = {
     }
     for scope in ("session", "function")
 }
+
+
+def test_every_fixture_that_has_a_sandbox_is_known() -> None:
+    def with_sandbox(name: str) -> bool:
+        asked = set(inspect.signature(inspect.unwrap(vars(fixtures)[name])).parameters)
+        return "dlt_isolated" in {name, *asked} or "dlt_loaded" in asked
+
+    names = [name for name in vars(fixtures) if re.fullmatch(r"dlt_\w+", name)]
+
+    assert {name for name in names if with_sandbox(name)} == plain.FIXTURES
 
 
 def write(folder: Path, files: dict[str, str]) -> None:
