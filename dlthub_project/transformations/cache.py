@@ -136,7 +136,8 @@ class Cache:
             self._remove()
             plan = dataclasses.replace(self._fill(inputs, offers), untold=untold)
             plan.write(self._plan_path)
-            if untold and (before is None or list(before.untold) != untold):
+            is_decided = all(output.says_how for output in wanted)
+            if untold and not is_decided and (before is None or list(before.untold) != untold):
                 self._say_what_is_replaced(untold)
 
     def is_populated_with(self, outputs: Sequence[OutputTable]) -> bool:
@@ -332,8 +333,8 @@ class Cache:
 
     def _say_what_is_replaced(self, untold: Sequence[str]) -> None:
         logger.warning(
-            "%s: cache `%s` replaces its outputs with what is made of all rows each time, unless "
-            "they have a `write_disposition`: the rows of %s do not say which load has brought "
+            "%s: cache `%s` replaces the outputs that have no `write_disposition` with what is "
+            "made of all rows each time: the rows of %s do not say which load has brought "
             "them, because they were loaded as frames or Arrow. To append what is new, load them "
             "with `normalize.parquet_normalizer.add_dlt_load_id` set to true.",
             self._position,

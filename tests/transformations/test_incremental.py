@@ -233,7 +233,18 @@ def test_outputs_of_loads_that_cannot_be_told_apart_are_replaced(
     said = [each.getMessage() for each in caplog.records if "orders_cache" in each.getMessage()]
     assert len(said) == 1
     assert "`shop_data.orders`" in said[0]
-    assert "replaces its outputs" in said[0]
+    assert "replaces the outputs that have no `write_disposition`" in said[0]
+
+
+def test_nothing_is_said_of_outputs_that_the_manifest_has_replaced(
+    write_shop: WriteShop, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = "{dataset: reports, tables: {totals: totals}, write_disposition: replace}"
+    shop = write_shop(outputs=f"[{output}]")
+    load_arrow(1)
+
+    assert shop.report.run().rows == {"reports": {"totals": 1}}
+    assert [each for each in caplog.records if "orders_cache" in each.getMessage()] == []
 
 
 def test_a_table_that_is_written_later_sees_all_loads(write_shop: WriteShop) -> None:
