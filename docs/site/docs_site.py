@@ -53,11 +53,22 @@ def build(folder: Path) -> None:
     for name, text in texts.items():
         (pages / name).parent.mkdir(parents=True, exist_ok=True)
         (pages / name).write_text(text, encoding="utf-8")
-    shutil.copyfile(HERE / "style.css", pages / "style.css")
-    settings = tomlkit.parse((HERE / "zensical.toml").read_text(encoding="utf-8"))
     named = {path.relative_to(ROOT).as_posix() for path in files if path.suffix == ".md"}
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
-    settings["project"]["nav"] = navigation(index, named, {p: _title(t) for p, t in texts.items()})
+    write_html(folder, navigation(index, named, {p: _title(t) for p, t in texts.items()}))
+
+
+def write_html(folder: Path, order: Navigation) -> None:
+    """Write the HTML of the pages in FOLDER/pages.
+
+    Raises:
+        CalledProcessError: There is a mistake in a page; the program has said which.
+    """
+    shutil.copyfile(HERE / "style.css", folder / "pages" / "style.css")
+    settings = tomlkit.parse((HERE / "zensical.toml").read_text(encoding="utf-8"))
+    settings["project"]["nav"] = order
+    # where docstrings are read from
+    settings["project"]["plugins"]["mkdocstrings"]["handlers"]["python"]["paths"] = [str(ROOT)]
     (folder / "zensical.toml").write_text(tomlkit.dumps(settings), encoding="utf-8")
     program = Path(sys.executable).with_name("zensical")
     subprocess.run([program, "build", "--strict"], cwd=folder, check=True)

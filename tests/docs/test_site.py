@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,27 @@ def test_a_docstring_that_describes_another_argument_is_a_mistake(tmp_path: Path
         "orders.py:5: No type or annotation for parameter 'row'",
         "orders.py:5: Parameter 'row' does not appear in the function signature",
     ]
+
+
+@pytest.mark.unmeasured
+def test_pages_without_a_mistake_become_a_site(tmp_path: Path) -> None:
+    (tmp_path / "pages").mkdir()
+    page = "# Rows\n\n[here](#rows)\n\n::: pytest_dlthub.table_rows\n"
+    (tmp_path / "pages" / "README.md").write_text(page)
+
+    docs_site.write_html(tmp_path, [{"Home": "README.md"}])
+
+    html = (tmp_path / "html" / "index.html").read_text(encoding="utf-8")
+    assert "Return the rows of" in html
+    # nothing of another host but links
+    assert re.findall(r'<(?:script|link|img)[^>]* (?:src|href)="?(?:https?:)?//[^>]*', html) == []
+
+
+@pytest.mark.unmeasured
+@pytest.mark.parametrize("mistake", ["[here](#columns)", "::: pytest_dlthub.table_row"])
+def test_a_mistake_in_a_page_stops_the_build(tmp_path: Path, mistake: str) -> None:
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "README.md").write_text(f"# Rows\n\n{mistake}\n")
+
+    with pytest.raises(subprocess.CalledProcessError):
+        docs_site.write_html(tmp_path, [{"Home": "README.md"}])
