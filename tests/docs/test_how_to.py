@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,15 +107,3 @@ def test_every_block_of_a_page_is_a_file_or_commands(page: Path) -> None:
 
     assert any(isinstance(step, Command) for step in steps)
     assert sum(isinstance(step, File) for step in steps) + consoles == fences
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_index_lists_every_page(page: Path) -> None:
-    assert f"({page.parent.name}/{page.name})" in (DOCS / "README.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("page", [DOCS / "README.md", *PAGES], ids=lambda page: page.stem)
-def test_links_of_a_page_lead_to_files(page: Path) -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
-
-    assert [link for link in links if not (page.parent / link).exists()] == []

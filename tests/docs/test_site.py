@@ -56,6 +56,18 @@ def test_each_list_of_the_index_is_a_tab() -> None:
     assert [title for tab in tabs for title in tab] == ["Home", "To learn", "To look up", "Project"]
 
 
+def test_links_of_our_pages_lead_to_files_and_lists_have_every_page() -> None:
+    files = docs_site.linked_files([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+    pages = {path.relative_to(ROOT).as_posix() for path in files if path.suffix == ".md"}
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+
+    tabs = docs_site.navigation(index, pages, {})
+
+    # Diátaxis' four, between home and project
+    assert [len(below) > 1 for tab in tabs[1:-1] for below in tab.values()] == [True] * 4
+    assert {"docs/how-to/load-once.md", "example_project/README.md"} <= pages
+
+
 def test_a_page_that_no_list_has_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"no list of docs/README\.md has docs/new\.md: add"):
         docs_site.navigation(INDEX, {*OWN, "docs/new.md"}, {})
