@@ -1,7 +1,8 @@
-"""dlt's HTTP helper: how long it waits between attempts, and the client that all code shares."""
+"""dlt's HTTP helper: its waits between attempts, the client that all code shares, tokens."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,31 @@ def save_shared_client() -> Callable[[], None]:
             client._config_version += 1
 
     return restore
+
+
+# by dlt's classes that obtain tokens, the attribute that has the present one
+_TOKENS = {"OAuth2ClientCredentials": "access_token", "OAuthJWTAuth": "token"}
+
+
+def classes_of_tokens() -> list[type]:
+    """Return dlt's classes that obtain tokens for requests, if they are imported."""
+    auth = sys.modules.get("dlt.sources.helpers.rest_client.auth")
+    return [vars(auth)[name] for name in _TOKENS] if auth else []
+
+
+def token_of(auth: Any) -> str | None:
+    """Return the token that an object of one of these classes has at present."""
+    found: str | None = getattr(auth, _attribute_of_token(auth))
+    return found
+
+
+def forget_token(auth: Any) -> None:
+    """Have an object of one of these classes obtain another token with its next request."""
+    setattr(auth, _attribute_of_token(auth), None)
+
+
+def _attribute_of_token(auth: Any) -> str:
+    return next(_TOKENS[c.__name__] for c in type(auth).__mro__ if c.__name__ in _TOKENS)
 
 
 def resource_that_asked(failure: BaseException) -> str | None:

@@ -77,6 +77,18 @@ def _of_clients(owner: type) -> list[Patch]:
     ]
 
 
+def _of_tokens(owner: type) -> Patch:
+    """Return what is wrapped of a class that obtains tokens, which may be imported at any time."""
+    return Patch(
+        owner,
+        "__call__",
+        uses.token,
+        why="Code keeps it in a module: the API of another test has given it the token.",
+        leans_on="dlt/sources/helpers/rest_client/auth.py: each request asks it for its header.",
+        until="Tokens are kept by a run context.",
+    )
+
+
 PATCHES = (
     Patch(
         Destination,
@@ -290,18 +302,19 @@ LEFT_ALONE = {
 """Public members of a pipeline that do not bring it into a sandbox, and why."""
 
 _installed = False
-_wrapped_clients: set[type] = set()
+_wrapped: set[type] = set()
 _is_noting = False
 
 
 def install() -> None:
-    """Wrap all of it, once; of clients, what was imported since."""
+    """Wrap all of it, once; of clients and what obtains tokens, what was imported since."""
     global _installed
-    for owner in clients.classes_of_connections():
-        if owner not in _wrapped_clients:
-            _wrapped_clients.add(owner)
-            for patch in _of_clients(owner):
-                wrapping.wrap(patch.owner, patch.name, patch.wrapper)
+    late = {owner: _of_clients(owner) for owner in clients.classes_of_connections()}
+    late.update((owner, [_of_tokens(owner)]) for owner in http_client.classes_of_tokens())
+    for owner in late.keys() - _wrapped:
+        _wrapped.add(owner)
+        for patch in late[owner]:
+            wrapping.wrap(patch.owner, patch.name, patch.wrapper)
     if _installed:
         return
     _installed = True

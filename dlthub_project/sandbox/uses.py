@@ -33,9 +33,10 @@ from dlthub_project.sandbox import (
     speed,
     steps,
 )
-from dlthub_project.sandbox.settings import Sandbox, lasting_sandboxes
+from dlthub_project.sandbox.settings import Sandbox, has_ended, lasting_sandboxes
 
 _Original = Callable[..., Any]
+_OBTAINED_IN = "_dlthub_obtained_in"
 
 
 def from_reference(
@@ -85,6 +86,19 @@ def connection(
     __tracebackhide__ = True
     clients.bring_into(client, sandbox)
     return original(client, *args, **kwargs)
+
+
+def token(sandbox: Sandbox, original: _Original, auth: Any, request: Any) -> Any:
+    """Authenticate a request with a token that no test that has ended has obtained."""
+    __tracebackhide__ = True
+    obtained_in: Sandbox | None = vars(auth).get(_OBTAINED_IN)
+    if obtained_in and obtained_in.folder != sandbox.folder and has_ended(obtained_in):
+        http_client.forget_token(auth)
+    before = http_client.token_of(auth)
+    authenticated = original(auth, request)
+    if http_client.token_of(auth) != before:
+        vars(auth)[_OBTAINED_IN] = sandbox
+    return authenticated
 
 
 def statement(

@@ -28,14 +28,23 @@ SHOP = """
 import dlt
 from dlt.sources.helpers import requests
 from dlt.sources.helpers.rest_client import RESTClient
+from dlt.sources.helpers.rest_client.auth import OAuth2ClientCredentials
 
 URL = "https://api.shop.invalid"
+login = OAuth2ClientCredentials(
+    access_token_url=f"{URL}/login", client_id="shop", client_secret="not-a-secret"
+)
 client = RESTClient(URL)
+client_with_login = RESTClient(URL, auth=login)
 
 @dlt.resource
 def pages():
     for page in client.paginate("/pages"):
         yield page
+
+@dlt.resource
+def secret_pages():
+    yield client_with_login.get("/pages").json()
 
 @dlt.source
 def both():
@@ -87,7 +96,8 @@ def api(request):
 """
 
 RUNS = """
-from shop import URL, both, pages
+import pytest
+from shop import URL, both, pages, secret_pages
 
 def test_project(dlt_project, api):
     api.answer("/orders", [{"id": 1, "at": "2026-01-05"}])
@@ -114,6 +124,19 @@ def test_pages(dlt_items, api):
 
     assert dlt_items(pages) == [{"id": 1}, {"id": 2}]
     assert api.asked == [f"{URL}/pages", f"{URL}/more"]
+
+@pytest.mark.parametrize("token", ["first", "second"])
+def test_token_is_of_this_test(dlt_items, requests_mock, token):
+    login = requests_mock.post(f"{URL}/login", json={"access_token": token})
+    pages = requests_mock.get(f"{URL}/pages", json=[{"id": 1}])
+
+    dlt_items(secret_pages)
+    dlt_items(secret_pages)
+
+    assert login.call_count == 1
+    assert [asked.headers["Authorization"] for asked in pages.request_history] == [
+        f"Bearer {token}", f"Bearer {token}"
+    ]
 """
 
 LOADS = """
@@ -224,7 +247,7 @@ def run_suite(pytester: pytest.Pytester, run_tests: RunTests) -> RunTests:
 
 
 def test_runs_ask_stubs_also_in_threads_and_on_the_second_day(run_suite: RunTests) -> None:
-    run_suite(RUNS).assert_outcomes(passed=6)
+    run_suite(RUNS).assert_outcomes(passed=8)
 
 
 def test_no_test_is_given_what_the_api_of_another_has_answered(run_suite: RunTests) -> None:
