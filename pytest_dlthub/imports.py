@@ -34,7 +34,8 @@ class Opened:
     """Files that were read, folders that were listed, and files that were written to.
 
     Of those in `asked` it was asked whether they are there, and of those in `looked_at` also what
-    the system knows of them. `connected` are the addresses of sockets, as Python has them.
+    the system knows of them. `connected` are the addresses of sockets, as Python has them, and
+    `hosts` those that were looked up, with the port.
     """
 
     files: set[str] = field(default_factory=set)
@@ -43,6 +44,7 @@ class Opened:
     asked: set[str] = field(default_factory=set)
     looked_at: set[str] = field(default_factory=set)
     connected: set[Any] = field(default_factory=set)
+    hosts: set[tuple[Any, Any]] = field(default_factory=set)
 
     @property
     def read(self) -> set[str]:
@@ -206,6 +208,10 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "socket.connect":
         for recording in _recordings[:]:
             recording.connected.add(arguments[1])
+        return
+    if event == "socket.getaddrinfo":
+        for recording in _recordings[:]:
+            recording.hosts.add(arguments[:2])
         return
     if event == "open":
         path, mode, flags = arguments

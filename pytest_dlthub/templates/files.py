@@ -89,6 +89,7 @@ class Build:
     tests: Collection[str]
     conditions: Conditions = field(default_factory=Conditions)
     connected: Collection[Any] = ()
+    hosts: Collection[tuple[Any, Any]] = ()
 
     @contextmanager
     def recorded(self, also: Opened, sources: Iterable[str], own: Iterable[str]) -> Iterator[None]:
@@ -105,7 +106,7 @@ class Build:
             with recorded(opened):
                 yield
         finally:
-            self.connected = opened.connected
+            self.connected, self.hosts = opened.connected, opened.hosts
             written = opened.written | also.written
             counts = _Filter(self.root, own)
             modules = _own_modules()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import decimal
 import gc
 import io
+import ipaddress
 import locale
 import logging
 import random
@@ -67,6 +68,18 @@ def servers_of_process(addresses: Iterable[Any]) -> list[str]:
     found = {place for one in sockets if (place := _listens_at(one)) in asked}
     names = {f"{a[0]}:{a[1]}" if isinstance(a, tuple) else str(a) for a in map(asked.get, found)}
     return [f"the server of this process at {name}" for name in sorted(names)]
+
+
+def servers_elsewhere(hosts: Iterable[tuple[Any, Any]]) -> list[str]:
+    """Return those hosts that are not this machine, with their ports."""
+    return sorted(f"{host}:{port}" for host, port in hosts if host and not _is_here(str(host)))
+
+
+def _is_here(host: str) -> bool:
+    with suppress(ValueError):
+        address = ipaddress.ip_address(host)
+        return address.is_loopback or address.is_unspecified
+    return host == "localhost" or host.endswith(".localhost")
 
 
 def _place_of(address: Any) -> Any:

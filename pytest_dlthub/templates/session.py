@@ -26,6 +26,7 @@ from pytest_dlthub.templates.inputs import Inputs, Key
 from pytest_dlthub.templates.loaded import LoadedRuns
 from pytest_dlthub.templates.loads import MARK, Load, Marks, check_destination, check_run
 from pytest_dlthub.templates.postgres import Databases
+from pytest_dlthub.templates.process import servers_elsewhere
 from pytest_dlthub.templates.store import (
     BuildFailed,
     FailedBefore,
@@ -170,6 +171,10 @@ class Templates:
                 request.uses.built.append(template.seconds)
                 parts = {**request.key.parts, **changed}
                 names = ", ".join(request.loads)
+                if build.asked:
+                    # a test whose stub comes after its load would not know
+                    servers = ", ".join(build.asked)
+                    request.uses.notes.append(f"{names} was loaded from {servers}, with no stub")
                 request.uses.builds.append((names, request.key.group, parts))
             return store, template
         # not while the other is handled, of which the user is not to read
@@ -192,6 +197,7 @@ class _Build:
         self._request = request
         self._inputs = inputs
         self._session = session
+        self.asked: list[str] = []
 
     def __call__(self, folder: Path) -> None:
         """Write the template into `folder`.
@@ -221,6 +227,7 @@ class _Build:
                         for run in runs.values():
                             # tests have copies of it, and nobody is told of them
                             tell(request.test, run)
+                    self.asked = servers_elsewhere(build.hosts)
                     _close_databases(runs)
                     seconds = time.perf_counter() - started
                     Template.write(folder, self._session, seconds, build.conditions, runs)

@@ -141,9 +141,11 @@ def test_token_is_of_this_test(dlt_items, requests_mock, token):
 
 LOADS = """
 import json
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import dlt
 import pytest
 import requests_mock
 import responses
@@ -223,6 +225,17 @@ class TestDecorators:
 
 KEY = {"orders": {"primary_key": "id"}}
 
+@dlt.resource
+def asking():
+    # as a request does that no stub answers; none is made here
+    for host in ("api.shop.invalid", "127.0.0.1", "localhost"):
+        sys.audit("socket.getaddrinfo", host, 443, 0, 0, 0)
+    yield {"id": 1}
+
+@pytest.mark.dlt_load(source=asking)
+def test_stub_comes_after_the_load(dlt_loaded, requests_mock):
+    assert dlt_loaded.row_counts == {"asking": 1}
+
 class TestDay2:
     @pytest.fixture
     def api(self, dlt_loaded):
@@ -253,9 +266,10 @@ def test_runs_ask_stubs_also_in_threads_and_on_the_second_day(run_suite: RunTest
 def test_no_test_is_given_what_the_api_of_another_has_answered(run_suite: RunTests) -> None:
     result = run_suite(LOADS)
 
-    result.assert_outcomes(passed=9, errors=2)
+    result.assert_outcomes(passed=10, errors=2)
     text = result.stdout.str()
     assert "ConnectionError: Connection refused by Responses" in text
     assert "NoMockAddress: No mock address: GET http://127.0.0.1" in text
     assert "2 templates of served: the server of this process at 127.0.0.1:" in text
-    result.stdout.fnmatch_lines(["8 templates built *, 9 copies made"])
+    assert "asking was loaded from api.shop.invalid:443, with no stub" in text
+    result.stdout.fnmatch_lines(["9 templates built *, 10 copies made"])
