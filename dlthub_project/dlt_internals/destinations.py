@@ -20,6 +20,7 @@ from dlt.common.configuration.specs.pluggable_run_context import (
 from dlt.common.configuration.utils import get_resolved_traces
 
 from dlthub_project.dlt_internals.datasets import local_database
+from dlthub_project.dlt_internals.memory_databases import given_database
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
@@ -145,8 +146,12 @@ def configured_database(destination_name: str) -> ConnectionStringCredentials | 
 
 def _path_of_connection(connection: Any) -> str:
     query = "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
-    with connection.cursor() as cursor:
-        row = cursor.execute(query).fetchone()
+    try:
+        with connection.cursor() as cursor:
+            row = cursor.execute(query).fetchone()
+    except Exception:
+        # dlt says that it is closed
+        return ""
     return str(row[0] or "") if row else ""
 
 
@@ -208,6 +213,9 @@ def local_path(config: Any) -> str | None:
     if credentials is None or kind not in ("duckdb", "sqlalchemy"):
         return None
     path = duckdb_path(credentials) if kind == "duckdb" else sqlite_path(credentials)
+    if kind == "duckdb" and not path and (given := given_database(config)) is not None:
+        # dlt 1.27 does not tell
+        path = _path_of_connection(given)
     if kind == "duckdb" and not os.path.isabs(path or "."):
         path = _path_of_dlts(config, path)
     return os.path.abspath(path) if path else None

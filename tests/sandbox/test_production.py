@@ -76,17 +76,21 @@ def test_names_are_those_of_production(make_sandbox: MakeSandbox, kind: str) -> 
             assert here == in_production
 
 
+def strategies_of(destination: Any) -> list[str]:
+    capabilities = destination._raw_capabilities()
+    supported = capabilities.supported_merge_strategies or []
+    if selector := capabilities.merge_strategies_selector:
+        supported = selector(supported, table_schema={"name": "rows"})
+    return list(supported)
+
+
 @pytest.mark.sampled(6)
 @pytest.mark.parametrize("strategy", ["delete-insert", "scd2", "upsert", "insert-only"])
 @pytest.mark.parametrize("kind", TYPES)
 def test_a_merge_strategy_that_production_lacks_is_an_error(
     make_sandbox: MakeSandbox, kind: str, strategy: Any
 ) -> None:
-    capabilities = made(kind)._raw_capabilities()
-    selector = capabilities.merge_strategies_selector
-    supported = capabilities.supported_merge_strategies or []
-    if selector:
-        supported = selector(supported, table_schema={"name": "rows"})
+    supported = strategies_of(made(kind))
     rows = dlt.resource(
         [{"id": 1}],
         name="rows",
@@ -95,11 +99,13 @@ def test_a_merge_strategy_that_production_lacks_is_an_error(
     )
     with isolated(make_sandbox()):
         pipeline = dlt.pipeline("p", destination=kind, dataset_name="data")
-        if strategy in supported:
+        # the DuckDB of old versions lacks some
+        if strategy in supported and strategy in strategies_of(made("duckdb")):
             pipeline.extract(rows)
-        else:
-            with pytest.raises(MergeStrategyNotSupported, match=f"destination `{kind}` has "):
-                pipeline.extract(rows)
+            return
+        told = "here DuckDB is in its place" if strategy in supported else f"`{kind}` has "
+        with pytest.raises(MergeStrategyNotSupported, match=told):
+            pipeline.extract(rows)
 
 
 CANNOT: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {

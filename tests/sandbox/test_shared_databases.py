@@ -29,9 +29,11 @@ WAYS: dict[str, Callable[[Any], Callable[[], Any]]] = {
     "destination": lambda given: (lambda made: lambda: made)(dlt.destinations.duckdb(given)),
     # a function of it makes one each time, of the connection of the module
     "connection": lambda given: lambda: dlt.destinations.duckdb(given),
-    "credentials": lambda given: lambda: dlt.destinations.duckdb(DuckDbCredentials(given)),
     "cursor": lambda given: lambda: dlt.destinations.duckdb(given.cursor()),
 }
+if hasattr(DuckDbCredentials, "external_conn"):
+    # before, dlt lost the connection of credentials that code had made
+    WAYS["credentials"] = lambda given: lambda: dlt.destinations.duckdb(DuckDbCredentials(given))
 
 
 @pytest.mark.sampled(2)
