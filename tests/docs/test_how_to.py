@@ -26,6 +26,7 @@ LONG = {
     "compare-with-other-libraries",
     "first-test-of-plain-dlt",
     "guard-the-network",
+    "record-a-source",
     "load-once",
     "move-an-existing-suite",
     "retry-and-trace-runs",
