@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -182,9 +183,14 @@ def of_today(
     runs: Iterable[RecordedRun], *, profile: str | None, masked: Iterable[str]
 ) -> Recording:
     """Return a recording that is made now."""
-    versions = {name: version(name) for name in ("dlt", "pytest-dlthub")}
+    versions = _versions()
     day = datetime.now(timezone.utc).date().isoformat()
     return Recording(tuple(runs), day, profile, tuple(sorted(masked)), versions)
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("dlt", "pytest-dlthub")}
 
 
 def is_recorded(folder: Path) -> bool:

@@ -14,7 +14,8 @@ from dlthub_project.secrets import KNOWN, holds_token, is_secret_name
 
 # as the secrets module has it: shorter ones are not known
 _SHORTEST_SECRET = 6
-_LOOKED_AT = 20
+# of each page: to look at each value takes longer than to write it
+_LOOKED_AT = 5
 _ATOMS = frozenset((int, bool, type(None)))
 
 

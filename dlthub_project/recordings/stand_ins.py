@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 # words of a column's name. `name` may be that of a thing, and nobody can tell
@@ -47,14 +48,15 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _FIRST_DAY = datetime.date(2000, 1, 1)
 
 
-def has_personal_name(path: Sequence[str]) -> bool:
+@lru_cache(maxsize=10_000)
+def _has_personal_name(path: tuple[str, ...]) -> bool:
     """Tell whether the names at a path are those of what persons have."""
     return any(_PERSONAL.search(word) for word in _words(path))
 
 
 def looks_personal(path: Sequence[str], value: Any) -> bool:
     """Tell whether a value looks like one of a person, by the names at its path or by its form."""
-    if has_personal_name(path):
+    if _has_personal_name(tuple(path)):
         return True
     words = _words(path)
     is_number = isinstance(value, int | uuid.UUID) and bool(words) and _NUMBER.search(words[-1])

@@ -113,8 +113,20 @@ def test_rest_api_with_children_is_replayed_without_a_token_and_without_a_networ
 
 
 @pytest.mark.filterwarnings("ignore:`detect_precision_hints` argument:DeprecationWarning")
-@pytest.mark.parametrize("backend", ["sqlalchemy", "pyarrow", "pandas"])
-@pytest.mark.parametrize("deferred", [False, True], ids=["reflected", "deferred"])
+@pytest.mark.parametrize(
+    ("backend", "deferred"),
+    [
+        pytest.param(backend, deferred, marks=[] if is_first else [pytest.mark.slow])
+        for backend, deferred, is_first in (
+            ("sqlalchemy", False, True),
+            ("pyarrow", True, True),
+            ("sqlalchemy", True, False),
+            ("pyarrow", False, False),
+            ("pandas", False, False),
+            ("pandas", True, False),
+        )
+    ],
+)
 def test_sql_database_is_replayed_without_its_database(
     recording: Recording, tmp_path: Path, backend: Any, *, deferred: bool
 ) -> None:
