@@ -137,9 +137,9 @@ def _scope_of(
 
 
 def _automatic(request: pytest.FixtureRequest) -> list[str]:
-    """Return the fixtures that stand before all others: those of `autouse`, and `setup_module`."""
-    manager: Any = request.session._fixturemanager
-    return [*manager._getautousenames(request.node)]
+    """Return the fixtures that stand before all others: of `autouse`, marks and `setup_module`."""
+    manager: Any = request.config.pluginmanager.get_plugin("funcmanage")
+    return [*manager.getfixtureinfo(request.node, None, None).initialnames]
 
 
 def _active(node: pytest.Item | pytest.Collector, name: str) -> list[_Scope]:
