@@ -114,6 +114,7 @@ def test_named_indexes_of_a_frame_become_columns_and_others_are_dropped(
     assert [c for c in dataset.without_name.columns if not c.startswith("_dlt")] == ["price"]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "data",
     [

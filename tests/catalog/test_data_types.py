@@ -199,6 +199,7 @@ def test_chunks_are_cast_to_the_types_of_the_first_where_nothing_is_lost(
     assert saved("numbers") == {"n": [1, 2, None, 3]}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "later",
     [pd.DataFrame({"n": [1.5]}), pa.table({"n": pa.array([Decimal("1.5")])})],

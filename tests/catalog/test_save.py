@@ -217,6 +217,7 @@ def test_further_arguments_are_those_of_a_run(dataset: WritableDataset) -> None:
     assert "parquet" in {job.job_file_info.file_format for job in jobs}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("data", "table"),
     [
@@ -240,6 +241,7 @@ def test_a_relation_of_one_table_needs_a_name(dataset: WritableDataset) -> None:
         dataset.save(dataset.table("items"))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "data",
     [pd.DataFrame(ROWS), ROWS, frames(), lambda: ROWS],

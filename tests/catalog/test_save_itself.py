@@ -45,6 +45,7 @@ EXPECTED: dict[str, Rows] = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("kind", "read"),
     [

@@ -60,6 +60,7 @@ def saved_as(form: str, dataset: WritableDataset) -> Any:
 
 
 # dlt's SQLAlchemy destination makes this warning when it merges
+@pytest.mark.sampled(2)
 @pytest.mark.filterwarnings("ignore:implicitly coercing SELECT")
 @pytest.mark.parametrize("kind", KINDS)
 def test_data_of_any_form_are_saved_onto_tables_that_were_loaded_as_arrow(

@@ -35,6 +35,7 @@ def made(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 # dlt's own default of the argument
+@pytest.mark.sampled(2)
 @pytest.mark.filterwarnings("ignore:`detect_precision_hints` argument:DeprecationWarning")
 @pytest.mark.parametrize(
     ("source", "destination"),

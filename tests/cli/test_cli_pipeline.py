@@ -204,6 +204,7 @@ def test_a_run_is_retried_as_the_pipeline_declares(
     assert cells(done.stdout) == [["orders", "1"]]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -132,6 +132,7 @@ def test_row_older_than_the_cursor_is_dropped_on_day_2(
     assert sorted(row["id"] for row in second.rows(table)) == [1, 2, 3]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("resource", [without_default, in_signature], ids=lambda r: r.name)
 @pytest.mark.parametrize("name", [None, "new"])
 def test_initial_value_given_in_code_holds(

@@ -232,6 +232,7 @@ def test_error_where_nothing_can_be_compared(value: Any) -> None:
         digest([value])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "make",
     [

@@ -235,6 +235,7 @@ ASKS_NOTHING = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("suite", ASKS_NOTHING)
 def test_a_suite_that_only_has_our_names_in_it_is_as_without_the_plugin(
     pytester: pytest.Pytester, name: str, monkeypatch: pytest.MonkeyPatch, suite: str

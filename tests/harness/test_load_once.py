@@ -320,6 +320,7 @@ def test_a_connection_is_open_only_while_it_may_be(
     result.stdout.fnmatch_lines(["*open at failure: []"])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("mark", "complaint"),
     [

@@ -184,6 +184,7 @@ async def generator_to_await() -> AsyncIterator[Any]:
     yield {"id": 1}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("function", [rows_with_state, generator, generator_to_await])
 def test_a_function_that_makes_rows_is_left_to_dlt(
     dlt_run: DltRun, function: Callable[[], Any]

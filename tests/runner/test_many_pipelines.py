@@ -468,6 +468,7 @@ def request_for(pipeline: str) -> PipelineRequest:
     )
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("step", ["extract", "normalize", "load"])
 def test_a_request_that_comes_again_finishes_what_was_begun(
     step: str, write_project: WriteProject

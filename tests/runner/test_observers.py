@@ -113,6 +113,7 @@ def test_an_object_that_observes_nothing_is_refused(pipeline: dlt.Pipeline) -> N
         runner(pipeline, observers=[object()])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("method", ["on_before", *STEPS, "on_schema_change", "on_after"])
 def test_an_observer_that_raises_is_logged_and_breaks_nothing(
     pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture, method: str
@@ -132,6 +133,7 @@ def test_an_observer_that_raises_is_logged_and_breaks_nothing(
     assert method in good.names
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("method", ["on_before", "before_extract", "after_normalize", "on_after"])
 def test_ctrl_c_in_an_observer_ends_the_run(pipeline: dlt.Pipeline, method: str) -> None:
     def interrupts(*_: Any) -> None:

@@ -138,6 +138,7 @@ def test_extract_is_not_retried_unless_it_is_asked_for(
     assert source.calls == 1
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ["resource", "source", "list", "function"])
 def test_extract_is_retried_from_the_beginning_where_it_is_asked_for(
     pipeline: dlt.Pipeline, no_wait: dict[str, Any], kind: str

@@ -202,6 +202,7 @@ WRONG = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("wrong", WRONG)
 def test_what_is_wrong_with_queries_is_told(write_shop: WriteShop, wrong: str) -> None:
     queries, message = WRONG[wrong]
@@ -255,6 +256,7 @@ MODULES = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("module", MODULES)
 def test_what_is_wrong_with_a_module_is_told(write_shop: WriteShop, module: str) -> None:
     shop = write_shop({"transformations/report.py": module}, engine="python", outputs=ALL)
