@@ -11,8 +11,6 @@ from typing import Any
 import dlt
 import pytest
 
-pytestmark = pytest.mark.unmeasured
-
 PAGE = Path(__file__).with_name("python_api_page.md")
 SNIPPETS = re.findall(r"```py\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
 

@@ -10,8 +10,6 @@ import psycopg2
 import pytest
 from pages import Command, File, Reader, read_page
 
-pytestmark = pytest.mark.unmeasured
-
 DOCS = Path(__file__).parents[2] / "docs"
 OF_PLUGINS = [DOCS / "reference" / name for name in ("assertions.md", "hooks.md")]
 PAGES = sorted((*DOCS.glob("tutorial/*.md"), *DOCS.glob("how-to/*.md"), *OF_PLUGINS))

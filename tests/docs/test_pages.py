@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from pages import Command, File, read_page, run_program
 
-pytestmark = pytest.mark.unmeasured
-
 PAGE = """
 Text.
 

@@ -33,8 +33,6 @@ from dlthub_project.transformations import (
     TransformationInfo,
 )
 
-pytestmark = pytest.mark.unmeasured
-
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted((DOCS / "reference").glob("*.md"))
 
