@@ -153,7 +153,7 @@ def test_no_class_of_ours_overrides_a_private_method_of_dlt() -> None:
 DOCUMENTED = ("_replace", "_asdict", "_fields", "_getframe", "_Environ")
 # how attributes begin that we write on objects of others
 MARK = "_dlthub_"
-CONSTRUCTORS = ("__init__", "__new__", "__setstate__", "__post_init__")
+CONSTRUCTORS = ("__init__", "__new__", "__post_init__", "__setstate__")
 
 
 def is_private(name: str) -> bool:
