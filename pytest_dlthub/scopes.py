@@ -15,9 +15,9 @@ import functools
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +53,22 @@ class _Scope:
     session: Session
     sandbox: Sandbox
     keep: bool
-    begun_with: frozenset[str]
+    begun_with: set[str] = field(default_factory=set)
+
+    def begin_with(self, others: Iterable[_Scope]) -> None:
+        """Copy what others hold, while nothing is here; nothing where they disagree."""
+        if Path(self.sandbox.folder, "data").exists():
+            return
+        earlier = {scope.sandbox.folder: scope for scope in others}
+        known = {folder for scope in earlier.values() for folder in scope.begun_with}
+        # what one of them has begun with, it has too
+        new = [one for one in earlier if one not in known and Path(one, "data").is_dir()]
+        if not new:
+            return
+        from pytest_dlthub.copying import copy_sandboxes
+
+        if copy_sandboxes(new, self.sandbox.folder):
+            self.begun_with |= {*earlier, *known}
 
     def leave(self) -> None:
         """End the sandbox."""
@@ -98,7 +113,7 @@ def in_sandbox_of_scope(
         fixturedef.addfinalizer(scope.leave)
         fixturedef.addfinalizer(at_teardown.close)
         try:
-            with visited(scope.sandbox):
+            with visited(scope.sandbox), _asking(request, scope, fixturedef.argnames):
                 yield
         finally:
             fixturedef.addfinalizer(lambda: at_teardown.enter_context(visited(scope.sandbox)))
@@ -112,19 +127,6 @@ def _scope_of(
     made_by = request.config.stash[SESSION]
     folder = made_by.new_test_folder(name)
     keep = request.config.getini("dlt_keep") == "all"
-    asked = [*_automatic(request), *fixturedef.argnames]
-    scopes = [scope for name in asked for scope in _active(request.node, name)]
-    earlier = {scope.sandbox.folder: scope for scope in scopes}
-    known = frozenset(f for scope in earlier.values() for f in scope.begun_with)
-    # what one of them has begun with, it has too
-    begun = [one for one in earlier if one not in known and Path(one, "data").is_dir()]
-    begun_with = frozenset(earlier) | known
-    if begun:
-        from pytest_dlthub.copying import copy_sandboxes
-
-        if not copy_sandboxes(begun, str(folder)):
-            # it would go on with a part: it starts anew
-            begun_with = frozenset()
     sandbox = replace(
         session,
         folder=str(folder),
@@ -133,7 +135,33 @@ def _scope_of(
         is_replaced_by_plugins=is_replaced_by_plugins(request.node),
         replaced={},
     )
-    return _Scope(made_by, sandbox, keep, begun_with)
+    scope = _Scope(made_by, sandbox, keep)
+    asked = [*_automatic(request), *fixturedef.argnames]
+    scope.begin_with(other for name in asked for other in _active(request.node, name))
+    return scope
+
+
+@contextmanager
+def _asking(
+    request: pytest.FixtureRequest, scope: _Scope, arguments: Collection[str]
+) -> Iterator[None]:
+    """Have a fixture begin with what another one has loaded that its code asks for."""
+    original = request.getfixturevalue
+
+    def getfixturevalue(name: str) -> Any:
+        __tracebackhide__ = True
+        value = original(name)
+        if name not in arguments:
+            # it has begun with those that are arguments
+            scope.begin_with(one for one in _active(request.node, name) if one is not scope)
+        return value
+
+    # of this request alone
+    vars(request)["getfixturevalue"] = getfixturevalue
+    try:
+        yield
+    finally:
+        del vars(request)["getfixturevalue"]
 
 
 def _automatic(request: pytest.FixtureRequest) -> list[str]:

@@ -366,6 +366,11 @@ FROM_EACH_OTHER = """
     def after_both(first, after_first): return load(4)
 
     @pytest.fixture(scope="module")
+    def asks(request):
+        request.getfixturevalue("first")
+        return load(9)
+
+    @pytest.fixture(scope="module")
     def of_two(first, second): return load(5)
 
     class TestOne:
@@ -384,9 +389,10 @@ FROM_EACH_OTHER = """
 
         def test_it(self, lower): assert ids(lower) == [1]
 
-    def test_of_module(first, second, after_first, after_both, of_two):
+    def test_of_module(first, second, after_first, after_both, asks, of_two):
         assert [ids(first), ids(second)] == [[1], [2]]
         assert [ids(after_first), ids(after_both)] == [[1, 3], [1, 3, 4]]
+        assert ids(asks) == [1, 9]
         # each has a database of this name, and half of them would be neither's
         assert ids(of_two) == [5]
         # a test starts anew
