@@ -87,7 +87,17 @@ def state(source: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+# of one kind with others
+_FURTHER = ("columns", "list of resources", "primary_key", "resource", "schema")
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        pytest.param(run, id=name, marks=pytest.mark.slow if name in _FURTHER else ())
+        for name, run in RUNS.items()
+    ],
+)
 def test_what_a_run_tells_a_source_ends_with_its_test(
     make_sandbox: MakeSandbox, run: Callable[[Any], Any]
 ) -> None:
