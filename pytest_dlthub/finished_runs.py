@@ -79,30 +79,35 @@ def note_run(item: pytest.Item, run: PipelineRun) -> None:
 
 
 @contextmanager
-def failing_by_hook(item: pytest.Item, phase: str) -> Iterator[None]:
+def failing_by_hook(item: pytest.Item) -> Iterator[None]:
     """Fail a phase of a test in which the hook has raised, also where the test is skipped.
 
-    Where the phase fails by itself, its report has what the hook has raised, too.
-
     Raises:
-        HookFailed: The first of what it has raised.
+        HookFailed: The first of what it has raised, if the phase does not fail by itself.
     """
     try:
         yield
     except (pytest.skip.Exception, pytest.xfail.Exception):
-        if not (failures := _taken(item)):
-            raise
-        raise failures[0] from None
-    except BaseException:
-        for failure in _taken(item):
-            item.add_report_section(phase, "dlt hooks", str(failure))
+        for failure in item.stash.get(_FAILURES, ()):
+            raise failure from None
         raise
-    if failures := _taken(item):
-        raise failures[0]
+    for failure in item.stash.get(_FAILURES, ()):
+        raise failure
 
 
-def _taken(item: pytest.Item) -> list[HookFailed]:
-    taken = list(item.stash.get(_FAILURES, ()))
-    if taken:
-        item.stash[_FAILURES].clear()
-    return taken
+def settle(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Have the report of a phase say what the hook has raised in it, and fail for it.
+
+    The raised error alone would be lost: `unittest` has a skipped test go first, and a test that
+    is expected to fail is not expected to fail a check of somebody else's.
+    """
+    failures = [str(failure) for failure in item.stash.get(_FAILURES, ())]
+    if not failures:
+        return
+    item.stash[_FAILURES].clear()
+    if not report.failed:
+        report.outcome, report.longrepr = "failed", failures[0]
+        if hasattr(report, "wasxfail"):
+            del report.wasxfail
+    elsewhere = [failure for failure in failures if failure not in report.longreprtext]
+    report.sections += [("dlt hooks", failure) for failure in elsewhere]

@@ -301,7 +301,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """End the session on Ctrl-C while a fixture runs a pipeline."""
     session = item.config.stash[SESSION]
     try:
-        with session.setup_of(item), finished_runs.failing_by_hook(item, "setup"):
+        with session.setup_of(item), finished_runs.failing_by_hook(item):
             return (yield)
     except pytest.fail.Exception as failure:
         tell_what_lasts(failure, session)
@@ -315,7 +315,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """End the session on Ctrl-C while a test runs a pipeline; isolate examples of Hypothesis."""
     try:
-        with _isolated_examples(item), finished_runs.failing_by_hook(item, "call"):
+        with _isolated_examples(item), finished_runs.failing_by_hook(item):
             return (yield)
     except Exception as error:
         _end_on_interrupt(item, error)
@@ -325,7 +325,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
     """Fail where the hook has raised of a run of the teardown."""
-    with finished_runs.failing_by_hook(item, "teardown"):
+    with finished_runs.failing_by_hook(item):
         return (yield)
 
 
@@ -339,6 +339,7 @@ def pytest_runtest_makereport(
     with ExitStack() as stack:
         item.stash[tracebacks.SHORTENING] = stack, is_full
         outcome = yield
+    finished_runs.settle(item, outcome)
     if outcome.failed and not is_full:
         tracebacks.name_cause(outcome.longrepr)
         tracebacks.without_objects(outcome.longrepr)

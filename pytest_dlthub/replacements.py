@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlparse
@@ -39,9 +40,12 @@ def replacement_by(node: pytest.Item | pytest.Collector) -> Callable[[str, str],
         # it is in the locals of tracebacks
         KNOWN.learn_look_up("destination", value, False)
         try:
-            return settings_of(name, value)
-        except pytest.UsageError as error:
+            settings = settings_of(name, value)
+            # subprocesses are to have it
+            json.dumps(settings)
+        except (pytest.UsageError, TypeError, ValueError) as error:
             raise refused(hook, str(error)) from None
+        return settings
 
     return ask
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import dlt
 import pytest
 from dlt.common.destination.client import WithStagingDataset, WithStateSync
+from dlt.common.pipeline import current_pipeline
 from dlt.common.storages import FileStorage
 
 from dlthub_project import RemoteDestinationBlocked, current
@@ -123,8 +124,8 @@ def drop_active_pipeline_data() -> None:
         UsageError: There is no sandbox.
     """
     _check_sandbox("drop_active_pipeline_data")
-    pipeline = contexts.active_pipeline()
-    if pipeline is None:
+    pipeline = current_pipeline()
+    if not isinstance(pipeline, dlt.Pipeline):
         return
     try:
         if pipeline.destination is not None and pipeline.dataset_name is not None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from dlt._workspace._plugins import plug_workspace_context_impl
 from dlt._workspace._workspace_context import WorkspaceRunContext as WorkspaceRunContext
@@ -43,9 +43,6 @@ from dlt.common.runtime import signals
 from dlt.common.runtime.run_context import RunContext
 
 from dlthub_project.secrets import KNOWN
-
-if TYPE_CHECKING:
-    import dlt
 
 # the name of our entry point in the group `dlt`
 _OURS = "dlthub_project"
@@ -341,15 +338,6 @@ def forget_references(package: str) -> None:
     for registry in _registries():
         for reference in [r for r in registry if r.startswith(f"{package}.")]:
             del registry[reference]
-
-
-def active_pipeline() -> dlt.Pipeline | None:
-    """Return the pipeline that was made, attached or run last; None, and no new one, for none."""
-    container = Container()
-    if PipelineContext not in container:
-        return None
-    active = container[PipelineContext]
-    return cast("dlt.Pipeline", active.pipeline()) if active.is_active() else None
 
 
 @contextmanager

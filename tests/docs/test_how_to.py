@@ -24,6 +24,7 @@ LONG = {
     "compare-with-other-libraries",
     "first-test-of-plain-dlt",
     "guard-the-network",
+    "hooks",
     "record-a-source",
     "load-once",
     "move-an-existing-suite",

@@ -46,9 +46,6 @@ def test_a_check_after_every_run_fails_the_test_whatever_its_code_does_with_erro
         def test_few():
             load(ROWS[:2])
 
-        def test_many():
-            load(ROWS)
-
         def test_many_in_a_thread(dlt_runs):
             thread = threading.Thread(target=load, args=[ROWS])
             thread.start()
@@ -71,8 +68,14 @@ def test_a_check_after_every_run_fails_the_test_whatever_its_code_does_with_erro
             "an error of the setup"
 
         class TestOfUnittest(unittest.TestCase):
-            def test_many(self):
+            def test_skipped(self):
                 load(ROWS)
+                self.skipTest("by the test")
+
+        @pytest.mark.xfail
+        def test_expected_to_fail():
+            load(ROWS)
+            assert "its own" == "failure"
         """
     )
 
@@ -85,7 +88,7 @@ def test_a_check_after_every_run_fails_the_test_whatever_its_code_does_with_erro
     )
     # beside the failure of the test's own
     result.stdout.fnmatch_lines(["*'its own' == 'failure'*", "*dlt hooks*", "*test_that_fails*"])
-    result.stdout.fnmatch_lines(["FAILED *::test_many - HookFailed: pytest_dlt_run_finished*"])
+    result.stdout.fnmatch_lines(["FAILED *::test_skipped_after_it - HookFailed: *"])
 
 
 @pytest.mark.parametrize("arguments", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)])
@@ -145,7 +148,9 @@ REPLACED = """
         if name == "broken":
             raise LookupError("no container")
         if name == "number":
-            return 7
+            return {"type": "postgres", "credentials": object()}
+        if name == "fixture":
+            return "filesystem"
         if declared_type == "bigquery" or name == "l":
             return "filesystem"
         if name == "real":
@@ -187,15 +192,25 @@ def test_what_a_plugin_has_stand_for_destinations_is_guarded_and_told_to_subproc
             asked = capsys.readouterr().out.splitlines()
             assert asked.count("asked: lake bigquery") == 1
 
+        @pytest.fixture(scope="session")
+        def dlt_destinations():
+            return {"fixture": "duckdb"}
+
+        def test_the_fixture_goes_first():
+            assert kind("fixture") == "duckdb"
+
         @pytest.mark.dlt_destination("duckdb")
-        def test_the_mark_of_a_test_goes_first():
+        def test_so_does_the_mark_of_a_test():
             assert kind("lake") == "duckdb"
 
-        @pytest.mark.parametrize("name", ["real", "outside"])
-        def test_nothing_leaves_the_sandbox_by_it(dlt_run, name):
+        def test_what_is_remote_is_blocked(dlt_run):
             with pytest.raises(RemoteDestinationBlocked, match="hook pytest_dlt_replace") as caught:
-                dlt_run([{"id": 1}], destination=name)
+                dlt_run([{"id": 1}], destination="real")
             assert "hush" not in str(caught.value)
+
+        def test_a_file_elsewhere_is_one_in_the_sandbox(dlt_run, dlt_isolated):
+            run = dlt_run([{"id": 1}], destination="outside", table_name="rows")
+            assert dlt_isolated.is_local_path(str(run.database_path))
 
         @pytest.mark.parametrize("name", ["broken", "number"])
         def test_an_error_is_the_plugins(dlt_run, name):
@@ -214,7 +229,7 @@ def test_what_a_plugin_has_stand_for_destinations_is_guarded_and_told_to_subproc
         """
     )
 
-    result.assert_outcomes(passed=4, failed=3)
+    result.assert_outcomes(passed=6, failed=2)
     assert not outside.exists()
 
 
@@ -256,10 +271,17 @@ def test_a_plugin_hides_what_only_it_knows_in_all_that_is_told(
 
 
 @pytest.mark.parametrize(
-    "body", ["raise KeyError(text)", "return text", "return [7]"], ids=["raises", "text", "number"]
+    ("body", "arguments"),
+    [
+        ("raise KeyError(text)", ()),
+        pytest.param("raise KeyError(text)", ("-n", "1"), marks=pytest.mark.slow),
+        pytest.param("return text", (), marks=pytest.mark.slow),
+        pytest.param("return [7]", (), marks=pytest.mark.slow),
+    ],
+    ids=["raises", "raises in a worker", "text", "number"],
 )
 def test_a_text_that_a_plugin_cannot_mask_is_not_shown_and_the_session_fails(
-    pytester: pytest.Pytester, run_tests: RunTests, body: str
+    pytester: pytest.Pytester, run_tests: RunTests, body: str, arguments: tuple[str, ...]
 ) -> None:
     pytester.makeconftest(
         f"def pytest_dlt_mask(text):\n    if 'account' in text:\n        {body}\n"
@@ -271,6 +293,7 @@ def test_a_text_that_a_plugin_cannot_mask_is_not_shown_and_the_session_fails(
             print("the account is DE89370400440532013000")
         """,
         "-rP",
+        *arguments,
     )
 
     assert result.ret == 1
@@ -340,6 +363,7 @@ def test_data_that_are_loaded_once_are_loaded_anew_where_a_plugin_says_something
 
 
 @pytest.mark.postgres
+@pytest.mark.slow
 def test_a_plugin_of_a_company_has_all_tests_on_a_real_database_and_checks_each_run(
     pytester: pytest.Pytester,
     run_pytest: RunTests,
@@ -351,7 +375,7 @@ def test_a_plugin_of_a_company_has_all_tests_on_a_real_database_and_checks_each_
 
     result = run_pytest("-p", "no:cacheprovider", "--strict-markers")
 
-    result.assert_outcomes(passed=5, failed=1)
+    result.assert_outcomes(passed=6, failed=1)
     result.stdout.fnmatch_lines(
         ["*pytest_dlt_run_finished of plugin `acme_dlt` failed: *users: every table of ours has*"]
     )

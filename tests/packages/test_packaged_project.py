@@ -13,12 +13,14 @@ import pytest
 from dlthub_project import (
     ManifestError,
     PackagedProject,
+    ProfileNotFound,
     ProjectError,
     ProjectRunContextNotAvailable,
     current,
     ensure_project,
     kept_context,
 )
+from dlthub_project.packaging import prefixed_access_profile
 from dlthub_project.sandbox import Sandbox, isolated
 
 Install = Callable[..., Path]
@@ -38,6 +40,23 @@ def test_two_lines_make_the_accessors_of_a_package(install: Install) -> None:
     assert rates_mart.entities().list_pipelines() == ["load_rates"]
     assert dict(dataset.row_counts().fetchall()) == {"daily": 1, "mine": 1}
     assert list(Path.cwd().iterdir()) == [root.parent]
+
+
+def test_access_profile_is_prefixed_for_tests_and_never_another_profile(
+    install: Install, tmp_path: Path
+) -> None:
+    declared = "profiles: {access: {}, tests: {}, tests-access: {}}"
+    with_profile = PackagedProject(str(install("rates_mart", declared) / "__init__.py"))
+    without = PackagedProject(str(install("other_mart", "profiles: {tests: {}}") / "__init__.py"))
+
+    with isolated(Sandbox(str(tmp_path / "sandbox"), None, str(Path.cwd()))):
+        assert with_profile.context().profile == "tests"
+        with prefixed_access_profile("tests-"):
+            assert with_profile.access_profile() == with_profile.config().current_profile
+            assert with_profile.access_profile() == "tests-access"
+            with pytest.raises(ProfileNotFound, match="tests-access"):
+                without.catalog()
+        assert with_profile.access_profile() == "access"
 
 
 def test_what_profile_access_declares_holds_for_who_uses_the_package(install: Install) -> None:

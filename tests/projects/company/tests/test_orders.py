@@ -18,6 +18,12 @@ def test_data_of_an_earlier_test_are_gone(dlt_project):
     assert run.rows("items") == [{"id": 3, "total": 1}]
 
 
+def test_rows_of_a_test_too(dlt_run):
+    run = dlt_run([{"id": 1}], table_name="rows", dataset_name="acme_rows")
+
+    assert kind(run) == "postgres"
+
+
 def test_files_stay_files(dlt_project):
     assert kind(dlt_project.run("load_orders", destination="lake")) == "filesystem"
 
