@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import psycopg2
 import pytest
+from _pytest.config import PytestPluginManager
+
+from pytest_dlthub import hidden_texts, hooks
 
 PROJECTS = Path(__file__).parents[1] / "projects"
 
@@ -120,9 +123,12 @@ def test_runs_of_the_hook_are_not_told_and_later_hooks_see_their_data(
 ) -> None:
     pytester.makeconftest(
         """
-        def pytest_dlt_run_finished(item, run):
-            import duckdb
+        import duckdb
+        import pytest
 
+        def pytest_dlt_run_finished(item, run):
+            if item.name == "test_that_the_hook_skips":
+                pytest.skip("no server to check it")
             # nothing holds it open
             duckdb.connect(str(run.database_path)).close()
             again = run.pipeline.run([{"id": 2}], table_name="rows")
@@ -134,10 +140,14 @@ def test_runs_of_the_hook_are_not_told_and_later_hooks_see_their_data(
         def test_it(dlt_run, dlt_runs):
             dlt_run([{"id": 1}], table_name="rows")
             assert len(dlt_runs) == 1
+
+        def test_that_the_hook_skips(dlt_run):
+            dlt_run([{"id": 1}], table_name="rows")
         """
     )
 
-    result.assert_outcomes(passed=1)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*pytest_dlt_run_finished of a plugin skipped: no server*"])
 
 
 REPLACED = """
@@ -300,6 +310,33 @@ def test_a_text_that_a_plugin_cannot_mask_is_not_shown_and_the_session_fails(
     result.assert_outcomes(passed=1)
     assert "DE893" not in result.stdout.str() + result.stderr.str()
     result.stdout.fnmatch_lines(["[*][*][*] (pytest_dlt_mask of plugin `conftest.py` failed: *"])
+
+
+def test_a_wrapper_of_the_mask_is_refused_and_what_an_error_says_is_withheld_too() -> None:
+    class Wrapping:
+        @pytest.hookimpl(wrapper=True)
+        def pytest_dlt_mask(self, text: str) -> Iterator[None]:
+            return (yield)
+
+    class Telling:
+        def pytest_dlt_mask(self, text: str) -> None:
+            raise ValueError(f"cannot read {text}")
+
+    plugins = PytestPluginManager()
+    plugins.add_hookspecs(hooks)
+    plugins.register(Wrapping(), "acme")
+    hidden_texts.begin(plugins)
+    try:
+        assert "`acme` failed: this hook takes no wrappers" in hidden_texts.hidden("the account")
+        plugins.unregister(name="acme")
+        plugins.register(Telling(), "other")
+        told = hidden_texts.hidden("the account\n")
+        assert told.startswith("*** (pytest_dlt_mask of plugin `other` failed: ValueError;")
+        assert "account" not in told
+        # the summary says so, and a stroke of the progress is no text
+        assert [hidden_texts.hidden(text) for text in (told, ".")] == [told, "."]
+    finally:
+        hidden_texts.end()
 
 
 def test_data_that_are_loaded_once_are_loaded_anew_where_a_plugin_says_something_else(

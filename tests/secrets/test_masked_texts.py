@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from dlthub_project.secrets import Redactor, looks_secret, masked_text, public_url, shown
+from dlthub_project.secrets import (
+    Redactor,
+    looks_secret,
+    masked_text,
+    public_url,
+    shown,
+    without_parts,
+)
 
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----"
 
@@ -141,3 +148,16 @@ def test_what_looks_like_a_secret_is_one_whatever_it_is_called(text: str) -> Non
 @pytest.mark.parametrize("text", ["path: ./data/2024/orders_of_2024.csv", "a: {env.TOKEN_1}"])
 def test_paths_and_variables_do_not_look_like_secrets(text: str) -> None:
     assert not looks_secret(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts", "left"),
+    [
+        ("abcdef", ["abcd", "cdef"], "***"),
+        ("ababab", ["abab"], "***"),
+        ("a b a", ["a", ""], "*** b ***"),
+        ("a b", ["c"], "a b"),
+    ],
+)
+def test_of_parts_that_overlap_nothing_is_left(text: str, parts: list[str], left: str) -> None:
+    assert without_parts(text, parts) == left

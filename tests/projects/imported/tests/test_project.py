@@ -128,13 +128,17 @@ def test_active_pipeline_was_dropped_unless_marked():
     assert has_data == {"dropped": False}
 
 
-def test_storage_is_empty_and_the_working_folder(autouse_test_storage):
+def test_storage_is_empty_and_the_working_folder(autouse_test_storage, monkeypatch):
     folder = Path(get_local_dir())
     assert Path.cwd().samefile(folder)
     assert [*folder.iterdir()] == [] == autouse_test_storage.list_folder_files("")
     Path("mine.txt").touch()
     assert autouse_test_storage.has_file("mine.txt")
     assert clean_test_storage().list_folder_files("") == []
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("pytest_dlthub.utils.get_local_dir", lambda: os.path.dirname(__file__))
+        with pytest.raises(pytest.UsageError, match="not in the test's sandbox"):
+            delete_test_storage()
     os.chdir(os.path.dirname(folder))
     delete_test_storage()
     assert not folder.exists()
