@@ -419,3 +419,38 @@ def test_a_plugin_of_a_company_has_all_tests_on_a_real_database_and_checks_each_
     with closing(psycopg2.connect(postgres_url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'acme_%'")
         assert cursor.fetchall() == []
+
+
+@pytest.mark.slow
+def test_data_of_an_earlier_session_are_not_taken_where_a_plugin_has_changed(
+    pytester: pytest.Pytester, run_pytest: RunTests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(pytester.path / "cache"))
+    # not among the files of the project
+    plugin = pytester.mkdir("company") / "acme_checks.py"
+    monkeypatch.syspath_prepend(str(plugin.parent))
+    project = pytester.mkdir("project")
+    (project / "pytest.ini").write_text("[pytest]\n")
+    (project / "test_it.py").write_text(
+        textwrap.dedent(
+            """
+            import pytest
+
+            @pytest.mark.dlt_load(source=lambda: [{"id": n} for n in range(5)], table_name="rows")
+            def test_it(dlt_loaded):
+                assert dlt_loaded.row_counts == {"rows": 5}
+            """
+        )
+    )
+    monkeypatch.chdir(project)
+    arguments = ("-p", "acme_checks", "-p", "no:cacheprovider", "--dlt-reuse")
+
+    plugin.write_text("def pytest_dlt_run_finished(run):\n    assert run.row_counts\n")
+    first, second = run_pytest(*arguments), run_pytest(*arguments)
+    plugin.write_text("def pytest_dlt_run_finished(run):\n    assert not run.row_counts\n")
+    third = run_pytest(*arguments)
+
+    first.assert_outcomes(passed=1)
+    second.assert_outcomes(passed=1)
+    second.stdout.fnmatch_lines(["0 templates built, 1 copy made"])
+    third.assert_outcomes(errors=1)
