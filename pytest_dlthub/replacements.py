@@ -82,7 +82,11 @@ def settings_of(name: str, value: Any) -> dict[str, Any]:
         )
     if "://" not in value:
         return {_TYPE: value}
-    scheme = urlparse(value).scheme.partition("+")[0]
+    given = urlparse(value).scheme
+    scheme = given.partition("+")[0]
     if scheme in _FILE_SCHEMES:
         return {_TYPE: "filesystem", "bucket_url": value}
-    return {_TYPE: _SCHEME_TYPES.get(scheme, "sqlalchemy"), "credentials": value}
+    if scheme not in _SCHEME_TYPES:
+        return {_TYPE: "sqlalchemy", "credentials": value}
+    # testcontainers names SQLAlchemy's driver, which dlt's own destinations do not know
+    return {_TYPE: _SCHEME_TYPES[scheme], "credentials": scheme + value[len(given) :]}
