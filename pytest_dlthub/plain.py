@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+import importlib
 import os
 import re
 import sys
@@ -56,7 +57,22 @@ _FOLDER_VARIABLES = ("DLT_DATA_DIR", "DLTHUB_PROJECT_EARLY_CODE")
 _SECRETS_VARIABLE = "DLTHUB_PROJECT_EARLY_SECRETS"
 
 
-def asks_for_sandbox(config: pytest.Config) -> bool:
+def asks_for_sandbox(item: pytest.Item) -> bool:
+    """Tell whether a test asks for one of our fixtures."""
+    return not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def import_before(tests: Iterable[pytest.Item], *, isolates_all: bool) -> None:
+    """Import what sandboxes need, if tests have them, in the time of no test.
+
+    One that pytest-timeout ends would leave modules half imported, for all others.
+    """
+    asks = isolates_all or any(map(asks_for_sandbox, tests))
+    if asks and "dlt.pipeline.pipeline" in sys.modules:
+        importlib.import_module("dlthub_project.sandbox.patches")
+
+
+def suite_asks_for_sandbox(config: pytest.Config) -> bool:
     """Tell whether a suite asks for one of our fixtures, or has our mark.
 
     A fixture of its own that has the name of one of ours is not ours. A fixture of an installed
@@ -292,7 +308,7 @@ class EarlyCode:
         return None
 
     def _begin_if_asked(self) -> None:
-        if asks_for_sandbox(self._config):
+        if suite_asks_for_sandbox(self._config):
             self._begin()
 
     def _begin(self) -> None:
@@ -321,7 +337,7 @@ class EarlyCode:
     @contextmanager
     def setup_of(self, item: pytest.Item) -> Iterator[None]:
         """Have the fixtures of a test that asks for a sandbox begin before it does."""
-        if FIXTURES.intersection(getattr(item, "fixturenames", ())):
+        if asks_for_sandbox(item):
             self._begin()
         try:
             yield

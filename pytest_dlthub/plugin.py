@@ -46,6 +46,7 @@ from pytest_dlthub.fixtures import (
     dpt_project_context,
     dpt_run_context,
 )
+from pytest_dlthub.plain import import_before
 from pytest_dlthub.scopes import in_sandbox_of_scope, tell_what_lasts
 from pytest_dlthub.tracebacks import is_interrupt
 
@@ -201,6 +202,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
         # before a fixture replaces anything
         Templates.of(session.config)
+    if not session.config.option.collectonly:
+        isolates_all = session.config.stash[SESSION].isolates_all
+        import_before(session.items, isolates_all=isolates_all)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

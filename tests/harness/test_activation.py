@@ -468,3 +468,27 @@ def test_a_clock_that_a_test_has_set_makes_no_session_old(tmp_path: Path, clock:
 
     assert of_others.exists()
     assert not long_ago.exists()
+
+
+def test_what_a_sandbox_imports_is_imported_before_the_first_test(
+    pytester: pytest.Pytester, run_tests_apart: RunTests
+) -> None:
+    pytester.makeconftest(
+        """
+        import sys
+
+        def pytest_runtest_protocol(item):
+            item.config.imported = "dlthub_project.sandbox.patches" in sys.modules
+        """
+    )
+
+    result = run_tests_apart(
+        """
+        import dlt
+
+        def test_it(dlt_isolated, pytestconfig):
+            assert pytestconfig.imported
+        """
+    )
+
+    result.assert_outcomes(passed=1)
