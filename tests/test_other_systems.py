@@ -21,6 +21,7 @@ from pathlib import Path, PureWindowsPath
 from types import SimpleNamespace
 from typing import Any
 
+import platformdirs
 import pytest
 from sessions import run_session
 
@@ -234,6 +235,8 @@ def test_locks_have_a_folder_where_nothing_tells_the_number_of_a_user(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("USERNAME", "ada")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    # some versions ask for it when they are imported, where they are not on Windows
+    platformdirs.user_state_path("any")
     monkeypatch.delattr(os, "getuid")
 
     assert folder_of_locks("turns") == tmp_path / "dlthub_project_ada"

@@ -126,7 +126,7 @@ class _Digester:
             self._all("partial", (value.func, value.args, value.keywords))
         elif isinstance(value, weakref.ref):
             self._all("reference", (value(),))
-        elif (library := type(value).__module__.partition(".")[0]) == dlt.__name__:
+        elif (library := str(type(value).__module__).partition(".")[0]) == dlt.__name__:
             self._add_of_dlt(value)
         elif library in _STUBS:
             raise NoDigest(f"{_name(value)} of {library} tells what it was asked")

@@ -136,7 +136,7 @@ def is_used_up(value: Any) -> bool:
     if issubclass(kind, (io.BytesIO, io.StringIO)):
         return False
     return issubclass(kind, (*_ITERATORS, random.Random, io.IOBase)) or (
-        kind.__module__.startswith("numpy.random")
+        str(kind.__module__).startswith("numpy.random")
     )
 
 

@@ -237,7 +237,7 @@ class Inputs:
 def _own_providers() -> list[str]:
     """Return digests of the providers that code has added and that have no document."""
     kinds = ("dlt", "dlthub_project", "pytest_dlthub")
-    found = [p for p in providers() if type(p).__module__.partition(".")[0] not in kinds]
+    found = [p for p in providers() if str(type(p).__module__).partition(".")[0] not in kinds]
     return [_digest(provider) for provider in found]
 
 

@@ -280,3 +280,15 @@ CODE = """
 
 def test_two_processes_agree(run_bare_python: Callable[..., str], tmp_path: Path) -> None:
     assert len({run_bare_python(CODE, tmp_path, PYTHONHASHSEED=str(n)) for n in (1, 2, 3)}) == 1
+
+
+def test_a_value_whose_class_does_not_tell_its_module_has_one() -> None:
+    class OfCython:
+        """As the functions of NumPy 2.2 are, which its generators of random numbers hold."""
+
+    type.__setattr__(OfCython, "__module__", property(lambda self: "numpy.random"))
+    one, same, other = OfCython(), OfCython(), OfCython()
+    other.seed = 1  # type: ignore[attr-defined]
+
+    assert digest(one) == digest(same)
+    assert digest(one) != digest(other)
