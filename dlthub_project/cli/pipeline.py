@@ -139,6 +139,7 @@ def _test(args: argparse.Namespace) -> None:
             limit=args.limit,
             names=args.resources,
             keep_values=args.keep_values,
+            in_files=args.recorded,
         )
     document = {
         "name": name,
@@ -196,6 +197,11 @@ def _configure_test(parser: argparse.ArgumentParser) -> None:
         "--keep-values",
         action="store_true",
         help="Keep the values of columns that look personal; secrets are never kept.",
+    )
+    parser.add_argument(
+        "--recorded",
+        action="store_true",
+        help="Put the rows into the files of a recording beside the test.",
     )
     parser.add_argument("--output", metavar="FILE", help="By default tests/test_NAME.py.")
     parser.add_argument("--force", action="store_true", help="Replace a file that is there.")

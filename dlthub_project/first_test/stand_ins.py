@@ -16,6 +16,7 @@ class StandIns:
 
     Attributes:
         replaced: The columns of which a value was replaced; `.` parts those of nested values.
+        keeps_values: Whether values that look personal stay.
     """
 
     def __init__(self, *, keep_values: bool = False) -> None:
@@ -25,7 +26,7 @@ class StandIns:
             keep_values: Whether values that look personal stay; secrets never do.
         """
         self.replaced: dict[str, None] = {}
-        self._keep_values = keep_values
+        self.keeps_values = keep_values
         self._made: dict[tuple[type, Any], Any] = {}
 
     def of_item(self, item: Any) -> Any:
@@ -67,7 +68,7 @@ class StandIns:
     def _is_replaced(self, value: Any, path: tuple[str, ...]) -> bool:
         if is_secret_value(path, value):
             return True
-        if self._keep_values:
+        if self.keeps_values:
             return False
         return looks_personal(path, value)
 

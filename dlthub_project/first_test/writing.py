@@ -19,6 +19,7 @@ from uuid import uuid4
 from dlthub_project.context import PROFILE_VARIABLE
 from dlthub_project.errors import ProjectError
 from dlthub_project.first_test.literals import Code, imports_of, literal
+from dlthub_project.first_test.recorded_rows import RecordedRows
 from dlthub_project.first_test.recording import Recorded, record
 from dlthub_project.first_test.stand_ins import StandIns
 from dlthub_project.sandbox import ENVIRONMENT_VARIABLE
@@ -62,6 +63,7 @@ def write_first_test(
     limit: int,
     names: Sequence[str] | None = None,
     keep_values: bool = False,
+    in_files: bool = False,
     run_tests: Callable[[Path, Path], str] | None = None,
 ) -> Written:
     """Record a limited run, write a test that repeats it without network, and run the test.
@@ -74,6 +76,7 @@ def write_first_test(
         limit: The number of pages that each resource yields at most.
         names: The resources; None for all that the sources select.
         keep_values: Whether values that look personal stay.
+        in_files: Whether the rows stand in the files of a recording beside the test.
         run_tests: Runs a file of tests in a folder, and returns why it fails, or nothing; None for
             pytest in a process of its own.
 
@@ -94,6 +97,41 @@ def write_first_test(
         items[resource.name] = _code_of_items(resource, stand_ins)
         made_up[resource.name] = stand_ins.replaced
     trial = _Trial(folder, path, run_tests or _run_pytest)
+    if not in_files:
+        return _written(trial, pipeline, recorded, items, made_up, stand_ins)
+    kept = RecordedRows(path, pipeline)
+    is_written = False
+    try:
+        files = kept.write(recorded, stand_ins)
+        written = _written(trial, pipeline, recorded, items, made_up, stand_ins, files)
+        is_written = True
+    finally:
+        if not is_written:
+            kept.discard()
+    return written
+
+
+def _written(
+    trial: _Trial,
+    pipeline: str,
+    recorded: Sequence[Recorded],
+    shown: Mapping[str, list[Any]],
+    made_up: Mapping[str, Collection[str]],
+    stand_ins: StandIns,
+    files: Mapping[str, str] | None = None,
+) -> Written:
+    """Write the test.
+
+    Args:
+        trial: Runs tests.
+        pipeline: The pipeline.
+        recorded: What was recorded.
+        shown: What is given, with stand-ins, as code.
+        made_up: The columns with stand-ins, by resource.
+        stand_ins: What has made them.
+        files: The files in which that stands, by resource; None where it stands in the test.
+    """
+    items: Mapping[str, Any] = shown if files is None else files
     given = _given(recorded, items, _needing_more(trial, pipeline, recorded, items))
     replaced = list(dict.fromkeys(column for name in given.names for column in made_up[name]))
     found, failure = trial.runs(pipeline, {_FIRST: given, _SECOND: given})
@@ -105,7 +143,7 @@ def write_first_test(
                 "Take more with --rows and --limit, or other --resources.",
             )
         both = found[_FIRST], found[_SECOND]
-        text, left_out = _test(pipeline, given, both, replaced, stand_ins.lets_show)
+        text, left_out = _test(pipeline, given, both, replaced, stand_ins.lets_show, literal(shown))
         if _holds_secret(text):
             raise ProjectError(
                 f"What pipeline `{pipeline}` loads holds a secret, and a test must not.",
@@ -114,19 +152,19 @@ def write_first_test(
         failure = trial.failure_of(text)
         if not failure:
             trial.write(text)
-            return Written(path, found[_FIRST]["row_counts"], replaced, left_out)
+            return Written(trial.path, found[_FIRST]["row_counts"], replaced, left_out)
     listed = ", ".join(f"`{name}`" for name in replaced)
     raise ProjectError(
         f"Pipeline `{pipeline}` does not run on what was recorded of it, so there is no test.\n"
         f"{failure}",
         f"If it needs the values of {listed}, which are made up: --keep-values."
-        if listed and not keep_values
+        if listed and not stand_ins.keeps_values
         else "",
     )
 
 
 def _needing_more(
-    trial: _Trial, pipeline: str, recorded: Sequence[Recorded], items: Mapping[str, list[Any]]
+    trial: _Trial, pipeline: str, recorded: Sequence[Recorded], items: Mapping[str, Any]
 ) -> set[str]:
     """Return the transformers that do not run, alone, on what is given to their parents."""
     by_name = {r.name: r for r in recorded}
@@ -178,7 +216,7 @@ def _code_of_items(recorded: Recorded, stand_ins: StandIns) -> list[Any]:
 
 
 def _given(
-    recorded: Sequence[Recorded], items: Mapping[str, list[Any]], transformers: Collection[str]
+    recorded: Sequence[Recorded], items: Mapping[str, Any], transformers: Collection[str]
 ) -> _Given:
     """Return the code that gives to some transformers, and to what all others are made from."""
     run = [r for r in recorded if r.is_selected and r.name not in transformers]
@@ -209,6 +247,7 @@ def _test(
     found: Sequence[_Described],
     replaced: Sequence[str],
     may_show: Callable[[str, str, str], bool],
+    shown: str,
 ) -> tuple[str, list[str]]:
     """Return the test, and the columns that it does not compare."""
     first, second = found
@@ -226,9 +265,7 @@ def _test(
         same = [
             column
             for column in rows[0]
-            if all(
-                r.get(column) is not None and may_show(column, r[column], given.rows) for r in rows
-            )
+            if all(r.get(column) is not None and may_show(column, r[column], shown) for r in rows)
             and [r.get(column) for r in rows] == [r.get(column) for r in again]
         ]
         others = [column for column in rows[0] if column not in same]
@@ -275,7 +312,7 @@ class _Trial:
 
     def __init__(self, folder: Path, path: Path, run_tests: Callable[[Path, Path], str]) -> None:
         self._folder = folder
-        self._path = path
+        self.path = path
         self._run_tests = run_tests
 
     def runs(self, pipeline: str, given: Mapping[str, _Given]) -> tuple[dict[str, _Described], str]:
@@ -301,23 +338,23 @@ class _Trial:
 
     def failure_of(self, text: str) -> str:
         """Return why tests fail; nothing if they pass."""
-        is_new = not self._path.parent.is_dir()
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        path = self._path.with_name(f"test_{self._path.stem}_{uuid4().hex[:8]}.py")
+        is_new = not self.path.parent.is_dir()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        path = self.path.with_name(f"test_{self.path.stem}_{uuid4().hex[:8]}.py")
         path.write_text(text, encoding="utf-8")
         try:
             return self._run_tests(self._folder, path)
         finally:
             path.unlink()
-            if is_new and not any(self._path.parent.iterdir()):
-                self._path.parent.rmdir()
+            if is_new and not any(self.path.parent.iterdir()):
+                self.path.parent.rmdir()
 
     def write(self, text: str) -> None:
         """Put the test in its place, all of it at once."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self._path.with_name(f".{self._path.name}.{uuid4().hex[:8]}")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        beside = self.path.with_name(f".{self.path.name}.{uuid4().hex[:8]}")
         beside.write_text(text, encoding="utf-8")
-        os.replace(beside, self._path)
+        os.replace(beside, self.path)
 
 
 def _run_pytest(folder: Path, path: Path) -> str:

@@ -11,24 +11,35 @@ from dlthub_project.recordings.files import (
     Recording,
     files_of,
     is_recorded,
+    name_of_file,
     of_today,
     read_recorded_file,
     safe_name,
 )
 from dlthub_project.recordings.functions import HIDDEN, arguments_of, function_of, place_of
 from dlthub_project.recordings.masks import Masks, holds_secret
-from dlthub_project.recordings.pages import FRAMES, Pages, as_table
+from dlthub_project.recordings.pages import (
+    FRAMES,
+    ITEMS,
+    Pages,
+    as_table,
+    kind_of_table,
+    line_of,
+    tables_by_schema,
+)
 from dlthub_project.recordings.sources import HINTS, Plan, extractables_in, plan_of
 from dlthub_project.recordings.stand_ins import looks_personal, stand_in
 from dlthub_project.recordings.taps import Tap, tapped
-from dlthub_project.recordings.typed_values import to_json
+from dlthub_project.recordings.typed_values import NotRecordable, to_json
 
 __all__ = [
     "FRAMES",
     "HIDDEN",
     "HINTS",
+    "ITEMS",
     "RECORD",
     "Masks",
+    "NotRecordable",
     "Pages",
     "Plan",
     "RecordedResource",
@@ -42,13 +53,17 @@ __all__ = [
     "function_of",
     "holds_secret",
     "is_recorded",
+    "kind_of_table",
+    "line_of",
     "looks_personal",
+    "name_of_file",
     "of_today",
     "place_of",
     "plan_of",
     "read_recorded_file",
     "safe_name",
     "stand_in",
+    "tables_by_schema",
     "tapped",
     "to_json",
 ]

@@ -19,6 +19,7 @@ from dlt.extract import DltResource
 
 from dlthub_project.dlt_internals import seams
 from dlthub_project.recordings.masks import holds_secret
+from dlthub_project.recordings.stand_ins import looks_personal
 from dlthub_project.recordings.typed_values import NotRecordable, to_json
 from dlthub_project.secrets import is_secret_name
 
@@ -61,7 +62,7 @@ def place_of(resource: DltResource) -> str:
 def arguments_of(resource: DltResource) -> dict[str, Any]:
     """Return what a resource extracts with, as far as a file may show it: no objects.
 
-    Secrets, and paths of this machine, are `HIDDEN`; what is long is a digest.
+    Secrets, and paths of this machine, are `HIDDEN`; what is long, or looks personal, is a digest.
     """
     found: dict[str, Any] = {}
     for name, value in sorted(seams.arguments_of(resource).items()):
@@ -74,7 +75,7 @@ def arguments_of(resource: DltResource) -> dict[str, Any]:
         text = json.dumps(shown, sort_keys=True, ensure_ascii=False)
         if holds_secret(text) or _is_of_machine(value):
             shown = HIDDEN
-        elif len(text) > _LONGEST:
+        elif len(text) > _LONGEST or _is_personal(value, ()):
             digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
             shown = {"$digest": digest[:12]}
         found[name] = shown
@@ -91,6 +92,15 @@ def _without_secret_names(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_secret_names(one) for one in value]
     return value
+
+
+def _is_personal(value: Any, path: tuple[str, ...]) -> bool:
+    """Tell whether a value, or one in it, looks personal; of an argument by its form alone."""
+    if isinstance(value, Mapping):
+        return any(_is_personal(one, (*path, str(key))) for key, one in value.items())
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(_is_personal(one, path) for one in value)
+    return value is not None and looks_personal(path, value)
 
 
 def _is_of_machine(value: Any) -> bool:

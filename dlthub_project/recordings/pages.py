@@ -84,6 +84,22 @@ def as_table(item: Any) -> Any:
     return pa.Table.from_batches([item]) if isinstance(item, pa.RecordBatch) else item
 
 
+def tables_by_schema(kind: str, tables: list[Any]) -> list[Pages]:
+    """Return tables as files: one for each row of them that have one schema.
+
+    Args:
+        kind: Which of `FRAMES` they were.
+        tables: The Arrow tables.
+    """
+    found: list[Pages] = []
+    for table in tables:
+        # frames guess types for each page
+        if not found or not found[-1].tables[-1].schema.equals(table.schema, True):
+            found.append(Pages(kind))
+        found[-1].tables.append(table)
+    return found
+
+
 def read_pages(path: Path, yields: str) -> Iterator[Any]:
     """Yield what a file holds.
 

@@ -18,6 +18,7 @@ from dlthub_project.recordings.pages import (
     as_table,
     kind_of_table,
     line_of,
+    tables_by_schema,
 )
 from dlthub_project.recordings.sources import Plan, Recordable, hints_of
 from dlthub_project.recordings.typed_values import NotRecordable
@@ -155,7 +156,7 @@ class Tap:
                 "Have its function yield one kind.",
             )
         found = [self._of_rows()] if self._lines or not kinds else []
-        found += self._of_tables(kinds[0]) if kinds else []
+        found += tables_by_schema(kinds[0], self._tables) if kinds else []
         names = [name.rpartition(".")[0] for name in taken]
         files: dict[str, Pages] = {}
         for pages in found:
@@ -182,15 +183,6 @@ class Tap:
             return Pages(PAGES, lines=[lines or ["[]"] for _, lines in self._lines])
         lines = [[f"[{', '.join(own)}]"] if is_page else own for is_page, own in self._lines]
         return Pages(ITEMS, lines=lines)
-
-    def _of_tables(self, kind: str) -> list[Pages]:
-        found: list[Pages] = []
-        for table in self._tables:
-            # frames guess types for each page
-            if not found or not found[-1].tables[-1].schema.equals(table.schema, True):
-                found.append(Pages(kind))
-            found[-1].tables.append(table)
-        return found
 
 
 def tapped(plan: Plan, masks: Masks, pages: int | None) -> dict[str, Tap]:

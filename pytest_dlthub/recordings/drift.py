@@ -35,12 +35,12 @@ class _Shape:
 
     Attributes:
         schema: The tables that dlt would make of them, as `described` tells a schema.
-        nulls: Columns, as `table.column`, that have nulls alone.
+        fields: The fields of the rows, as `table.column`, also those that have nulls alone.
         pages: By resource, the number of rows of each page.
     """
 
     schema: Mapping[str, Any]
-    nulls: set[str] = field(default_factory=set)
+    fields: set[str] = field(default_factory=set)
     pages: dict[str, list[int]] = field(default_factory=dict)
 
 
@@ -57,7 +57,7 @@ def drift(before: Mapping[str, Items], now: Mapping[str, Items], folder: Path) -
         change
         for change in changes(earlier.schema, later.schema)
         # a field that is null in this sample is not gone
-        if not any(change.text == f"column {one} removed" for one in later.nulls)
+        if not any(change.text == f"column {one} removed" for one in later.fields)
     ]
     for name in before.keys() & now.keys():
         kinds = before[name].yields, now[name].yields
@@ -72,10 +72,14 @@ def drift(before: Mapping[str, Items], now: Mapping[str, Items], folder: Path) -
 
 def _shape_of(resources: Mapping[str, Items], place: Path) -> _Shape:
     pages: dict[str, list[int]] = {name: [] for name in resources}
+    seen: dict[str, set[tuple[str, ...]]] = {name: set() for name in resources}
 
     def noted(name: str, items: Items) -> Iterator[Any]:
         for item in items.read():
-            pages[name].append(_rows_in(seams.unmarked(item)[0]))
+            rows, _ = seams.unmarked(item)
+            pages[name].append(_rows_in(rows))
+            for row in rows if isinstance(rows, list) else [rows]:
+                seen[name].update(_fields_of(row))
             yield item
 
     made = [
@@ -88,13 +92,24 @@ def _shape_of(resources: Mapping[str, Items], place: Path) -> _Shape:
         pipeline.extract(made)
         pipeline.normalize()
         schema = pipeline.default_schema
-        nulls = {
-            f"{table['name']}.{column}"
-            for table in schema.data_tables(include_incomplete=True)
-            for column, own in table["columns"].items()
-            if not own.get("data_type")
+        naming = schema.naming
+        fields = {
+            ".".join((naming.normalize_table_identifier(resource.name), _column(path, naming)))
+            for resource, paths in zip(made, seen.values(), strict=True)
+            for path in paths
         }
-        return _Shape(described(schema), nulls, pages)
+        return _Shape(described(schema), fields, pages)
+
+
+def _column(path: tuple[str, ...], naming: Any) -> str:
+    return str(naming.make_path(*map(naming.normalize_identifier, path)))
+
+
+def _fields_of(row: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    if isinstance(row, Mapping):
+        for key, value in row.items():
+            yield (*above, str(key))
+            yield from _fields_of(value, (*above, str(key)))
 
 
 def _rows_in(item: Any) -> int:

@@ -371,3 +371,25 @@ def test_no_test_is_written_that_would_test_nothing(folder: Path, write: Write) 
     with pytest.raises(ProjectError, match="hints of their own"):
         write("load_hinted")
     assert not (folder / "tests").exists()
+
+
+@pytest.mark.slow
+def test_rows_may_stand_in_the_files_of_a_recording(folder: Path, write: Write) -> None:
+    written = write("load_shop", rows=2, in_files=True, names=["orders", "details"])
+    text = written.path.read_text(encoding="utf-8")
+
+    assert written.row_counts["orders__lines"] == 4
+    assert list(written.replaced) == ["email", "customer.name", "used"]
+    assert '"orders": "recordings/test_load_shop/load_shop/orders.jsonl"' in text
+    files = written.path.parent / "recordings" / "test_load_shop" / "load_shop"
+    rows = "".join(path.read_text(encoding="utf-8") for path in files.glob("*.jsonl"))
+    assert '{"$decimal": "25.00"}' in rows
+    for personal in ("ada1", "lovelace", "Lovelace", "hush"):
+        assert personal not in rows
+
+
+def test_files_of_a_test_that_is_not_written_are_not_left(folder: Path, write: Write) -> None:
+    with pytest.raises(ProjectError, match="loaded no rows"):
+        write("load_empty", in_files=True)
+
+    assert not (folder / "tests").exists()

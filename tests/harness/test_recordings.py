@@ -79,8 +79,21 @@ class TestShop:
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*orders.email: looks personal*"])
 
-    # the nightly job
+
+@pytest.mark.slow
+def test_nightly_comparison_and_a_recording_made_anew(
+    run_tests: RunTests, api: Path, monkeypatch: pytest.MonkeyPatch, pytester: pytest.Pytester
+) -> None:
+    code = f"""{API}
+@pytest.mark.dlt_recorded
+def test_orders(dlt_run):
+    run = dlt_run(shop)
+    assert run.row_counts == {{"orders": 2}}
+    assert run.next().row_counts == {{"orders": 2}}
+"""
     monkeypatch.setenv(TOKEN, "a-real-token")
+    run_tests(code, "--dlt-record").assert_outcomes(passed=1)
+    (record,) = pytester.path.glob("recordings/test_it/*/recording.yml")
     api.write_text(ROWS.replace('"id": 2', '"id": "two", "new": 1').replace("]]", "], [], []]"))
     before = record.read_bytes()
     result = run_tests(code, "--dlt-record=compare")

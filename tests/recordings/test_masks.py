@@ -11,6 +11,7 @@ import dlt
 import pyarrow as pa
 import pytest
 
+from dlthub_project.errors import RecordingStale
 from dlthub_project.recordings import Masks
 from dlthub_project.secrets import KNOWN
 from pytest_dlthub import DltItems
@@ -81,6 +82,22 @@ def test_secret_in_arguments_and_in_arrow_is_in_no_file(recording: Recording, fo
 
     assert SECRET not in str(parquet.read_table(folder / "orders.parquet").to_pylist())
     assert SECRET not in (folder / "recording.yml").read_text()
+
+
+def test_person_in_an_argument_is_in_no_file_and_compared_all_the_same(
+    recording: Recording, folder: Path
+) -> None:
+    @dlt.resource
+    def orders(of: Any) -> Any:
+        yield [{"id": 1}]
+
+    first, second = "ada@shop.invalid", [{"first_name": "Ada"}]
+    for argument, other in ((first, "bob@shop.invalid"), (second, [{"first_name": "Bob"}])):
+        with recording(mode="all"):
+            DltItems()(orders(argument), given="recorded")
+        assert "da" not in (folder / "recording.yml").read_text().partition("arguments")[2]
+        with recording(), pytest.raises(RecordingStale, match="of was"):
+            DltItems()(orders(other), given="recorded")
 
 
 def test_field_whose_name_is_a_secret_is_refused(recording: Recording, folder: Path) -> None:
