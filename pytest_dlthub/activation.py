@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_dlthub.folders import new_session_folder, readable
 from pytest_dlthub.imports import Imports
 from pytest_dlthub.options import (
     MANIFEST,
@@ -40,8 +41,6 @@ _LOADER_FILE_FORMATS = ("insert_values", "jsonl", "parquet")
 
 SESSION = pytest.StashKey["Session"]()
 
-
-_KEPT_FOR_SECONDS = 3 * 24 * 3600
 
 # read by dlt and by the runtime (`dlthub_project.context`)
 PROFILE_VARIABLE = "WORKSPACE__PROFILE"
@@ -246,7 +245,7 @@ class Session:
     def new_test_folder(self, test_name: str) -> Path:
         """Return a path that no test has had before; nothing is made there yet."""
         self._tests += 1
-        return self.folder / f"{self._tests:04}-{_readable(test_name)}"
+        return self.folder / f"{self._tests:04}-{readable(test_name)}"
 
     def delete(self, folder: Path) -> None:
         """Delete the folder of a sandbox that has ended.
@@ -348,56 +347,6 @@ def _set_variable(name: str, value: str | None) -> None:
         os.environ.pop(name, None)
     else:
         os.environ[name] = value
-
-
-def new_session_folder(basetemp: Path | None) -> Path:
-    """Make a folder for one process of this session, and delete those of earlier days."""
-    # here, and not above: a session without a project does not need it
-    import tempfile
-
-    # pytest empties --basetemp when it first uses it, so ours lies beside it
-    default = Path(tempfile.gettempdir(), f"pytest-dlt-of-{_user()}")
-    parent = basetemp.parent / f"{basetemp.name}-dlt" if basetemp else default
-    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not os.access(parent, os.W_OK):
-        # somebody else's, of the same name
-        parent = Path(tempfile.mkdtemp(prefix="pytest-dlt-"))
-    process = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    made = Path(tempfile.mkdtemp(prefix=f"{process}-", dir=parent))
-    now = real_time(made)
-    for earlier in parent.iterdir():
-        # other sessions may be at the same
-        with contextlib.suppress(OSError):
-            if now - earlier.stat().st_mtime > _KEPT_FOR_SECONDS:
-                shutil.rmtree(earlier, ignore_errors=True)
-    return made
-
-
-def real_time(folder: Path) -> float:
-    """Return the seconds since 1970, also while a test has set the clock: those of a file system.
-
-    By a clock that is years ahead, what other sessions use now would be old, and be deleted.
-
-    Args:
-        folder: A folder of this session's own.
-    """
-    os.utime(folder)
-    return folder.stat().st_mtime
-
-
-def _user() -> str:
-    import getpass
-
-    try:
-        return _readable(getpass.getuser())
-    except (KeyError, OSError, ImportError):
-        # a user id without an account, as containers have; on Windows no variable that names one
-        return "unknown"
-
-
-def _readable(name: str) -> str:
-    """Return a part of a path, on any system, that is like a name."""
-    return "".join(c if c.isalnum() else "_" for c in name)[:40]
 
 
 def chosen_profile(config: pytest.Config, project: Path | None) -> tuple[str, str]:

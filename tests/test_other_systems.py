@@ -34,8 +34,8 @@ from dlthub_project.runner.locks import folder_of_locks
 from dlthub_project.sandbox import Sandbox, isolated
 from dlthub_project.sandbox.local_files import path_in
 from pytest_dlthub import sections
-from pytest_dlthub.activation import new_session_folder
 from pytest_dlthub.copying import copy_file, spellings
+from pytest_dlthub.folders import new_session_folder
 from pytest_dlthub.imports import Opened
 from pytest_dlthub.templates import process
 from pytest_dlthub.templates.files import Build

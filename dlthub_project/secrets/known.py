@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import re
 import sys
@@ -11,25 +9,19 @@ import tempfile
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Any
-from urllib.parse import unquote
 
-from dlthub_project.secrets.hiding import without_spans
-from dlthub_project.secrets.masking import (
-    PUBLIC_FIELDS,
-    is_secret_name,
-    looks_secret,
-    named_secrets,
+from dlthub_project.secrets.candidates import (
+    is_ordinary,
+    is_secret_value,
+    secret_variables,
+    secrets_in,
 )
+from dlthub_project.secrets.hiding import without_spans
+from dlthub_project.secrets.masking import is_secret_name
 from dlthub_project.secrets.spellings import encodings, spellings
 
-_PASSWORD = re.compile(r"://[^\s:/]*:(?P<password>[^\s]+)@")
-# the user of a URL that has no password, as a token is at times
-_USER = re.compile(r"://(?P<user>[^\s:/@]+)@")
-# of shells, and no passwords
-_FOLDERS = frozenset(("PWD", "OLDPWD"))
 # shorter ones are masked only as whole words, and not at all where texts are of users
 LONG = 6
 # so many characters of a secret in a row are enough to hide
@@ -49,9 +41,6 @@ _COMMON = frozenset(
         *("1970-01-01", "dlthub_given://", "https://not-set.invalid", "not-set.invalid"),
         "not-set@not-set.invalid",
     )
-)
-_ORDINARY = re.compile(
-    r"[^\W\d_]+(?:[ _./-]+[^\W\d_]+)*(?:[ _./-]\d{1,4})?|\d{4}-\d\d-\d\d\S*|\d+(?:\.\d+)*|\w+://\S*|[~.]{0,2}[/\\].*"
 )
 # sections of a `secrets.toml` in which other things than secrets are kept, too
 _SETTINGS = frozenset(
@@ -158,7 +147,7 @@ class KnownSecrets:
     def _learn_text(self, key: str, value: Any, *, is_secret: bool) -> None:
         # a variable of a manifest is no value
         if isinstance(value, str) and "{env." not in value:
-            is_one = is_secret and is_secret_value(key, value, not _is_ordinary(value))
+            is_one = is_secret and is_secret_value(key, value, not is_ordinary(value))
             self.learn(value, is_secret=is_one)
 
     def exempt(self, words: Iterable[str]) -> None:
@@ -344,65 +333,3 @@ def _is_public(part: str) -> bool:
     """Tell whether a part of a secret is one of a folder that tracebacks are full of."""
     folders = (os.getcwd(), os.path.expanduser("~"), sys.prefix, tempfile.gettempdir())
     return any(part.rstrip("/") in folder for folder in folders)
-
-
-def secret_variables() -> Iterator[tuple[str, str]]:
-    """Yield the environment variables with names that secrets have."""
-    for name, value in os.environ.items():
-        if _is_secret_variable(name):
-            yield name, value
-
-
-@lru_cache(maxsize=1_000)
-def _is_secret_variable(name: str) -> bool:
-    return name not in _FOLDERS and is_secret_name([name])
-
-
-def secrets_in(value: Any, is_secret: bool) -> Iterator[str]:
-    """Yield the secrets in a value: all of it, or those that names and URLs tell."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            is_one = (is_secret and key not in PUBLIC_FIELDS) or is_secret_value(str(key), item)
-            yield from secrets_in(item, is_one)
-    elif isinstance(value, list | tuple | set):
-        for item in value:
-            yield from secrets_in(item, is_secret)
-    elif isinstance(value, str):
-        # a mapping of the environment is a text
-        yield from secrets_in(_of_json(value), is_secret)
-        # also of a URL that nobody calls a secret
-        if "://" in value:
-            for match in _PASSWORD.finditer(value):
-                yield from (match["password"], unquote(match["password"]))
-            users = (match["user"] for match in _USER.finditer(value))
-            yield from (user for user in users if looks_secret(user))
-        if "=" in value:
-            # without `key:` of a URL, which is the user
-            yield from named_secrets(_PASSWORD.sub("://", value))
-        if is_secret:
-            yield value
-    elif is_secret and isinstance(value, int | float) and not isinstance(value, bool):
-        yield str(value)
-
-
-def is_secret_value(key: str, value: Any, is_hinted: bool = False) -> bool:
-    """Tell whether the value of a setting is a secret, by its name or by dlt's hint."""
-    if key == "credentials" and isinstance(value, str):
-        # the place of a file, or of a database that asks for no password
-        is_file = value.startswith(":") or value.endswith((".db", ".duckdb", ".sqlite"))
-        is_place = is_file or "/" in value or "\\" in value
-        return not is_place or "@" in value or "=" in value
-    return is_hinted or is_secret_name([key])
-
-
-def _is_ordinary(text: str) -> bool:
-    """Tell whether a text is a word, a date, a URL or a path, as no secret is by itself."""
-    return _ORDINARY.fullmatch(text) is not None
-
-
-def _of_json(text: str) -> Any:
-    """Return the mapping or list that a text is; None for any other text."""
-    if text.lstrip()[:1] in ("{", "["):
-        with contextlib.suppress(ValueError):
-            return json.loads(text)
-    return None

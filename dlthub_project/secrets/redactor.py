@@ -8,13 +8,8 @@ from datetime import date, time
 from functools import cached_property
 from typing import Any
 
-from dlthub_project.secrets.known import (
-    KNOWN,
-    LONG,
-    is_secret_value,
-    secret_variables,
-    secrets_in,
-)
+from dlthub_project.secrets.candidates import is_secret_value, secret_variables, secrets_in
+from dlthub_project.secrets.known import KNOWN, LONG
 from dlthub_project.secrets.masking import MASK, is_secret_name, masked_text
 from dlthub_project.secrets.spellings import spellings
 
