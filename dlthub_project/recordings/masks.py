@@ -22,10 +22,11 @@ _ATOMS = frozenset((int, bool, type(None)))
 class _Field:
     """A field of a resource, at any depth, and what is to be done with its values."""
 
-    __slots__ = ("children", "is_kept", "is_masked", "path")
+    __slots__ = ("children", "is_kept", "is_masked", "name", "path")
 
     def __init__(self, path: tuple[str, ...], *, is_masked: bool, is_kept: bool) -> None:
         self.path = path
+        self.name = ".".join(path)
         self.is_masked = is_masked
         self.is_kept = is_kept
         self.children: dict[Any, _Field] = {}
@@ -200,8 +201,8 @@ class Masks:
         return value
 
     def _stand_in(self, value: Any, field: _Field) -> Any:
-        self.fields[".".join(field.path)] = None
-        key = type(value), repr(value)
+        self.fields[field.name] = None
+        key = type(value), value if type(value) is str else repr(value)
         if key not in self._made:
             self._made[key] = stand_in(value, field.path[-1], len(self._made) + 1)
         return self._made[key]
