@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import dlt
 import pytest
 
 from dlthub_project.errors import ProjectError, RemoteDestinationBlocked
-from dlthub_project.sandbox import ENVIRONMENT_VARIABLE, active_sandbox, isolated
+from dlthub_project.sandbox import ENVIRONMENT_VARIABLE, active_sandbox, isolated, pipelines
 
 if TYPE_CHECKING:
     from conftest import Listener, MakeSandbox, WriteProject
@@ -202,14 +201,19 @@ def test_subprocess_that_clears_its_environment_stays_in_the_sandbox(
 def test_a_worker_that_outlives_its_test_makes_no_pipeline_where_no_test_would_see_it(
     make_sandbox: MakeSandbox,
 ) -> None:
+    # of another process: this one would never leave it
     of_parent = make_sandbox(process=os.getpid() + 1)
+    folder = Path(of_parent.folder)
+    # not made yet
+    pipelines.check_is_there(of_parent)
 
-    with isolated(of_parent):
-        dlt.pipeline("first", destination="duckdb")
-        # as its process does when the test has ended
-        shutil.rmtree(of_parent.folder)
-        with pytest.raises(ProjectError, match="belongs to a test that has ended"):
-            dlt.pipeline("second", destination="duckdb")
+    folder.mkdir()
+    pipelines.check_is_there(of_parent)
+    # as its process does when the test has ended
+    folder.rmdir()
+
+    with pytest.raises(ProjectError, match="belongs to a test that has ended"):
+        pipelines.check_is_there(of_parent)
 
 
 def test_bucket_in_memory_is_empty_for_the_next_test(make_sandbox: MakeSandbox) -> None:
