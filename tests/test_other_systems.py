@@ -367,6 +367,7 @@ def test_after(dlt_run):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc which files are open")
 def test_nothing_of_ours_is_open_when_the_data_of_a_test_are_deleted(
     pytester: pytest.Pytester, keeps_open_files: list[str]

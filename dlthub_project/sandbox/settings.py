@@ -81,7 +81,11 @@ class Sandbox:
     def to_environment(self) -> str:
         """Return the value of the environment variable that switches this sandbox on."""
         # once for every test: `asdict` would take most of the time
-        return json.dumps({**vars(self), "replacement": None})
+        return json.dumps(self.__getstate__())
+
+    def __getstate__(self) -> dict[str, Any]:
+        # plugins of this session cannot be asked in another process
+        return {**vars(self), "replacement": None}
 
     def is_local_path(self, path: str) -> bool:
         """Tell whether a file lies in the sandbox, or in another folder that counts as local."""

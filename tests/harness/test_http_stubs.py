@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from neighbours import without_neighbours
 
 RunTests = Callable[..., pytest.RunResult]
 
@@ -252,8 +253,11 @@ class TestDay2:
 
 
 @pytest.fixture
-def run_suite(pytester: pytest.Pytester, run_tests: RunTests) -> RunTests:
+def run_suite(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, run_tests: RunTests
+) -> RunTests:
     """Run tests on the source, with the fixture `api`."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", without_neighbours(but=("requests_mock",)))
     pytester.makefile(".yml", dlt=MANIFEST)
     pytester.makepyfile(shop=SHOP, api=API, conftest="from api import api")
     return run_tests

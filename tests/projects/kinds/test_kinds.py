@@ -121,7 +121,9 @@ def test_isolated(dlt_isolated):
 
 def test_unasked():
     """a sandbox, asked for or not"""
-    assert Path(dlt.current.run_context().data_dir, "..", "..").resolve().name.startswith("main-")
+    process = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    session = Path(dlt.current.run_context().data_dir, "..", "..").resolve()
+    assert session.name.startswith(f"{process}-")
 
 
 def test_wider_scope(loaded_once_by_hand, dlt_isolated):
