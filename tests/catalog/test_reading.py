@@ -114,6 +114,7 @@ def megabytes(kind: str, write_project: WriteProject, rows: int, way: str, url: 
 pytestmark_linux = pytest.mark.skipif(sys.platform != "linux", reason="measures by /proc")
 
 
+@pytest.mark.slow
 @pytestmark_linux
 def test_chunks_need_no_more_memory_than_is_allowed(write_project: WriteProject) -> None:
     # 400,000 rows are 80 MB and more; 1,000,000 of the slow tests 200 MB

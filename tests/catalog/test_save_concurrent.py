@@ -134,6 +134,7 @@ def save_at_once(
         assert process.returncode == 0, errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [

@@ -55,7 +55,11 @@ ALL: list[tuple[dq.Check, int]] = [
 
 
 @pytest.fixture(
-    params=["duckdb", "filesystem", pytest.param("postgres", marks=pytest.mark.postgres)]
+    params=[
+        "duckdb",
+        pytest.param("filesystem", marks=pytest.mark.slow),
+        pytest.param("postgres", marks=pytest.mark.postgres),
+    ]
 )
 def dataset(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dlt.Dataset]:
     """Three orders, and one customer."""

@@ -23,12 +23,14 @@ OF_SETUPS = ("fit-into-your-setup", "test-airflow-and-dagster")
 LONG = {
     "compare-with-other-libraries",
     "first-test-of-plain-dlt",
+    "from-nothing-to-a-tested-pipeline",
     "guard-the-network",
     "hooks",
     "record-a-source",
     "load-once",
     "move-an-existing-suite",
     "retry-and-trace-runs",
+    "run-many-pipelines",
     "secrets-in-ci",
     "snapshot-a-schema",
     "test-a-rest-api-offline",
@@ -37,6 +39,7 @@ LONG = {
     "test-merge-and-scd2",
     "test-schema-contracts",
     "test-what-is-requested",
+    "transform-datasets",
     "when-a-test-is-red",
 }
 POSTGRES = "postgresql://postgres@127.0.0.1:5432/test"

@@ -216,7 +216,7 @@ pipelines: {load_items: {destination: lake, dataset_name: shop_data}}
 PACKAGES = {"delta": "deltalake", "iceberg": "pyiceberg"}
 
 
-@pytest.mark.parametrize("table_format", PACKAGES)
+@pytest.mark.parametrize("table_format", ["delta", pytest.param("iceberg", marks=pytest.mark.slow)])
 def test_delta_and_iceberg_are_file_systems_with_tables_of_that_format(
     write_project: WriteProject, table_format: Any
 ) -> None:

@@ -442,6 +442,7 @@ def test_plugin_can_be_switched_off(shop: Path, run_tests: RunTests) -> None:
     result.stdout.no_fnmatch_line("dlt:*")
 
 
+@pytest.mark.slow
 def test_workers_have_sandboxes_of_their_own(shop: Path, run_tests_apart: RunTests) -> None:
     code = """
         import pytest

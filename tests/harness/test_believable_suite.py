@@ -93,6 +93,7 @@ def test_outcomes_are_the_same_in_each_order(
     assert [outcomes == seen[0] for outcomes in seen] == [True] * len(seen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("distribution", "seed"),
     [("load", 1), pytest.param("loadscope", 2, marks=pytest.mark.slow)],

@@ -10,7 +10,10 @@ import pytest
 RunTests = Callable[..., pytest.RunResult]
 
 
-@pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    "workers",
+    [pytest.param([], id="alone"), pytest.param(["-n2"], id="xdist", marks=pytest.mark.slow)],
+)
 @pytest.mark.usefixtures("shop")
 def test_a_failed_test_tells_what_its_destinations_were(
     run_tests: RunTests, workers: list[str]
@@ -178,7 +181,10 @@ def test_a_debugger_has_the_whole_traceback(pytester: pytest.Pytester, run_tests
     result.stdout.fnmatch_lines(["*FRAMES OF OURS ?", "*There is no pipeline `load_ordrs`*"])
 
 
-@pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    "workers",
+    [pytest.param([], id="alone"), pytest.param(["-n2"], id="xdist", marks=pytest.mark.slow)],
+)
 def test_a_failed_test_tells_no_secrets(
     run_tests: RunTests,
     pytester: pytest.Pytester,

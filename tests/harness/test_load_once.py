@@ -175,6 +175,7 @@ def test_a_copy_writes_nowhere_else(
     assert digests_below(cache) == before
 
 
+@pytest.mark.slow
 def test_workers_share_what_one_of_them_has_built(
     run_tests_apart: RunTests, builds: Callable[[], int], kept_data: Callable[[], list[Path]]
 ) -> None:

@@ -92,6 +92,7 @@ HYPOTHESIS = """
 """
 
 
+@pytest.mark.slow
 def test_each_example_of_hypothesis_starts_with_an_empty_sandbox(plain: pytest.Pytester) -> None:
     plain.makepyfile(
         test_it=HYPOTHESIS

@@ -393,7 +393,10 @@ def planted(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> dict[
     return found
 
 
-@pytest.mark.parametrize("workers", [[], ["-n1"]], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    "workers",
+    [pytest.param([], id="alone"), pytest.param(["-n1"], id="xdist", marks=pytest.mark.slow)],
+)
 def test_no_secret_leaves_a_test(
     run_pytest: RunTests,
     pytester: pytest.Pytester,

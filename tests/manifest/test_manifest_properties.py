@@ -41,6 +41,7 @@ _LAYERS = st.recursive(
 )
 
 
+@pytest.mark.slow
 @bounded
 @given(_LAYERS, _LAYERS, _LAYERS)
 def test_without_null_the_order_of_merging_does_not_matter(
@@ -248,6 +249,7 @@ NASTY: dict[str, Callable[[], bytes]] = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", NASTY)
 def test_nasty_bytes_are_a_manifest_or_a_manifest_error(tmp_path: Path, name: str) -> None:
     found = opened(NASTY[name](), tmp_path)

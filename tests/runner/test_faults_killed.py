@@ -149,6 +149,7 @@ def test_a_kill_while_the_trace_is_stored_loses_no_row_and_no_trace(kill: Kill) 
     assert report["traces"] == [1] * killed.BATCHES
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 @pytest.mark.parametrize("point", ["before any job is marked", "after a follow-up is made"])
 def test_each_row_is_there_once_after_a_kill_on_postgresql(kill: Kill, point: str) -> None:

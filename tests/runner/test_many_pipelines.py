@@ -366,6 +366,7 @@ def test_a_source_that_exits_is_a_failure_and_ends_nothing_else(
     assert str(results["load_bad"].error) == "SystemExit: bye"
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard_runs_once(write_project: WriteProject) -> None:
     script = """
         from pathlib import Path

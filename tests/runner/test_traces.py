@@ -186,6 +186,7 @@ def test_a_trace_that_can_be_kept_nowhere_is_lost_with_a_warning(
     assert "could not be written" in warnings_of.text
 
 
+@pytest.mark.slow
 def test_a_pipeline_that_is_given_or_named_stores_the_traces(
     pipeline: dlt.Pipeline, tmp_path: Path
 ) -> None:

@@ -90,6 +90,7 @@ def test_a_value_is_the_same_in_many_rows(
     assert in_sandbox(tmp_path, rows, **hints) == in_plain_dlt(tmp_path, rows, **hints)
 
 
+@pytest.mark.slow
 def test_one_value_among_thousands_changes_no_other(tmp_path: Path) -> None:
     # the first rows are written already when the last tells that they must not be
     rows: list[dict[str, Any]] = [{"id": i, "price": Decimal(i) / 4} for i in range(12_000)]
