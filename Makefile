@@ -69,5 +69,9 @@ $(READY): pyproject.toml constraints.txt hatch_build.py dlthub_project/hub_finde
 		"Python 3.10 or newer is needed: make PYTHON=/path/to/python")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet uv --constraint constraints.txt
+	# a minute sooner than pip, which knows indexes that uv may not reach
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode \
+		--editable . --group dev --constraint constraints.txt || \
 	$(BIN)/python -m pip install --quiet --editable . --group dev --constraint constraints.txt
 	@touch $@

@@ -22,6 +22,7 @@ def numbers(
         yield {"id": number}
 
 
+@pytest.mark.leans_on("dlt.extract.pipe:Pipe.insert_step")
 def test_function_is_seen_before_maps_and_asked_for_no_more_pages_than_that() -> None:
     read.clear()
     seen: list[Any] = []
@@ -33,6 +34,9 @@ def test_function_is_seen_before_maps_and_asked_for_no_more_pages_than_that() ->
     assert read == [0, 1]
 
 
+@pytest.mark.leans_on(
+    "dlt.common.configuration.inject:get_fun_spec", "dlt.extract.items_transform:LimitItem"
+)
 def test_arguments_are_without_secrets_and_cursors_without_their_state() -> None:
     resource = numbers(start=3, token="x").add_limit(4)
 
@@ -43,6 +47,7 @@ def test_arguments_are_without_secrets_and_cursors_without_their_state() -> None
     }
 
 
+@pytest.mark.leans_on("dlt.extract.pipe:Pipe.gen")
 def test_functions_are_found_in_whatever_they_are_wrapped() -> None:
     def rows(day: str) -> Any:
         yield day
@@ -61,6 +66,7 @@ def test_functions_are_found_in_whatever_they_are_wrapped() -> None:
     assert seams.written(dlt.resource([1], name="held")) is None
 
 
+@pytest.mark.leans_on("dlt.extract.pipe:Pipe.gen")
 def test_data_in_code_are_held_and_generators_are_not() -> None:
     held = seams.held_data(dlt.resource([{"id": 1}], name="held"))
 
@@ -70,6 +76,7 @@ def test_data_in_code_are_held_and_generators_are_not() -> None:
     assert seams.held_data(dlt.resource((n for n in [1]), name="read_once")) is None
 
 
+@pytest.mark.leans_on("dlt.extract.items:DataItemWithMeta", "dlt.extract.hints:HintsMeta")
 @pytest.mark.parametrize(
     "mark",
     [
