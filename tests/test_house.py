@@ -286,7 +286,14 @@ def literals(model: type[BaseModel], field: str) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("total", "count", "expected"),
-    [(1, 2, {0}), (2, 2, {0, 1}), (9, 2, {0, 8}), (9, 3, {0, 4, 8}), (4, 3, {0, 2, 3})],
+    [
+        (4, 1, {0}),
+        (1, 2, {0}),
+        (2, 2, {0, 1}),
+        (9, 2, {0, 8}),
+        (9, 3, {0, 4, 8}),
+        (4, 3, {0, 2, 3}),
+    ],
 )
 def test_sampled_cases_are_the_first_the_last_and_some_between(
     total: int, count: int, expected: set[int]

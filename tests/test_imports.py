@@ -12,6 +12,7 @@ import dlthub_project
 HEAVY = ("duckdb", "pandas", "pyarrow", "pydantic")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "statement",
     [

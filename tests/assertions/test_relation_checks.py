@@ -87,6 +87,7 @@ def said(check: Callable[..., None], *arguments: Any, **named: Any) -> list[str]
     return str(failure.value).splitlines()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("destination", DESTINATIONS)
 def test_each_assertion_asks_the_destination(dataset: dlt.Dataset) -> None:
     orders, lines = dataset.table("orders"), dataset.table("orders__lines")

@@ -149,6 +149,7 @@ def test_rows_that_are_extracted_again_are_told(dlt_run: DltRun) -> None:
     ]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("column", [{}, {"data_type": "timestamp", "timezone": False}])
 def test_cursors_without_a_zone(dlt_run: DltRun, column: Any) -> None:
     source = events().apply_hints(columns={"at": column} if column else None) or events()

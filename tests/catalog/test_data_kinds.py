@@ -72,7 +72,7 @@ KINDS: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("data", KINDS.values(), ids=KINDS.keys())
 def test_data_of_any_library_are_saved(dataset: WritableDataset, data: Callable[[], Any]) -> None:
     dataset.save(data(), table_name="people")
@@ -131,6 +131,7 @@ def test_an_empty_frame_makes_its_table(dataset: WritableDataset, data: Any) -> 
     assert rows("nothing", "id") == []
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("data", [[], iter(()), [None]], ids=["list", "iterator", "None in a list"])
 def test_no_rows_make_no_table_and_empty_one_that_is_replaced(
     dataset: WritableDataset, data: Any

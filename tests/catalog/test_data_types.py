@@ -253,6 +253,7 @@ def _relation_of(table: pa.Table) -> Any:
     return dataset.table("others").select(*table.column_names)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "form",
     [f if n < 2 else pytest.param(f, marks=pytest.mark.slow) for n, f in enumerate(FORMS)],
@@ -306,6 +307,7 @@ def test_values_nested_in_rows_are_compared_with_their_tables(dataset: WritableD
     assert saved("shops")["id"] == [1]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("frame_first", [True, False])
 def test_nested_dicts_and_frames_share_a_table(dataset: WritableDataset, frame_first: bool) -> None:
     frame = pa.table({"id": [1], "place": [{"city": "Rome"}], "tags": [[{"name": "a"}]]})

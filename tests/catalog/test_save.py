@@ -165,6 +165,7 @@ def test_a_table_is_saved_into_itself(dataset: WritableDataset) -> None:
     assert len(rows("items", "id")) == 6
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("frame_first", [True, False])
 def test_a_table_takes_frames_and_dicts_alike(dataset: WritableDataset, frame_first: bool) -> None:
     saves = [pd.DataFrame(ROWS[:1]), ROWS[1:]]

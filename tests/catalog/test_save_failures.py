@@ -23,6 +23,7 @@ def batches(store: Store, table: str) -> list[tuple[int, int]]:
     return sorted(store.open()[table].select("id", "batch").fetchall())
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_save_of_many_tables_that_is_refused_at_its_very_end_changes_nothing(
     make_store: MakeStore, kind: str
@@ -40,6 +41,7 @@ def test_a_save_of_many_tables_that_is_refused_at_its_very_end_changes_nothing(
     assert store.contents() == before
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_save_after_one_that_failed_while_loading_brings_its_own_rows_alone(
     make_store: MakeStore, kind: str
@@ -103,6 +105,7 @@ def test_matrix_of_dispositions_and_destinations(
         assert (table, store.contents()) == (table, before)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", ["duckdb", POSTGRES])
 def test_a_row_that_the_database_refuses_takes_the_rows_before_it_along(
     make_store: MakeStore, kind: str
@@ -137,6 +140,7 @@ def test_a_commit_that_is_refused_is_a_load_that_failed(make_store: MakeStore) -
     assert store.contents() == before
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "kind",
     [

@@ -45,7 +45,7 @@ EXPECTED: dict[str, Rows] = {
 }
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("kind", "read"),
     [
@@ -68,6 +68,7 @@ def test_a_table_is_saved_back_into_itself(make_store: MakeStore, kind: str, rea
         assert (disposition, found) == (disposition, EXPECTED[disposition])
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", ["duckdb", "filesystem"])
 def test_a_dataset_that_is_held_open_is_saved_to_and_read_in_turn(
     make_store: MakeStore, kind: str
@@ -110,6 +111,7 @@ def test_a_save_within_a_worker_of_another_one_does_not_wait_for_it(make_store: 
     assert store.open().log.select("step").fetchall() == [("seen",)]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("frames_first", [True, False])
 def test_a_table_of_files_takes_frames_and_dicts_alike(
     make_store: MakeStore, frames_first: bool

@@ -72,7 +72,7 @@ def assert_next_save_finds(store: Store, *, committed: bool) -> None:
     assert left_behind(store) == []
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("kind", "point"),
     [

@@ -60,7 +60,7 @@ def saved_as(form: str, dataset: WritableDataset) -> Any:
 
 
 # dlt's SQLAlchemy destination makes this warning when it merges
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.filterwarnings("ignore:implicitly coercing SELECT")
 @pytest.mark.parametrize("kind", KINDS)
 def test_data_of_any_form_are_saved_onto_tables_that_were_loaded_as_arrow(
@@ -109,6 +109,7 @@ def test_error_when_a_merge_would_look_for_ids_that_rows_loaded_as_arrow_lack(
     assert (found.num_rows, found["_dlt_id"].null_count) == (4, 2)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_first_save_into_a_declared_dataset_makes_it_and_a_failed_one_makes_nothing(
     make_store: MakeStore, kind: str

@@ -216,6 +216,7 @@ pipelines: {load_items: {destination: lake, dataset_name: shop_data}}
 PACKAGES = {"delta": "deltalake", "iceberg": "pyiceberg"}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("table_format", ["delta", pytest.param("iceberg", marks=pytest.mark.slow)])
 def test_delta_and_iceberg_are_file_systems_with_tables_of_that_format(
     write_project: WriteProject, table_format: Any

@@ -53,6 +53,7 @@ def test_tables_that_are_given_are_loaded_without_a_database(
     assert run.row_counts == {"orders": 2}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("defer", ["", "defer_table_reflect=True"], ids=["reflected", "deferred"])
 def test_merge_by_a_key_of_the_database_needs_the_key(
     open_project: OpenProject, defer: str

@@ -110,7 +110,7 @@ INCREMENTALS = {
 }
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("in_source", [False, True], ids=["alone", "in_source"])
 @pytest.mark.parametrize("kind", INCREMENTALS)
 def test_row_older_than_the_cursor_is_dropped_on_day_2(

@@ -77,6 +77,7 @@ def open_report(open_project: OpenProject) -> Callable[..., ProjectTransformatio
 OpenReport = Callable[..., ProjectTransformation]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("engine", "files"),
     [("sql", QUERIES), ("python", {"transformations/report.py": FUNCTION})],

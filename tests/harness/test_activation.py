@@ -106,6 +106,7 @@ def test_project_is_active_before_its_conftest_is_imported(
     )
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "mode", ["prepend", pytest.param("append", marks=pytest.mark.slow), "importlib"]
 )

@@ -122,6 +122,7 @@ def write(folder: Path, files: dict[str, str]) -> None:
         (folder / path).write_text(text, encoding="utf-8")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "way",
     [w if n < 3 else pytest.param(w, marks=pytest.mark.slow) for n, w in enumerate(WAYS_TO_ASK)],
@@ -149,6 +150,7 @@ def test_imports_of_a_suite_leave_nothing_where_a_plugin_that_an_option_names_as
     assert files_of(name, home) == []
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("scope", MADE_BY_FIXTURES)
 @pytest.mark.parametrize(
     "arguments", [(), pytest.param(("-n", "1"), marks=pytest.mark.slow)], ids=str
@@ -235,7 +237,7 @@ ASKS_NOTHING = {
 }
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("suite", ASKS_NOTHING)
 def test_a_suite_that_only_has_our_names_in_it_is_as_without_the_plugin(
     pytester: pytest.Pytester, name: str, monkeypatch: pytest.MonkeyPatch, suite: str

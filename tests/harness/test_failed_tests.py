@@ -10,6 +10,7 @@ import pytest
 RunTests = Callable[..., pytest.RunResult]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "workers",
     [pytest.param([], id="alone"), pytest.param(["-n2"], id="xdist", marks=pytest.mark.slow)],

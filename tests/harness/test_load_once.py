@@ -416,6 +416,7 @@ def test_it(dlt_runs, dlt_loaded):
     result.assert_outcomes(passed=1)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", ["duckdb", "filesystem"])
 def test_on_each_local_destination(run_tests: RunTests, kind: str) -> None:
     result = run_tests(

@@ -481,6 +481,7 @@ def orders():
 """
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", ["project", "workspace"])
 @pytest.mark.parametrize("arguments", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)])
 def test_where_a_fixture_is_the_first_to_import_the_source(

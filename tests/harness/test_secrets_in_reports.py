@@ -393,6 +393,7 @@ def planted(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> dict[
     return found
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "workers",
     [pytest.param([], id="alone"), pytest.param(["-n1"], id="xdist", marks=pytest.mark.slow)],

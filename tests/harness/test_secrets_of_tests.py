@@ -64,7 +64,7 @@ FILES = {
 }
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("kind", "mode", "seen", "child"),
     [

@@ -67,6 +67,7 @@ def test_plain_suite_passes_and_leaves_nothing(
     result.stdout.no_fnmatch_line("dlt:*")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("arguments", [(), ("-p", "no:dlthub")], ids=["with", "without"])
 def test_those_of_its_tests_that_ask_for_nothing_pass_with_and_without_the_plugin(
     run_suite: RunSuite, arguments: tuple[str, ...]

@@ -212,6 +212,7 @@ def files_let_go() -> Iterator[None]:
         gc.collect()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.usefixtures("files_let_go")
 @pytest.mark.parametrize(
     ("rows", "message"),

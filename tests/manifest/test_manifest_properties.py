@@ -249,7 +249,7 @@ NASTY: dict[str, Callable[[], bytes]] = {
 }  # fmt: skip
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", NASTY)
 def test_nasty_bytes_are_a_manifest_or_a_manifest_error(tmp_path: Path, name: str) -> None:
     found = opened(NASTY[name](), tmp_path)

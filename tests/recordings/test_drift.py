@@ -28,6 +28,7 @@ def orders() -> Any:
     yield from API
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("now", "told"),
     [

@@ -116,6 +116,7 @@ def drop(url: str, *schemas: str) -> None:
     connection.close()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "point",
     [
@@ -129,6 +130,7 @@ def test_each_row_is_there_once_after_a_kill(kill: Kill, point: str) -> None:
     assert_each_row_once(kill(point))
 
 
+@pytest.mark.slow
 def test_a_first_run_that_is_killed_in_normalize_loses_nothing(kill: Kill) -> None:
     # dlt alone wipes it: there is no dataset yet
     assert_each_row_once(kill("in normalize", FRESH="1"))
@@ -169,6 +171,7 @@ def test_a_table_that_was_exchanged_for_its_staging_table_is_not_lost(kill: Kill
     assert_each_row_once(found)
 
 
+@pytest.mark.slow
 def test_each_row_is_there_once_after_a_kill_on_a_filesystem(kill: Kill) -> None:
     found = kill(
         "before any job is marked",

@@ -87,7 +87,7 @@ def make_pipeline(tmp_path: Path) -> Callable[..., dlt.Pipeline]:
 MakePipeline = Callable[..., dlt.Pipeline]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 def test_a_source_that_fails_in_extract_is_extracted_by_the_next_run(
     make_pipeline: MakePipeline, shop: Shop
 ) -> None:
@@ -114,7 +114,7 @@ def away(database: Path) -> Iterator[None]:
     elsewhere.rename(database)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 def test_a_database_that_goes_away_after_extract_gets_each_row_once_when_it_is_back(
     make_pipeline: MakePipeline, shop: Shop, tmp_path: Path
 ) -> None:
@@ -155,7 +155,8 @@ def execute(url: str, sql: str) -> Any:
     return connection
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.slow
+@pytest.mark.sampled(1)
 @pytest.mark.postgres
 def test_a_table_that_is_out_of_reach_in_load_gets_each_row_once(
     postgres: MakePipeline, shop: Shop, postgres_url: str, monkeypatch: pytest.MonkeyPatch
@@ -178,7 +179,7 @@ def test_a_table_that_is_out_of_reach_in_load_gets_each_row_once(
 IMPATIENT = {"type": "fixed", "max_attempts": 5, "min": 0}
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", ["duckdb", pytest.param("postgres", marks=pytest.mark.postgres)])
 def test_each_row_is_there_once_when_jobs_fail_after_their_commit_and_a_policy_tries_again(
     request: pytest.FixtureRequest, kind: str, shop: Shop, tmp_path: Path
@@ -248,7 +249,7 @@ class Proxy:
             other.shutdown(socket.SHUT_WR)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.postgres
 def test_a_server_that_goes_away_and_comes_back_gets_each_row_once(
     postgres: MakePipeline, shop: Shop, postgres_url: str
@@ -267,6 +268,8 @@ def test_a_server_that_goes_away_and_comes_back_gets_each_row_once(
         assert_each_row_once(pipeline, shop)
 
 
+@pytest.mark.slow
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", ["duckdb", "filesystem"])
 def test_a_disk_that_is_full_in_load_has_each_row_once_when_there_is_room(
     make_pipeline: MakePipeline, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -305,7 +308,8 @@ def room_in_a_file(size: int) -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (earlier, most))
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.slow
+@pytest.mark.sampled(1)
 def test_a_column_that_is_new_after_the_failure_is_added_and_each_row_is_there_once(
     make_pipeline: MakePipeline, shop: Shop, tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def test_rows_are_there_twice_with_dlt_alone(make_pipeline: MakePipeline) -> Non
     assert values(pipeline, "items__lines", "line") == [1, 1, 2, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write_disposition", ["append", "replace"])
 def test_frames_with_the_id_of_the_load_are_told_by_it(
     make_pipeline: MakePipeline, monkeypatch: pytest.MonkeyPatch, write_disposition: str
@@ -119,6 +120,7 @@ def test_marked_files_of_frames_return_where_one_of_them_is_in_doubt(
     assert values(pipeline, "frames") == [1, 2]
 
 
+@pytest.mark.slow
 def test_frames_that_replace_a_table_need_no_id(make_pipeline: MakePipeline) -> None:
     pipeline = make_pipeline()
     for rows in ([0], [1, 2]):

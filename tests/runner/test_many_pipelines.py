@@ -396,6 +396,7 @@ def test_nothing_else_starts_after_a_failure(write_project: WriteProject) -> Non
     assert "load_bad has failed (fail_fast)" in str(results["load_a"].error)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", ["this process", "threads"])
 def test_after_an_interrupt_the_next_run_goes_on(kind: str, write_project: WriteProject) -> None:
     write_project(
@@ -469,7 +470,7 @@ def request_for(pipeline: str) -> PipelineRequest:
     )
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("step", ["extract", "normalize", "load"])
 def test_a_request_that_comes_again_finishes_what_was_begun(
     step: str, write_project: WriteProject

@@ -75,6 +75,7 @@ def test_another_database_host_or_port_is_another_place(
     assert listener.connections == 0
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("way", ["name", *WAYS])
 def test_the_place_that_tests_have_configured_is_reached(
     make_sandbox: MakeSandbox, listener: Listener, way: str

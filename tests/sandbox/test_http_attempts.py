@@ -124,6 +124,7 @@ def test_rest_api_recovers(make_sandbox: MakeSandbox, server: Server) -> None:
     assert server.requests == 3
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("respects", [True, False])
 @pytest.mark.parametrize("when", ["before the sandbox", "in it"])
 def test_a_client_of_the_users_own_waits_for_nothing(

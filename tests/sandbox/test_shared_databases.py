@@ -36,7 +36,7 @@ if hasattr(DuckDbCredentials, "external_conn"):
     WAYS["credentials"] = lambda given: lambda: dlt.destinations.duckdb(DuckDbCredentials(given))
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_duckdb_in_memory_is_as_new_in_each_test(make_sandbox: MakeSandbox, way: str) -> None:
     connection = duckdb.connect()

@@ -25,7 +25,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def kept(total: int, count: int) -> set[int]:
-    """Return the numbers of the cases that stay: `count` of `total`, and two or more."""
+    """Return the numbers of the cases that stay: `count` of `total`; the first alone for one."""
+    if count == 1:
+        return {0}
     if total <= count:
         return set(range(total))
     return {round(i * (total - 1) / (count - 1)) for i in range(count)}

@@ -61,6 +61,7 @@ def write(write_shop: WriteShop, warehouse: str) -> Any:
     )
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_tables_are_attached_viewed_or_copied_with_nested_ones(
     write_shop: WriteShop, kind: str

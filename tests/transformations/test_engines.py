@@ -52,6 +52,7 @@ def no_transformation(cache: dlt.Dataset):
 '''
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("engine", ["python", "arrow"])
 def test_functions_make_tables_of_relations_frames_and_arrow(
     write_shop: WriteShop, engine: str, monkeypatch: pytest.MonkeyPatch

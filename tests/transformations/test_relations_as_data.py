@@ -211,6 +211,7 @@ def test_a_relation_on_postgres_stays_a_query(postgres_url: str, tmp_path: Path)
                 client.drop_storage()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("database", ["shop", "other"])
 def test_the_hints_of_columns_are_forwarded(
     make_pipeline: MakePipeline, shop: dlt.Dataset, database: str
@@ -223,6 +224,7 @@ def test_the_hints_of_columns_are_forwarded(
     assert (column["nullable"], column["data_type"]) == (False, "bigint")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("database", ["shop", "other"])
 def test_columns_that_the_transformation_declares_win(
     make_pipeline: MakePipeline, shop: dlt.Dataset, database: str
@@ -240,7 +242,7 @@ def test_columns_that_the_transformation_declares_win(
     assert reports.dataset().table("prices").select("price").fetchall()[0] == (10.0,)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("write_disposition", ["append", "replace", "merge"])
 @pytest.mark.parametrize("database", ["shop", "other"])
 def test_each_write_disposition_holds(
@@ -619,6 +621,7 @@ LOSSES = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("database", ["shop", "other"])
 def test_error_when_a_table_would_round_or_cut_values_of_a_query(
     make_pipeline: MakePipeline, shop: dlt.Dataset, database: str
