@@ -95,6 +95,7 @@ def test_code_of_the_readme_runs_in_an_empty_environment(readme: Readme) -> None
     assert {path.parts[0] for path in files} == {".gitignore", "dev"}
 
 
+@pytest.mark.slow
 def test_code_of_the_page_on_packages_runs_and_its_wheel_has_no_secrets(
     readme: Readme, tmp_path: Path
 ) -> None:

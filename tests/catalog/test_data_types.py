@@ -281,6 +281,7 @@ def test_values_that_a_table_cannot_hold_are_refused_in_any_form_and_others_are_
     }
 
 
+@pytest.mark.slow
 def test_the_database_tells_the_type_of_a_column_where_plain_dlt_changed_that_in_the_schema(
     dataset: WritableDataset,
 ) -> None:

@@ -69,6 +69,7 @@ def failing(batch: int) -> Callable[[], Iterator[Any]]:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["duckdb", pytest.param("filesystem", marks=pytest.mark.slow)])
 def test_a_generator_that_fails_in_its_midst_changes_nothing(
     make_store: MakeStore, kind: str

@@ -111,6 +111,7 @@ def test_tables_that_are_no_outputs_are_in_the_cache(open_report: OpenReport) ->
     assert len(table_rows(run.cache.table("placed"))) == 2
 
 
+@pytest.mark.slow
 def test_frames_arrow_pages_and_files_beside_the_test(
     open_report: OpenReport, write_project: Callable[..., Path]
 ) -> None:
@@ -127,6 +128,7 @@ def test_frames_arrow_pages_and_files_beside_the_test(
     assert first.rows("totals") == [ROME] * 4
 
 
+@pytest.mark.slow
 def test_tables_without_rows(open_report: OpenReport) -> None:
     report = open_report()
     without_rows = pa.Table.from_pylist(ORDERS).slice(0, 0)

@@ -150,6 +150,7 @@ def test_imports_of_a_suite_leave_nothing_where_a_plugin_that_an_option_names_as
     assert files_of(name, home) == []
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("scope", MADE_BY_FIXTURES)
 @pytest.mark.parametrize(
@@ -237,6 +238,7 @@ ASKS_NOTHING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("suite", ASKS_NOTHING)
 def test_a_suite_that_only_has_our_names_in_it_is_as_without_the_plugin(
@@ -294,6 +296,7 @@ def test_what_a_fixture_sets_before_the_sandbox_stays_as_it_is(
     run_session_apart(pytester).assert_outcomes(passed=2)
 
 
+@pytest.mark.slow
 def test_a_fixture_that_fails_before_the_sandbox_leaves_the_environment_as_it_was(
     pytester: pytest.Pytester, name: str, home: Path
 ) -> None:

@@ -291,6 +291,7 @@ def test_what_is_blocked_in_a_subprocess_is_told(run_tests_apart: RunTests, star
     assert "a-password" not in section
 
 
+@pytest.mark.slow
 def test_what_is_blocked_in_a_subprocess_of_a_fixture_or_an_example_is_told(
     pytester: pytest.Pytester, run_tests_apart: RunTests
 ) -> None:

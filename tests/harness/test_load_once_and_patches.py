@@ -406,6 +406,7 @@ def mocker_of_answer():
 """
 
 
+@pytest.mark.slow
 def test_each_test_has_what_it_would_load_when_it_runs(
     run_tests: RunTests, pytester: pytest.Pytester
 ) -> None:
@@ -523,6 +524,7 @@ def test_python_ends_well_after_code_was_compared(pytester: pytest.Pytester) -> 
     assert pytester.runpytest_subprocess("-p", "no:cacheprovider").ret == pytest.ExitCode.OK
 
 
+@pytest.mark.slow
 def test_decorators_of_a_test_hold_while_its_data_are_loaded(
     pytester: pytest.Pytester, run_pytest: Callable[..., pytest.RunResult]
 ) -> None:

@@ -36,6 +36,7 @@ def plain(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
+@pytest.mark.slow
 def test_the_sandbox_of_a_test_is_there_before_its_other_fixtures(
     plain: pytest.Pytester, home: Path
 ) -> None:
@@ -239,6 +240,7 @@ PARAMETERS = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [(), pytest.param(("-p", "no:randomly", "-n", "2"), marks=pytest.mark.slow)],

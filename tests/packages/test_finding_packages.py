@@ -77,6 +77,7 @@ def test_packages_that_are_no_projects_are_not_found(install: Install, site: Pat
     assert not {"rates_mart", "gone_mart"} & installed_packages().keys()
 
 
+@pytest.mark.slow
 def test_commands_take_a_package_and_use_it_with_profile_access(
     install: Install, site: Path, write_project: WriteProject
 ) -> None:

@@ -135,6 +135,7 @@ def test_four_pipelines_in_processes_of_an_executor(kind: str, write_project: Wr
     assert loaded_ids() == list(range(40))
 
 
+@pytest.mark.slow
 def test_four_processes_load_into_one_new_database(write_project: WriteProject) -> None:
     """Plain dlt: two or three of the four succeed. Each call runs alone, and meets the others."""
     root = write_project(FOUR, {"sources/shop.py": NUMBERS})

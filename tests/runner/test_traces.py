@@ -156,6 +156,7 @@ def test_a_trace_that_failed_to_be_stored_is_not_in_the_table_later(
     assert len(files(pipeline)) == len(rows(pipeline, "attempt")) == 1
 
 
+@pytest.mark.slow
 def test_a_failing_trace_pipeline_does_not_touch_the_run(
     pipeline: dlt.Pipeline, warnings_of: pytest.LogCaptureFixture
 ) -> None:
@@ -204,6 +205,7 @@ def test_a_pipeline_that_is_given_or_named_stores_the_traces(
     assert watched["numbers_trace"].select("attempt").fetchall() == [(1,)]
 
 
+@pytest.mark.slow
 def test_traces_go_to_the_same_database_where_it_is_named_after_the_pipeline(
     tmp_path: Path,
 ) -> None:
@@ -314,6 +316,7 @@ def test_a_trace_store_has_nothing_to_store_before_a_run(pipeline: dlt.Pipeline)
     assert stat.S_ISDIR(Path(pipeline.working_dir).stat().st_mode)
 
 
+@pytest.mark.slow
 def test_the_trace_of_a_pending_package_that_is_finished_first_is_stored_too(
     pipeline: dlt.Pipeline,
 ) -> None:

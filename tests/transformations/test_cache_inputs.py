@@ -216,6 +216,7 @@ def test_two_inputs_that_the_manifest_gives_one_name_are_told_with_their_place(
         current.config()
 
 
+@pytest.mark.slow
 def test_in_the_sandbox_all_is_temporary(
     write_shop: WriteShop,
 ) -> None:

@@ -35,6 +35,7 @@ def test_a_run_adds_what_new_loads_bring_and_without_any_writes_nothing(
     assert shop.loads() == 2
 
 
+@pytest.mark.slow
 def test_a_load_that_ends_while_inputs_are_looked_at_is_not_lost(
     write_shop: WriteShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +104,7 @@ def test_rows_of_nested_tables_are_new_with_those_that_they_belong_to(
     assert shop.rows("parts", "n") == [(2,), (4,)]
 
 
+@pytest.mark.slow
 def test_what_was_seen_survives_the_loss_of_the_working_folder_and_the_cache(
     write_shop: WriteShop,
 ) -> None:
