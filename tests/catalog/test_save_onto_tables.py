@@ -59,6 +59,7 @@ def saved_as(form: str, dataset: WritableDataset) -> Any:
     return forms[form]
 
 
+@pytest.mark.slow
 # dlt's SQLAlchemy destination makes this warning when it merges
 @pytest.mark.sampled(1)
 @pytest.mark.filterwarnings("ignore:implicitly coercing SELECT")

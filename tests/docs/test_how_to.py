@@ -23,7 +23,10 @@ OF_SETUPS = ("fit-into-your-setup", "test-airflow-and-dagster")
 LONG = {
     "compare-with-other-libraries",
     "first-test-of-plain-dlt",
+    "first-test-of-a-workspace",
     "from-nothing-to-a-tested-pipeline",
+    "test-a-sql-database-offline",
+    "test-what-a-resource-yields",
     "guard-the-network",
     "hooks",
     "record-a-source",

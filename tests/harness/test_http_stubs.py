@@ -267,6 +267,7 @@ def test_runs_ask_stubs_also_in_threads_and_on_the_second_day(run_suite: RunTest
     run_suite(RUNS).assert_outcomes(passed=8)
 
 
+@pytest.mark.slow
 def test_no_test_is_given_what_the_api_of_another_has_answered(run_suite: RunTests) -> None:
     result = run_suite(LOADS)
 

@@ -57,6 +57,7 @@ EACH_WAY = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", EACH_WAY)
 def test_plain_suite_passes_and_leaves_nothing(
     run_suite: RunSuite, arguments: tuple[str, ...]
