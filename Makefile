@@ -25,7 +25,8 @@ test: $(READY) ## run the tests with coverage; ARGS="-k name" for some options o
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not installs and not slow" $(ARGS)
 	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+	# without the slow tests; all of them are to reach what pyproject.toml says
+	$(BIN)/coverage report --fail-under=94
 
 lint: ruff ## check style, types and which room imports which
 	$(BIN)/mypy

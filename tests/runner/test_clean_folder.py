@@ -14,8 +14,6 @@ from failing import come_back, go_away
 
 from dlthub_project.runner import runner
 
-pytestmark = pytest.mark.unmeasured
-
 
 @dlt.resource(name="items")
 def items(until: int, id: Any = dlt.sources.incremental("id")) -> Iterator[Any]:

@@ -15,8 +15,6 @@ from interrupted import committed_and_not_marked
 
 from dlthub_project.runner.resume import finish_pending
 
-pytestmark = pytest.mark.unmeasured
-
 DESTINATIONS = {
     "duckdb": lambda folder: dlt.destinations.duckdb(str(folder / "shop.duckdb")),
     "sqlite": lambda folder: dlt.destinations.sqlalchemy(f"sqlite:///{folder}/shop.sqlite"),

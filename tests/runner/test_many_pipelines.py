@@ -168,7 +168,6 @@ def test_two_runs_of_one_pipeline_at_once_are_one_after_the_other(
     assert loaded_ids() == sorted([*range(10), *range(10)])
 
 
-@pytest.mark.slow
 def test_a_worker_that_is_killed_takes_nothing_with_it(write_project: WriteProject) -> None:
     manifest = FOUR.replace("shop.numbers, first: 30", "shop.deadly").replace(
         "source: c, destination: warehouse, dataset_name: raw",

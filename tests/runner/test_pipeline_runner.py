@@ -14,8 +14,6 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlthub_project import current
 from dlthub_project.runner import runner
 
-pytestmark = pytest.mark.unmeasured
-
 
 def ids(pipeline: dlt.Pipeline, table: str = "items") -> list[int]:
     return sorted(row[0] for row in pipeline.dataset()[table].select("id").fetchall())
