@@ -109,6 +109,7 @@ def test_code_of_the_page_on_packages_runs_and_its_wheel_has_no_secrets(
     assert not (tmp_path / "rates_mart" / "_data").exists()
 
 
+@pytest.mark.slow
 def test_the_example_installed_from_its_wheel_works_elsewhere_though_it_is_read_only(
     readme: Readme, tmp_path: Path
 ) -> None:

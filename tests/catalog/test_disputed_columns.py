@@ -48,6 +48,7 @@ def dataset(write_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch)
     return current.catalog()["shop"]
 
 
+@pytest.mark.slow
 def test_other_tables_are_read(dataset: WritableDataset) -> None:
     assert dataset["visits"].select("id", "code").fetchall() == [(1, 7)]
     assert dataset["receipts"].select("id").fetchall() == [(3,)]

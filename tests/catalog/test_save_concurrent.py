@@ -41,6 +41,7 @@ def assert_all_is_there(store: Store, tables: list[str], numbers: range) -> None
         assert sorted(p[0] for p in parents) == sorted(row[1] for row in found)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_four_threads_save_to_one_new_table_while_others_read(

@@ -72,6 +72,7 @@ def assert_next_save_finds(store: Store, *, committed: bool) -> None:
     assert left_behind(store) == []
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("kind", "point"),

@@ -53,6 +53,7 @@ def test_z_is_not_run():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "where", ["in_a_run", "of_a_module", pytest.param("in_a_fixture", marks=pytest.mark.slow)]

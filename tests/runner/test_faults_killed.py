@@ -116,6 +116,7 @@ def drop(url: str, *schemas: str) -> None:
     connection.close()
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "point",

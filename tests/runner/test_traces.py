@@ -51,6 +51,7 @@ def test_no_trace_is_stored_unless_it_is_asked_for(pipeline: dlt.Pipeline, tmp_p
     assert not files(pipeline)
 
 
+@pytest.mark.slow
 def test_the_trace_of_each_attempt_is_a_row_of_its_own(
     pipeline: dlt.Pipeline, no_wait: dict[str, Any]
 ) -> None:

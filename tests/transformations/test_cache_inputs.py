@@ -95,6 +95,7 @@ def postgres_dataset(postgres_url: str) -> Iterator[str]:
     connection.close()
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_tables_of_postgres_are_copied(
     write_shop: WriteShop, postgres_url: str, postgres_dataset: str

@@ -86,6 +86,7 @@ def test_whether_an_input_is_incremental_may_be_a_variable(
     assert "(all loads)" in str(current.entities().get_cache("orders_cache").info())
 
 
+@pytest.mark.slow
 def test_rows_of_nested_tables_are_new_with_those_that_they_belong_to(
     write_shop: WriteShop,
 ) -> None:
@@ -121,6 +122,7 @@ def test_what_was_seen_survives_the_loss_of_the_working_folder_and_the_cache(
     assert shop.rows("totals", "city", "price") == [("Oslo", 10), ("Oslo", 30)]
 
 
+@pytest.mark.slow
 def test_a_replaced_table_is_made_of_all_loads_beside_one_that_is_added_to(
     write_shop: WriteShop,
 ) -> None:
