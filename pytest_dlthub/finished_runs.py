@@ -88,11 +88,11 @@ def failing_by_hook(item: pytest.Item) -> Iterator[None]:
     try:
         yield
     except (pytest.skip.Exception, pytest.xfail.Exception):
-        for failure in item.stash.get(_FAILURES, ()):
-            raise failure from None
+        if failures := item.stash.get(_FAILURES, None):
+            raise failures[0] from None
         raise
-    for failure in item.stash.get(_FAILURES, ()):
-        raise failure
+    if failures := item.stash.get(_FAILURES, None):
+        raise failures[0]
 
 
 def settle(item: pytest.Item, report: pytest.TestReport) -> None:

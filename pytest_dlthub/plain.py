@@ -37,9 +37,7 @@ FIXTURES = frozenset(
     }
 )
 _MARK = "dlt_load"
-_OURS = re.compile(
-    rb"dlt_(?:config|dataset|isolated|items|load|loaded|project|runs?|schema_snapshot)\b"
-)
+_OURS = re.compile(rb"(?:%s)\b" % "|".join((*FIXTURES, _MARK)).encode())
 _CALLS_WITH_NAMES = {"add_marker", "getfixturevalue", "usefixtures"}
 
 

@@ -107,12 +107,12 @@ class DltProject:
 
         def again(**changes: Any) -> PipelineRun:
             arguments = {**same, **run_arguments, **changes}
-            if arguments["given"] is None and "hints" not in changes:
+            # each is of one way to give
+            is_recorded = arguments["given"] == "recorded"
+            if (is_recorded or arguments["given"] is None) and "hints" not in changes:
                 arguments["hints"] = None
-            if arguments["given"] != "recorded" and "record" not in changes:
+            if not is_recorded and "record" not in changes:
                 arguments["record"] = None
-            if arguments["given"] == "recorded" and "hints" not in changes:
-                arguments["hints"] = None
             if isinstance(arguments["data"], Iterator) and "data" not in changes:
                 raise TypeError("next: data= is needed: an iterator was run, which is used up")
             if target.keys() & changes:

@@ -7,6 +7,8 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
+from dlthub_project.dlt_internals.relations import quoted
+
 if TYPE_CHECKING:
     import dlt
 
@@ -31,6 +33,7 @@ class Check:
     """Something that must hold of a table.
 
     Attributes:
+        columns: The columns of the table that it reads by their names.
         name: Tells it from the other checks of its table; by default `<columns>__<kind>`.
         severity: `error`, or `warn`: a failure is told, and nothing follows.
         at_least: The share of rows that must pass, from 0 to 1.
@@ -38,6 +41,7 @@ class Check:
         only_this_load: Only rows of the last load are looked at.
     """
 
+    columns: tuple[str, ...] = ()
     _: KW_ONLY
     name: str = ""
     severity: Severity = "error"
@@ -50,8 +54,6 @@ class Check:
             raise ValueError(f"severity: `error` or `warn` is expected, not {self.severity!r}")
         if not 0 <= self.at_least <= 1:
             raise ValueError(f"at_least: a share from 0 to 1 is expected, not {self.at_least!r}")
-        if isinstance(getattr(self, "columns", ()), str):
-            raise TypeError("columns are given as a list or tuple")
         object.__setattr__(self, "name", self.name or self.default_name)
 
     @property
@@ -62,12 +64,13 @@ class Check:
     @property
     def default_name(self) -> str:
         """The name that it has if it is given none."""
-        return "__".join(("_".join(self.read_columns), self.kind)).removeprefix("__")
+        return "__".join(("_".join(self.columns), self.kind)).removeprefix("__")
 
     @property
-    def read_columns(self) -> tuple[str, ...]:
-        """The columns of the table that it reads by their names."""
-        return ()
+    def column(self) -> str:
+        """The one column that it reads, as SQL has it."""
+        (column,) = self.columns
+        return quoted(column)
 
     @property
     def parent(self) -> tuple[str, str] | None:
@@ -107,15 +110,18 @@ class RowCheck(Check):
 
 
 @dataclass(frozen=True)
+class TableCheck(Check):
+    """A check of a table as a whole: one fails, and no row is to blame."""
+
+    def failing_row(self, scope: Scope) -> None:
+        return None
+
+
+@dataclass(frozen=True)
 class NotNullCheck(RowCheck):
     """See `is_not_null`."""
 
-    columns: tuple[str, ...] = ()
     kind = "is_not_null"
-
-    @property
-    def read_columns(self) -> tuple[str, ...]:
-        return self.columns
 
     def passes(self, scope: Scope) -> str:
         return " AND ".join(f"{quoted(column)} IS NOT NULL" for column in self.columns)
@@ -125,35 +131,25 @@ class NotNullCheck(RowCheck):
 class ValuesCheck(RowCheck):
     """See `is_in`; the values are SQL."""
 
-    column: str = ""
     values: tuple[str, ...] = ()
     kind = "is_in"
 
-    @property
-    def read_columns(self) -> tuple[str, ...]:
-        return (self.column,)
-
     def passes(self, scope: Scope) -> str:
-        return f"{quoted(self.column)} IN ({', '.join(self.values)})"
+        return f"{self.column} IN ({', '.join(self.values)})"
 
 
 @dataclass(frozen=True)
 class RangeCheck(RowCheck):
     """See `between`; the bounds are SQL."""
 
-    column: str = ""
     low: str | None = None
     high: str | None = None
     kind = "between"
 
-    @property
-    def read_columns(self) -> tuple[str, ...]:
-        return (self.column,)
-
     def passes(self, scope: Scope) -> str:
         bounds = (("<=", self.high), (">=", self.low))
         return " AND ".join(
-            f"{quoted(self.column)} {sign} {bound}" for sign, bound in bounds if bound is not None
+            f"{self.column} {sign} {bound}" for sign, bound in bounds if bound is not None
         )
 
 
@@ -161,16 +157,11 @@ class RangeCheck(RowCheck):
 class PatternCheck(RowCheck):
     """See `matches`."""
 
-    column: str = ""
     pattern: str = ""
     kind = "matches"
 
-    @property
-    def read_columns(self) -> tuple[str, ...]:
-        return (self.column,)
-
     def passes(self, scope: Scope) -> str:
-        return f"REGEXP_MATCHES({quoted(self.column)}, {literal(self.pattern)})"
+        return f"REGEXP_MATCHES({self.column}, {literal(self.pattern)})"
 
 
 @dataclass(frozen=True)
@@ -188,12 +179,7 @@ class ConditionCheck(RowCheck):
 class UniqueCheck(Check):
     """See `is_unique`."""
 
-    columns: tuple[str, ...] = ()
     kind = "is_unique"
-
-    @property
-    def read_columns(self) -> tuple[str, ...]:
-        return self.columns
 
     def failing(self, scope: Scope) -> str:
         return f"(SELECT COALESCE(SUM(g.n), 0) FROM ({self.groups(scope)}) AS g)"
@@ -244,13 +230,8 @@ class PrimaryKeyCheck(UniqueCheck):
 class ForeignKeyCheck(Check):
     """See `is_foreign_key`; `to` is table and column."""
 
-    column: str = ""
     to: tuple[str, str] = ("", "")
     kind = "is_foreign_key"
-
-    @property
-    def read_columns(self) -> tuple[str, ...]:
-        return (self.column,)
 
     @property
     def parent(self) -> tuple[str, str]:
@@ -262,7 +243,7 @@ class ForeignKeyCheck(Check):
     def failing_row(self, scope: Scope) -> str:
         table, column = self.to
         theirs = f"SELECT 1 FROM {quoted(parent_name(table))} AS p"
-        child = f"checked.{quoted(self.column)}"
+        child = f"checked.{self.column}"
         return (
             f"{scope.condition} AND {child} IS NOT NULL "
             f"AND NOT EXISTS ({theirs} WHERE p.{quoted(column)} = {child})"
@@ -270,28 +251,20 @@ class ForeignKeyCheck(Check):
 
 
 @dataclass(frozen=True)
-class FreshnessCheck(Check):
+class FreshnessCheck(TableCheck):
     """See `freshness`."""
 
-    column: str = ""
     seconds: float = 0.0
     kind = "freshness"
 
-    @property
-    def read_columns(self) -> tuple[str, ...]:
-        return (self.column,)
-
     def failing(self, scope: Scope) -> str:
         oldest = literal(datetime.now(timezone.utc) - timedelta(seconds=self.seconds))
-        fresh = f"{scope.condition} AND {quoted(self.column)} >= {oldest}"
+        fresh = f"{scope.condition} AND {self.column} >= {oldest}"
         return f"CASE WHEN COUNT(CASE WHEN {fresh} THEN 1 END) > 0 THEN 0 ELSE 1 END"
-
-    def failing_row(self, scope: Scope) -> None:
-        return None
 
 
 @dataclass(frozen=True)
-class RowCountCheck(Check):
+class RowCountCheck(TableCheck):
     """See `row_count`."""
 
     low: int | None = None
@@ -305,9 +278,6 @@ class RowCountCheck(Check):
             f"{count} {sign} {bound}" for sign, bound in bounds if bound is not None
         )
         return f"CASE WHEN {holds} THEN 0 ELSE 1 END"
-
-    def failing_row(self, scope: Scope) -> None:
-        return None
 
 
 @dataclass(frozen=True)
@@ -357,11 +327,6 @@ def check_of(plain: Mapping[str, Any]) -> Check:
     }
     made: Check = _KINDS[arguments.pop("kind")](**arguments)
     return made
-
-
-def quoted(name: str) -> str:
-    """Return a name as SQL has it, before it is put into the words of a destination."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def literal(value: Any) -> str:

@@ -11,12 +11,13 @@ from dlthub_project.data_quality.check_kinds import (
     FunctionCheck,
     Scope,
     Severity,
+    TableCheck,
     literal,
     of_user,
     parent_name,
-    quoted,
 )
 from dlthub_project.dlt_internals import relations
+from dlthub_project.dlt_internals.relations import quoted
 from dlthub_project.errors import ProjectError, known_names
 
 if TYPE_CHECKING:
@@ -69,9 +70,6 @@ class CheckResults(Sequence[CheckResult]):
 
     def __len__(self) -> int:
         return len(self._results)
-
-    def __iter__(self) -> Iterator[CheckResult]:
-        return iter(self._results)
 
     def of(self, table: str, check: str) -> CheckResult:
         """Return the result of a check.
@@ -150,23 +148,20 @@ class CheckSuite:
         Raises:
             ProjectError: There is no such check, or it does not blame rows.
         """
-        found = self._named(table, check)
-        if isinstance(found, FunctionCheck):
-            return found.function(self._scoped(table, found))
-        return self._where(table, found, self._failing_row(table, found))
+        return self._failures(table, self._named(table, check))
 
     def get_successes(self, table: str, check: str) -> dlt.Relation:
         """Return the rows that a check looks at, and that do not fail; see `get_failures`."""
         found = self._named(table, check)
         scope = self._scope(table, found)
         fails = f"COALESCE({self._failing_row(table, found)}, FALSE)"
-        return self._where(table, found, f"{scope.condition} AND NOT {fails}")
+        return self._where(table, f"{scope.condition} AND NOT {fails}")
 
     def prepared(self) -> dlt.Relation:
         """Return the results as a relation; see `prepare_checks`."""
         parts, others = [], {}
         for table, of_table in self.checks.items():
-            asked = [check for check in of_table if not isinstance(check, FunctionCheck)]
+            asked = _asked(of_table)
             if asked:
                 name = f"of_{table}"
                 others[name] = relations.asked_of(
@@ -186,22 +181,21 @@ class CheckSuite:
         )
 
     def _run(self, table: str, of_table: Sequence[Check]) -> Iterator[CheckResult]:
-        relation = self.dataset[table]
-        asked = [check for check in of_table if not isinstance(check, FunctionCheck)]
-        counts: dict[Check, tuple[int, int]] = {}
-        if asked:
+        found: tuple[Any, ...] = ()
+        if asked := _asked(of_table):
             query = self._counts(table, asked)
-            (row,) = relations.answer(relation, query, **self._parents(table))
-            for number, check in enumerate(asked):
-                counts[check] = int(row[2 * number] or 0), int(row[2 * number + 1] or 0)
+            (found,) = relations.answer(self.dataset[table], query, **self._parents(table))
+        counts = iter(found)
         for check in of_table:
+            wrong: dlt.Relation | None = None
             if isinstance(check, FunctionCheck):
                 scoped = self._scoped(table, check)
-                ((total,),) = relations.answer(scoped, "SELECT COUNT(*) FROM checked")
                 wrong = check.function(scoped)
-                ((failing,),) = relations.answer(wrong, "SELECT COUNT(*) FROM checked")
-                counts[check] = int(total), int(failing)
-            total, failing = counts[check]
+                total, failing = _count(scoped), _count(wrong)
+            else:
+                total, failing = int(next(counts) or 0), int(next(counts) or 0)
+                if failing and not isinstance(check, TableCheck):
+                    wrong = self._failures(table, check)
             yield CheckResult(
                 table,
                 check.name,
@@ -209,7 +203,7 @@ class CheckSuite:
                 failing,
                 check.severity,
                 _passes(check, total, failing),
-                self._samples(table, check) if failing else (),
+                self._samples(table, check, wrong) if failing and wrong is not None else (),
             )
 
     def _counts(self, table: str, asked: Sequence[Check]) -> str:
@@ -220,11 +214,14 @@ class CheckSuite:
         columns = ", ".join(f"{part} AS c{number}" for number, part in enumerate(parts))
         return f"SELECT {columns} FROM checked"
 
-    def _samples(self, table: str, check: Check) -> Sequence[Mapping[str, Any]]:
-        blames = isinstance(check, FunctionCheck) or check.failing_row(self._scope(table, check))
-        if not blames:
-            return ()
-        relation = self.get_failures(table, check.name)
+    def _failures(self, table: str, check: Check) -> dlt.Relation:
+        if isinstance(check, FunctionCheck):
+            return check.function(self._scoped(table, check))
+        return self._where(table, self._failing_row(table, check))
+
+    def _samples(
+        self, table: str, check: Check, relation: dlt.Relation
+    ) -> Sequence[Mapping[str, Any]]:
         of_table = self.dataset.schema.tables[table]["columns"]
         names = [
             name
@@ -234,14 +231,14 @@ class CheckSuite:
         ]
         keys = [name for name in names if of_table.get(name, {}).get("primary_key")]
         # of a wide table, what tells a row from others and what is wrong with it
-        names = [name for name in names if name in (*keys, *check.read_columns)] if keys else names
+        names = [name for name in names if name in (*keys, *check.columns)] if keys else names
         if not names:
             return ()
         selected = ", ".join(map(quoted, names))
         found = relations.answer(relation, f"SELECT {selected} FROM checked LIMIT {_SAMPLES}")
         return [dict(zip(names, row, strict=True)) for row in found]
 
-    def _where(self, table: str, check: Check, condition: str) -> dlt.Relation:
+    def _where(self, table: str, condition: str) -> dlt.Relation:
         relation = self.dataset[table]
         names = ", ".join(f"checked.{quoted(name)}" for name in relation.columns)
         query = f"SELECT {names} FROM checked WHERE {condition}"
@@ -251,7 +248,7 @@ class CheckSuite:
         scope = self._scope(table, check)
         if scope.condition == "TRUE":
             return self.dataset[table]
-        return self._where(table, check, scope.condition)
+        return self._where(table, scope.condition)
 
     def _failing_row(self, table: str, check: Check) -> str:
         condition = check.failing_row(self._scope(table, check))
@@ -296,7 +293,7 @@ class CheckSuite:
         for check in of_table:
             if not isinstance(check, Check):
                 raise TypeError(f"{table}: {check!r} is no check; make one by dq.checks")
-            self._validate_columns(table, [*check.read_columns], check)
+            self._validate_columns(table, check.columns, check)
             if check.only_this_load:
                 self._validate_columns(table, [_LOAD_ID], check)
             if check.parent:
@@ -341,11 +338,20 @@ def prepare_checks(dataset: dlt.Dataset, checks: Mapping[str, Sequence[Check]]) 
     Raises:
         ProjectError: See `CheckSuite`; or there is no check.
     """
-    suite = CheckSuite(dataset, checks)
-    return suite.prepared()
+    return CheckSuite(dataset, checks).prepared()
+
+
+def _asked(of_table: Sequence[Check]) -> list[Check]:
+    """Return the checks that one query looks at."""
+    return [check for check in of_table if not isinstance(check, FunctionCheck)]
+
+
+def _count(relation: dlt.Relation) -> int:
+    ((count,),) = relations.answer(relation, "SELECT COUNT(*) FROM checked")
+    return int(count)
 
 
 def _passes(check: Check, total: int, failing: int) -> bool:
-    if check.at_least == 1 or check.kind in ("row_count", "freshness") or not total:
+    if check.at_least == 1 or isinstance(check, TableCheck) or not total:
         return not failing
     return (total - failing) / total >= check.at_least

@@ -37,7 +37,7 @@ def is_not_null(*columns: str, **options: Any) -> Check:
         *columns: The columns.
         **options: `name`, `severity`, `at_least`, `where`, `only_this_load` of `Check`.
     """
-    return NotNullCheck(columns=_named(columns, "is_not_null"), **options)
+    return NotNullCheck(_named(columns, "is_not_null"), **options)
 
 
 def is_unique(*columns: str, **options: Any) -> UniqueCheck:
@@ -49,7 +49,7 @@ def is_unique(*columns: str, **options: Any) -> UniqueCheck:
         *columns: The columns.
         **options: See `is_not_null`.
     """
-    return UniqueCheck(columns=_named(columns, "is_unique"), **options)
+    return UniqueCheck(_named(columns, "is_unique"), **options)
 
 
 def is_primary_key(*columns: str, **options: Any) -> Check:
@@ -59,7 +59,7 @@ def is_primary_key(*columns: str, **options: Any) -> Check:
         *columns: The columns.
         **options: See `is_not_null`.
     """
-    return PrimaryKeyCheck(columns=_named(columns, "is_primary_key"), **options)
+    return PrimaryKeyCheck(_named(columns, "is_primary_key"), **options)
 
 
 def is_in(column: str, values: Iterable[Any], **options: Any) -> Check:
@@ -73,7 +73,7 @@ def is_in(column: str, values: Iterable[Any], **options: Any) -> Check:
     found = (values,) if isinstance(values, str) else tuple(values)
     if not found or any(value is None for value in found):
         raise ValueError("is_in: values are expected, and none of them None: null passes anyway")
-    return ValuesCheck(column=column, values=tuple(map(literal, found)), **options)
+    return ValuesCheck((column,), values=tuple(map(literal, found)), **options)
 
 
 def between(column: str, low: Any = None, high: Any = None, **options: Any) -> Check:
@@ -88,7 +88,7 @@ def between(column: str, low: Any = None, high: Any = None, **options: Any) -> C
     if low is None and high is None:
         raise ValueError("between: `low`, `high` or both are expected")
     bounds = [None if bound is None else literal(bound) for bound in (low, high)]
-    return RangeCheck(column=column, low=bounds[0], high=bounds[1], **options)
+    return RangeCheck((column,), low=bounds[0], high=bounds[1], **options)
 
 
 def matches(column: str, pattern: str, **options: Any) -> Check:
@@ -99,7 +99,7 @@ def matches(column: str, pattern: str, **options: Any) -> Check:
         pattern: A regular expression of the destination's kind.
         **options: See `is_not_null`.
     """
-    return PatternCheck(column=column, pattern=pattern, **options)
+    return PatternCheck((column,), pattern=pattern, **options)
 
 
 def case(condition: str, **options: Any) -> Check:
@@ -123,7 +123,7 @@ def is_foreign_key(column: str, to: str, **options: Any) -> Check:
     table, dot, parent_column = to.partition(".")
     if not (table and dot and parent_column):
         raise ValueError(f"is_foreign_key: to=: `table.column` is expected, not {to!r}")
-    return ForeignKeyCheck(column=column, to=(table, parent_column), **options)
+    return ForeignKeyCheck((column,), to=(table, parent_column), **options)
 
 
 def freshness(column: str, within: timedelta, **options: Any) -> Check:
@@ -136,7 +136,7 @@ def freshness(column: str, within: timedelta, **options: Any) -> Check:
     """
     if not isinstance(within, timedelta):
         raise TypeError(f"freshness: within=: a timedelta is expected, not {within!r}")
-    return FreshnessCheck(column=column, seconds=within.total_seconds(), **options)
+    return FreshnessCheck((column,), seconds=within.total_seconds(), **options)
 
 
 def row_count(min: int | None = None, max: int | None = None, **options: Any) -> Check:

@@ -217,6 +217,11 @@ def only_table(relation: dlt.Relation) -> str | None:
     return names.pop() if len(names) == 1 else None
 
 
+def quoted(*names: str) -> str:
+    """Return a name of several parts as `answer` takes it, and as DuckDB itself does."""
+    return ".".join('"{}"'.format(name.replace('"', '""')) for name in names)
+
+
 def answer(relation: dlt.Relation, query: str, **others: dlt.Relation) -> list[tuple[Any, ...]]:
     """Return what the destination answers to a query.
 

@@ -190,7 +190,7 @@ def gives_own_hints(resource: DltResource, unknown_driver: str) -> bool:
         unknown_driver: The dialect of SQLAlchemy that stands for a database that is not there.
     """
     if not _is_sql_table(resource):
-        code = getattr(_function_of(resource._pipe), "__code__", None)
+        code = getattr(function_of(resource), "__code__", None)
         return not _GIVES_HINTS.isdisjoint(_names_in(code))
     explicit = explicit_arguments(resource)
     driver = getattr(getattr(explicit.get("engine"), "dialect", None), "name", None)
@@ -219,13 +219,14 @@ def merges_without_key(resource: DltResource) -> bool:
 
 
 def _is_sql_table(resource: DltResource) -> bool:
-    module = str(getattr(_function_of(resource._pipe), "__module__", ""))
+    module = str(getattr(function_of(resource), "__module__", ""))
     return module.startswith("dlt.sources.sql_database")
 
 
-def _function_of(pipe: Any) -> Any:
+def function_of(resource: DltResource) -> Any:
     """Return the function that extracts, as its author wrote it; None if there is none."""
-    return inspect.unwrap(pipe.gen) if callable(pipe.gen) else None
+    gen = resource._pipe.gen
+    return inspect.unwrap(gen) if callable(gen) else None
 
 
 def replace_extraction(resource: DltResource, extract: Callable[[], Iterator[Any]]) -> None:
@@ -243,7 +244,7 @@ def replace_extraction(resource: DltResource, extract: Callable[[], Iterator[Any
     # most resources have no parent, though dlt's types say that all have one
     pipe.parent = None  # type: ignore[assignment]
     resource._parent = None  # type: ignore[assignment]
-    function = _function_of(pipe)
+    function = function_of(resource)
     cursor = _incremental_parameter(function) if function else None
     if cursor is None:
         pipe.replace_gen(extract)  # type: ignore[arg-type]  # dlt has no type for it
@@ -370,5 +371,4 @@ def postprocessors_of(factory: AnySourceFactory) -> Any:
 
 def table_hint(resource: DltResource, name: str) -> Any:
     """Return an additional hint (`x-...`) that a resource gives its table; None without it."""
-    hints = resource._hints or {}
-    return (hints.get("additional_table_hints") or {}).get(name)
+    return (hints_of(resource).get("additional_table_hints") or {}).get(name)

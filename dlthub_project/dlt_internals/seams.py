@@ -10,7 +10,7 @@ import dlt
 from dlt.common.configuration import inject_section
 from dlt.common.configuration.inject import get_fun_spec
 from dlt.common.configuration.resolve import resolve_configuration
-from dlt.common.configuration.specs.base_configuration import is_secret_hint
+from dlt.common.configuration.specs.base_configuration import BaseConfiguration, is_secret_hint
 from dlt.common.storages.fsspec_filesystem import FileItemDict
 from dlt.extract import DltResource
 from dlt.extract.hints import HintsMeta
@@ -18,7 +18,7 @@ from dlt.extract.incremental import Incremental
 from dlt.extract.items import DataItemWithMeta, TableNameMeta
 from dlt.extract.items_transform import LimitItem
 
-from dlthub_project.dlt_internals.resources import explicit_arguments, see_items
+from dlthub_project.dlt_internals.resources import explicit_arguments, function_of, see_items
 
 if TYPE_CHECKING:
     from types import CodeType
@@ -109,7 +109,7 @@ def written(resource: DltResource) -> Written | None:
             module = str(frame.f_globals.get("__name__"))
             code = getattr(gen, f"{prefix}_code")
             return Written(code.co_name, module, code, frame.f_globals, dict(frame.f_locals))
-    function = inspect.unwrap(gen) if callable(gen) else None
+    function = function_of(resource)
     if not inspect.isfunction(function):
         return None
     values = inspect.getclosurevars(function).nonlocals
@@ -136,13 +136,15 @@ def arguments_of(resource: DltResource) -> dict[str, Any]:
     function = written(resource)
     if function is None:
         return {}
-    found: dict[str, Any] = dict(_configured(resource))
+    spec = get_fun_spec(resource._pipe.gen) if callable(resource._pipe.gen) else None
+    fields = spec.get_resolvable_fields() if spec is not None else {}
+    secret = {name for name, hint in fields.items() if is_secret_hint(hint)}
+    found = _configured(resource, spec) if spec is not None else {}
     found.update(function.values)
     found.update(explicit_arguments(resource))
     for step in resource._pipe.steps:
         if isinstance(step, LimitItem):
             found["add_limit"] = [step.max_items, step.max_time, step.count_rows]
-    secret = _secrets(resource)
     return {name: _told(value) for name, value in found.items() if name not in secret}
 
 
@@ -157,26 +159,15 @@ def _told(value: Any) -> Any:
     return base_url if isinstance(base_url, str) else value
 
 
-def _secrets(resource: DltResource) -> set[str]:
-    spec = get_fun_spec(resource._pipe.gen) if callable(resource._pipe.gen) else None
-    fields = spec.get_resolvable_fields() if spec is not None else {}
-    return {name for name, hint in fields.items() if is_secret_hint(hint)}
-
-
-def _configured(resource: DltResource) -> dict[str, Any]:
-    """Return the values that dlt would look up for a function, but for secrets."""
-    spec = get_fun_spec(resource._pipe.gen) if callable(resource._pipe.gen) else None
-    if spec is None:
-        return {}
-    secret = _secrets(resource)
+def _configured(resource: DltResource, spec: type[BaseConfiguration]) -> dict[str, Any]:
+    """Return the values that dlt would look up for a function."""
     try:
         with inject_section(resource._get_config_section_context()):
             config = resolve_configuration(spec(), accept_partial=True)
     except Exception:
         # of a value that cannot be cast, the run itself tells
         return {}
-    names = (name for name in spec.get_resolvable_fields() if name not in secret)
-    return {name: getattr(config, name, None) for name in names}
+    return {name: getattr(config, name, None) for name in spec.get_resolvable_fields()}
 
 
 def calls_out(resource: DltResource) -> bool:

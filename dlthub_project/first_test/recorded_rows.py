@@ -17,16 +17,14 @@ from dlthub_project.recordings import (
     RecordedResource,
     RecordedRun,
     as_table,
+    folder_beside,
     holds_secret,
     kind_of_table,
     line_of,
     name_of_file,
     of_today,
-    safe_name,
     tables_by_schema,
 )
-
-FOLDER = "recordings"
 
 
 class RecordedRows:
@@ -41,7 +39,7 @@ class RecordedRows:
         """
         self._test = path
         self._pipeline = pipeline
-        self._folder = path.parent / FOLDER / safe_name(path.stem) / safe_name(pipeline)
+        self._folder = folder_beside(path, pipeline)
         # the files are replaced as a whole, and those of a test that does not pass are no use
         self._is_new = not self._folder.exists()
 

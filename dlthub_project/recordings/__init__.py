@@ -10,11 +10,11 @@ from dlthub_project.recordings.files import (
     RecordedRun,
     Recording,
     files_of,
+    folder_beside,
     is_recorded,
     name_of_file,
     of_today,
     read_recorded_file,
-    safe_name,
 )
 from dlthub_project.recordings.functions import HIDDEN, arguments_of, function_of, place_of
 from dlthub_project.recordings.masks import Masks, holds_secret
@@ -50,6 +50,7 @@ __all__ = [
     "as_table",
     "extractables_in",
     "files_of",
+    "folder_beside",
     "function_of",
     "holds_secret",
     "is_recorded",
@@ -61,7 +62,6 @@ __all__ = [
     "place_of",
     "plan_of",
     "read_recorded_file",
-    "safe_name",
     "stand_in",
     "tables_by_schema",
     "tapped",

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from functools import cache
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import yaml
 from filelock import FileLock
@@ -23,9 +24,11 @@ from dlthub_project.recordings.pages import Pages, read_pages
 
 RECORD = "recording.yml"
 
+_FOLDER = "recordings"
 _FORMAT = 1
 _HEAD = "# Written by pytest --dlt-record. The rows stand beside it, and may be edited.\n"
 _NOT_IN_NAMES = re.compile(r"[^\w.\[\]=,+-]")
+_LONGEST_NAME = 80
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,7 @@ class Recording:
                 content.write(written / name)
             (written / RECORD).write_text(self._to_yaml(), encoding="utf-8")
             # workers and sessions may record one test at the same time
-            lock = f"{uuid5_of(folder)}.lock"
-            with FileLock(Path(tempfile.gettempdir(), lock)):
+            with FileLock(_lock_of(folder)):
                 if folder.exists():
                     os.rename(folder, replaced)
                 os.rename(written, folder)
@@ -172,11 +174,10 @@ class Recording:
         return _HEAD + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=100)
 
 
-def uuid5_of(folder: Path) -> str:
-    """Return a name for a folder that is the same in every process."""
-    from uuid import NAMESPACE_URL, uuid5
-
-    return f"dlt-record-{uuid5(NAMESPACE_URL, str(folder.resolve()))}"
+def _lock_of(folder: Path) -> Path:
+    """Return a file for a folder that is the same in every process, whatever sandbox it is in."""
+    name = uuid5(NAMESPACE_URL, str(folder.resolve()))
+    return Path(tempfile.gettempdir(), f"dlt-record-{name}.lock")
 
 
 def of_today(
@@ -208,12 +209,12 @@ def safe_name(name: str) -> str:
     safe = _NOT_IN_NAMES.sub("_", name).strip(".")
     if safe == name and len(name) <= _LONGEST_NAME:
         return name
-    from hashlib import sha256
-
     return f"{safe[:_LONGEST_NAME]}-{sha256(name.encode('utf-8', 'replace')).hexdigest()[:6]}"
 
 
-_LONGEST_NAME = 80
+def folder_beside(test: Path, name: str) -> Path:
+    """Return the folder of a recording: `recordings/test_shop/<name>` beside `test_shop.py`."""
+    return test.parent / _FOLDER / safe_name(test.stem) / safe_name(name)
 
 
 def read_recorded_file(path: Path) -> list[Any] | None:

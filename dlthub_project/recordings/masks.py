@@ -10,10 +10,8 @@ from uuid import UUID
 
 from dlthub_project.recordings.stand_ins import looks_personal, stand_in
 from dlthub_project.recordings.typed_values import NotRecordable
-from dlthub_project.secrets import KNOWN, holds_token, is_secret_name
+from dlthub_project.secrets import KNOWN, LONG, holds_token, is_secret_name
 
-# as the secrets module has it: shorter ones are not known
-_SHORTEST_SECRET = 6
 # of each page: to look at each value takes longer than to write it
 _LOOKED_AT = 5
 _ATOMS = frozenset((int, bool, type(None)))
@@ -194,7 +192,7 @@ class Masks:
             # flags and nulls tell nothing
             return value if value is None or kind is bool else self._stand_in(value, field)
         text = value if kind is str else _text_of(value)
-        if len(text) >= _SHORTEST_SECRET:
+        if len(text) >= LONG:
             self._texts.append(text)
             if self._is_strict and holds_secret(text):
                 return self._stand_in(value, field)
@@ -210,7 +208,7 @@ class Masks:
 
 def holds_secret(text: str) -> bool:
     """Tell whether a text holds a secret that this process knows, or a token by its form."""
-    return len(text) >= _SHORTEST_SECRET and (KNOWN.is_in(text) or holds_token(text))
+    return len(text) >= LONG and (KNOWN.is_in(text) or holds_token(text))
 
 
 def _text_of(value: Any) -> str:

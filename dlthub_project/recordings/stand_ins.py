@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 # words of a column's name. `name` may be that of a thing, and nobody can tell
 _PERSONAL = re.compile(
@@ -48,26 +48,32 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _FIRST_DAY = datetime.date(2000, 1, 1)
 
 
+class _Told(NamedTuple):
+    """What the names at a path tell: of what persons have, of persons, and of a number."""
+
+    is_personal: bool
+    is_of_person: bool
+    is_number: bool
+
+
 @lru_cache(maxsize=10_000)
-def _has_personal_name(path: tuple[str, ...]) -> bool:
-    """Tell whether the names at a path are those of what persons have."""
-    return any(_PERSONAL.search(word) for word in _words(path))
+def _told_by(path: tuple[str, ...]) -> _Told:
+    words = [_CASE.sub("_", name).replace("-", "_").lower() for name in path]
+    return _Told(
+        any(_PERSONAL.search(word) for word in words),
+        any(_PERSON.search(word) for word in words),
+        bool(words) and _NUMBER.search(words[-1]) is not None,
+    )
 
 
 def looks_personal(path: Sequence[str], value: Any) -> bool:
     """Tell whether a value looks like one of a person, by the names at its path or by its form."""
-    if _has_personal_name(tuple(path)):
-        return True
-    words = _words(path)
-    is_number = isinstance(value, int | uuid.UUID) and bool(words) and _NUMBER.search(words[-1])
-    if not is_number and any(_PERSON.search(word) for word in words):
+    told = _told_by(tuple(path))
+    is_number = told.is_number and isinstance(value, int | uuid.UUID)
+    if told.is_personal or (told.is_of_person and not is_number):
         return True
     patterns = (_EMAIL, _PHONE, _IBAN, _CARD, _IP)
     return isinstance(value, str) and any(pattern.search(value) for pattern in patterns)
-
-
-def _words(path: Sequence[str]) -> list[str]:
-    return [_CASE.sub("_", name).replace("-", "_").lower() for name in path]
 
 
 def stand_in(value: Any, column: str, number: int) -> Any:

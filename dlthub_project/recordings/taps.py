@@ -34,7 +34,12 @@ _HELD = (
 
 
 class Tap:
-    """Keeps what one resource yields."""
+    """Keeps what one resource yields.
+
+    Attributes:
+        refused: What no recording can hold: the first such error.
+        cut_after: After how many pages it was cut off; None if that is all.
+    """
 
     def __init__(self, recordable: Recordable, masks: Masks, pages: int | None) -> None:
         """Put the tap into the resource.
@@ -51,7 +56,7 @@ class Tap:
         self._resource = recordable.resources[0]
         self._masks = masks
         self._pages = pages
-        self._cut_after: int | None = None
+        self.cut_after: int | None = None
         self._count = 0
         self._hints = 0
         self._kinds: dict[str, None] = {}
@@ -61,11 +66,9 @@ class Tap:
         # before it runs: a cursor may move, and code may be imported anew
         self._function = function_of(self._resource) or {}
         self._arguments = arguments_of(self._resource)
-        first = True
-        for resource in recordable.resources:
-            see = self._seen if first else self._passed
+        for number, resource in enumerate(recordable.resources):
+            see = self._passed if number else self._seen
             seams.see_pages(resource, see, None if pages is None else pages + 1)
-            first = False
 
     @property
     def pages(self) -> int:
@@ -77,11 +80,6 @@ class Tap:
         """How many rows were kept."""
         of_tables = sum(int(table.num_rows) for table in self._tables)
         return sum(len(lines) for _, lines in self._lines) - self._hints + of_tables
-
-    @property
-    def cut_after(self) -> int | None:
-        """After how many pages it was cut off; None if that is all."""
-        return self._cut_after
 
     def _passed(self, item: Any, _meta: Any) -> Any:
         # of a name that a source has twice, the first tells
@@ -96,7 +94,8 @@ class Tap:
         self._count += not is_hint
         if self._pages is not None and self._count + self._hints > self._pages:
             # the function was asked for one page more than are kept; with hints, for none
-            self._cut_after = self._pages if not is_hint else self._cut_after
+            if not is_hint:
+                self.cut_after = self._pages
             if self._count > self._pages:
                 return None
         try:
@@ -174,7 +173,7 @@ class Tap:
             function=self._function.get("name"),
             code=self._function.get("code"),
             arguments=self._arguments,
-            cut_after=self._cut_after,
+            cut_after=self.cut_after,
             hints=hints_of(self._resource),
         )
 

@@ -80,15 +80,13 @@ _HOME_OF = {
     "is_allowed": "guard",
     "is_local": "guard",
     "placed_by_plugin": "replacements",
-    "observe_runs": "runs",
     "put_back_sources": "lasting_sources",
     "runs_in": "runs",
     "secrets_of_subprocesses": "looked_up",
     "sent_to": "destinations",
     "short_type": "destinations",
-    "through_seam": "extraction",
-    "unobserved": "runs",
     "temporary_type": "replacements",
+    "through_seam": "extraction",
     "untraced_steps": "runs",
 }
 

@@ -18,8 +18,9 @@ from dlthub_project.sandbox.destinations import (
 from dlthub_project.sandbox.settings import Sandbox
 
 _STAY = "Name a dataset and a layout that stay in their bucket."
-# databases that DuckDB attaches over a network
+# they have the one or the other, as their configuration says
 _FILES_OR_SERVERS = ("ducklake", "lance", "lancedb", "qdrant")
+# databases that DuckDB attaches over a network
 _REMOTE = ("md:", "motherduck:", "postgres:", "mysql:", "ducklake:")
 
 

@@ -90,7 +90,7 @@ class Sandbox:
     def is_local_path(self, path: str) -> bool:
         """Tell whether a file lies in the sandbox, or in another folder that counts as local."""
         allowed = (place for place in self.allowed if os.path.isabs(place))
-        return any(lies_in(path, root) for root in (self.folder, *self.local_roots, *allowed))
+        return lies_in(path, self.folder, *self.local_roots, *allowed)
 
     def in_local_dir(self, path: str) -> str:
         """Return the path of a file that dlt puts into the local folder when it is relative."""
@@ -122,11 +122,11 @@ class Sandbox:
         return os.path.join(self.data_dir, "local")
 
 
-def lies_in(path: str, folder: str) -> bool:
-    """Tell whether a path is that of a folder or leads into it, through links too."""
+def lies_in(path: str, *folders: str) -> bool:
+    """Tell whether a path is that of one of some folders or leads into it, through links too."""
     # Windows knows no case
-    real, root = (os.path.normcase(os.path.realpath(each)) for each in (path, folder))
-    return real == root or real.startswith(os.path.join(root, ""))
+    real, *roots = (os.path.normcase(os.path.realpath(each)) for each in (path, *folders))
+    return any(real == root or real.startswith(os.path.join(root, "")) for root in roots)
 
 
 # the sandboxes that this process has entered, the innermost last. Not the environment: a test may

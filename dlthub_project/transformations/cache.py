@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from dlthub_project.catalog import Catalog
+from dlthub_project.dlt_internals.relations import quoted
 from dlthub_project.entities import EntryPosition
 from dlthub_project.errors import DatasetNotLoaded, ProjectError
-from dlthub_project.transformations.cache_database import CacheTables, dataset_of, opened, quoted
+from dlthub_project.transformations.cache_database import CacheTables, dataset_of, opened
 from dlthub_project.transformations.cache_inputs import (
     InputDataset,
     InputTables,

@@ -14,6 +14,7 @@ from dlt.common.libs.pyarrow import py_arrow_to_table_schema_columns
 from dlt.common.schema.utils import new_table
 
 from dlthub_project.dlt_internals import datasets, relations
+from dlthub_project.dlt_internals.relations import quoted
 from dlthub_project.errors import ProjectError
 
 if TYPE_CHECKING:
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 
 # DuckDB has these types, and Arrow lacks them
 _DATA_TYPES: dict[str, TDataType] = {"JSON": "json"}
-
-
-def quoted(*names: str) -> str:
-    """Return names as one quoted, qualified name in DuckDB's SQL."""
-    return ".".join('"{}"'.format(name.replace('"', '""')) for name in names)
 
 
 def literal(text: str) -> str:

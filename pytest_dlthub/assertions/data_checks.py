@@ -15,10 +15,8 @@ from dlthub_project.data_quality import (
     CheckSuite,
     attached_checks,
 )
-from pytest_dlthub.assertions.differences import label
+from pytest_dlthub.assertions.relation_checks import shown
 from pytest_dlthub.assertions.run_checks import FinishedRun
-
-_SAMPLE_ROWS = 3
 
 
 class ChecksFailed(AssertionError):
@@ -113,6 +111,6 @@ def raises_check(table: str, check: str) -> Iterator[None]:
 
 
 def _samples(result: CheckResult) -> list[str]:
-    rows = [f"  {label(row, ())}" for row in list(result.samples)[:_SAMPLE_ROWS]]
+    rows = shown(result.samples)
     more = result.failing - len(rows)
     return [*rows, f"  and {more} more"] if rows and more > 0 else rows

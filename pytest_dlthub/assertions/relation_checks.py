@@ -10,8 +10,9 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 from dlthub_project.data_quality import checks
-from dlthub_project.data_quality.check_kinds import Scope, parent_name, quoted
+from dlthub_project.data_quality.check_kinds import Scope, parent_name
 from dlthub_project.dlt_internals import relations
+from dlthub_project.dlt_internals.relations import quoted
 from pytest_dlthub.assertions.differences import (
     label,
     rows_counted,

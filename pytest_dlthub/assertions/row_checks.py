@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from dlthub_project.data_quality.check_kinds import quoted
 from dlthub_project.dlt_internals import relations
+from dlthub_project.dlt_internals.relations import quoted
 from pytest_dlthub.assertions import Rows, table_rows
 from pytest_dlthub.assertions.differences import RowDifferences, both_as_mappings, label, shortened
 from pytest_dlthub.assertions.matching import is_same

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dlthub_project.recordings import safe_name
+from dlthub_project.recordings import folder_beside
 from pytest_dlthub.activation import SESSION
 
-FOLDER = "recordings"
 MARK = "dlt_recorded"
 
 
@@ -64,7 +63,7 @@ def masks_of(config: pytest.Config) -> list[str]:
 def folder_of_test(item: pytest.Item) -> Path:
     """Return the folder of a test's recording: `recordings/test_shop/test_orders` beside it."""
     name = ".".join((*_classes(item), item.name))
-    return item.path.parent / FOLDER / safe_name(item.path.stem) / safe_name(name)
+    return folder_beside(item.path, name)
 
 
 def folder_of_load(node: pytest.Item | pytest.Collector, item: pytest.Item, load: str) -> Path:
@@ -79,7 +78,7 @@ def folder_of_load(node: pytest.Item | pytest.Collector, item: pytest.Item, load
     if isinstance(node, pytest.Class | pytest.Item):
         parts.append(node.name)
     name = ".".join((*parts, "dlt_load", load))
-    return item.path.parent / FOLDER / safe_name(item.path.stem) / safe_name(name)
+    return folder_beside(item.path, name)
 
 
 def _classes(node: pytest.Item | pytest.Collector) -> list[str]:

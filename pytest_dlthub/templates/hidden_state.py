@@ -33,6 +33,7 @@ from typing import Any
 
 from dlt.common.schema import Schema
 
+from dlthub_project.dlt_internals.relations import quoted
 from pytest_dlthub.imports import is_pythons
 from pytest_dlthub.templates.digests import NoDigest, content_of_schema, digest
 
@@ -272,7 +273,7 @@ def _of_duckdb(value: Any) -> object:
     in_memory = "database_name IN (SELECT database_name FROM duckdb_databases() WHERE path IS NULL)"
     found: list[object] = []
     for row in cursor.execute(f"{names} AND {in_memory} ORDER BY ALL").fetchall():
-        table = ".".join('"' + name.replace('"', '""') + '"' for name in row)
+        table = quoted(*row)
         columns = cursor.execute(f"DESCRIBE {table}").fetchall()
         rows = cursor.execute(f"SELECT count(*), sum(hash(t)) FROM {table} AS t").fetchall()
         found += [(row, columns, rows)]

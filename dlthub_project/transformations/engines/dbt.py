@@ -13,8 +13,9 @@ import sqlglot
 import yaml
 from sqlglot import exp
 
+from dlthub_project.dlt_internals.relations import quoted
 from dlthub_project.errors import EntityReferenceError, ProjectError
-from dlthub_project.transformations.cache_database import literal, quoted
+from dlthub_project.transformations.cache_database import literal
 from dlthub_project.transformations.engines.dbt_command import Profile, build, find_dbt
 
 if TYPE_CHECKING:
