@@ -1,6 +1,8 @@
 # Each target does its own set-up: Python 3.10 or newer and make are all that must be there.
 PYTHON ?= python3
 ARGS ?=
+# of the lines and branches of both packages, in all processes of the tests
+COVERAGE ?= 95
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -22,11 +24,10 @@ example: $(READY) ## run the example project: two pipelines, a report, its tests
 	cd example_project && ../$(BIN)/pytest $(ALONE)
 
 test: $(READY) ## run the tests with coverage; ARGS="-k name" for some options of pytest
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not installs and not slow" $(ARGS)
-	$(BIN)/coverage combine --quiet
-	# without the slow tests; all of them are to reach what pyproject.toml says
-	$(BIN)/coverage report --fail-under=94
+	rm -rf .measured && mkdir .measured
+	MEASURE_INTO="$(CURDIR)/.measured" PYTHONPATH="$(CURDIR)/tests/support/measuring" \
+		$(BIN)/python -m pytest -n auto --dist worksteal -m "not installs and not slow" $(ARGS)
+	$(BIN)/python tests/support/coverage_report.py .measured --fail-under $(COVERAGE)
 
 lint: ruff ## check style, types and which room imports which
 	$(BIN)/mypy
@@ -63,7 +64,7 @@ constraints: $(READY) ## resolve constraints.txt anew, with the newest versions
 
 clean: ## remove what the other targets made
 	rm -rf .venv .tox .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
-		.coverage .coverage.* dist site example_project/_data
+		.measured dist site example_project/_data
 
 $(READY): pyproject.toml constraints.txt hatch_build.py dlthub_project/hub_finder.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and \

@@ -18,7 +18,7 @@ from sessions import imports_kept, lies_in
 from dlthub_project.dlt_internals import contexts
 from dlthub_project.secrets import KNOWN
 
-pytest_plugins = ["pytester", "measured", "sampled", "contracts"]
+pytest_plugins = ["pytester", "sampled", "contracts"]
 
 os.environ.setdefault("PYTEST_ADDOPTS", without_neighbours())
 

@@ -20,8 +20,6 @@ from dlthub_project.manifest import FILE_NAME, models
 from dlthub_project.runner import declared_runs, retry
 from pytest_dlthub import activation, options
 
-pytestmark = pytest.mark.unmeasured
-
 ROOT = Path(__file__).parents[1]
 OWN = ("dlthub_project", "pytest_dlthub")
 MODULES = sorted(path for package in OWN for path in (ROOT / package).rglob("*.py"))

@@ -58,7 +58,7 @@ def readme(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Readme:
 
 def environment() -> dict[str, str]:
     """Return the environment variables but those of the test run."""
-    ours = ("PYTEST", "COVERAGE", "COV_", "XDG_")
+    ours = ("PYTEST", "MEASURE_INTO", "XDG_")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 

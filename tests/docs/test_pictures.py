@@ -12,7 +12,6 @@ from sessions import run_program_here
 README = Path(__file__).parents[2] / "README.md"
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("picture", [GREEN, RED], ids=lambda picture: picture.name)
 def test_a_picture_shows_what_a_run_prints(picture: Picture, reader: Reader) -> None:
     drawn = picture.draw(run_program_here, reader.folder, reader.environment)

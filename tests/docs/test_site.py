@@ -115,7 +115,6 @@ def test_a_docstring_that_describes_another_argument_is_a_mistake(tmp_path: Path
     ]
 
 
-@pytest.mark.unmeasured
 def test_pages_without_a_mistake_become_a_site(tmp_path: Path) -> None:
     (tmp_path / "pages").mkdir()
     page = "# Rows\n\n[here](#rows)\n\n::: pytest_dlthub.table_rows\n"
@@ -129,7 +128,6 @@ def test_pages_without_a_mistake_become_a_site(tmp_path: Path) -> None:
     assert re.findall(r'<(?:script|link|img)[^>]* (?:src|href)="?(?:https?:)?//[^>]*', html) == []
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("mistake", ["[here](#columns)", "::: pytest_dlthub.table_row"])
 def test_a_mistake_in_a_page_stops_the_build(tmp_path: Path, mistake: str) -> None:
     (tmp_path / "pages").mkdir()

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 from folders import snapshot
 
-pytestmark = pytest.mark.unmeasured
-
 RunTests = Callable[..., pytest.RunResult]
 Outcomes = Callable[..., dict[str, str]]
 

@@ -73,7 +73,6 @@ def run_suite(suite: Path, pytester: pytest.Pytester, home: Path) -> RunSuite:
 
 
 @pytest.mark.slow
-@pytest.mark.unmeasured
 def test_quick_ones_pass_in_random_order_and_what_is_covered_is_whole(
     run_suite: RunSuite,
 ) -> None:

@@ -133,7 +133,6 @@ def test_each_row_of_the_page_has_a_test_and_each_test_a_row() -> None:
     assert [*table()] == ["project", "project, `dlthub` installed", "workspace", "plain dlt"]
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("kind", "rows"),
     [

@@ -11,8 +11,6 @@ import pytest
 from folders import snapshot
 from processes import with_forks
 
-pytestmark = pytest.mark.unmeasured
-
 RunTests = Callable[..., pytest.RunResult]
 
 MESSY = """

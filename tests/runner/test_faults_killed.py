@@ -15,8 +15,6 @@ import killed
 import pytest
 from processes import python
 
-pytestmark = pytest.mark.unmeasured
-
 Kill = Callable[..., dict[str, Any]]
 
 SCRIPT = Path(killed.__file__)

@@ -20,8 +20,6 @@ from failing import losing_answers
 
 from dlthub_project.runner import runner
 
-pytestmark = pytest.mark.unmeasured
-
 WAYS: dict[str, Any] = {
     "append": {"write_disposition": "append"},
     "replace": {"write_disposition": "replace"},

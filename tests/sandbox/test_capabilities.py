@@ -15,8 +15,6 @@ from dlthub_project.sandbox import isolated, speed
 if TYPE_CHECKING:
     from conftest import MakeSandbox
 
-pytestmark = pytest.mark.unmeasured
-
 ROWS = [{"id": 1, "Name": "first"}]
 
 

@@ -13,8 +13,6 @@ from dlthub_project.sandbox import changed_destinations, isolated
 if TYPE_CHECKING:
     from conftest import MakeSandbox, WriteProject
 
-pytestmark = pytest.mark.unmeasured
-
 PASSWORD = "hunter2secret"
 
 

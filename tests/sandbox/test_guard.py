@@ -18,8 +18,6 @@ from dlthub_project.sandbox import Sandbox, isolated
 if TYPE_CHECKING:
     from conftest import Listener, MakeSandbox, WriteProject
 
-pytestmark = pytest.mark.unmeasured
-
 PASSWORD = "hunter2secret"
 
 

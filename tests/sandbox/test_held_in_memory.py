@@ -22,8 +22,6 @@ from dlthub_project.sandbox import ENVIRONMENT_VARIABLE, active_sandbox, isolate
 if TYPE_CHECKING:
     from conftest import Listener, MakeSandbox, WriteProject
 
-pytestmark = pytest.mark.unmeasured
-
 
 def cleared() -> Any:
     return mock.patch.dict(os.environ, {"PATH": "/usr/bin:/bin"}, clear=True)

@@ -21,8 +21,6 @@ from dlthub_project.sandbox import Overrides, isolated
 if TYPE_CHECKING:
     from conftest import MakeSandbox, WriteProject
 
-pytestmark = pytest.mark.unmeasured
-
 _sleep = time.sleep
 
 

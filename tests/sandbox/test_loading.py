@@ -14,8 +14,6 @@ import pytest
 
 from dlthub_project.sandbox import Sandbox, choose_file_format_freely, isolated
 
-pytestmark = pytest.mark.unmeasured
-
 MANY = [{"id": i, "name": f"name {i}", "lines": [{"n": i}]} for i in range(5000)]
 FEW = MANY[:3]
 

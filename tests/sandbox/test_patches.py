@@ -15,8 +15,6 @@ from dlthub_project.sandbox import isolated, patches, speed
 if TYPE_CHECKING:
     from conftest import MakeSandbox
 
-pytestmark = pytest.mark.unmeasured
-
 # of one pipeline, and of no sandbox: not another one where it is used in another sandbox
 OF_ONE_PIPELINE = {
     "attached_pipeline",

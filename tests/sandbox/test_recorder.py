@@ -13,8 +13,6 @@ from dlthub_project.sandbox import isolated, sent_to
 if TYPE_CHECKING:
     from conftest import MakeSandbox, WriteProject
 
-pytestmark = pytest.mark.unmeasured
-
 calls: list[Any] = []
 
 

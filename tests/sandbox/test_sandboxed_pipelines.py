@@ -20,8 +20,6 @@ from dlthub_project.sandbox import isolated, observe_runs
 if TYPE_CHECKING:
     from conftest import MakeSandbox
 
-pytestmark = pytest.mark.unmeasured
-
 MODULE = """
 import dlt
 

@@ -16,8 +16,6 @@ from dlthub_project.sandbox import changed_destinations, isolated
 if TYPE_CHECKING:
     from conftest import MakeSandbox, WriteProject
 
-pytestmark = pytest.mark.unmeasured
-
 FILES_OUTSIDE = [
     "sqlite:///{elsewhere}/prod.db",
     "sqlite:///../../../prod.db",

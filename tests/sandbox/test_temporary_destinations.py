@@ -11,8 +11,6 @@ import pytest
 from dlthub_project.sandbox import Sandbox, isolated
 from dlthub_project.sandbox.destinations import TemporaryDestinations
 
-pytestmark = pytest.mark.unmeasured
-
 REMOTE = """
     destinations:
       warehouse:

@@ -16,8 +16,6 @@ from dlthub_project.sandbox import isolated
 if TYPE_CHECKING:
     from conftest import MakeSandbox
 
-pytestmark = pytest.mark.unmeasured
-
 FILES = {
     ".dlt/.workspace": "",
     ".dlt/config.toml": 'greeting = "everybody"\nplace = "base"\n',

@@ -27,7 +27,6 @@ LIBRARIES = (
     "asyncio",
     "bdb",
     "concurrent.futures",
-    "coverage.control",
     "croniter",
     "fsspec",
     "giturlparse",
@@ -49,6 +48,7 @@ LIBRARIES = (
     "rich.console",
     "rich.traceback",
     "semver",
+    "slipcover",
     "sqlalchemy",
     "sqlglot.dialects.duckdb",
     "sqlglot.dialects.postgres",
@@ -167,8 +167,10 @@ def prepare(arguments: list[str]) -> Callable[[], Any]:
     of_environment = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
     sys.path[:] = [on_path, *map(os.path.abspath, of_environment), *sys.path]
     importlib.invalidate_caches()
-    if "COVERAGE_PROCESS_CONFIG" in os.environ or "COVERAGE_PROCESS_START" in os.environ:
-        importlib.import_module("coverage").process_startup()
+    # as Python does at its start
+    sys.modules.pop("sitecustomize", None)
+    with contextlib.suppress(ModuleNotFoundError):
+        importlib.import_module("sitecustomize")
     if first == "-m":
         return lambda: runpy.run_module(what, run_name="__main__", alter_sys=True)
     sys.modules["__main__"] = main

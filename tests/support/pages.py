@@ -31,7 +31,7 @@ _COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", flags=re.MULTILINE)
 _ASSIGNMENT = re.compile(r"[A-Z_]+=")
 _DURATION = re.compile(r" in \d+(\.\d+)?s.*")
 # all that a page's commands see of this process's environment: nothing of dlt's, pytest's or ours
-PASSED_ON = ("COVERAGE", "COV_", "LANG", "LC_", "SYSTEMROOT", "VIRTUAL_ENV")
+PASSED_ON = ("LANG", "LC_", "MEASURE_INTO", "PYTHONPATH", "SYSTEMROOT", "VIRTUAL_ENV")
 _FAILURE = re.compile(r"\b(failed|FAILED|errors?|ERROR)\b")
 
 
@@ -203,7 +203,7 @@ def run_page_in_new_environment(
     """Do the same with a new virtual environment in front of PATH, for pages that install."""
     venv.create(folder / ".venv", with_pip=True)
     variables = {
-        **{k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "COVERAGE", "COV_"))},
+        **{k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "MEASURE_INTO"))},
         "PATH": f"{folder / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}",
     }
     if find_links is not None:

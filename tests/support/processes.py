@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 _SUPPORT = Path(__file__).parent
-_NOT_FOR_SERVER = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START", "PYTHONPATH")
+_NOT_FOR_SERVER = ("MEASURE_INTO", "PYTHONPATH")
 
 
 def python() -> list[str]:
