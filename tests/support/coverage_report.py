@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def covered(of_processes: list[dict[str, dict[str, list[Any]]]]) -> dict[str, Any]:
-    """Return what there is to be run, and what of it was, in the form of SlipCover."""
+def covered(
+    of_processes: Iterable[dict[str, dict[str, list[Any]]]], folders: Iterable[str] = _PACKAGES
+) -> dict[str, Any]:
+    """Return what there is to be run in folders, and what of it was, in the form of SlipCover."""
     run: dict[tuple[str, str], set[Any]] = defaultdict(set)
     for files in of_processes:
         for name, kinds in files.items():
@@ -46,7 +49,7 @@ def covered(of_processes: list[dict[str, dict[str, list[Any]]]]) -> dict[str, An
             run[name, "branches"].update(map(tuple, kinds["executed_branches"]))
     # nothing was run here: all files are there, with all of their lines
     found: dict[str, Any] = slipcover.Slipcover(
-        branch=True, source=list(_PACKAGES), exclude_also=["@overload"]
+        branch=True, source=list(folders), exclude_also=["@overload"]
     ).get_coverage()
     for name, file in found["files"].items():
         for kind in ("lines", "branches"):
