@@ -25,6 +25,7 @@ try:
     import sys
     class FallbackFinder:
         is_dlthub_fallback = True
+        asking = set()
         @staticmethod
         def find_spec(name, path=None, target=None):
             if name == 'dlthub':

@@ -21,6 +21,9 @@ class FallbackFinder:
     # finders of the `.pth` line and of this module are two classes with one mark
     is_dlthub_fallback = True
 
+    # threads that ask the other finders, one of which may ask all finders: SlipCover's does
+    asking: "set[int]" = set()  # noqa: RUF012  # `typing` is not imported here
+
     @staticmethod
     def find_spec(
         name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
@@ -29,15 +32,14 @@ class FallbackFinder:
         if name != "dlthub":
             return None
         import os
+        from _thread import get_ident
 
-        if os.environ.get("DLTHUB_PROJECT_NO_FALLBACK") == "1":
+        is_asked_by_another = any(get_ident() in threads for threads in _asking())
+        if is_asked_by_another or os.environ.get("DLTHUB_PROJECT_NO_FALLBACK") == "1":
             return None
-        for finder in list(sys.meta_path):
-            if getattr(finder, "is_dlthub_fallback", False) or not hasattr(finder, "find_spec"):
-                continue
-            spec = finder.find_spec(name, path, target)
-            if spec is not None:
-                return spec
+        spec = spec_of_others(path, target)
+        if spec is not None:
+            return spec
         from importlib import machinery, util
 
         ours = machinery.PathFinder.find_spec("dlthub_project")
@@ -48,6 +50,30 @@ class FallbackFinder:
         if not os.path.isfile(file):
             return None
         return util.spec_from_file_location(name, file, submodule_search_locations=[folder])
+
+
+def spec_of_others(
+    path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
+) -> "ModuleSpec | None":
+    """Return the spec of `dlthub` that another finder has."""
+    from _thread import get_ident
+
+    me, asking = get_ident(), _asking()
+    others = [f for f in sys.meta_path if not getattr(f, "is_dlthub_fallback", False)]
+    for threads in asking:
+        threads.add(me)
+    try:
+        found = (f.find_spec("dlthub", path, target) for f in others if hasattr(f, "find_spec"))
+        return next((spec for spec in found if spec is not None), None)
+    finally:
+        for threads in asking:
+            threads.discard(me)
+
+
+def _asking() -> "list[set[int]]":
+    """Return what says which threads ask, of the finder here or that of the `.pth` line."""
+    ours = [f for f in sys.meta_path if getattr(f, "is_dlthub_fallback", False)]
+    return [getattr(finder, "asking", set()) for finder in ours]
 
 
 def install() -> None:
@@ -61,11 +87,6 @@ def is_dlthub_installed() -> bool:
     loaded = sys.modules.get("dlthub")
     if loaded is not None:
         return not getattr(loaded, "is_dlthub_project_fallback", False)
-    for finder in sys.meta_path:
-        if getattr(finder, "is_dlthub_fallback", False) or not hasattr(finder, "find_spec"):
-            continue
-        spec = finder.find_spec("dlthub", None)
-        if spec is not None:
-            # a folder of that name without code is no package
-            return spec.origin is not None
-    return False
+    spec = spec_of_others()
+    # a folder of that name without code is no package
+    return spec is not None and spec.origin is not None

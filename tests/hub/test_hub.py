@@ -188,6 +188,39 @@ def test_an_editable_dlthub_wins_though_its_finder_comes_later(
     assert run_python(code, shop) == "the real one RunContext\n"
 
 
+def test_a_finder_that_asks_all_others_does_not_make_ours_a_foreign_one(
+    shop: Path, run_python: RunPython
+) -> None:
+    """As that of SlipCover does, to measure what others find."""
+    code = """
+        import sys
+
+        class AskingFinder:
+            calls = 0
+
+            @classmethod
+            def find_spec(cls, name, path=None, target=None):
+                cls.calls += name == "dlthub"
+                for finder in sys.meta_path:
+                    if finder is not cls and hasattr(finder, "find_spec"):
+                        spec = finder.find_spec(name, path, target)
+                        if spec is not None:
+                            return spec
+
+        # two of them would ask each other
+        others = [f for f in sys.meta_path if "slipcover" not in type(f).__module__]
+        sys.meta_path[:] = [AskingFinder, *others]
+        from dlthub_project.hub_finder import FallbackFinder, is_dlthub_installed
+        spec = FallbackFinder.find_spec("dlthub")
+        print(is_dlthub_installed(), "dlthub_project" in spec.origin)
+        print(AskingFinder.calls)
+        import dlt
+        print(dlt.hub.current.project.config().name, is_dlthub_installed())
+    """
+
+    assert run_python(code, shop) == "False True\n2\nshop False\n"
+
+
 def test_a_folder_that_happens_to_be_called_dlthub_is_no_package(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
