@@ -9,6 +9,7 @@ from dlthub_project.data_quality.check_suite import (
     CheckSuite,
     prepare_checks,
 )
+from dlthub_project.data_quality.loaded_checks import check_loaded, check_run, checks_of
 
 __all__ = [
     "Check",
@@ -16,7 +17,10 @@ __all__ = [
     "CheckResults",
     "CheckSuite",
     "attached_checks",
+    "check_loaded",
+    "check_run",
     "checks",
+    "checks_of",
     "prepare_checks",
     "with_checks",
 ]

@@ -42,6 +42,7 @@ class CheckResult:
         passed: Whether as many rows pass as the check asks for.
         samples: Up to ten rows that fail, without dlt's columns, and without those that are marked
             as personal.
+        problem: Why the destination could not be asked; such a check has not passed.
     """
 
     table: str
@@ -51,8 +52,11 @@ class CheckResult:
     severity: Severity
     passed: bool
     samples: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+    problem: str = ""
 
     def __str__(self) -> str:
+        if self.problem:
+            return f"{self.table}: {self.check} cannot be looked at: {self.problem}"
         if self.passed:
             return f"{self.table}: {self.check} holds for {self.rows} rows"
         noun = "row fails" if self.failing == 1 else "rows fail"
@@ -124,6 +128,7 @@ class CheckSuite:
         self.dataset = dataset
         self.checks = {table: tuple(of_table) for table, of_table in checks.items()}
         self._load_ids = load_ids
+        self._columns = columns_of(dataset)
         for table, of_table in self.checks.items():
             self._validate(table, of_table)
 
@@ -222,7 +227,7 @@ class CheckSuite:
     def _samples(
         self, table: str, check: Check, relation: dlt.Relation
     ) -> Sequence[Mapping[str, Any]]:
-        of_table = self.dataset.schema.tables[table]["columns"]
+        of_table = self._columns[table]
         names = [
             name
             for name in relation.columns
@@ -307,14 +312,14 @@ class CheckSuite:
                 )
 
     def _validate_columns(self, table: str, columns: Sequence[str], check: Check) -> None:
-        tables = self.dataset.schema.tables
-        if table not in tables:
-            known = known_names(table, [name for name in tables if not name.startswith("_dlt_")])
+        if table not in self._columns:
+            tables = [name for name in self._columns if not name.startswith("_dlt_")]
+            known = known_names(table, tables)
             raise ProjectError(
                 f"Check `{check.name}`: the dataset has no table `{table}`. {known}",
                 "Name a table as it is called in the schema.",
             )
-        there = tables[table]["columns"]
+        there = self._columns[table]
         for column in columns:
             if column not in there:
                 known = known_names(column, [n for n in there if not n.startswith("_dlt_")])
@@ -339,6 +344,16 @@ def prepare_checks(dataset: dlt.Dataset, checks: Mapping[str, Sequence[Check]]) 
         ProjectError: See `CheckSuite`; or there is no check.
     """
     return CheckSuite(dataset, checks).prepared()
+
+
+def columns_of(dataset: dlt.Dataset) -> dict[str, dict[str, Any]]:
+    """Return the columns of the tables of a dataset, from all of its schemas."""
+    found: dict[str, dict[str, Any]] = {}
+    for schema in dataset.schemas:
+        for name, table in schema.tables.items():
+            known = found.setdefault(name, {})
+            known.update({c: hints for c, hints in table["columns"].items() if c not in known})
+    return found
 
 
 def _asked(of_table: Sequence[Check]) -> list[Check]:
