@@ -293,8 +293,8 @@ def pytest_fixture_setup(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Tell the hook of runs in all phases of a test."""
-    if not item.config.stash[SESSION].isolates_all:
+    """Tell the hook of runs in all phases of a test, and check them."""
+    if not item.config.stash[SESSION].observes_all:
         return (yield)
     with finished_runs.told_to_hook(item):
         return (yield)
@@ -305,7 +305,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """End the session on Ctrl-C while a fixture runs a pipeline."""
     session = item.config.stash[SESSION]
     try:
-        with session.setup_of(item), finished_runs.failing_by_hook(item):
+        with session.setup_of(item), finished_runs.failing(item, "setup"):
             return (yield)
     except pytest.fail.Exception as failure:
         tell_what_lasts(failure, session)
@@ -319,7 +319,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """End the session on Ctrl-C while a test runs a pipeline; isolate examples of Hypothesis."""
     try:
-        with _isolated_examples(item), finished_runs.failing_by_hook(item):
+        with _isolated_examples(item), finished_runs.failing(item, "call"):
             return (yield)
     except Exception as error:
         _end_on_interrupt(item, error)
@@ -329,7 +329,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
     """Fail where the hook has raised of a run of the teardown."""
-    with finished_runs.failing_by_hook(item):
+    with finished_runs.failing(item, "teardown"):
         return (yield)
 
 
@@ -391,6 +391,10 @@ def _start(config: pytest.Config) -> None:
     hidden_texts.begin(config.pluginmanager)
     session = Session.start(config)
     config.stash[SESSION] = session
+    if session.checks:
+        from pytest_dlthub.checked_session import CheckedSession
+
+        CheckedSession.begin(config)
     config.add_cleanup(hidden_texts.end)
     config.add_cleanup(session.stop)
     config.add_cleanup(lambda: masking.mask_trace_of_pytest(config))
