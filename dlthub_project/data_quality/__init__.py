@@ -3,12 +3,11 @@
 from dlthub_project.data_quality import checks
 from dlthub_project.data_quality.attached_checks import attached_checks, with_checks
 from dlthub_project.data_quality.check_kinds import Check
-from dlthub_project.data_quality.check_suite import (
-    CheckResult,
-    CheckResults,
-    CheckSuite,
-    prepare_checks,
-)
+from dlthub_project.data_quality.check_results import CheckResult, CheckResults
+from dlthub_project.data_quality.check_suite import CheckSuite, prepare_checks
+from dlthub_project.data_quality.checked_pipelines import enable_data_quality
+from dlthub_project.data_quality.loaded_data import check_load
+from dlthub_project.data_quality.stored_results import read_check, store_results
 
 __all__ = [
     "Check",
@@ -16,7 +15,11 @@ __all__ = [
     "CheckResults",
     "CheckSuite",
     "attached_checks",
+    "check_load",
     "checks",
+    "enable_data_quality",
     "prepare_checks",
+    "read_check",
+    "store_results",
     "with_checks",
 ]

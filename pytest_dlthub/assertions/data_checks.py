@@ -57,8 +57,8 @@ def assert_checks(
         )
     lines: list[str] = []
     for result in results:
-        if not result.rows and result.passed:
-            lines.append(f"{result.table}: {result.check}: no rows, so that nothing is checked")
+        if result.status == "unchecked":
+            lines.append(str(result))
         elif not result.passed and result.severity == "error":
             lines += [str(result), *_samples(result)]
     if lines:
@@ -81,7 +81,7 @@ def checked(
             f"assert_checks: {type(given).__name__} is no run, and no dataset; give a run, or "
             "pipeline.dataset()"
         )
-    found = attached_checks(dataset.schema) if checks is None else checks
+    found = attached_checks(*dataset.schemas) if checks is None else checks
     return CheckSuite(dataset, found, load_ids).run()
 
 
