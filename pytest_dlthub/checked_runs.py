@@ -7,12 +7,14 @@ test that has the fixture.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dlthub_project.data_quality import CheckResult, CheckResults, check_dataset, checks_of
+from dlthub_project.data_quality.loaded_data import failed_tables, loaded_dataset, told
 from pytest_dlthub.assertions.data_checks import ChecksFailed, lines_of
 from pytest_dlthub.assertions.noted_checks import FailedCheck, NotedChecks, noting
 from pytest_dlthub.report import WARNED
@@ -20,7 +22,7 @@ from pytest_dlthub.report import WARNED
 if TYPE_CHECKING:
     import dlt
 
-    from dlthub_project.data_quality import CheckResults
+    from dlthub_project.data_quality import Check
 
 _TITLE = "checks after a run of pipeline {} (dlt_checks = on)"
 
@@ -40,8 +42,6 @@ class ChecksOfRunFailed(ChecksFailed, pytest.fail.Exception):  # type: ignore[mi
     __module__ = "builtins"
 
     def __init__(self, failed: list[FailedCheck]) -> None:
-        from dlthub_project.data_quality import CheckResults
-
         lines = _told(failed)
         pytest.fail.Exception.__init__(self, "\n".join(lines), pytrace=False)
         ChecksFailed.__init__(self, CheckResults([one.result for one in failed]), lines)
@@ -57,34 +57,62 @@ def checked(item: pytest.Item) -> Iterator[None]:
 
 def look_at(item: pytest.Item, pipeline: dlt.Pipeline, info: Any) -> None:
     """Check what a run of a test has loaded, and note what fails."""
-    from dlthub_project.data_quality import check_run
-
-    _note(item, pipeline.pipeline_name, pipeline.dataset_name, info, check_run(pipeline, info))
+    results = _results(pipeline, info)
+    _note(item, pipeline.pipeline_name, pipeline.dataset_name, info, results)
 
 
 def look_at_other(pipeline: dlt.Pipeline, info: Any) -> list[str]:
     """Check what a run has loaded that is of no test, and return what fails, as lines."""
-    from dlthub_project.data_quality import check_run
-
-    results = check_run(pipeline, info).failed
+    results = _results(pipeline, info).failed
     lines = [line for one in results if one.severity == "error" for line in lines_of(one)]
     return [_TITLE.format(pipeline.pipeline_name), *lines] if lines else []
 
 
 def look_at_copies(item: pytest.Item, runs: Mapping[str, Any]) -> None:
     """Check the copies that a test has of what was loaded once, and note what fails."""
-    from dlthub_project.data_quality import check_loaded, checks_of
-
     if _NOTED not in item.stash:
         return
     for name, run in runs.items():
-        if not (checks := checks_of(run.dataset)):
-            continue
-        info = run.load_info
-        results = check_loaded(run.dataset, list(info.loads_ids) if info else [], checks)
-        _note(item, name, run.dataset.dataset_name, info, results)
-        # others may want to write to it
-        run.release()
+        if checks := checks_of(run.dataset):
+            info = run.load_info
+            results = _asked(run.dataset, checks, info)
+            _note(item, name, run.dataset.dataset_name, info, results)
+            # others may want to write to it
+            run.release()
+
+
+def _results(pipeline: dlt.Pipeline, info: Any) -> CheckResults:
+    if not pipeline.schema_names or pipeline.destination is None:
+        return CheckResults([])
+    dataset = loaded_dataset(pipeline)
+    loaded = {package.schema_name for package in info.load_packages} if info else set()
+    # a run that has loaded nothing is one, too: what was there is looked at
+    if not (checks := checks_of(dataset, loaded or None)):
+        return CheckResults([])
+    return _asked(dataset, checks, info)
+
+
+def _asked(dataset: dlt.Dataset, checks: Mapping[str, Sequence[Check]], info: Any) -> CheckResults:
+    load_ids = list(info.loads_ids) if info is not None else []
+    try:
+        return check_dataset(dataset, checks, load_ids, failed_tables(info) if info else ())
+    except Exception as error:
+        # the destination cannot be opened, or has no tables to ask
+        return CheckResults(
+            [
+                CheckResult(
+                    table,
+                    check.name,
+                    0,
+                    0,
+                    check.severity,
+                    False,
+                    error=told(error, dataset, table),
+                )
+                for table, of_table in checks.items()
+                for check in of_table
+            ]
+        )
 
 
 def _note(

@@ -3,13 +3,12 @@
 from dlthub_project.data_quality import checks
 from dlthub_project.data_quality.attached_checks import attached_checks, with_checks
 from dlthub_project.data_quality.check_kinds import Check
-from dlthub_project.data_quality.check_suite import (
-    CheckResult,
-    CheckResults,
-    CheckSuite,
-    prepare_checks,
-)
-from dlthub_project.data_quality.loaded_checks import check_loaded, check_run, checks_of
+from dlthub_project.data_quality.check_results import CheckResult, CheckResults
+from dlthub_project.data_quality.check_suite import CheckSuite, prepare_checks
+from dlthub_project.data_quality.checked_pipelines import enable_data_quality
+from dlthub_project.data_quality.dataset_checks import checks_of
+from dlthub_project.data_quality.loaded_data import check_dataset, check_load
+from dlthub_project.data_quality.stored_results import read_check, store_results
 
 __all__ = [
     "Check",
@@ -17,10 +16,13 @@ __all__ = [
     "CheckResults",
     "CheckSuite",
     "attached_checks",
-    "check_loaded",
-    "check_run",
+    "check_dataset",
+    "check_load",
     "checks",
     "checks_of",
+    "enable_data_quality",
     "prepare_checks",
+    "read_check",
+    "store_results",
     "with_checks",
 ]

@@ -64,13 +64,14 @@ def with_checks(*checks: Check | Mapping[str, Sequence[Check]]) -> Callable[[_T]
     return decorate
 
 
-def attached_checks(schema: dlt.Schema) -> dict[str, list[Check]]:
-    """Return the checks that resources have brought into a schema, by table."""
+def attached_checks(*schemas: dlt.Schema) -> dict[str, list[Check]]:
+    """Return the checks that resources have brought into schemas, by table."""
     found: dict[str, list[Check]] = {}
-    for name, table in schema.tables.items():
-        hints: Any = table.get(_HINT) or ()
-        if hints:
-            found[name] = [check_of(hint) for hint in hints]
+    for schema in schemas:
+        for name, table in schema.tables.items():
+            hints: Any = table.get(_HINT) or ()
+            if hints:
+                found[name] = [check_of(hint) for hint in hints]
     return found
 
 

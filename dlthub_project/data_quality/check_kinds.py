@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
 from datetime import datetime, timedelta, timezone
+from fractions import Fraction
+from math import ceil, floor
 from typing import TYPE_CHECKING, Any, Literal
 
 from dlthub_project.dlt_internals.relations import quoted
@@ -22,10 +24,12 @@ class Scope:
     Attributes:
         condition: In SQL, of a row that counts.
         dialect: The dialect in which users write conditions, as sqlglot calls it.
+        earlier: The rows that there were after the load before; None if nobody knows.
     """
 
     condition: str
     dialect: str | None
+    earlier: int | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,11 @@ class Check:
     def parent(self) -> tuple[str, str] | None:
         """Another table that it reads, and the column there."""
         return None
+
+    @property
+    def compares_loads(self) -> bool:
+        """Whether it needs what was stored after the load before."""
+        return False
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data, for the schema; see `check_of`."""
@@ -269,15 +278,28 @@ class RowCountCheck(TableCheck):
 
     low: int | None = None
     high: int | None = None
+    change: float | None = None
     kind = "row_count"
+
+    @property
+    def compares_loads(self) -> bool:
+        return self.change is not None
 
     def failing(self, scope: Scope) -> str:
         count = f"COUNT(CASE WHEN {scope.condition} THEN 1 END)"
-        bounds = ((">=", self.low), ("<=", self.high))
+        bounds: list[tuple[str, float | None]] = [(">=", self.low), ("<=", self.high)]
+        if self.change is not None and scope.earlier is not None:
+            bounds.append((">=", ceil(Fraction(scope.earlier) * (1 - self._share))))
+            bounds.append(("<=", floor(Fraction(scope.earlier) * (1 + self._share))))
         holds = " AND ".join(
             f"{count} {sign} {bound}" for sign, bound in bounds if bound is not None
         )
-        return f"CASE WHEN {holds} THEN 0 ELSE 1 END"
+        return f"CASE WHEN {holds or 'TRUE'} THEN 0 ELSE 1 END"
+
+    @property
+    def _share(self) -> Fraction:
+        # as it is written: 0.1 of 10 is 1
+        return Fraction(str(self.change))
 
 
 @dataclass(frozen=True)

@@ -417,8 +417,8 @@ def test_a_check_that_cannot_be_looked_at_is_red_and_secrets_are_masked(
     result.assert_outcomes(passed=1, failed=2)
     result.stdout.fnmatch_lines(
         [
-            "orders: notes__is_not_null cannot be looked at: *no column `notes`*mean `note`*",
-            "orders: broken cannot be looked at: *is no condition in SQL*",
+            "orders: notes__is_not_null cannot be checked: *no column `notes`*mean `note`*",
+            "orders: broken cannot be checked: *is no condition in SQL*",
             "orders: row_count: 1 of 1 row fails",
             "orders: note__is_in: 1 of 1 row fails",
         ]

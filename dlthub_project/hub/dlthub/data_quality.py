@@ -5,8 +5,12 @@ from dlthub_project.data_quality import (
     CheckResult,
     CheckResults,
     CheckSuite,
+    check_load,
     checks,
+    enable_data_quality,
     prepare_checks,
+    read_check,
+    store_results,
     with_checks,
 )
 
@@ -15,7 +19,11 @@ __all__ = [
     "CheckResult",
     "CheckResults",
     "CheckSuite",
+    "check_load",
     "checks",
+    "enable_data_quality",
     "prepare_checks",
+    "read_check",
+    "store_results",
     "with_checks",
 ]
