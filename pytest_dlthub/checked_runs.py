@@ -16,7 +16,7 @@ import pytest
 from dlthub_project.data_quality import CheckResult, CheckResults, check_dataset, checks_of
 from dlthub_project.data_quality.loaded_data import failed_tables, loaded_dataset, told
 from pytest_dlthub.assertions.data_checks import ChecksFailed, lines_of
-from pytest_dlthub.assertions.noted_checks import FailedCheck, NotedChecks, noting
+from pytest_dlthub.assertions.noted_checks import FailedCheck, NotedChecks, note_results, noting
 from pytest_dlthub.report import WARNED
 
 if TYPE_CHECKING:
@@ -95,7 +95,9 @@ def _results(pipeline: dlt.Pipeline, info: Any) -> CheckResults:
 def _asked(dataset: dlt.Dataset, checks: Mapping[str, Sequence[Check]], info: Any) -> CheckResults:
     load_ids = list(info.loads_ids) if info is not None else []
     try:
-        return check_dataset(dataset, checks, load_ids, failed_tables(info) if info else ())
+        results = check_dataset(dataset, checks, load_ids, failed_tables(info) if info else ())
+        note_results(dataset, checks, results)
+        return results
     except Exception as error:
         # the destination cannot be opened, or has no tables to ask
         return CheckResults(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dlthub import (
+    check_history,
     finished_runs,
     hidden_texts,
     hooks,
@@ -105,6 +106,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and catch up where a conftest loads this plugin, which is late."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
+    config.pluginmanager.register(check_history.CheckHistory(config), "dlthub_check_history")
     config.pluginmanager.register(masking.MaskedIds(), "dlthub_masked_ids")
     config.pluginmanager.register(tracebacks.ShortenedReports(), "dlthub_shortened_reports")
     config.pluginmanager.register(sections.ColouredSections(), "dlthub_coloured_sections")
@@ -164,12 +166,10 @@ def pytest_internalerror(excrepr: object) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
-    """Take secrets out of JUnit XML and files of other plugins, once they are written.
-
-    A session that has withheld texts has not said what it had to say.
-    """
+    """Take secrets out of JUnit XML and files of other plugins, once they are written."""
     yield
     masking.mask_files(session.config)
+    # a session that has withheld texts has not said what it had to say
     if hidden_texts.withheld() and not session.exitstatus:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -294,9 +294,8 @@ def pytest_fixture_setup(
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Tell the hook of runs in all phases of a test, and check them."""
-    if not item.config.stash[SESSION].observes_all:
-        return (yield)
-    with finished_runs.told_to_hook(item):
+    is_seen = item.config.stash[SESSION].observes_all
+    with finished_runs.told_to_hook(item) if is_seen else nullcontext():
         return (yield)
 
 
@@ -328,7 +327,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
-    """Fail where the hook has raised of a run of the teardown."""
+    """Fail by runs of the teardown."""
     with finished_runs.failing(item, "teardown"):
         return (yield)
 

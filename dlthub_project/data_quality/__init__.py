@@ -1,7 +1,11 @@
 """Checks of loaded data: one definition for tests and for production."""
 
 from dlthub_project.data_quality import checks
-from dlthub_project.data_quality.attached_checks import attached_checks, with_checks
+from dlthub_project.data_quality.attached_checks import (
+    attached_checks,
+    declared_checks,
+    with_checks,
+)
 from dlthub_project.data_quality.check_kinds import Check
 from dlthub_project.data_quality.check_results import CheckResult, CheckResults
 from dlthub_project.data_quality.check_suite import CheckSuite, prepare_checks
@@ -20,6 +24,7 @@ __all__ = [
     "check_load",
     "checks",
     "checks_of",
+    "declared_checks",
     "enable_data_quality",
     "prepare_checks",
     "read_check",

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _HINT = "x-checks"
 _T = TypeVar("_T")
 
+# resource and check; a dict for its order
+_declared: dict[tuple[str, Check], None] = {}
+
 
 def with_checks(*checks: Check | Mapping[str, Sequence[Check]]) -> Callable[[_T], _T]:
     """Make a decorator that gives checks to a resource, a transformer or a source.
@@ -53,6 +56,8 @@ def with_checks(*checks: Check | Mapping[str, Sequence[Check]]) -> Callable[[_T]
             _attach_to(target.resources, of_source)
             return target
         if inspect.isfunction(target) and of_source:
+            for name, of in of_source.items():
+                _declared.update(dict.fromkeys((name, check) for check in of))
             wrapped: _T = _wrapped(target, of_source)
             return wrapped
         what = getattr(target, "__name__", type(target).__name__)
@@ -75,7 +80,13 @@ def attached_checks(*schemas: dlt.Schema) -> dict[str, list[Check]]:
     return found
 
 
+def declared_checks() -> list[tuple[str, Check]]:
+    """Return the resources and checks that code of this process has brought together so far."""
+    return list(_declared)
+
+
 def _attach(resource: DltResource, checks: Sequence[Check]) -> None:
+    _declared.update(dict.fromkeys((resource.name, check) for check in checks))
     before = resources.table_hint(resource, _HINT) or []
     plain = [*before, *(check.as_dict() for check in checks)]
     resource.apply_hints(additional_table_hints={_HINT: plain})

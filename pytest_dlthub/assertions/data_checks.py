@@ -15,7 +15,7 @@ from dlthub_project.data_quality import (
     CheckSuite,
     checks_of,
 )
-from pytest_dlthub.assertions.noted_checks import FailedCheck, noted_now
+from pytest_dlthub.assertions.noted_checks import FailedCheck, note_results, noted_now
 from pytest_dlthub.assertions.relation_checks import shown
 from pytest_dlthub.assertions.run_checks import FinishedRun
 
@@ -81,7 +81,9 @@ def checked(
     """Return what the checks of a run or dataset find; see `assert_checks`."""
     dataset, load_ids = _asked(run_or_dataset)
     found = checks_of(dataset) if checks is None else checks
-    return CheckSuite(dataset, found, load_ids).run()
+    results = CheckSuite(dataset, found, load_ids).run()
+    note_results(dataset, found, results)
+    return results
 
 
 def _asked(run_or_dataset: Any) -> tuple[dlt.Dataset, list[str] | None]:

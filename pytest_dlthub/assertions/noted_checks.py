@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dlthub_project.data_quality import CheckResult
+    import dlt
+
+    from dlthub_project.data_quality import Check, CheckResult, CheckResults
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,3 +79,58 @@ def noting(noted: NotedChecks) -> Iterator[None]:
 def noted_now() -> NotedChecks | None:
     """Return the checks of the test that runs now; None where runs are not checked."""
     return _noted[-1] if _noted else None
+
+
+# what a test has looked at, by the identity of the check
+_looked_at: dict[str, dict[str, Any]] = {}
+
+
+def identity(name: str, check: Check) -> str:
+    """Return what tells a check from others in later sessions: it is no other if it is the same.
+
+    Args:
+        name: Its table, or the resource that brings it.
+        check: The check.
+    """
+    # a digest: values that are allowed may be none to keep in a file
+    return hashlib.sha256(f"{name}\n{check.definition}".encode()).hexdigest()[:24]
+
+
+def note_results(
+    dataset: dlt.Dataset, checks: Mapping[str, Sequence[Check]], results: CheckResults
+) -> None:
+    """Note which checks were looked at, and which of them have failed.
+
+    Args:
+        dataset: What was looked at.
+        checks: The checks by table.
+        results: What they have found, of each its result.
+    """
+    found = {(result.table, result.check): result for result in results}
+    resources: dict[str, str] = {
+        name: str(table.get("resource") or name)
+        for schema in dataset.schemas
+        for name, table in schema.tables.items()
+    }
+    for table, of_table in checks.items():
+        for check in of_table:
+            result = found.get((table, check.name))
+            if result is None or result.error or (result.unchecked and result.passed):
+                continue
+            resource = resources.get(table, table)
+            entry = {
+                "table": table,
+                "resource": resource,
+                "check": check.name,
+                "also": identity(resource, check),
+                "failed": False,
+            }
+            noted = _looked_at.setdefault(identity(table, check), entry)
+            noted["failed"] = noted["failed"] or not result.passed
+
+
+def taken_results() -> dict[str, dict[str, Any]]:
+    """Return what was noted since this was last called."""
+    found = dict(_looked_at)
+    _looked_at.clear()
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -424,3 +425,57 @@ def test_a_check_that_cannot_be_looked_at_is_red_and_secrets_are_masked(
         ]
     )
     assert "s3cr3t" not in result.stdout.str()
+
+
+OF_HISTORY = """
+from dlthub_project import data_quality as dq
+from pytest_dlthub import assert_checks, raises_check
+from shop_code import BAD, orders
+
+def test_unique(dlt_run):
+    with raises_check("orders", "is_unique"):
+        assert_checks(dlt_run(orders, given={"orders": [{"id": 1, "total": 1}] * 2}))
+
+def test_all(dlt_run):
+    run = dlt_run(orders)
+    assert_checks(run)
+    assert_checks(run, {"orders": [dq.checks.row_count(1)]})
+"""
+
+
+@pytest.mark.parametrize("workers", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)])
+def test_checks_that_no_test_has_ever_failed_are_listed(
+    shop_code: Path,
+    pytester: pytest.Pytester,
+    run_pytest: RunTests,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: tuple[str, ...],
+) -> None:
+    pytester.makepyfile(test_it=OF_HISTORY)
+    # those of other tests in this process
+    module = importlib.import_module("dlthub_project.data_quality.attached_checks")
+    monkeypatch.setattr(module, "_declared", {})
+
+    def listed(*arguments: str) -> list[str]:
+        lines = run_pytest("--collect-only", "--dlt-checks", "-q", *arguments).outlines
+        return [line for line in lines if line.startswith(("orders: ", "no test", "pytest's"))]
+
+    never = "no test has looked at it"
+    unknown = "no test has looked at a check yet, as far as pytest's cache knows"
+    both = [f"orders: id__is_unique: {never}", f"orders: total__between: {never}"]
+    assert listed() == [*both, unknown]
+
+    run_pytest("--dlt-checks=off", *workers).assert_outcomes(passed=2)
+    green = "it has held in"
+    between = "orders: total__between: "
+    assert listed() == [f"orders: row_count: {green} 1 test", f"{between}{green} 2 tests"]
+    assert listed("test_it.py::test_unique") == [f"{between}{green} 2 tests"]
+    off = "pytest's cache is off (-p no:cacheprovider): nothing is known of earlier tests"
+    assert listed("-p", "no:cacheprovider") == [off, *both, unknown]
+
+    # a changed check is another one
+    code = (shop_code / "shop_code.py").read_text()
+    (shop_code / "shop_code.py").write_text(
+        code.replace('is_unique("id")', 'is_unique("id", where="id > 0")')
+    )
+    assert f"orders: id__is_unique: {never}" in listed()
