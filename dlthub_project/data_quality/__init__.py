@@ -1,25 +1,37 @@
-"""Checks of loaded data: one definition for tests and for production."""
+"""Checks and metrics of loaded data: one definition for tests and for production."""
 
-from dlthub_project.data_quality import checks
+from dlthub_project.data_quality import checks, metrics
 from dlthub_project.data_quality.attached_checks import attached_checks, with_checks
+from dlthub_project.data_quality.attached_metrics import with_metrics
 from dlthub_project.data_quality.check_kinds import Check
 from dlthub_project.data_quality.check_results import CheckResult, CheckResults
 from dlthub_project.data_quality.check_suite import CheckSuite, prepare_checks
 from dlthub_project.data_quality.checked_pipelines import enable_data_quality
-from dlthub_project.data_quality.loaded_data import check_load
-from dlthub_project.data_quality.stored_results import read_check, store_results
+from dlthub_project.data_quality.loaded_data import check_load, measure_load
+from dlthub_project.data_quality.metric_kinds import Metric, MetricResult
+from dlthub_project.data_quality.stored_results import (
+    read_check,
+    read_metric,
+    store_results,
+)
 
 __all__ = [
     "Check",
     "CheckResult",
     "CheckResults",
     "CheckSuite",
+    "Metric",
+    "MetricResult",
     "attached_checks",
     "check_load",
     "checks",
     "enable_data_quality",
+    "measure_load",
+    "metrics",
     "prepare_checks",
     "read_check",
+    "read_metric",
     "store_results",
     "with_checks",
+    "with_metrics",
 ]

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from dlthub_project.data_quality.attached_checks import attached_checks
+from dlthub_project.data_quality.attached_metrics import attached_metrics
 from dlthub_project.data_quality.check_kinds import Check
 from dlthub_project.data_quality.check_results import CheckResult, CheckResults
 from dlthub_project.data_quality.check_suite import CheckSuite
+from dlthub_project.data_quality.metric_kinds import Metric, MetricResult
+from dlthub_project.data_quality.metric_queries import measured
 from dlthub_project.data_quality.stored_results import loads_of_tables
-from dlthub_project.data_quality.table_columns import PersonalColumns
+from dlthub_project.data_quality.table_columns import PersonalColumns, tables_of
 from dlthub_project.dlt_internals import datasets
 from dlthub_project.errors import ProjectError
 from dlthub_project.secrets import KNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import dlt
     from dlt.common.pipeline import LoadInfo
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 def check_load(
@@ -44,24 +48,124 @@ def check_load(
     if load_info is None or not loads:
         return CheckResults([])
     dataset = loaded_dataset(pipeline)
-    loaded = {package.schema_name for package in load_info.load_packages}
-    found: dict[str, list[Check]] = attached_checks(
-        *(schema for schema in dataset.schemas if schema.name in loaded)
-    )
+    found: dict[str, list[Check]] = attached_checks(*_loaded_schemas(dataset, load_info))
     for table, of_table in (checks or {}).items():
-        there = found.setdefault(table, [])
-        # the same one may be declared and come with the resource
-        there += [check for check in of_table if check not in there]
-    failed = failed_tables(load_info)
+        _add(found.setdefault(table, []), of_table)
     results: list[CheckResult] = []
     with dataset:
         for table, of_table in found.items():
-            if table in failed:
-                why = "jobs of this load have failed, so that rows are missing"
-                results += [_broken(table, check, why) for check in of_table]
-            else:
-                results += _results(dataset, table, of_table, load_info.loads_ids)
+
+            def ask(checks: Sequence[Check], table: str = table) -> Sequence[CheckResult]:
+                return CheckSuite(dataset, {table: checks}, load_info.loads_ids).run()
+
+            def broken(check: Check, why: str, table: str = table) -> CheckResult:
+                return CheckResult(table, check.name, 0, 0, check.severity, False, error=why)
+
+            results += _answers(of_table, ask, broken, _Why(dataset, table, load_info))
     return CheckResults(results)
+
+
+def measure_load(
+    pipeline: dlt.Pipeline,
+    load_info: LoadInfo | None,
+    metrics: Mapping[str | None, Sequence[Metric]] | None = None,
+) -> list[MetricResult]:
+    """Measure the tables that a pipeline has loaded; see `check_load`.
+
+    Args:
+        pipeline: The pipeline.
+        load_info: What it returned; nothing is measured if it has loaded nothing.
+        metrics: Metrics by table, beside those that resources and sources bring with them; those of
+            the dataset by None.
+
+    Returns:
+        A result for each metric.
+    """
+    loads = loads_of_tables(pipeline, load_info)
+    if load_info is None or not loads:
+        return []
+    dataset = loaded_dataset(pipeline)
+    found = attached_metrics(*_loaded_schemas(dataset, load_info))
+    for table, of_table in (metrics or {}).items():
+        _add(found.setdefault(table, []), of_table)
+    results: list[MetricResult] = []
+    with dataset:
+        for table, of_table in found.items():
+
+            def ask(metrics: Sequence[Metric], table: str | None = table) -> Sequence[MetricResult]:
+                return measured(dataset, table, metrics, load_info.loads_ids)
+
+            def broken(metric: Metric, why: str, table: str | None = table) -> MetricResult:
+                return MetricResult(table, metric.column, metric.name, None, why)
+
+            results += _answers(of_table, ask, broken, _Why(dataset, table, load_info))
+    return results
+
+
+def _loaded_schemas(dataset: dlt.Dataset, load_info: LoadInfo) -> list[dlt.Schema]:
+    loaded = {package.schema_name for package in load_info.load_packages}
+    return [schema for schema in dataset.schemas if schema.name in loaded]
+
+
+def _add(there: list[_T], more: Sequence[_T]) -> None:
+    # the same one may be declared and come with the resource
+    there += [one for one in more if one not in there]
+
+
+def _answers(
+    asked: Sequence[_T],
+    ask: Callable[[Sequence[_T]], Sequence[_R]],
+    broken: Callable[[_T, str], _R],
+    why: _Why,
+) -> Iterator[_R]:
+    """Ask for all at once; where that fails, for each: one of them spoils the query of all."""
+    if why.jobs:
+        yield from (broken(one, why.jobs) for one in asked)
+        return
+    try:
+        answers = ask(asked)
+    except Exception as error:
+        if len(asked) == 1:
+            yield broken(asked[0], why.told(error))
+            return
+    else:
+        yield from answers
+        return
+    for one in asked:
+        yield from _answers([one], ask, broken, why)
+
+
+class _Why:
+    """Why something about a table, or about all of them, cannot be told."""
+
+    def __init__(self, dataset: dlt.Dataset, table: str | None, load_info: LoadInfo) -> None:
+        self._dataset = dataset
+        self._tables = tables_of(dataset) if table is None else [table]
+        failed = {
+            job.job_file_info.table_name
+            for package in load_info.load_packages
+            for job in package.jobs["failed_jobs"]
+        }
+        self.jobs = (
+            "jobs of this load have failed, so that rows are missing"
+            if failed.intersection(self._tables)
+            else ""
+        )
+
+    def told(self, error: Exception) -> str:
+        """Return what may be told of an error, in one line.
+
+        A destination repeats the values that it cannot cast: of a table with columns that are
+        marked as personal, only the kind of the error is told.
+        """
+        if isinstance(error, ProjectError):
+            return error.reason
+        kind = type(error).__name__
+        is_personal = PersonalColumns(self._dataset)
+        if any(is_personal.any_of(table) for table in self._tables):
+            return f"{kind}; what it says may be personal, and is not kept"
+        lines = str(error).strip().splitlines()
+        return KNOWN.masked(f"{kind}: {lines[0]}" if lines else kind)
 
 
 def loaded_dataset(pipeline: dlt.Pipeline) -> dlt.Dataset:
@@ -72,46 +176,3 @@ def loaded_dataset(pipeline: dlt.Pipeline) -> dlt.Dataset:
     if len(schemas) > len(dataset.schemas):
         datasets.replace_schemas(dataset, schemas)
     return dataset
-
-
-def failed_tables(load_info: LoadInfo) -> set[str]:
-    """Return the tables of which jobs of a load have failed."""
-    return {
-        job.job_file_info.table_name
-        for package in load_info.load_packages
-        for job in package.jobs["failed_jobs"]
-    }
-
-
-def told(error: Exception, dataset: dlt.Dataset, table: str) -> str:
-    """Return what may be told of an error, in one line.
-
-    A destination repeats the values that it cannot cast: of a table with columns that are marked as
-    personal, only the kind of the error is told.
-    """
-    if isinstance(error, ProjectError):
-        return error.reason
-    kind = type(error).__name__
-    if PersonalColumns(dataset).any_of(table):
-        return f"{kind}; what it says may be personal, and is not kept"
-    lines = str(error).strip().splitlines()
-    return KNOWN.masked(f"{kind}: {lines[0]}" if lines else kind)
-
-
-def _results(
-    dataset: dlt.Dataset, table: str, checks: Sequence[Check], load_ids: Sequence[str]
-) -> Iterator[CheckResult]:
-    try:
-        yield from CheckSuite(dataset, {table: checks}, load_ids).run()
-        return
-    except Exception as error:
-        if len(checks) == 1:
-            yield _broken(table, checks[0], told(error, dataset, table))
-            return
-    # one of them spoils the query of all
-    for check in checks:
-        yield from _results(dataset, table, [check], load_ids)
-
-
-def _broken(table: str, check: Check, error: str) -> CheckResult:
-    return CheckResult(table, check.name, 0, 0, check.severity, False, error=error)
