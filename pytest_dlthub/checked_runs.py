@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dlthub_project.data_quality import CheckResult, CheckResults, check_dataset, checks_of
-from dlthub_project.data_quality.loaded_data import failed_tables, loaded_dataset, told
+from dlthub_project.data_quality import CheckResults, check_dataset, checks_of
+from dlthub_project.data_quality.loaded_data import loaded_dataset
 from pytest_dlthub.assertions.data_checks import ChecksFailed, lines_of
 from pytest_dlthub.assertions.noted_checks import FailedCheck, NotedChecks, note_results, noting
 from pytest_dlthub.report import WARNED
@@ -93,28 +93,9 @@ def _results(pipeline: dlt.Pipeline, info: Any) -> CheckResults:
 
 
 def _asked(dataset: dlt.Dataset, checks: Mapping[str, Sequence[Check]], info: Any) -> CheckResults:
-    load_ids = list(info.loads_ids) if info is not None else []
-    try:
-        results = check_dataset(dataset, checks, load_ids, failed_tables(info) if info else ())
-        note_results(dataset, checks, results)
-        return results
-    except Exception as error:
-        # the destination cannot be opened, or has no tables to ask
-        return CheckResults(
-            [
-                CheckResult(
-                    table,
-                    check.name,
-                    0,
-                    0,
-                    check.severity,
-                    False,
-                    error=told(error, dataset, table),
-                )
-                for table, of_table in checks.items()
-                for check in of_table
-            ]
-        )
+    results = check_dataset(dataset, checks, info)
+    note_results(dataset, checks, results)
+    return results
 
 
 def _note(

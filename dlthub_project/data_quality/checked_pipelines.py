@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dlt
 from dlt.common import logger
 
-from dlthub_project.data_quality.loaded_data import check_load
+from dlthub_project.data_quality.loaded_data import check_load, measure_load
 from dlthub_project.data_quality.stored_results import store_results
 from dlthub_project.dlt_internals import configuration
 from dlthub_project.secrets import KNOWN
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 def enable_data_quality(pipeline: dlt.Pipeline) -> dlt.Pipeline:
     """Have a pipeline look at what it loads, after each `run` and each `load`.
 
-    The checks are those that resources bring with them (`with_checks`). What they find is stored
-    (see `store_results`), and each that fails is logged as a warning; the run goes on. If nothing
-    can be stored, that is logged, too.
+    The checks and metrics are those that resources bring with them (`with_checks`,
+    `with_metrics`). What they find is stored (see `store_results`), and each check that fails is
+    logged as a warning; the run goes on. If nothing can be stored, that is logged, too.
 
     Args:
         pipeline: The pipeline; for this object, until the process ends.
@@ -79,14 +79,18 @@ def _look_at(pipeline: dlt.Pipeline, info: LoadInfo | None) -> None:
         return
     try:
         results = check_load(pipeline, info)
+        metrics = measure_load(pipeline, info)
         for result in results.failed:
             logger.warning(KNOWN.masked(f"Pipeline {pipeline.pipeline_name}: {result}"))
-        store_results(pipeline, info, results)
+        for metric in metrics:
+            if metric.error:
+                logger.warning(KNOWN.masked(f"Pipeline {pipeline.pipeline_name}: {metric}"))
+        store_results(pipeline, info, results, metrics)
     except Exception as error:
         # the rows are loaded: whoever retries would load them once more
         logger.error(
             KNOWN.masked(
-                f"Pipeline {pipeline.pipeline_name}: what its checks have found is not stored: "
-                f"{type(error).__name__}: {error}"
+                f"Pipeline {pipeline.pipeline_name}: what its checks and metrics have found is "
+                f"not stored: {type(error).__name__}: {error}"
             )
         )

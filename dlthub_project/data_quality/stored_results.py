@@ -1,10 +1,12 @@
-"""Keeps what checks have found: tables of a dataset beside the one that was looked at."""
+"""Keeps what checks and metrics have found: tables beside the dataset that was looked at."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import date, datetime, time, timezone
+from decimal import Decimal
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import dlt
@@ -12,6 +14,7 @@ from dlt.common.json import json
 
 from dlthub_project.data_quality.check_kinds import literal
 from dlthub_project.data_quality.check_results import CheckResult
+from dlthub_project.data_quality.metric_kinds import MetricResult
 from dlthub_project.dlt_internals import configuration, contexts, datasets, relations
 from dlthub_project.dlt_internals.relations import quoted
 from dlthub_project.errors import DatasetNotLoaded
@@ -22,22 +25,21 @@ if TYPE_CHECKING:
     from dlt.common.pipeline import LoadInfo
 
 _SCHEMA = "data_quality"
-_CHECKS = "checks"
-_COLUMNS: dict[str, Any] = {
-    "load_id": {"data_type": "text", "nullable": False},
-    "table_name": {"data_type": "text", "nullable": False},
-    "pipeline_name": {"data_type": "text", "nullable": False},
-    "checked_at": {"data_type": "timestamp", "nullable": False},
-    "error": {"data_type": "text"},
-}
+_CHECKS, _METRICS = "checks", "metrics"
+_TEXT: dict[str, Any] = {"data_type": "text"}
+_COUNT: dict[str, Any] = {"data_type": "bigint"}
+_TIME: dict[str, Any] = {"data_type": "timestamp"}
 _OF_CHECKS: dict[str, Any] = {
-    **_COLUMNS,
-    "check_name": {"data_type": "text", "nullable": False},
-    "severity": {"data_type": "text", "nullable": False},
-    "status": {"data_type": "text", "nullable": False},
-    "row_count": {"data_type": "bigint"},
-    "failing_count": {"data_type": "bigint"},
-    "sample_keys": {"data_type": "text"},
+    **dict.fromkeys(("load_id", "table_name", "check_name", "severity", "status"), _TEXT),
+    **dict.fromkeys(("row_count", "failing_count"), _COUNT),
+    **dict.fromkeys(("sample_keys", "error", "pipeline_name"), _TEXT),
+    "checked_at": _TIME,
+}
+_OF_METRICS: dict[str, Any] = {
+    **dict.fromkeys(("load_id", "table_name", "column_name", "metric_name"), _TEXT),
+    "value": {"data_type": "double"},
+    **dict.fromkeys(("value_text", "error", "pipeline_name"), _TEXT),
+    "measured_at": _TIME,
 }
 
 
@@ -47,32 +49,38 @@ def results_dataset_name(dataset_name: str) -> str:
 
 
 def store_results(
-    pipeline: dlt.Pipeline, load_info: LoadInfo, results: Sequence[CheckResult]
+    pipeline: dlt.Pipeline,
+    load_info: LoadInfo,
+    results: Sequence[CheckResult],
+    metrics: Sequence[MetricResult] = (),
 ) -> None:
-    """Store what the checks of a load have found, where the pipeline loads to.
+    """Store what the checks and metrics of a load have found, where the pipeline loads to.
 
-    They are rows of the table `checks` in the dataset `<dataset>_data_quality`, beside those of
-    earlier loads: `load_id`, `table_name`, `check_name`, `severity`, `status`, `row_count`,
-    `failing_count`, `sample_keys` (JSON), `error`, `pipeline_name`, `checked_at`.
+    They are rows of two tables in the dataset `<dataset>_data_quality`, beside those of earlier
+    loads. Of `checks`: `load_id`, `table_name`, `check_name`, `severity`, `status`, `row_count`,
+    `failing_count`, `sample_keys` (JSON), `error`, `pipeline_name`, `checked_at`. Of `metrics`:
+    `load_id`, `table_name` (null for the dataset), `column_name`, `metric_name`, `value` (where it
+    is a number), `value_text`, `error`, `pipeline_name`, `measured_at`.
 
-    Secrets in keys and errors are masked.
+    Secrets in keys, values and errors are masked.
 
     Args:
         pipeline: The pipeline that has loaded.
         load_info: What it returned; nothing is stored if it has loaded nothing.
         results: See `check_load`.
+        metrics: See `measure_load`.
 
     Raises:
         PipelineStepFailed: The destination does not take them.
     """
     loads = loads_of_tables(pipeline, load_info)
-    if not loads or not results:
+    if not loads or not (results or metrics):
         return
     redactor = _redactor(pipeline)
-    beside = {"pipeline_name": pipeline.pipeline_name, "checked_at": datetime.now(timezone.utc)}
-    rows = [
+    name, last, now = pipeline.pipeline_name, load_info.loads_ids[-1], datetime.now(timezone.utc)
+    of_checks = [
         {
-            "load_id": loads.get(result.table, load_info.loads_ids[-1]),
+            "load_id": loads.get(result.table, last),
             "table_name": result.table,
             "check_name": result.check,
             "severity": result.severity,
@@ -81,11 +89,26 @@ def store_results(
             "failing_count": None if result.error else result.failing,
             "sample_keys": _as_json(result.keys, redactor),
             "error": redactor.masked(result.error or result.unchecked) or None,
-            **beside,
+            "pipeline_name": name,
+            "checked_at": now,
         }
         for result in results
     ]
-    _store(pipeline, dlt.resource(rows, name=_CHECKS, columns=_OF_CHECKS))
+    of_metrics = [
+        {
+            "load_id": loads.get(metric.table or "", last),
+            "table_name": metric.table,
+            "column_name": metric.column,
+            "metric_name": metric.metric,
+            **_value(metric, redactor),
+            "error": redactor.masked(metric.error) or None,
+            "pipeline_name": name,
+            "measured_at": now,
+        }
+        for metric in metrics
+    ]
+    found = ((_CHECKS, of_checks, _OF_CHECKS), (_METRICS, of_metrics, _OF_METRICS))
+    _store(pipeline, *(dlt.resource(r, name=n, columns=c) for n, r, c in found if r))
 
 
 def read_check(
@@ -102,6 +125,26 @@ def read_check(
         DatasetNotLoaded: None are stored.
     """
     return _read(dataset, _CHECKS, table_name=table, check_name=check)
+
+
+def read_metric(
+    dataset: dlt.Dataset,
+    table: str | None = None,
+    column: str | None = None,
+    metric: str | None = None,
+) -> dlt.Relation:
+    """Return the stored metrics of a dataset, of all loads; see `store_results`.
+
+    Args:
+        dataset: The dataset that was measured.
+        table: Those of one table only.
+        column: Those of one column only.
+        metric: Those of one name only, such as `mean` or `quantile_0.9`.
+
+    Raises:
+        DatasetNotLoaded: None are stored.
+    """
+    return _read(dataset, _METRICS, table_name=table, column_name=column, metric_name=metric)
 
 
 def loads_of_tables(pipeline: dlt.Pipeline, load_info: LoadInfo | None) -> dict[str, str]:
@@ -189,6 +232,18 @@ def _redactor(pipeline: dlt.Pipeline) -> Redactor:
             # values that code has given to the destination
             redactor.learn(destination.config_params, is_secret=False)
     return redactor
+
+
+def _value(metric: MetricResult, redactor: Redactor) -> dict[str, Any]:
+    value = metric.value
+    if value is not None and metric.is_value and is_secret_name([metric.column or ""]):
+        return {"value": None, "value_text": MASK}
+    is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    text = value.isoformat() if isinstance(value, date | time) else value
+    return {
+        "value": float(value) if is_number and isfinite(value) else None,
+        "value_text": None if value is None else redactor.redacted(str(text)),
+    }
 
 
 def _as_json(keys: Sequence[Mapping[str, Any]], redactor: Redactor) -> str | None:
