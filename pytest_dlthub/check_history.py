@@ -105,7 +105,7 @@ class CheckHistory:
     def _known(self, checks: dict[str, Any], tests: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """Return the checks that there are now, by their identities."""
         found = {}
-        for name, check in _declared():
+        for name, check in (*_declared(), *self._of_manifest()):
             key = identity_of(name, check)
             found[key] = {"table": name, "check": check.name, "key": key}
         labels = {(one["table"], one["check"]) for one in found.values()}
@@ -121,10 +121,24 @@ class CheckHistory:
                     found[key] = {**one, "key": key}
         return found
 
+    def _of_manifest(self) -> Iterator[tuple[str, Any]]:
+        if not self._has_project:
+            return
+        from dlthub_project import current
+        from dlthub_project.data_quality import checks_in_project
+
+        for dataset in current.entities().list_datasets():
+            for table, checks in checks_in_project(dataset).items():
+                yield from ((table, check) for check in checks)
+
+    @property
+    def _has_project(self) -> bool:
+        session = self._config.stash[SESSION]
+        return session.is_project and not session.is_left_to_dlthub
+
     def _not_imported(self) -> Iterator[str]:
         """Import the code of the project's sources, which brings checks; tell what fails."""
-        session = self._config.stash[SESSION]
-        if not session.is_project or session.is_left_to_dlthub:
+        if not self._has_project:
             return
         from dlthub_project import current
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dlthub_project.data_quality import CheckResults, check_dataset, checks_of
+from dlthub_project.data_quality import CheckResult, CheckResults, check_dataset, checks_of
 from dlthub_project.data_quality.loaded_data import loaded_dataset
+from dlthub_project.dlt_internals import pipelines
+from dlthub_project.errors import ProjectError
 from pytest_dlthub.assertions.data_checks import ChecksFailed, lines_of
 from pytest_dlthub.assertions.noted_checks import FailedCheck, NotedChecks, note_results, noting
 from pytest_dlthub.report import WARNED
@@ -87,9 +89,13 @@ def _results(pipeline: dlt.Pipeline, info: Any) -> CheckResults:
     dataset = loaded_dataset(pipeline)
     loaded = {package.schema_name for package in info.load_packages} if info else set()
     # a run that has loaded nothing is one, too: what was there is looked at
-    if not (checks := checks_of(dataset, loaded or None)):
-        return CheckResults([])
-    return _asked(dataset, checks, info)
+    name = pipelines.requested_dataset_name(pipeline)
+    try:
+        checks = checks_of(dataset, loaded or None, name=name)
+    except ProjectError as error:
+        why = CheckResult(name, "checks of dlt.yml", 0, 0, "error", False, error=error.reason)
+        return CheckResults([why])
+    return _asked(dataset, checks, info) if checks else CheckResults([])
 
 
 def _asked(dataset: dlt.Dataset, checks: Mapping[str, Sequence[Check]], info: Any) -> CheckResults:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from dlthub_project.data_quality.attached_metrics import attached_metrics
 from dlthub_project.data_quality.check_kinds import Check, FreshnessCheck, RowCountCheck
 from dlthub_project.data_quality.check_results import CheckResult, CheckResults
 from dlthub_project.data_quality.check_suite import CheckSuite
-from dlthub_project.data_quality.dataset_checks import checks_of
+from dlthub_project.data_quality.dataset_checks import checks_of, metrics_of
 from dlthub_project.data_quality.metric_kinds import Metric, MetricResult
 from dlthub_project.data_quality.metric_queries import measured
 from dlthub_project.data_quality.stored_results import loads_of_tables
 from dlthub_project.data_quality.table_columns import PersonalColumns, tables_of
-from dlthub_project.dlt_internals import datasets
+from dlthub_project.dlt_internals import datasets, pipelines
 from dlthub_project.errors import ProjectError
 from dlthub_project.secrets import KNOWN
 
@@ -31,6 +30,8 @@ def check_load(
     pipeline: dlt.Pipeline,
     load_info: LoadInfo | None,
     checks: Mapping[str, Sequence[Check]] | None = None,
+    *,
+    is_whole: bool = False,
 ) -> CheckResults:
     """Look at the tables that a pipeline has loaded.
 
@@ -40,7 +41,8 @@ def check_load(
     Args:
         pipeline: The pipeline.
         load_info: What it returned; nothing is looked at if it has loaded nothing.
-        checks: Checks by table, beside those that resources bring with them.
+        checks: Checks by table, beside those that resources bring with them, and `dlt.yml` has.
+        is_whole: Whether all of the dataset has been loaded: a table of `dlt.yml` must be there.
 
     Returns:
         A result for each check.
@@ -50,7 +52,7 @@ def check_load(
         return CheckResults([])
     dataset = loaded_dataset(pipeline)
     loaded = {package.schema_name for package in load_info.load_packages}
-    found = checks_of(dataset, loaded)
+    found = checks_of(dataset, loaded, **_called(pipeline, is_whole))
     for table, of_table in (checks or {}).items():
         _add(found.setdefault(table, []), of_table)
     return check_dataset(dataset, found, load_info)
@@ -113,6 +115,8 @@ def measure_load(
     pipeline: dlt.Pipeline,
     load_info: LoadInfo | None,
     metrics: Mapping[str | None, Sequence[Metric]] | None = None,
+    *,
+    is_whole: bool = False,
 ) -> list[MetricResult]:
     """Measure the tables that a pipeline has loaded; see `check_load`.
 
@@ -121,6 +125,7 @@ def measure_load(
         load_info: What it returned; nothing is measured if it has loaded nothing.
         metrics: Metrics by table, beside those that resources and sources bring with them; those of
             the dataset by None.
+        is_whole: See `check_load`.
 
     Returns:
         A result for each metric.
@@ -129,7 +134,8 @@ def measure_load(
     if load_info is None or not loads:
         return []
     dataset = loaded_dataset(pipeline)
-    found = attached_metrics(*_loaded_schemas(dataset, load_info))
+    loaded = {package.schema_name for package in load_info.load_packages}
+    found = metrics_of(dataset, loaded, **_called(pipeline, is_whole))
     for table, of_table in (metrics or {}).items():
         _add(found.setdefault(table, []), of_table)
     results: list[MetricResult] = []
@@ -146,9 +152,8 @@ def measure_load(
     return results
 
 
-def _loaded_schemas(dataset: dlt.Dataset, load_info: LoadInfo) -> list[dlt.Schema]:
-    loaded = {package.schema_name for package in load_info.load_packages}
-    return [schema for schema in dataset.schemas if schema.name in loaded]
+def _called(pipeline: dlt.Pipeline, is_whole: bool) -> dict[str, Any]:
+    return {"name": pipelines.requested_dataset_name(pipeline), "is_whole": is_whole}
 
 
 def _add(there: list[_T], more: Sequence[_T]) -> None:
