@@ -15,6 +15,7 @@ from dlthub_project.data_quality import (
     CheckSuite,
     checks_of,
 )
+from dlthub_project.errors import LoadFailedChecks
 from pytest_dlthub.assertions.noted_checks import FailedCheck, note_results, noted_now
 from pytest_dlthub.assertions.relation_checks import shown
 from pytest_dlthub.assertions.run_checks import FinishedRun
@@ -102,8 +103,9 @@ def _asked(run_or_dataset: Any) -> tuple[dlt.Dataset, list[str] | None]:
 def raises_check(table: str, check: str) -> Iterator[None]:
     """Expect that this check fails in a block: it can be red.
 
-    In `assert_checks`; or, where runs are checked (`dlt_checks`), after a run. Then it may have
-    been any run of the block, and what `assert_checks` fails by is expected of its run, too.
+    In `assert_checks`; in a run that it makes an error (`on_failed_check`); or, where runs are
+    checked (`dlt_checks`), after a run. Then it may have been any run of the block, and what
+    `assert_checks` fails by is expected of its run, too.
 
     Args:
         table: The table.
@@ -118,7 +120,7 @@ def raises_check(table: str, check: str) -> Iterator[None]:
     before = len(noted.failed) if noted is not None else 0
     try:
         yield
-    except ChecksFailed as failed:
+    except (ChecksFailed, LoadFailedChecks) as failed:
         result = _found(table, check, failed.results, failed)
         if result.passed:
             raise AssertionError(f"raises_check: {result}, and others fail") from failed
@@ -137,13 +139,15 @@ def raises_check(table: str, check: str) -> Iterator[None]:
     noted.settle([one for one in found if one.result.check == name])
 
 
-def _is_of(one: FailedCheck, failed: ChecksFailed) -> bool:
+def _is_of(one: FailedCheck, failed: ChecksFailed | LoadFailedChecks) -> bool:
     """Tell whether a check has failed after the run, or on the dataset, that was asserted of."""
+    if isinstance(failed, LoadFailedChecks):
+        return False
     is_run = failed.load_ids is None or tuple(failed.load_ids) == one.load_ids
     return is_run and one.dataset_name == failed.dataset_name
 
 
-def _found(table: str, check: str, results: CheckResults, failed: ChecksFailed) -> CheckResult:
+def _found(table: str, check: str, results: CheckResults, failed: Exception) -> CheckResult:
     names = {result.check for result in results if result.table == table}
     try:
         return results.of(table, _one(table, check, names))
