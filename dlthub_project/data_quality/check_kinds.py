@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
 from datetime import datetime, timedelta, timezone
+from fractions import Fraction
+from math import ceil, floor
 from typing import TYPE_CHECKING, Any, Literal
 
 from dlthub_project.dlt_internals.relations import quoted
@@ -22,10 +25,12 @@ class Scope:
     Attributes:
         condition: In SQL, of a row that counts.
         dialect: The dialect in which users write conditions, as sqlglot calls it.
+        earlier: The rows that there were after the load before; None if nobody knows.
     """
 
     condition: str
     dialect: str | None
+    earlier: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,11 @@ class Check:
         """Another table that it reads, and the column there."""
         return None
 
+    @property
+    def compares_loads(self) -> bool:
+        """Whether it needs what was stored after the load before."""
+        return False
+
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data, for the schema; see `check_of`."""
         given = {one.name: getattr(self, one.name) for one in fields(self)}
@@ -84,6 +94,11 @@ class Check:
         kept = {name: value for name, value in given.items() if value != defaults[name]}
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in kept.items()}
         return {"kind": self.kind, **plain}
+
+    @property
+    def definition(self) -> str:
+        """All that it checks, as a text: a check that is changed has another one."""
+        return json.dumps(self.as_dict(), sort_keys=True, default=str)
 
     def failing(self, scope: Scope) -> str:
         """Return the number of rows that fail, as an expression over the table `checked`."""
@@ -269,15 +284,28 @@ class RowCountCheck(TableCheck):
 
     low: int | None = None
     high: int | None = None
+    change: float | None = None
     kind = "row_count"
+
+    @property
+    def compares_loads(self) -> bool:
+        return self.change is not None
 
     def failing(self, scope: Scope) -> str:
         count = f"COUNT(CASE WHEN {scope.condition} THEN 1 END)"
-        bounds = ((">=", self.low), ("<=", self.high))
+        bounds: list[tuple[str, float | None]] = [(">=", self.low), ("<=", self.high)]
+        if self.change is not None and scope.earlier is not None:
+            bounds.append((">=", ceil(Fraction(scope.earlier) * (1 - self._share))))
+            bounds.append(("<=", floor(Fraction(scope.earlier) * (1 + self._share))))
         holds = " AND ".join(
             f"{count} {sign} {bound}" for sign, bound in bounds if bound is not None
         )
-        return f"CASE WHEN {holds} THEN 0 ELSE 1 END"
+        return f"CASE WHEN {holds or 'TRUE'} THEN 0 ELSE 1 END"
+
+    @property
+    def _share(self) -> Fraction:
+        # as it is written: 0.1 of 10 is 1
+        return Fraction(str(self.change))
 
 
 @dataclass(frozen=True)
@@ -290,6 +318,14 @@ class FunctionCheck(Check):
     def kind(self) -> str:
         return self.function.__name__
 
+    @property
+    def definition(self) -> str:
+        options = {one.name: getattr(self, one.name) for one in fields(self)}
+        code = getattr(self.function, "__code__", None)
+        # the code itself: its file may have moved
+        options["function"] = (self.kind, code and code.co_code.hex(), code and _constants(code))
+        return json.dumps(options, sort_keys=True, default=str)
+
     def as_dict(self) -> dict[str, Any]:
         raise TypeError(
             f"the check `{self.name}` is a function, which a schema cannot hold; give it to "
@@ -301,6 +337,12 @@ class FunctionCheck(Check):
 
     def failing_row(self, scope: Scope) -> None:
         return None
+
+
+def _constants(code: Any) -> list[Any]:
+    """Return what code compares with and calls, without places in memory."""
+    inner = [_constants(one) if hasattr(one, "co_code") else repr(one) for one in code.co_consts]
+    return [*code.co_names, *inner]
 
 
 _KINDS: dict[Any, Any] = {

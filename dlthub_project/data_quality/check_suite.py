@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dlthub_project.data_quality.check_kinds import (
     Check,
     FunctionCheck,
     Scope,
-    Severity,
     TableCheck,
+    UniqueCheck,
     literal,
     of_user,
     parent_name,
+)
+from dlthub_project.data_quality.check_results import CheckResult, CheckResults
+from dlthub_project.data_quality.stored_results import stored_row_counts
+from dlthub_project.data_quality.table_columns import (
+    PersonalColumns,
+    is_marked_personal,
+    require_columns,
+    tables_of,
 )
 from dlthub_project.dlt_internals import relations
 from dlthub_project.dlt_internals.relations import quoted
@@ -25,75 +33,7 @@ if TYPE_CHECKING:
 
 _SAMPLES = 10
 _LOAD_ID = "_dlt_load_id"
-# dlt's own words for columns with personal data, and the plain one
-_PERSONAL = ("x-annotation-pii", "x-pii", "x-personal")
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """What a check has found.
-
-    Attributes:
-        table: The table.
-        check: The name of the check.
-        rows: The rows that were looked at.
-        failing: Those of them that fail; of `row_count` and `freshness`, 1 if the table does.
-        severity: `error` or `warn`.
-        passed: Whether as many rows pass as the check asks for.
-        samples: Up to ten rows that fail, without dlt's columns, and without those that are marked
-            as personal.
-    """
-
-    table: str
-    check: str
-    rows: int
-    failing: int
-    severity: Severity
-    passed: bool
-    samples: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
-
-    def __str__(self) -> str:
-        if self.passed:
-            return f"{self.table}: {self.check} holds for {self.rows} rows"
-        noun = "row fails" if self.failing == 1 else "rows fail"
-        return f"{self.table}: {self.check}: {self.failing} of {self.rows} {noun}"
-
-
-class CheckResults(Sequence[CheckResult]):
-    """What the checks of a dataset have found, in the order of the checks."""
-
-    def __init__(self, results: Sequence[CheckResult]) -> None:
-        self._results = tuple(results)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._results[index]
-
-    def __len__(self) -> int:
-        return len(self._results)
-
-    def of(self, table: str, check: str) -> CheckResult:
-        """Return the result of a check.
-
-        Raises:
-            KeyError: There was no such check.
-        """
-        for result in self._results:
-            if (result.table, result.check) == (table, check):
-                return result
-        raise KeyError(f"{table}: {check}; there are {[f'{r.table}: {r.check}' for r in self]}")
-
-    @property
-    def failed(self) -> CheckResults:
-        """Those that did not pass."""
-        return CheckResults([result for result in self._results if not result.passed])
-
-    @property
-    def is_ok(self) -> bool:
-        """Whether none of severity `error` failed."""
-        return not any(result.severity == "error" for result in self.failed)
-
-    def __repr__(self) -> str:
-        return f"<CheckResults {len(self)} checks, {len(self.failed)} failed>"
+_ROW_ID = "_dlt_id"
 
 
 class CheckSuite:
@@ -180,6 +120,14 @@ class CheckSuite:
             next(iter(others.values())), f"SELECT * FROM ({query}) AS r", **others
         )
 
+    @cached_property
+    def _tables(self) -> Mapping[str, Any]:
+        return tables_of(self.dataset)
+
+    @cached_property
+    def _is_personal(self) -> PersonalColumns:
+        return PersonalColumns(self.dataset)
+
     def _run(self, table: str, of_table: Sequence[Check]) -> Iterator[CheckResult]:
         found: tuple[Any, ...] = ()
         if asked := _asked(of_table):
@@ -196,6 +144,9 @@ class CheckSuite:
                 total, failing = int(next(counts) or 0), int(next(counts) or 0)
                 if failing and not isinstance(check, TableCheck):
                     wrong = self._failures(table, check)
+            samples, keys = (
+                self._samples(table, check, wrong) if failing and wrong is not None else ((), ())
+            )
             yield CheckResult(
                 table,
                 check.name,
@@ -203,7 +154,9 @@ class CheckSuite:
                 failing,
                 check.severity,
                 _passes(check, total, failing),
-                self._samples(table, check, wrong) if failing and wrong is not None else (),
+                samples,
+                keys,
+                self._unchecked(table, check, total),
             )
 
     def _counts(self, table: str, asked: Sequence[Check]) -> str:
@@ -221,22 +174,31 @@ class CheckSuite:
 
     def _samples(
         self, table: str, check: Check, relation: dlt.Relation
-    ) -> Sequence[Mapping[str, Any]]:
-        of_table = self.dataset.schema.tables[table]["columns"]
-        names = [
+    ) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
+        """Return up to ten rows, and their keys."""
+        of_table = self._tables[table]["columns"]
+        # of a function's relation, a column may come of one with another name
+        shown = [
             name
-            for name in relation.columns
-            if not name.startswith("_dlt_")
-            and not any(of_table.get(name, {}).get(mark) for mark in _PERSONAL)
+            for name, hints in relation.columns_schema.items()
+            if not self._is_personal(table, name) and not is_marked_personal(hints)
         ]
-        keys = [name for name in names if of_table.get(name, {}).get("primary_key")]
+        primary = [name for name in of_table if of_table[name].get("primary_key")]
+        own = primary or (list(check.columns) if isinstance(check, UniqueCheck) else [])
+        keys = [name for name in own if name in shown]
+        if keys != own or not own:
+            keys = [name for name in (*keys, _ROW_ID) if name in shown]
+        names = [name for name in shown if not name.startswith("_dlt_")]
         # of a wide table, what tells a row from others and what is wrong with it
-        names = [name for name in names if name in (*keys, *check.columns)] if keys else names
-        if not names:
-            return ()
-        selected = ", ".join(map(quoted, names))
+        if any(name in names for name in primary):
+            names = [name for name in names if name in (*primary, *check.columns)]
+        asked = list(dict.fromkeys((*names, *keys)))
+        if not asked:
+            return (), ()
+        selected = ", ".join(map(quoted, asked))
         found = relations.answer(relation, f"SELECT {selected} FROM checked LIMIT {_SAMPLES}")
-        return [dict(zip(names, row, strict=True)) for row in found]
+        rows = [dict(zip(asked, row, strict=True)) for row in found]
+        return [_of(row, names) for row in rows if names], [_of(row, keys) for row in rows if keys]
 
     def _where(self, table: str, condition: str) -> dlt.Relation:
         relation = self.dataset[table]
@@ -265,17 +227,50 @@ class CheckSuite:
         if check.where is not None:
             conditions.append(of_user(check.where, dialect))
         if check.only_this_load:
-            loads = ", ".join(map(literal, self._loads())) or "NULL"
+            loads = ", ".join(map(literal, self._loads(table))) or "NULL"
             conditions.append(f"{quoted(_LOAD_ID)} IN ({loads})")
-        return Scope(" AND ".join(conditions) or "TRUE", dialect)
+        earlier = self._earlier_counts.get((table, check.name)) if check.compares_loads else None
+        return Scope(" AND ".join(conditions) or "TRUE", dialect, earlier)
 
-    def _loads(self) -> Sequence[str]:
-        if self._load_ids is None:
-            loads = self.dataset["_dlt_loads"]
-            latest = f"SELECT MAX({quoted('load_id')}) FROM checked WHERE {quoted('status')} = 0"
-            ((last,),) = relations.answer(loads, latest)
-            self._load_ids = [] if last is None else [last]
-        return self._load_ids
+    def _loads(self, table: str) -> Sequence[str]:
+        if self._load_ids is not None:
+            return self._load_ids
+        last = self._last_load(table)
+        return [] if last is None else [last]
+
+    def _last_load(self, table: str, before: str | None = None) -> str | None:
+        """Return the last load of the schema that has a table; before another, if one is given."""
+        schemas = [one.name for one in self.dataset.schemas if table in one.tables]
+        conditions = [
+            f"{quoted('status')} = 0",
+            f"{quoted('schema_name')} IN ({', '.join(map(literal, schemas))})",
+        ]
+        if before is not None:
+            conditions.append(f"{quoted('load_id')} < {literal(before)}")
+        query = f"SELECT MAX({quoted('load_id')}) FROM checked WHERE {' AND '.join(conditions)}"
+        ((last,),) = relations.answer(self.dataset["_dlt_loads"], query)
+        return last  # type: ignore[no-any-return]  # a text, or None
+
+    @cached_property
+    def _earlier_counts(self) -> Mapping[tuple[str, str], int]:
+        """The stored row counts of the loads before, by table and name of a check."""
+        before = {
+            (table, check.name): min(loads)
+            for table, of_table in self.checks.items()
+            for check in of_table
+            if check.compares_loads and (loads := self._loads(table))
+        }
+        return stored_row_counts(self.dataset, before) if before else {}
+
+    def _unchecked(self, table: str, check: Check, total: int) -> str:
+        """Return why a check has looked at nothing; an empty text if it has."""
+        if not total:
+            return "no rows"
+        if not check.compares_loads or (table, check.name) in self._earlier_counts:
+            return ""
+        loads = self._loads(table)
+        is_first = not loads or self._last_load(table, before=min(loads)) is None
+        return "" if is_first else "no row count of an earlier load is stored"
 
     def _parents(self, table: str) -> dict[str, dlt.Relation]:
         parents = [check.parent for check in self.checks[table] if check.parent]
@@ -307,21 +302,7 @@ class CheckSuite:
                 )
 
     def _validate_columns(self, table: str, columns: Sequence[str], check: Check) -> None:
-        tables = self.dataset.schema.tables
-        if table not in tables:
-            known = known_names(table, [name for name in tables if not name.startswith("_dlt_")])
-            raise ProjectError(
-                f"Check `{check.name}`: the dataset has no table `{table}`. {known}",
-                "Name a table as it is called in the schema.",
-            )
-        there = tables[table]["columns"]
-        for column in columns:
-            if column not in there:
-                known = known_names(column, [n for n in there if not n.startswith("_dlt_")])
-                raise ProjectError(
-                    f"Check `{check.name}`: table `{table}` has no column `{column}`. {known}",
-                    "Name a column as it is called in the schema.",
-                )
+        require_columns(self._tables, table, columns, f"Check `{check.name}`")
 
 
 def prepare_checks(dataset: dlt.Dataset, checks: Mapping[str, Sequence[Check]]) -> dlt.Relation:
@@ -344,6 +325,10 @@ def prepare_checks(dataset: dlt.Dataset, checks: Mapping[str, Sequence[Check]]) 
 def _asked(of_table: Sequence[Check]) -> list[Check]:
     """Return the checks that one query looks at."""
     return [check for check in of_table if not isinstance(check, FunctionCheck)]
+
+
+def _of(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: row[name] for name in names}
 
 
 def _count(relation: dlt.Relation) -> int:

@@ -139,17 +139,27 @@ def freshness(column: str, within: timedelta, **options: Any) -> Check:
     return FreshnessCheck((column,), seconds=within.total_seconds(), **options)
 
 
-def row_count(min: int | None = None, max: int | None = None, **options: Any) -> Check:
-    """Check that a table has at least `min` and at most `max` rows.
+def row_count(
+    min: int | None = None,
+    max: int | None = None,
+    change: float | None = None,
+    **options: Any,
+) -> Check:
+    """Check that a table has at least `min` and at most `max` rows, and not many more or fewer.
 
     Args:
         min: The least number of rows; None for no such bound.
         max: The greatest.
+        change: By what share of itself the number may grow or shrink from one load to the next:
+            with 0.2, from 100 to 80 or to 120. It is compared with what `store_results` has stored
+            for the load before; the first load of a dataset has nothing to compare with.
         **options: See `is_not_null`; `at_least` says nothing here.
     """
-    if min is None and max is None:
-        raise ValueError("row_count: `min`, `max` or both are expected")
-    return RowCountCheck(low=min, high=max, **options)
+    if min is None and max is None and change is None:
+        raise ValueError("row_count: `min`, `max` or `change` is expected")
+    if change is not None and not change >= 0:
+        raise ValueError(f"row_count: change=: a share of at least 0 is expected, not {change!r}")
+    return RowCountCheck(low=min, high=max, change=change, **options)
 
 
 def rows(function: Callable[[dlt.Relation], dlt.Relation], **options: Any) -> Check:

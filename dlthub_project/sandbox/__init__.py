@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dlthub_project.sandbox.lasting_sources import put_back_sources
     from dlthub_project.sandbox.looked_up import secrets_of_subprocesses
     from dlthub_project.sandbox.overrides import Overrides
+    from dlthub_project.sandbox.patches import observe_everywhere
     from dlthub_project.sandbox.pipelines import choose_file_format_freely
     from dlthub_project.sandbox.replacements import placed_by_plugin, temporary_type
     from dlthub_project.sandbox.runs import EndedRun, runs_in, untraced_steps
@@ -54,6 +55,7 @@ __all__ = [
     "leave",
     "move_destinations",
     "note_threads",
+    "observe_everywhere",
     "observe_runs",
     "placed_by_plugin",
     "put_back_sources",
@@ -79,6 +81,7 @@ _HOME_OF = {
     "extracted_through": "extraction",
     "is_allowed": "guard",
     "is_local": "guard",
+    "observe_everywhere": "patches",
     "placed_by_plugin": "replacements",
     "put_back_sources": "lasting_sources",
     "runs_in": "runs",
