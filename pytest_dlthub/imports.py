@@ -85,6 +85,7 @@ class Imports:
         self._end: list[Callable[[], None]] = []
         self._notes_files = False
         self._notes_libraries = False
+        self._notes_variables = False
 
     def begin(self, *loaders: Any, files: bool = False) -> None:
         """Note what is imported from here on.
@@ -97,7 +98,7 @@ class Imports:
         for loader in (SourceFileLoader, *(x for x in loaders if hasattr(x, "exec_module"))):
             before = loader.exec_module
             was_own = "exec_module" in vars(loader)
-            loader.exec_module = self._noting(before)
+            loader.exec_module = self._noting(before, is_of_tests=loader is not SourceFileLoader)
             self._end.append(functools.partial(_restore, loader, before if was_own else None))
 
     def note_libraries(self) -> None:
@@ -117,7 +118,7 @@ class Imports:
             self._end.pop()()
         self._noted.clear()
 
-    def _noting(self, load: Callable[..., None]) -> Callable[..., None]:
+    def _noting(self, load: Callable[..., None], *, is_of_tests: bool) -> Callable[..., None]:
         def exec_module(*arguments: Any) -> None:
             __tracebackhide__ = True
             module: ModuleType = arguments[-1]
@@ -126,12 +127,27 @@ class Imports:
                 if self._notes_libraries:
                     self.noted(module)
                 return
+            before = dict(os.environ)
             with recorded(self.opened) if self._notes_files else nullcontext():
                 load(*arguments)
+            if not is_of_tests and before != os.environ and not _is_of_tests(module):
+                self._note_variables(before)
             # as it was first: a module that is loaded again is not what others have imported
             self.noted(module)
 
         return exec_module
+
+    def _note_variables(self, before: Mapping[str, str]) -> None:
+        """Note which places a module of production has set in the environment."""
+        # most suites have no such module
+        from dlthub_project.sandbox import placed_variables
+
+        if not self._notes_variables:
+            self._notes_variables = True
+            self._end.append(
+                functools.partial(placed_variables.forget_since, placed_variables.count())
+            )
+        placed_variables.note(before, os.environ)
 
     def noted(self, module: ModuleType) -> Mapping[str, Any]:
         """Return what was in a module after its import; what is there now, if it was not seen."""
@@ -156,6 +172,12 @@ def recorded(opened: Opened) -> Iterator[Opened]:
             _forget(opened)
         if not _recordings:
             _leave_questions()
+
+
+def _is_of_tests(module: ModuleType) -> bool:
+    """Tell whether a module is of tests where pytest rewrites none (`--assert=plain`)."""
+    name = module.__name__.rpartition(".")[2]
+    return name == "conftest" or name.startswith("test_") or name.endswith("_test")
 
 
 def is_library(name: str) -> bool:

@@ -1,9 +1,9 @@
 """Sandboxes beside those of tests: of fixtures with a wider scope, and of examples of Hypothesis.
 
-In a project, a workspace, or with ini `dlt_isolation`, each fixture of a module, class or package
-has a sandbox: two that run one pipeline do not find each other's state, whichever is set up first.
-One that asks for others begins with a copy of what they have loaded: it goes on from there. Those
-of scope `session` are in the sandbox of the session.
+In a project, a workspace, or with ini `dlt_isolation`, each fixture of wider scope has a sandbox:
+two that run one pipeline do not find each other's state, whichever is set up first. One that asks
+for others begins with a copy of what they have loaded: it goes on from there. What runs in no
+fixture, such as a module that is imported, is in the sandbox of the session.
 
 Hypothesis calls a function many times. Each example has a sandbox in that of the test: else it
 would find what those before it have loaded.
@@ -30,9 +30,6 @@ from pytest_dlthub.replacements import is_replaced_by_plugins, replacement_by
 if TYPE_CHECKING:
     from dlthub_project.sandbox import Sandbox
     from pytest_dlthub.activation import Session
-
-
-_SCOPES = ("class", "module", "package")
 
 
 # they have one state for the whole test
@@ -101,10 +98,6 @@ def in_sandbox_of_scope(
     fixturedef.addfinalizer(lasting.close)
     with settings_last() as settings:
         lasting.callback(setattr, settings, "is_over", True)
-        if fixturedef.scope not in _SCOPES:
-            # in the sandbox of the session
-            yield
-            return
         scope = _scope_of(fixturedef, request, session.sandbox)
         own = request.node.stash.setdefault(_OWN, {})
         own[fixturedef.argname] = scope

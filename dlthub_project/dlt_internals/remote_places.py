@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 from collections.abc import Iterator, Mapping
 from inspect import getclosurevars
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlparse
 
-_DEFAULT_PORTS = {"postgresql": 5432, "postgres": 5432, "redshift": 5439, "mysql": 3306}
+_DEFAULT_PORTS = {
+    "cockroachdb": 26257,
+    "mariadb": 3306,
+    "mssql": 1433,
+    "mysql": 3306,
+    "postgres": 5432,
+    "postgresql": 5432,
+    "redshift": 5439,
+}
 _POSTGRES = ("postgres", "postgresql", "redshift", "cockroachdb")
 _MYSQL = ("mysql", "mariadb")
 
@@ -64,14 +73,14 @@ _OTHER_ATTRIBUTES = (
 def remote_place(config: Any) -> str:
     """Return where a resolved configuration leads to: a URL without user and password.
 
-    It has host, port and database of a server, or the name of a bucket; it may be empty.
+    It has host, port and database of a server, or a bucket with the folder in it; it may be empty.
     Parameters follow that may lead elsewhere.
     """
     credentials: Any = getattr(config, "credentials", None)
     if bucket := getattr(config, "bucket_url", None):
         url = urlparse(str(bucket))
-        path = url.path if url.scheme in _SERVERS else ""
-        return f"{url.scheme}://{_container(url)}{path}{_parameters(_of_bucket(url, credentials))}"
+        folder, leading = url.path.rstrip("/"), _of_bucket(url, credentials)
+        return f"{url.scheme}://{_container(url)}{folder}{_parameters(leading)}"
     if host := getattr(credentials, "host", None):
         scheme = str(getattr(credentials, "drivername", None) or config.destination_type)
         port = getattr(credentials, "port", None) or _DEFAULT_PORTS.get(scheme.partition("+")[0])
@@ -161,9 +170,15 @@ def _without_user(value: str) -> str:
     return url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
 
 
-def is_same_place(one: str, other: str) -> bool:
-    """Tell whether two URLs lead to one place. Scheme and user count for buckets alone."""
-    return _comparable(one) == _comparable(other) != ()
+def leads_into(here: str, place: str) -> bool:
+    """Tell whether a URL leads to a place. Scheme and user count for buckets alone.
+
+    Args:
+        here: The URL.
+        place: The place: a database; or a bucket, or a folder of one, with all that is in it.
+    """
+    is_same = _comparable(here) == _comparable(place) != ()
+    return is_same and _folder(here).startswith(_folder(place))
 
 
 def _comparable(place: str) -> tuple[Any, ...]:
@@ -179,11 +194,19 @@ def _comparable(place: str) -> tuple[Any, ...]:
         return (dialect, _container(url), leading)
     host = _host(url.hostname or "")
     if dialect in _SERVERS:
-        return (dialect, host, url.port, url.path.rstrip("/"), leading)
-    is_of_server = bool(url.path.strip("/")) or url.port is not None
+        return (dialect, host, url.port, leading)
     port = url.port or _DEFAULT_PORTS.get(dialect)
-    family = "" if is_of_server else dialect
+    # without a port, each has its own
+    family = dialect if port is None else ""
     return (family, host, port, url.path.strip("/"), leading)
+
+
+def _folder(place: str) -> str:
+    """Return the folder of a bucket that a URL leads to, with slashes around it."""
+    url = urlparse(place)
+    if url.scheme.partition("+")[0] not in (*_STORES, *_SERVERS):
+        return "/"
+    return posixpath.join(posixpath.normpath(f"/{url.path.strip('/')}"), "")
 
 
 def _host(name: str) -> str:

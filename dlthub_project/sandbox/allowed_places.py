@@ -7,7 +7,7 @@ from typing import Any
 from dlt.common.destination import Destination
 
 from dlthub_project.dlt_internals import contexts, destinations, remote_places
-from dlthub_project.sandbox import at_import, replacements
+from dlthub_project.sandbox import at_import, placed_variables, replacements
 from dlthub_project.sandbox.destinations import AnyDestination, original_of, short_type
 from dlthub_project.sandbox.settings import Sandbox
 
@@ -37,7 +37,7 @@ def is_among_them(
         is_given: Code gave credentials to the client itself.
     """
     here = remote_places.remote_place(config)
-    if any(remote_places.is_same_place(here, place) for place in sandbox.allowed if "://" in place):
+    if any(remote_places.leads_into(here, place) for place in sandbox.allowed if "://" in place):
         return True
     name, destination_type = destination.destination_name, short_type(destination)
     if name in sandbox.owned:
@@ -54,17 +54,19 @@ def is_among_them(
     is_of_tests = is_of_tests or bool(replacements.placed_by_plugin(sandbox, name))
     is_elsewhere = is_other_profile(sandbox) and not is_of_tests
     # where modules say that it is, production is
-    is_of_modules = at_import.may_place_destinations() and not is_of_tests
+    is_of_modules = not is_of_tests and (
+        at_import.may_place_destinations() or placed_variables.may_place_destinations()
+    )
     if not (given or is_given or is_elsewhere or is_of_modules):
         return True
     if is_elsewhere:
         expected = _of_test_profile.get((sandbox.folder, name), "")
     elif is_of_modules:
-        with contexts.initial_providers_alone():
+        with contexts.initial_providers_alone(), placed_variables.without_them():
             expected = _configured(destination, sandbox)
     else:
         expected = _configured(destination, sandbox)
-    return bool(expected) and remote_places.is_same_place(here, expected)
+    return bool(expected) and remote_places.leads_into(here, expected)
 
 
 def is_other_profile(sandbox: Sandbox) -> bool:

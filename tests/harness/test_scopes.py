@@ -368,6 +368,18 @@ FROM_EACH_OTHER = """
     @pytest.fixture(scope="module")
     def after_both(first, after_first): return load(4)
 
+    @pytest.fixture(scope="session")
+    def of_session(): return load(10)
+
+    @pytest.fixture(scope="session")
+    def also_of_session(): return load(11)
+
+    @pytest.fixture(scope="session")
+    def after_session(of_session): return load(12)
+
+    @pytest.fixture(scope="module")
+    def of_module_after_session(of_session): return load(13)
+
     @pytest.fixture(scope="module")
     def asks(request):
         request.getfixturevalue("first")
@@ -396,6 +408,10 @@ FROM_EACH_OTHER = """
         assert ids(of_two) == [5]
         # a test starts anew
         assert ids(load(8)) == [8]
+
+    def test_of_session(of_session, also_of_session, after_session, of_module_after_session):
+        assert [ids(of_session), ids(also_of_session)] == [[10], [11]]
+        assert [ids(after_session), ids(of_module_after_session)] == [[10, 12], [10, 13]]
 """
 
 AUTOMATIC = """
@@ -423,4 +439,4 @@ def test_fixtures_of_wider_scope_go_on_from_those_that_they_ask_for_and_from_no_
     if order:
         pytester.makeconftest("def pytest_collection_modifyitems(items): items.reverse()")
 
-    run_tests(FROM_EACH_OTHER).assert_outcomes(passed=4)
+    run_tests(FROM_EACH_OTHER).assert_outcomes(passed=5)

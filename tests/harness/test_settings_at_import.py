@@ -236,26 +236,65 @@ def test_where_a_module_says_that_a_destination_is_tests_do_not_reach_it(
     pytester: pytest.Pytester, run_tests: RunTests
 ) -> None:
     pytester.makepyfile(
+        early="""
+        import os
+        os.environ["DESTINATION__EARLY__DESTINATION_TYPE"] = "postgres"
+        os.environ["DESTINATION__EARLY__CREDENTIALS"] = "postgresql://u:p@prod.invalid/prod"
+        """,
         etl="""
+        import os
+        with open(os.path.join(os.path.dirname(__file__), ".env")) as file:
+            os.environ.update(line.split("=") for line in file.read().split())
         import dlt
         dlt.secrets["destination.postgres.credentials"] = "postgresql://u:p@prod.invalid/prod"
+        os.environ["DESTINATION__BOTH__CREDENTIALS"] = "postgresql://u:p@prod.invalid/prod"
+        """,
+    )
+    pytester.path.joinpath(".env").write_text(
+        """
+        DESTINATION__FILE__DESTINATION_TYPE=postgres
+        DESTINATION__FILE__CREDENTIALS=postgresql://u:p@prod.invalid/prod
         """
     )
-    pytester.makeini("[pytest]\npythonpath = .\ndlt_allow_remote = postgres\n")
+    pytester.makeconftest(
+        """
+        import os
+        tests = "postgresql://u:p@127.0.0.1:1/tests?connect_timeout=1"
+        for name in ("BOTH", "TESTS"):
+            os.environ[f"DESTINATION__{name}__DESTINATION_TYPE"] = "postgres"
+            os.environ[f"DESTINATION__{name}__CREDENTIALS"] = tests
+        """
+    )
+    pytester.makeini(
+        "[pytest]\npythonpath = .\ndlt_allow_remote = postgres early file both tests mine\n"
+    )
     result = run_tests(
         """
-        import dlt, pytest
+        import dlt, early, pytest
+        from conftest import tests
+        from dlt.pipeline.exceptions import PipelineStepFailed
         from dlthub_project.errors import RemoteDestinationBlocked
 
-        @pytest.mark.parametrize("n", range(2))
-        def test_it(n, dlt_isolated):
+        def load(name):
+            dlt.pipeline("p", destination=name).run([{"id": 1}], table_name="rows")
+
+        @pytest.mark.parametrize("name", ["postgres", "early", "file", "both"] * 2)
+        def test_blocked(name, dlt_isolated):
             import etl
             with pytest.raises(RemoteDestinationBlocked, match="prod.invalid"):
-                dlt.pipeline("p", destination="postgres").run([{"id": 1}], table_name="rows")
+                load(name)
+
+        @pytest.mark.parametrize("name", ["tests", "mine"])
+        def test_reached(name, dlt_isolated, monkeypatch):
+            import etl
+            monkeypatch.setenv("DESTINATION__MINE__DESTINATION_TYPE", "postgres")
+            monkeypatch.setenv("DESTINATION__MINE__CREDENTIALS", tests)
+            with pytest.raises(PipelineStepFailed, match="127.0.0.1"):
+                load(name)
         """
     )
 
-    result.assert_outcomes(passed=2)
+    result.assert_outcomes(passed=10)
 
 
 def test_what_fixtures_of_wider_scope_set_holds_as_long_as_they_do(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dlt
@@ -11,7 +12,7 @@ import pytest
 from dlt.common.destination.reference import DestinationReference
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project.dlt_internals.remote_places import is_same_place
+from dlthub_project.dlt_internals.remote_places import leads_into
 from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox import isolated
 
@@ -130,6 +131,47 @@ def test_credentials_that_are_given_to_a_run_do_not_lead_to_production(
     assert listener.connections == 0
 
 
+# as commands of users do: with `load_dotenv()`, or by what they set themselves
+OF_PRODUCTION = """
+    import os
+
+    os.environ.update({variables!r})
+    import dlt
+
+    dlt.secrets["destination.second.credentials"] = {place!r}
+    dlt.config["destination.second.destination_type"] = "postgres"
+    for name in ("first", "second", "third"):
+        try:
+            dlt.pipeline("it", destination=name).run([{{"id": 1}}], table_name="rows")
+        except BaseException as error:
+            print(name, type(error).__name__)
+"""
+
+
+@pytest.mark.slow
+def test_what_a_subprocess_says_itself_of_a_place_is_of_production(
+    make_sandbox: MakeSandbox,
+    listener: Listener,
+    tmp_path: Path,
+    run_bare_python: Callable[..., str],
+) -> None:
+    def variables(name: str, place: str) -> dict[str, str]:
+        prefix = f"DESTINATION__{name}__"
+        return {f"{prefix}DESTINATION_TYPE": "postgres", f"{prefix}CREDENTIALS": place}
+
+    of_production = variables("FIRST", url(listener))
+    code = OF_PRODUCTION.format(variables=of_production, place=url(listener))
+    with isolated(make_sandbox(allowed=("first", "second", "third"))):
+        printed = run_bare_python(code, tmp_path, **variables("THIRD", TESTS))
+
+    assert printed.split() == [
+        *("first", "RemoteDestinationBlocked", "second", "RemoteDestinationBlocked"),
+        # what a test gives it is where it goes
+        *("third", "PipelineStepFailed"),
+    ]
+    assert listener.connections == 0
+
+
 PROFILES = """
     profiles:
       prod:
@@ -194,7 +236,7 @@ def test_another_profile_may_have_the_place_of_the_tests(
     ],
 )
 def test_two_ways_to_write_one_place_are_the_same(one: str, other: str) -> None:
-    assert is_same_place(one, other)
+    assert leads_into(one, other)
 
 
 @pytest.mark.parametrize(
@@ -202,6 +244,7 @@ def test_two_ways_to_write_one_place_are_the_same(one: str, other: str) -> None:
     [
         ("postgresql://db.invalid/a", "postgresql://db.invalid/b"),
         ("postgresql://db.invalid/a", "postgresql://db.invalid:5433/a"),
+        ("clickhouse://db.invalid/a", "dremio://db.invalid/a"),
         ("s3://bucket", "s3://other"),
         ("s3://bucket", "gs://bucket"),
         ("", ""),
@@ -209,4 +252,4 @@ def test_two_ways_to_write_one_place_are_the_same(one: str, other: str) -> None:
     ],
 )
 def test_two_places_are_not_the_same(one: str, other: str) -> None:
-    assert not is_same_place(one, other)
+    assert not leads_into(one, other)

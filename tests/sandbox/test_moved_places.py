@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project.dlt_internals.remote_places import is_same_place, remote_place
+from dlthub_project.dlt_internals.remote_places import leads_into, remote_place
 from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox import guard, isolated
 
@@ -194,6 +194,12 @@ def place(url: str, **credentials: Any) -> str:
     ("one", "other"),
     [
         (place("s3://lake"), place("s3://lake", endpoint_url="https://s3.prod.invalid")),
+        # the folder of the tests in a bucket that production has, too
+        (place("s3://lake/prod"), "s3://lake/tests"),
+        (place("s3://lake"), "s3://lake/tests"),
+        (place("s3://lake/tests_of_prod"), "s3://lake/tests"),
+        (place("gs://lake/tests/../prod"), "gs://lake/tests"),
+        (place("az://lake/prod"), place("az://lake/tests")),
         (place("abfss://tests@acc.dfs.invalid"), place("abfss://prod@acc.dfs.invalid")),
         (
             place("az://lake", azure_storage_account_name="tests"),
@@ -209,26 +215,28 @@ def place(url: str, **credentials: Any) -> str:
     ],
 )
 def test_places_of_one_name_on_two_servers_are_two(one: str, other: str) -> None:
-    assert not is_same_place(one, other)
+    assert not leads_into(one, other)
 
 
 @pytest.mark.parametrize(
     ("one", "other"),
     [
         (place("s3://lake/tests"), "s3://lake"),
+        (place("s3://lake/tests/orders"), "s3://lake/tests/"),
+        (place("sftp://host.invalid/tests/orders"), "sftp://host.invalid/tests"),
         (
-            place("s3://lake", endpoint_url="http://u:p@127.0.0.1:1"),
-            "s3://lake/a?endpoint_url=http://127.0.0.1:1",
+            place("s3://lake/a", endpoint_url="http://u:p@127.0.0.1:1"),
+            "s3://lake/a/?endpoint_url=http://127.0.0.1:1",
         ),
         ("postgresql://h/a?sslmode=require&application_name=etl", "postgresql://h/a"),
     ],
 )
 def test_who_connects_and_how_is_no_other_place(one: str, other: str) -> None:
-    assert is_same_place(one, other)
+    assert leads_into(one, other)
 
 
 def test_a_variable_of_a_bucket_is_part_of_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://s3.prod.invalid")
 
     assert place("s3://lake") == "s3://lake?endpoint_url=https://s3.prod.invalid"
-    assert not is_same_place(place("s3://lake"), "s3://lake")
+    assert not leads_into(place("s3://lake"), "s3://lake")
