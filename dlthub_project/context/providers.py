@@ -217,6 +217,12 @@ class EnvironmentBesideManifest(EnvironProvider):
                 return None, key.upper()
         return self._environment.get_value(key, hint, pipeline_name or "", *sections)
 
+    def has_nothing(self, key: str, section: str) -> bool:
+        """Tell at once that there is no variable, where the provider of the variables can tell."""
+        tells = getattr(self._environment, "has_nothing", None)
+        is_declared = key in self._manifest.declared_names
+        return tells is not None and not is_declared and bool(tells(key, section))
+
     def gives_way(self) -> bool:
         """Tell whether the manifest has a value for the present look-up."""
         return any(self._manifest.as_written(path) is not None for path in self._look_up.asked)

@@ -80,10 +80,17 @@ class _InSandbox(RunContextBase):
         contexts.narrow_secrets(providers, self.settings_dir, self._sandbox.secrets)
         temporary = TemporaryDestinations(self._sandbox, self._configured_for_tests())
         providers[:0] = [OverridesProvider(self._sandbox, providers), temporary]
+        speed.look_up_quickly(providers)
         return providers
+
+    def unplug(self) -> None:
+        super().unplug()
+        speed.look_up_as_dlt()
 
     def initialize_runtime(self, runtime_config: RuntimeConfiguration | None = None) -> None:
         providers = destinations.providers()
+        # this context may come back after another one
+        speed.look_up_quickly()
         if runtime_config is None:
             if speed.is_second_initialization(providers, self._asked_providers):
                 return

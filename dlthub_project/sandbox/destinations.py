@@ -133,6 +133,21 @@ class TemporaryDestinations(ConfigProvider):
             return None, full_key
         return self.decide(sections[1]).settings.get(key), full_key
 
+    @staticmethod
+    def get_key_name(key: str, *sections: str) -> str:
+        """Return what a setting is called that is not answered; the first section is a pipeline."""
+        pipeline_name, *others = sections
+        if len(others) != 2 or others[0] != "destination":
+            return key
+        return get_key_name(key, ".", *((pipeline_name,) if pipeline_name else ()), *others)
+
+    def has_nothing(self, key: str, section: str) -> bool:
+        """Tell whether a setting is of no destination, at all places that begin with a section."""
+        if section != "destination":
+            return True
+        is_of_plugins = self._made_in.is_replaced_by_plugins
+        return self._depths == (2,) and not is_of_plugins and key not in self._answered
+
     def decide(self, name: str, made: AnyDestination | None = None) -> Decision:
         """Decide what stands for a destination here.
 
