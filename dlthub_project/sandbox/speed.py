@@ -15,7 +15,7 @@ from typing import Any
 import dlt
 from dlt.common.configuration.providers import EnvironProvider
 
-from dlthub_project.dlt_internals import contexts, destinations, pipelines
+from dlthub_project.dlt_internals import contexts, destinations, fault_points, pipelines
 from dlthub_project.sandbox.destinations import short_type
 from dlthub_project.sandbox.settings import Sandbox, active_sandbox, lies_in
 
@@ -83,7 +83,7 @@ def prepared_run(pipeline: dlt.Pipeline) -> Iterator[None]:
     if path is None:
         yield
         return
-    if not os.path.exists(path):
+    if not os.path.exists(path) and not fault_points.is_sync_awaited():
         pipelines.skip_restore(pipeline)
     import duckdb
 
