@@ -8,7 +8,7 @@ from typing import Any
 import dlt
 import pytest
 
-from dlthub_project.dlt_internals import datasets
+from dlthub_project.dlt_internals import datasets, pipelines
 from dlthub_project.dlt_internals.fault_points import (
     Place,
     Startable,
@@ -157,3 +157,13 @@ def test_the_stored_state_is_that_of_the_destination(pipeline: dlt.Pipeline) -> 
 
     assert stored == pipeline.state["sources"]
     assert stored["broken"]["resources"]["orders"]["incremental"]["id"]["last_value"] == 5
+
+
+@pytest.mark.leans_on("dlt.pipeline.pipeline:Pipeline._inject_schema")
+def test_an_adopted_schema_is_the_default_of_a_pipeline_without_any(
+    pipeline: dlt.Pipeline,
+) -> None:
+    pipelines.adopt_schema(pipeline, dlt.Schema("shop"))
+
+    assert pipeline.default_schema_name == "shop"
+    assert dlt.attach("broken", pipelines_dir="pipelines").default_schema_name == "shop"

@@ -21,7 +21,7 @@ class Point:
 
     Attributes:
         name: How a test names it.
-        where: The words that follow "a kill", in a message.
+        where: The words that follow those of the kind, in a message.
         place: The place of dlt that it is.
         kinds: The kinds of faults that can happen there.
         first: The same, of a run that has nothing at `place`: an extract without a row.
@@ -86,12 +86,17 @@ POINTS: tuple[Point, ...] = (
 )
 """All points."""
 
-_WORDS = {"kill": "kill", "exception": "exception", "disconnect": "lost connection"}
+_WORDS: dict[Kind, str] = {
+    "kill": "a kill",
+    "exception": "an exception",
+    "disconnect": "a lost connection",
+    "full_disk": "a full disk",
+}
 
 
 def words_of(kind: Kind) -> str:
-    """Return the words for a kind, as they follow "after a"."""
-    return _WORDS.get(kind, "full disk")
+    """Return the words for a kind, with their article."""
+    return _WORDS[kind]
 
 
 def chosen_points(names: str | Sequence[str] | None, kind: Kind) -> tuple[Point, ...]:
@@ -117,7 +122,7 @@ def chosen_points(names: str | Sequence[str] | None, kind: Kind) -> tuple[Point,
             raise ValueError(f"There is no point `{name}` of a run. {known_names(name, known)}")
         if name not in possible:
             raise ValueError(
-                f"points: no {words_of(kind)} can happen at `{name}`; "
+                f"points: {words_of(kind)} cannot happen at `{name}`; "
                 f"those where it can: {', '.join(possible)}"
             )
     if not asked:

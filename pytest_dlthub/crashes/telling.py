@@ -83,7 +83,7 @@ class Crashes:
         """What has happened, in a line."""
         count = len(self.reached)
         noun = "point" if count == 1 else "points"
-        told = f"{self.pipeline}: a {words_of(self.kind)} at {count} {noun}"
+        told = f"{self.pipeline}: {words_of(self.kind)} at {count} {noun}"
         missed = ", ".join(self.unreached)
         return f"{told}; never reached: {missed}" if missed else told
 
@@ -100,7 +100,7 @@ class Crashes:
             for problem in crash.problems:
                 alike.setdefault(problem, []).append(crash.point)
         for problem, points in alike.items():
-            where = f"after a {words_of(self.kind)} {points[0].where}"
+            where = f"after {words_of(self.kind)} {points[0].where}"
             rows = f" ({problem.rows})" if problem.rows else ""
             yield f"{problem.subject}: {problem.words} {where}{rows}"
             yield from (f"  {line}" for line in problem.more)
