@@ -13,7 +13,6 @@ import random
 import signal
 import sys
 import time
-import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
@@ -21,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dlthub_project.errors import causes
+from dlthub_project.secrets import hide_in_error
+
 _POLL = 0.002
 _RESULT, _OUTPUT = "result.pickle", "output.txt"
-# of the output of a child that fails
-_LINES = 20
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,12 @@ class Outcome:
         error: What it raised, in one line; None if it raised nothing.
         exception: That itself, if it can be pickled.
         is_killed: It was killed, and says nothing.
-        output: The end of what it has printed.
     """
 
     value: Any = None
     error: str | None = None
     exception: BaseException | None = None
     is_killed: bool = False
-    output: str = ""
 
 
 Work = Callable[[], Any]
@@ -90,19 +88,16 @@ class Child:
             if time.monotonic() < self._ends:
                 return None
             self.kill()
-            raise TimeoutError(
-                f"a run has not ended within {self._longest:.0f} s; its output:\n{self._output()}"
-            )
+            raise TimeoutError(f"a run has not ended within {self._longest:.0f} s")
         result = self._folder / _RESULT
         # every child ends so; one that has nothing to say was killed before
         if result.exists():
             found: Outcome = pickle.loads(result.read_bytes())
             self.outcome = found
         elif os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
-            self.outcome = Outcome(is_killed=True, output=self._output())
+            self.outcome = Outcome(is_killed=True)
         else:
-            words = f"the process ended with status {status}"
-            self.outcome = Outcome(error=words, output=self._output())
+            self.outcome = Outcome(error=f"the process ended with status {status}")
         return self.outcome
 
     def kill(self) -> None:
@@ -111,11 +106,6 @@ class Child:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
             self.outcome = Outcome(is_killed=True)
-
-    def _output(self) -> str:
-        path = self._folder / _OUTPUT
-        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        return "\n".join(text.splitlines()[-_LINES:])
 
 
 def run_side_by_side(all_steps: Iterable[Steps], at_once: int) -> list[Any]:
@@ -162,8 +152,7 @@ def _work_and_end(work: Work, folder: Path) -> None:
         try:
             outcome = Outcome(value=work())
         except BaseException as error:
-            traceback.print_exc()
-            outcome = _failed(error)
+            outcome = _failed(error, folder)
         sys.stdout.flush()
         sys.stderr.flush()
         _save(outcome, folder)
@@ -172,9 +161,15 @@ def _work_and_end(work: Work, folder: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _failed(error: BaseException) -> Outcome:
-    lines = str(error).strip().splitlines() or [""]
-    words = f"{type(error).__name__}: {lines[0]}"
+def _failed(error: BaseException, folder: Path) -> Outcome:
+    # here: what it has looked up, the test's process does not know
+    hide_in_error(error)
+    *_, cause = causes(error)
+    lines = str(cause).strip().splitlines() or [""]
+    step = getattr(error, "step", None)
+    where = f"step {step}: " if step else ""
+    # the same wherever it happens
+    words = f"{where}{type(cause).__name__}: {lines[0]}".replace(str(folder), "…")
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:  # of any class: what cannot be pickled says so in its own way

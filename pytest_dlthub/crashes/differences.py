@@ -11,7 +11,7 @@ from pytest_dlthub.assertions.differences import RowDifferences, listing, rows_c
 from pytest_dlthub.assertions.matching import frozen, likely_key
 from pytest_dlthub.crashes.contents import Contents, Record, Table
 
-Cause = Literal["loaded twice", "extracted twice", "lost", "fails", "other"]
+Cause = Literal["loaded twice", "extracted twice", "without ids", "lost", "fails", "other"]
 
 _SAMPLE = 10
 _WORDS = {2: "twice"}
@@ -100,6 +100,8 @@ def _too_often(
         # a row that is extracted anew has another id
         is_same_row = len({*ids[known]}) < len(ids[known])
         cause: Cause = "loaded twice" if is_same_row else "extracted twice"
+        if None in ids[known]:
+            cause = "without ids"
         wanted = len(ids[known]) - surplus[known]
         alike[len(ids[known]) if wanted == 1 else 0, cause].append(row)
     for (times, cause), rows in alike.items():

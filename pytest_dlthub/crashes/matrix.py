@@ -158,7 +158,7 @@ class Matrix:
             raise outcome.exception
         if outcome.error is not None or outcome.is_killed:
             raise pytest.UsageError(
-                f"the run fails without any crash: {outcome.error}\n{outcome.output}"
+                f"the run fails without any crash: {outcome.error or 'its process is killed'}"
             )
         return outcome.value
 
@@ -190,9 +190,8 @@ class Matrix:
         if first.is_killed or first.error is not None:
             last = yield Child(self._again(whole, folder, struck["extracted"]), folder, _LONGEST)
         if last.value is None:
-            lines = tuple(last.output.splitlines()[-1:]) if last.is_killed else ()
-            words = f"the next run fails with {last.error or 'a kill'}"
-            problems = [Problem(whole.pipeline, words, cause="fails", more=lines)]
+            words, more = "the next run fails", (last.error or "its process is killed",)
+            problems = [Problem(whole.pipeline, words, cause="fails", more=more)]
         else:
             problems = differences(last.value, whole.contents)
         return Crash(point, True, tuple(struck["tables"]), tuple(problems))

@@ -25,6 +25,9 @@ _HELP: dict[Cause, str] = {
     "extracted twice": "the run after the crash has extracted these rows again, and the first time "
     f"they were loaded, too: give the resource {_TO_MERGE}. If its source yields each row once, as "
     "a queue does, say so: `again=[]`",
+    "without ids": "these rows have no `_dlt_id`, as frames and Arrow tables have none, so that "
+    "nobody can tell which of them a job has loaded, or a run has extracted: set "
+    "`normalize.parquet_normalizer.add_dlt_load_id = true`, with the runner of projects, or merge",
     "lost": "dlt's run has dropped what an earlier run had extracted and not loaded, or its source "
     "does not yield it again",
     "fails": "the run after the crash does not get past what the crash has left",
