@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import dlt
 from dlt.common.destination import Destination
 
 from dlthub_project.errors import known_names
 from dlthub_project.runner import PipelineRunner, extractables, narrowed
-from dlthub_project.sandbox import choose_file_format_freely
+from dlthub_project.sandbox import active_sandbox, choose_file_format_freely
+from pytest_dlthub.crashes import SAME, Matrix, is_project_runner, once_more
 from pytest_dlthub.given import Given, Recorded, children_told, give, read_given
 from pytest_dlthub.placeholders import placeholders
 from pytest_dlthub.recordings.runs import asked
@@ -23,6 +24,9 @@ from pytest_dlthub.run import PipelineRun
 if TYPE_CHECKING:
     from dlt.common.destination.reference import AnyDestination
     from dlt.common.pipeline import LoadInfo
+
+    from dlthub_project.faults import Kind
+    from pytest_dlthub.crashes import Crashes
 
 _DEFAULT_DESTINATION = "duckdb"
 
@@ -101,6 +105,64 @@ class DltRun:
             return self(data, given=given, pipeline=live, **{**same, **changes})
 
         return PipelineRun(live, info, again)
+
+    def crashed(
+        self,
+        data: Any,
+        *,
+        given: Given | Recorded | None = None,
+        again: Any = SAME,
+        runner: Literal["dlt", "project"] = "dlt",
+        kind: Kind = "kill",
+        points: str | Sequence[str] | None = None,
+        ignore: Collection[str] = (),
+        **arguments: Any,
+    ) -> Crashes:
+        """Assert that a run survives a crash: that each row is there once, whenever it happens.
+
+        The run is killed by SIGKILL, in a process of its own and in a copy of what this test has
+        loaded so far, at each point that matters; then it is started again, until nothing is
+        pending, and compared with a run that was not interrupted: rows, state and schema.
+
+        Args:
+            data: What is loaded, as a call takes it.
+            given: What named resources yield, as a call takes it; not `"recorded"`.
+            again: What the source yields once its rows have been extracted: what is `given` then,
+                or data where nothing is given; `[]` for a source that yields each row once. By
+                default the same as before.
+            runner: `dlt` for `dlt.Pipeline.run`, `project` for the runner of projects.
+            kind: What happens: `kill`, `exception`, `disconnect` (a lost connection) or
+                `full_disk`.
+            points: The names of the points, of `dlthub_project.faults.POINTS`; all by default.
+                Those that the run does not have are in `unreached` of what is returned, and an
+                error where they are named.
+            ignore: Columns that are not compared, `column` or `table.column`: such that a second
+                run has otherwise, as a time of loading.
+            **arguments: Further arguments of a call.
+
+        Returns:
+            Which points were reached.
+
+        Raises:
+            AssertionError: Rows are lost, or there twice, or something else differs: point, table
+                and rows are told, and what would help. Or nothing was tested.
+            UsageError: Two runs that were not interrupted differ, or what was loaded cannot be
+                copied.
+            ValueError: There is no such runner, kind or point.
+        """
+        __tracebackhide__ = True
+        is_project = is_project_runner(runner)
+        if given == "recorded" or arguments.get("record") is not None:
+            raise TypeError("crashed: recordings are not replayed here; give rows: given={...}")
+        sandbox = active_sandbox()
+        assert sandbox is not None
+
+        def run(is_again: bool) -> dlt.Pipeline:
+            loaded, rows = once_more(data, given, again) if is_again else (data, given)
+            return self(loaded, given=rows, runner=is_project, **arguments).pipeline
+
+        has_again = again is not SAME
+        return Matrix(run, sandbox, runner, kind, points, ignore, has_again).crashes()
 
     def pipeline(self, **arguments: Any) -> dlt.Pipeline:
         """Return the pipeline that a call with these arguments of `dlt.pipeline` runs."""

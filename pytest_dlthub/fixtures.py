@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import dlt
     from syrupy.assertion import SnapshotAssertion
 
+    from dlthub_project.faults import Faults
     from dlthub_project.sandbox import Sandbox
     from pytest_dlthub.dlt_items import DltItems
     from pytest_dlthub.dlt_run import DltRun, DltRuns
@@ -64,7 +65,7 @@ def _dlt_sandbox(request: pytest.FixtureRequest) -> None:
     # an autouse fixture of a plugin is the first of a test: the user's own ones are in the sandbox.
     # Not by the names of the others, which fixtures of the user's own may have.
     is_asked = "dlt_isolated" in request.fixturenames or any(
-        request.node.get_closest_marker(name) for name in ("dlt_load", "dlt_recorded")
+        request.node.get_closest_marker(name) for name in ("dlt_crash", "dlt_load", "dlt_recorded")
     )
     if session.isolates_all or is_asked:
         request.getfixturevalue("dlt_isolated")
@@ -220,6 +221,24 @@ def dlt_config(dlt_isolated: Sandbox) -> MutableMapping[str, Any]:
     from dlthub_project.sandbox import Overrides
 
     return Overrides(dlt_isolated)
+
+
+@pytest.fixture
+def dlt_faults(request: pytest.FixtureRequest, dlt_isolated: Sandbox) -> Iterator[Faults]:
+    """Faults of this test's runs: `dlt_faults.fail("extract", times=2)`.
+
+    `lose("orders", after_commit=True)` loses the answer of the destination to a job, `disconnect`
+    the whole connection, `fail` has a step fail, and `fill_disk` has the disk be full. Each happens
+    as often as it says, once by default. One that does not happen fails the test when it ends.
+    """
+    from dlthub_project.dlt_internals.fault_points import listening
+    from dlthub_project.faults import Faults
+
+    faults = Faults()
+    with listening(faults):
+        yield faults
+    if not request.node.stash.get(FAILED, False) and (problems := faults.problems()):
+        pytest.fail("\n".join(problems), pytrace=False)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Generator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -35,6 +35,7 @@ from pytest_dlthub.fixtures import (
     dlt_config,
     dlt_dataset,
     dlt_destinations,
+    dlt_faults,
     dlt_isolated,
     dlt_items,
     dlt_loaded,
@@ -51,15 +52,13 @@ from pytest_dlthub.plain import import_before
 from pytest_dlthub.scopes import in_sandbox_of_scope, tell_what_lasts
 from pytest_dlthub.tracebacks import is_interrupt
 
-if TYPE_CHECKING:
-    from _pytest.terminal import TerminalReporter
-
 __all__ = [
     "_dlt_destination_type",
     "_dlt_sandbox",
     "dlt_config",
     "dlt_dataset",
     "dlt_destinations",
+    "dlt_faults",
     "dlt_isolated",
     "dlt_items",
     "dlt_loaded",
@@ -75,6 +74,7 @@ __all__ = [
 
 _MARKERS = (
     "dlt_allow_remote(*names): let this test reach the remote destinations of these names.",
+    "dlt_crash(*, kind, points, ignore): kill this test's run at each point, and run it again.",
     "dlt_destination(*types): run this test once on each type of destination, as `filesystem`.",
     "dlt_load(pipeline=None, *, source=None, **arguments): load this test's data once, as a copy.",
     "dlt_recorded(record=None): replay what `pytest --dlt-record` has recorded of this test.",
@@ -235,7 +235,7 @@ def pytest_configure_node(node: Any) -> None:
     servers.listen_to(node)
 
 
-def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what was loaded and copied."""
     reports.write_summary(terminalreporter)
 
@@ -319,6 +319,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """End the session on Ctrl-C while a test runs a pipeline; isolate examples of Hypothesis."""
     try:
         with _isolated_examples(item), finished_runs.failing(item, "call"):
+            if item.get_closest_marker("dlt_crash") is not None:
+                from pytest_dlthub.crashes import marked
+
+                marked.check(item)
             return (yield)
     except Exception as error:
         _end_on_interrupt(item, error)

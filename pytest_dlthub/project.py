@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import dlt
 
 from dlthub_project import current, switched_profile
+from dlthub_project.dlt_internals.pipelines import requested_dataset_name
 from dlthub_project.errors import EntityNotFound, known_names
 from dlthub_project.profile_check import check_profile
-from dlthub_project.runner import extractables
+from dlthub_project.runner import extractables, narrowed
 from dlthub_project.runner.pipeline_order import planned
 from dlthub_project.sandbox import Sandbox, active_sandbox, isolated
+from pytest_dlthub.crashes import SAME, Matrix, is_project_runner, once_more
 from pytest_dlthub.given import Given, Recorded, children_told, give, read_given
 from pytest_dlthub.placeholders import placeholders
 from pytest_dlthub.recordings.runs import asked
@@ -22,25 +24,37 @@ from pytest_dlthub.run import PipelineRun
 from pytest_dlthub.transformation import ProjectTransformation
 
 if TYPE_CHECKING:
+    from dlt.common.pipeline import LoadInfo
+
     from dlthub_project.catalog import Catalog, WritableDataset
     from dlthub_project.context import Project, ProjectRunContext
     from dlthub_project.entities import ProjectSourceFactory
     from dlthub_project.entity_factory import EntityFactory
+    from dlthub_project.faults import Kind
     from dlthub_project.runner import PipelineManager
+    from pytest_dlthub.crashes import Crashes
 
 
 class DltProject:
     """The project under test: its runs, and everything that `dlthub_project.current` gives."""
 
-    def __init__(self, folder: Path | None = None, sandbox: Sandbox | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        sandbox: Sandbox | None = None,
+        *,
+        is_run_by_dlt: bool = False,
+    ) -> None:
         """Make the project; fixtures give one.
 
         Args:
             folder: The folder of the test, which files that it names are relative to.
             sandbox: A sandbox of its own; None for the one that is active.
+            is_run_by_dlt: `run` is `dlt.Pipeline.run`, and not that of the runner.
         """
         self._folder = folder or Path()
         self._sandbox = sandbox
+        self._is_run_by_dlt = is_run_by_dlt
 
     def run(
         self,
@@ -90,9 +104,7 @@ class DltProject:
                 if rows is not None:
                     loaded = give(self._sources(live.pipeline_name, data), rows, own_hints)
                 with children_told(loaded, rows):
-                    info = current.runner().run(
-                        live, data=loaded, limit=limit, resources=resources, **run_arguments
-                    )
+                    info = self._loaded(live, loaded, limit, resources, run_arguments)
         # it holds for one run
         run_arguments.pop("refresh", None)
         same = {
@@ -120,6 +132,60 @@ class DltProject:
             return self.run(live, **arguments)
 
         return PipelineRun(live, info, again)
+
+    def crashed(
+        self,
+        pipeline: str | dlt.Pipeline,
+        *,
+        data: Any = None,
+        given: Given | Recorded | None = None,
+        again: Any = SAME,
+        runner: Literal["dlt", "project"] = "project",
+        kind: Kind = "kill",
+        points: str | Sequence[str] | None = None,
+        ignore: Collection[str] = (),
+        **arguments: Any,
+    ) -> Crashes:
+        """Assert that a pipeline of `dlt.yml` survives a crash; see `DltRun.crashed`.
+
+        Args:
+            pipeline: Its name, or what `pipeline(name)` gave.
+            data: What to load instead of its sources.
+            given: What named resources yield, as `run` takes it; not `"recorded"`.
+            again: What the source yields once its rows have been extracted.
+            runner: `project` for the runner of projects, as `run` has it and as production does;
+                `dlt` for `dlt.Pipeline.run`.
+            kind: What happens: `kill`, `exception`, `disconnect` or `full_disk`.
+            points: The names of the points; all by default.
+            ignore: Columns that are not compared.
+            **arguments: Further arguments of `run`.
+
+        Raises:
+            AssertionError: Rows are lost, or there twice, or something else differs.
+            UsageError: Two runs that were not interrupted differ, or what was loaded cannot be
+                copied.
+            ValueError: There is no such runner, kind or point.
+        """
+        __tracebackhide__ = True
+        is_by_dlt = not is_project_runner(runner)
+        if given == "recorded" or arguments.get("record") is not None:
+            raise TypeError("crashed: recordings are not replayed here; give rows: given={...}")
+        sandbox = self._sandbox or active_sandbox()
+        assert sandbox is not None
+        # it runs in copies of the sandbox
+        project = DltProject(self._folder, is_run_by_dlt=is_by_dlt)
+
+        def run(is_again: bool) -> dlt.Pipeline:
+            loaded, rows = data, given
+            if is_again:
+                name = pipeline if isinstance(pipeline, str) else pipeline.pipeline_name
+                of_pipeline = project._sources(name, data) if data is None else data
+                loaded, rows = once_more(of_pipeline, given, again)
+            return project.run(pipeline, data=loaded, given=rows, **arguments).pipeline
+
+        has_again = again is not SAME
+        with self._entered():
+            return Matrix(run, sandbox, runner, kind, points, ignore, has_again).crashes()
 
     def run_all(
         self,
@@ -153,6 +219,24 @@ class DltProject:
                 known = known_names(name, ordered)
                 raise EntityNotFound(f"given: there is no pipeline `{name}` here. {known}")
         return {name: self.run(name, given=given.get(name), limit=limit) for name in ordered}
+
+    def _loaded(
+        self,
+        pipeline: dlt.Pipeline,
+        data: Any,
+        limit: int | None,
+        resources: Sequence[str] | None,
+        run_arguments: dict[str, Any],
+    ) -> LoadInfo | None:
+        if not self._is_run_by_dlt:
+            return current.runner().run(
+                pipeline, data=data, limit=limit, resources=resources, **run_arguments
+            )
+        name = requested_dataset_name(pipeline)
+        contract = current.entities().datasets.contract_of(name)
+        own = {} if contract is None else {"schema_contract": contract}
+        sources = self._sources(pipeline.pipeline_name, data) if data is None else data
+        return pipeline.run(narrowed(sources, resources, limit), **{**own, **run_arguments})
 
     def _pipeline(
         self, pipeline: str | dlt.Pipeline, destination: str | None, dataset_name: str | None

@@ -31,10 +31,12 @@ ADDITIVE = "dlt_schema_additive"
 """The property of a test for a change of a schema that has let it pass."""
 
 
-_MOST_REASONS = 5
+_MOST_REASONS, _MOST_CRASHES = 5, 20
 
 _CARRIED, _COUNTED = "_dlthub_template_uses", "_dlthub_runs"
-_TOLD = "_dlthub_recorded"
+_TOLD, _CRASHED = "_dlthub_recorded", "_dlthub_crashes"
+# what crashes have shown, by the folder of the sandbox
+_crashes: dict[str, list[str]] = {}
 
 
 def header(session: Session) -> str | None:
@@ -56,6 +58,16 @@ def header(session: Session) -> str | None:
         f"sandbox {session.folder}",
     ]
     return f"dlt: {' · '.join(parts)}"
+
+
+def note_crashes(folder: str, summary: str) -> None:
+    """Have the summary tell at which points a run was broken, and which it does not have.
+
+    Args:
+        folder: That of the sandbox of the test.
+        summary: The line.
+    """
+    _crashes.setdefault(folder, []).append(summary)
 
 
 def release_connections(item: pytest.Item) -> None:
@@ -198,6 +210,8 @@ def carry(item: pytest.Item, report: pytest.TestReport) -> None:
     """Have the reports of a test carry what it did with templates, and what it has run."""
     if report.when == "setup" and USES in item.stash:
         setattr(report, _CARRIED, asdict(item.stash[USES]))
+    if report.when == "call" and (told := _crashes.pop(str(item.stash.get(FOLDER, "")), None)):
+        setattr(report, _CRASHED, told)
     if report.when == "teardown" and item.stash.get(RECORDED, None):
         setattr(report, _TOLD, item.stash[RECORDED])
     has_run = report.when == "call" or (report.when == "setup" and report.failed)
@@ -212,6 +226,7 @@ def carry(item: pytest.Item, report: pytest.TestReport) -> None:
 def write_summary(terminal: TerminalReporter) -> None:
     """Write the summary, where there is something to tell, and not with `-q`."""
     _write_recordings(terminal)
+    _write_crashes(terminal)
     if terminal.config.get_verbosity() < 0:
         return
     reports = [report for reports in terminal.stats.values() for report in reports]
@@ -264,6 +279,22 @@ def _write_recordings(terminal: TerminalReporter) -> None:
         terminal.write_sep("=", "dlt recordings")
         for line in dict.fromkeys(lines):
             terminal.write_line(line)
+
+
+def _write_crashes(terminal: TerminalReporter) -> None:
+    """Tell at which points runs were broken; with `-q`, too: nothing is known of the others."""
+    lines = [
+        f"{report.nodeid}: {line}"
+        for outcome in ("passed", "failed")
+        for report in terminal.stats.get(outcome, ())
+        for line in getattr(report, _CRASHED, ())
+    ]
+    if lines:
+        terminal.write_sep("=", "dlt crashes")
+        for line in lines[:_MOST_CRASHES]:
+            terminal.write_line(line)
+        if len(lines) > _MOST_CRASHES:
+            terminal.write_line(f"and {len(lines) - _MOST_CRASHES} more")
 
 
 def _write_additive_changes(terminal: TerminalReporter) -> None:

@@ -312,6 +312,12 @@ def drop_pending(pipeline: dlt.Pipeline) -> None:
         drop()
 
 
+def adopt_schema(pipeline: dlt.Pipeline, schema: Schema) -> None:
+    """Give a pipeline a schema that it lacks; its first one is its default."""
+    with pipeline.managed_state():
+        pipeline._inject_schema(schema)
+
+
 def cursors_after(pipeline: dlt.Pipeline, load_ids: Sequence[str]) -> list[tuple[str, str, Any]]:
     """Return the incremental cursors as some loads have left them: table, column, last value.
 

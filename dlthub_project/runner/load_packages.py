@@ -151,6 +151,19 @@ def discard_normalized_extracts(pipeline: dlt.Pipeline) -> None:
         extracts.delete_package(load_id)
 
 
+def adopt_schemas_of_extracts(pipeline: dlt.Pipeline) -> None:
+    """Give a pipeline the schemas of extracted packages that it was killed before it had saved.
+
+    dlt normalizes nothing in a pipeline without a schema, and its next run drops what is pending.
+    """
+    load_ids = pipeline.list_extracted_load_packages()
+    extracts = pipelines.extracted_packages(pipeline)
+    for load_id in load_ids:
+        schema = extracts.load_schema(load_id)
+        if schema.name not in pipeline.schemas:
+            pipelines.adopt_schema(pipeline, schema)
+
+
 class PackageDestination:
     """The open destination of a pending package."""
 

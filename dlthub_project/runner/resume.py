@@ -37,6 +37,7 @@ def finish_pending(pipeline: dlt.Pipeline) -> None:
         return
     pipeline.activate()
     load_packages.discard_normalized_extracts(pipeline)
+    load_packages.adopt_schemas_of_extracts(pipeline)
     if pipeline.list_extracted_load_packages():
         pipeline.normalize()
     if pipeline.list_normalized_load_packages():

@@ -23,6 +23,7 @@ from dlthub_project.sandbox.settings import (
 )
 
 if TYPE_CHECKING:
+    from dlthub_project.sandbox.branches import branch_of, continued
     from dlthub_project.sandbox.change_report import blocked_in_subprocesses, changed_destinations
     from dlthub_project.sandbox.destinations import sent_to, short_type
     from dlthub_project.sandbox.extraction import Seam, extracted_through, through_seam
@@ -43,8 +44,10 @@ __all__ = [
     "Seam",
     "active_sandbox",
     "blocked_in_subprocesses",
+    "branch_of",
     "changed_destinations",
     "choose_file_format_freely",
+    "continued",
     "end",
     "enter",
     "extracted_through",
@@ -76,8 +79,10 @@ _HOME_OF = {
     "Overrides": "overrides",
     "Seam": "extraction",
     "blocked_in_subprocesses": "change_report",
+    "branch_of": "branches",
     "changed_destinations": "change_report",
     "choose_file_format_freely": "pipelines",
+    "continued": "branches",
     "extracted_through": "extraction",
     "is_allowed": "guard",
     "is_local": "guard",

@@ -16,7 +16,7 @@ import dlt
 from dlt.common.configuration.providers import EnvironProvider
 from dlt.common.configuration.providers.provider import ConfigProvider
 
-from dlthub_project.dlt_internals import contexts, destinations, look_ups, pipelines
+from dlthub_project.dlt_internals import contexts, destinations, fault_points, look_ups, pipelines
 from dlthub_project.sandbox.destinations import short_type
 from dlthub_project.sandbox.settings import SETTINGS, Sandbox, active_sandbox, lies_in
 
@@ -111,7 +111,7 @@ def prepared_run(pipeline: dlt.Pipeline) -> Iterator[None]:
     if path is None:
         yield
         return
-    if not os.path.exists(path):
+    if not os.path.exists(path) and not fault_points.is_sync_awaited():
         pipelines.skip_restore(pipeline)
     import duckdb
 

@@ -38,6 +38,7 @@ LONG = {
     "snapshot-a-schema",
     "test-a-rest-api-offline",
     "test-a-transformation",
+    "test-crashes",
     "test-an-incremental-resource",
     "test-merge-and-scd2",
     "test-schema-contracts",

@@ -1,0 +1,87 @@
+"""Tests with the mark `dlt_crash`: the run that such a test starts is broken at each point."""
+
+from __future__ import annotations
+
+import unittest
+from typing import Any
+
+import dlt
+import pytest
+
+from dlthub_project.sandbox import active_sandbox, observe_runs, runs_in
+from pytest_dlthub.crashes.matrix import Matrix
+
+MARK = "dlt_crash"
+_ARGUMENTS = ("kind", "points", "ignore")
+_HOW = f'`@pytest.mark.{MARK}(kind="kill", points=[...], ignore=[...])`'
+
+
+class Failed(Exception):
+    """The test fails by itself, without any fault."""
+
+
+def check(item: pytest.Item) -> None:
+    """Break the run of a marked test at each point, in forks, before the test runs itself.
+
+    Raises:
+        AssertionError: Its pipeline does not survive.
+        UsageError: The mark cannot be understood, or the test runs no pipeline, or several.
+    """
+    __tracebackhide__ = True
+    mark = item.get_closest_marker(MARK)
+    if mark is None:
+        return
+    if mark.args or not mark.kwargs.keys() <= {*_ARGUMENTS}:
+        raise pytest.UsageError(f"{MARK} takes {', '.join(_ARGUMENTS)}, by name: {_HOW}")
+    cls = getattr(item, "cls", None)
+    if cls is not None and issubclass(cls, unittest.TestCase):
+        raise pytest.UsageError(
+            f"{MARK}: tests of unittest.TestCase are not run this way; use dlt_run.crashed(...)"
+        )
+    sandbox = active_sandbox()
+    assert sandbox is not None  # the mark asks for it
+    matrix = Matrix(
+        lambda _: _run(item, is_whole=False),
+        sandbox,
+        "test",
+        run_whole=lambda _: _run(item, is_whole=True),
+        **mark.kwargs,
+    )
+    try:
+        matrix.crashes()
+    except Failed:
+        # it is run once more, and says so itself, with its own traceback
+        return
+    except AssertionError as error:
+        # no frame of the test has any part in it
+        pytest.fail(str(error), pytrace=False)
+
+
+def _run(item: pytest.Item, *, is_whole: bool) -> dlt.Pipeline:
+    """Run the test, and return the pipeline that it has run.
+
+    Its own assertions are about a run that was not interrupted: they hold in the whole one.
+    """
+    ran: list[dlt.Pipeline] = []
+
+    def note(pipeline: dlt.Pipeline, _info: Any) -> None:
+        ran.append(pipeline)
+
+    with observe_runs(note):
+        try:
+            item.runtest()
+        except (Exception, pytest.fail.Exception) as error:
+            if is_whole:
+                raise Failed(str(error)) from None
+            here = active_sandbox()
+            assert here is not None  # a copy of that of the test
+            if not ran or any(ended.failure is not None for ended in runs_in(here.folder)):
+                raise
+    names = sorted({pipeline.pipeline_name for pipeline in ran})
+    if len(names) != 1:
+        listed = f"runs {', '.join(names)}" if names else "runs none that ends well"
+        raise pytest.UsageError(
+            f"{MARK}: a test that is marked runs one pipeline, and this one {listed}; "
+            "use dlt_run.crashed(...) or dlt_project.crashed(...) for one of them"
+        )
+    return ran[-1]

@@ -1,0 +1,60 @@
+"""What a source yields once its rows have been extracted, as a test says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dlt.extract import DltResource, DltSource
+
+from dlthub_project.errors import known_names
+from dlthub_project.runner import extractables
+
+SAME: Any = object()
+"""The source yields the same once more: what `again` is by default."""
+
+_RUNNERS = ("dlt", "project")
+
+
+def once_more(
+    data: Any, given: Mapping[str, Any] | None, again: Any
+) -> tuple[Any, Mapping[str, Any] | None]:
+    """Return the data, and what is given, of a run whose source has yielded its rows before.
+
+    Args:
+        data: What is loaded.
+        given: What its resources yield.
+        again: What was said of it: `[]` for nothing; else what is given, or data.
+    """
+    is_nothing = isinstance(again, list | tuple | dict) and not again
+    if given is not None:
+        return data, dict.fromkeys(given, ()) if is_nothing else again
+    if not is_nothing:
+        return again, None
+    if isinstance(data, list | tuple) and not any(
+        isinstance(item, DltResource | DltSource) or callable(item) for item in data
+    ):
+        # rows
+        return [], None
+    return data, dict.fromkeys(_names(data), ())
+
+
+def is_project_runner(runner: str) -> bool:
+    """Tell whether a run is one of the runner of projects.
+
+    Raises:
+        ValueError: There is no such runner.
+    """
+    if runner not in _RUNNERS:
+        raise ValueError(f"There is no runner `{runner}`. {known_names(runner, _RUNNERS)}")
+    return runner == "project"
+
+
+def _names(data: Any) -> list[str]:
+    names: list[str] = []
+    for item in extractables(data, "again"):
+        if isinstance(item, DltSource):
+            names += [f"{item.name}.{name}" for name in item.selected_resources]
+        else:
+            names.append(item.name)
+    return names
