@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dlthub_project.sandbox.pipelines import choose_file_format_freely
     from dlthub_project.sandbox.replacements import placed_by_plugin, temporary_type
     from dlthub_project.sandbox.runs import EndedRun, runs_in, untraced_steps
+    from dlthub_project.sandbox.watching import Watcher, watched_by
 
 __all__ = [
     "ENVIRONMENT_VARIABLE",
@@ -40,6 +41,7 @@ __all__ = [
     "Overrides",
     "Sandbox",
     "Seam",
+    "Watcher",
     "active_sandbox",
     "blocked_in_subprocesses",
     "changed_destinations",
@@ -67,12 +69,14 @@ __all__ = [
     "unobserved",
     "untraced_steps",
     "visited",
+    "watched_by",
 ]
 
 _HOME_OF = {
     "EndedRun": "runs",
     "Overrides": "overrides",
     "Seam": "extraction",
+    "Watcher": "watching",
     "blocked_in_subprocesses": "change_report",
     "changed_destinations": "change_report",
     "choose_file_format_freely": "pipelines",
@@ -88,6 +92,7 @@ _HOME_OF = {
     "temporary_type": "replacements",
     "through_seam": "extraction",
     "untraced_steps": "runs",
+    "watched_by": "watching",
 }
 
 

@@ -17,6 +17,7 @@ from dlthub_project.data_quality import (
 )
 from pytest_dlthub.assertions.relation_checks import shown
 from pytest_dlthub.assertions.run_checks import FinishedRun
+from pytest_dlthub.data_coverage.reads import looking
 
 
 class ChecksFailed(AssertionError):
@@ -31,6 +32,7 @@ class ChecksFailed(AssertionError):
         self.results = results
 
 
+@looking
 def assert_checks(
     run_or_dataset: FinishedRun | dlt.Dataset,
     checks: Mapping[str, Sequence[Check]] | None = None,
