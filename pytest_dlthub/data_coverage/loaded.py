@@ -15,6 +15,7 @@ class LoadedTable:
     """A table, as far as one source has loaded it.
 
     Attributes:
+        names: All of its columns.
         columns: Those that have had a value.
         unseen: Those of which nobody has seen whether they have had one.
         loads: How many runs have brought rows.
@@ -22,6 +23,7 @@ class LoadedTable:
         has_all_keys: Whether these are all: files of other formats are not looked into.
     """
 
+    names: set[str] = field(default_factory=set)
     columns: set[str] = field(default_factory=set)
     unseen: set[str] = field(default_factory=set)
     loads: int = 0
@@ -108,6 +110,7 @@ class Loaded:
                 "tables": [
                     [
                         *key,
+                        sorted(one.names),
                         sorted(one.columns),
                         sorted(one.unseen),
                         one.loads,
@@ -126,7 +129,7 @@ class Loaded:
             dataset = self.dataset(folder, name)
             dataset.is_watched = one["is_watched"]
             dataset.cursors |= {tuple(cursor) for cursor in one["cursors"]}
-            for table, owner, columns, unseen, loads, keys, has_all in one["tables"]:
+            for table, owner, names, columns, unseen, loads, keys, has_all in one["tables"]:
                 dataset.tables[table, owner] = LoadedTable(
-                    {*columns}, {*unseen}, loads, {*keys}, has_all
+                    {*names}, {*columns}, {*unseen}, loads, {*keys}, has_all
                 )

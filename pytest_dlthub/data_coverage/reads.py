@@ -263,16 +263,28 @@ def _of_query(query: str, dialect: Any, shape: tuple[tuple[str, tuple[str, ...]]
                     found.add(spelt.get((source.name.lower(), column.name.lower())))
         return {one for one in found if one is not None}
 
+    all_of_them = Read(fetched=frozenset((t, c) for t, columns in shape for c in columns))
     try:
         parsed = sqlglot.parse_one(query, dialect=dialect)
         if not isinstance(parsed, exp.Query):
-            return Read()
+            changes = (exp.Alter, exp.Delete, exp.Drop, exp.TruncateTable, exp.Update)
+            reads = isinstance(parsed, exp.Command | exp.Copy | exp.Describe | exp.Summarize)
+            has_query = not isinstance(parsed, changes) and parsed.find(exp.Query)
+            return all_of_them if reads or has_query else Read()
+        names = {table.alias_or_name for table in parsed.find_all(exp.Table)}
+        if parsed.find(exp.Columns, exp.Pivot) or any(
+            column.name in names for column in parsed.find_all(exp.Column)
+        ):
+            # `columns(*)`, and rows as values
+            return all_of_them
         for table in parsed.find_all(exp.Table):
             # the same table, whichever way it is written
             table.set("db", None)
             table.set("catalog", None)
+        # dlt's own, which every table may have
+        own = {c.name for c in parsed.find_all(exp.Column) if c.name.lower().startswith("_dlt_")}
         schema: dict[str, object] = {
-            name: dict.fromkeys(columns, "text") for name, columns in tables.items()
+            name: dict.fromkeys((*columns, *own), "text") for name, columns in tables.items()
         }
         named_alone = _without_stars(parsed.copy())
         qualified = [
@@ -282,7 +294,7 @@ def _of_query(query: str, dialect: Any, shape: tuple[tuple[str, tuple[str, ...]]
         everything, named = map(physical, qualified)
     except (SqlglotError, ValueError, KeyError, AttributeError, RecursionError):
         # of a dialect's own: nobody knows what it reads
-        return Read(fetched=frozenset((t, c) for t, columns in shape for c in columns))
+        return all_of_them
     return Read(frozenset(named), frozenset(everything - named))
 
 

@@ -283,6 +283,7 @@ class Recorder:
                 if seen is None and not counts.get(table):
                     continue
                 loaded = dataset.table(table, owner)
+                loaded.names |= {*columns}
                 self.target.cover(("tables", owner, table))
                 if seen is None:
                     loaded.unseen |= {*columns}
@@ -359,7 +360,7 @@ class Recorder:
 def _columns(dataset: LoadedDataset) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for (table, _), loaded in dataset.tables.items():
-        found.setdefault(table, []).extend(sorted(loaded.columns | loaded.unseen))
+        found.setdefault(table, []).extend(sorted(loaded.names))
     return found
 
 
