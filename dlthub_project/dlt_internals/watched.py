@@ -15,7 +15,7 @@ from dlt.common.schema.exceptions import DataValidationError
 from dlt.common.schema.utils import is_dlt_table_or_column
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 from dlt.extract import DltResource, DltSource
-from dlt.extract.reference import SourceReference
+from dlt.extract.reference import SourceFactory, SourceReference
 
 from dlthub_project.dlt_internals import pipelines
 from dlthub_project.dlt_internals.resources import function_of, incremental_parameter
@@ -53,11 +53,18 @@ def items_of(extract: Any, load_id: str) -> dict[str, int]:
 
 
 def registered_sources() -> dict[tuple[str, str], str]:
-    """Return the sources that modules have made, by section and name: the name of the module."""
-    return {
-        (one.section, one.name): one.ref.rpartition(".")[0]
-        for one in SourceReference.SOURCES.values()
-    }
+    """Return the sources, and resources outside of sources, that modules hold.
+
+    By section and name; the name of the module. dlt also lists the resources that a function makes
+    of functions of its module.
+    """
+    found = {}
+    for one in SourceReference.SOURCES.values():
+        module, _, name = one.ref.rpartition(".")
+        held = getattr(sys.modules.get(module), name, None)
+        if isinstance(held, SourceFactory | DltResource) or hasattr(held, "_factory"):
+            found[one.section, one.name] = module
+    return found
 
 
 def module_of(resource: DltResource) -> str | None:

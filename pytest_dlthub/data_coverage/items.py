@@ -9,6 +9,9 @@ from typing import Any
 Item = tuple[str, ...]
 """A dimension, and what it is in there: `("columns", "shop", "orders", "price")`."""
 
+ELSEWHERE = "elsewhere"
+"""In place of a dimension: a source that processes have run of which nothing is known."""
+
 DIMENSIONS = {
     "pipelines": "run",
     "sources": "run",
@@ -108,7 +111,9 @@ class Figures:
     def of(cls, facts: Facts, items: Iterable[Item]) -> Figures:
         """Return them for some items."""
         ordered = sorted(items)
-        open_ = facts.unknown - facts.covered
+        elsewhere = {item[1] for item in facts.unknown if item[0] == ELSEWHERE}
+        of_others = {item for item in ordered if len(item) > 1 and item[1] in elsewhere}
+        open_ = (facts.unknown | of_others) - facts.covered
         return cls(
             tuple(item for item in ordered if item in facts.covered),
             tuple(item for item in ordered if item not in facts.covered | open_),

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_dlthub.data_coverage.items import Facts, Item
+from pytest_dlthub.data_coverage.items import ELSEWHERE, Facts, Item
 from pytest_dlthub.options import MANIFEST
 
 if TYPE_CHECKING:
@@ -76,10 +76,26 @@ class Owners:
             return ("pipelines", name) if any(owners) else None
         if name not in self._manifest.names("pipelines"):
             return None
-        entry = self._manifest.entry("pipelines", name) or {}
-        declared = entry.get("source") or ()
-        declared = {declared} if isinstance(declared, str) else {*declared}
-        return ("pipelines", name) if declared & {*owners} else None
+        return ("pipelines", name) if self._declared(name) & {*owners} else None
+
+    def _declared(self, pipeline: str) -> set[str]:
+        """Return the sources that a pipeline of the project declares."""
+        assert self._manifest is not None
+        declared = (self._manifest.entry("pipelines", pipeline) or {}).get("source") or ()
+        return {declared} if isinstance(declared, str) else {*declared}
+
+    def run_elsewhere(self, pipeline: str, schema: str) -> set[Item]:
+        """Return the pipeline and the sources that another process may have run.
+
+        Args:
+            pipeline: The name of a pipeline that it has run.
+            schema: The name of a schema that it has loaded, which is that of its source.
+        """
+        if self._manifest is not None:
+            names = {schema, *self._declared(pipeline)} & {*self._manifest.names("sources")}
+        else:
+            names = {f"{section}.{name}" for section, name in self._registered if name == schema}
+        return {("pipelines", pipeline), *((ELSEWHERE, name) for name in names)}
 
     def cover_profile(self, facts: Facts) -> None:
         """Take down that a pipeline has run on the profile that is active now."""

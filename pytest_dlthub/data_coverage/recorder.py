@@ -66,6 +66,8 @@ class Recorder:
         self._values = Values()
         self._pending: WeakKeyDictionary[dlt.Pipeline, list[_Extraction]] = WeakKeyDictionary()
         self._begun: WeakKeyDictionary[dlt.Pipeline, _Extraction] = WeakKeyDictionary()
+        # the folders that pipelines of this process have had
+        self._working_dirs: set[str] = set()
         # by schema and resource
         self._owner_of: dict[tuple[str, str], str] = {}
         # by schema, resource and entity; those of sources have no resource
@@ -90,6 +92,7 @@ class Recorder:
 
     def extracting(self, pipeline: dlt.Pipeline, source: DltSource, refresh: Any) -> None:
         """See which resources there are, and what code says of them."""
+        self._working_dirs.add(pipeline.working_dir)
         owners = self.owners.of(source, pipeline)
         schema, own = source.schema.name, {}
         for resource in source.resources.values():
@@ -183,6 +186,16 @@ class Recorder:
                 self.target.cover(item)
                 return
 
+    def look_for_subprocesses(self, folder: Path) -> None:
+        """Take down that pipelines have run in a sandbox of which this process knows nothing."""
+        # a pipeline that was only attached to has no trace
+        for trace in folder.glob("data/pipelines/*/trace.pickle"):
+            if str(working_dir := trace.parent) in self._working_dirs:
+                continue
+            for schema in working_dir.glob("schemas/*.schema.json"):
+                name = schema.name.removesuffix(".schema.json")
+                self.target.unknown |= self.owners.run_elsewhere(working_dir.name, name)
+
     def relation_read(self, relation: dlt.Relation) -> None:
         """Take down the columns that a relation of code reads."""
         if not reads.is_suppressed():
@@ -249,6 +262,7 @@ class Recorder:
     def load_here(self, found: Mapping[str, Any]) -> None:
         """Have the same loaded in this sandbox: its files are copied."""
         self._loaded.take(_folder(), found)
+        self._working_dirs |= {str(one) for one in Path(_folder()).glob("data/pipelines/*")}
 
     def _take_extraction(self, extraction: _Extraction) -> None:
         for name, has_rows in extraction.ran():

@@ -82,6 +82,10 @@ class DataCoverage:
         report = yield
         # one that is expected to fail notices nothing by failing
         self._has_passed &= report.passed and not hasattr(report, "wasxfail")
+        folder = item.stash.get(FOLDER, None)
+        if report.when == "call" and self._recorder is not None and folder is not None:
+            # a test that has passed leaves nothing
+            self._recorder.look_for_subprocesses(folder)
         if report.when == "teardown" and self._recorder is not None:
             self._end(item, report)
         return report

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -419,11 +418,6 @@ def unused_run():
 """
 
 
-def report_of(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
-
-
 def said_of(report: dict[str, Any], source: str, state: str) -> set[str]:
     """Return what a report says of a source, each with its dimension, as cases have it."""
     found = set()
@@ -439,32 +433,50 @@ def said_of(report: dict[str, Any], source: str, state: str) -> set[str]:
     return found
 
 
-@pytest.fixture
-def cases(pytester: pytest.Pytester) -> Path:
+# one of each kind; all of them take as long as a hundred other tests
+OFTEN = (
+    "failed_run",
+    "given_rows",
+    "fetched",
+    "rows_like_any",
+    "unique_before_it_looked",
+    "own_connection_of_a_client",
+    "merged_others",
+    "discarding",
+    "of_a_fixture",
+    "loaded_once",
+)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [pytest.param([*CASES], marks=pytest.mark.slow, id="all"), pytest.param(OFTEN, id="often")],
+)
+def test_each_case_is_said_as_it_is(
+    pytester: pytest.Pytester, run_pytest: RunTests, names: list[str]
+) -> None:
+    chosen = {name: CASES[name] for name in names}
     pytester.makeini("[pytest]\ndlt_isolation = on\n")
+    # the fixtures of tests that are left out need theirs
     sources = "".join(case.source(name) for name, case in CASES.items())
-    (pytester.path / "cases.py").write_text(f"{SOURCES}\n\n{sources}")
-    tests = "".join(case.code(name) for name, case in CASES.items())
-    further = FURTHER.replace("@pytest.fixture(scope", "\n@pytest.fixture(scope")
-    (pytester.path / "test_cases.py").write_text(f"{textwrap.dedent(HEAD)}\n{further}\n\n{tests}")
-    return pytester.path
+    tests = "".join(case.code(name) for name, case in chosen.items())
+    pytester.makepyfile(
+        cases=f"{SOURCES}\n\n{sources}",
+        test_cases=f"{textwrap.dedent(HEAD)}\n{FURTHER}\n\n{tests}",
+    )
 
-
-def test_each_case_is_said_as_it_is(cases: Path, run_pytest: RunTests) -> None:
     result = run_pytest(
         "--dlt-cov", "--dlt-cov-report=json:it.json", "-q", "-p", "no:cacheprovider"
     )
 
-    report = report_of(cases / "it.json")
-    wrong = []
-    for name, case in CASES.items():
-        for state, told in case.said.items():
-            found = said_of(report, name, state)
-            wrong += [
-                f"{name}: {state}: {one}"
-                for one in filter(None, told.split(" / "))
-                if one not in found
-            ]
+    report = json.loads((pytester.path / "it.json").read_text())
+    wrong = [
+        f"{name}: {state}: {one}"
+        for name, case in chosen.items()
+        for state, told in case.said.items()
+        for one in filter(None, told.split(" / "))
+        if one not in said_of(report, name, state)
+    ]
     assert "\n".join(wrong) == ""
     assert result.parseoutcomes().get("failed", 0) == 0
     assert "of_this_file" not in json.dumps(report)
