@@ -61,7 +61,13 @@ def registered_sources() -> dict[tuple[str, str], str]:
     found = {}
     for one in SourceReference.SOURCES.values():
         module, _, name = one.ref.rpartition(".")
-        held = getattr(sys.modules.get(module), name, None)
+        while module and module not in sys.modules:
+            # it is a class
+            module, _, outer = module.rpartition(".")
+            name = f"{outer}.{name}"
+        held: Any = sys.modules.get(module)
+        for part in name.split("."):
+            held = getattr(held, part, None)
         if isinstance(held, SourceFactory | DltResource) or hasattr(held, "_factory"):
             found[one.section, one.name] = module
     return found

@@ -434,18 +434,7 @@ def said_of(report: dict[str, Any], source: str, state: str) -> set[str]:
 
 
 # one of each kind; all of them take as long as a hundred other tests
-OFTEN = (
-    "failed_run",
-    "given_rows",
-    "fetched",
-    "rows_like_any",
-    "unique_before_it_looked",
-    "own_connection_of_a_client",
-    "merged_others",
-    "discarding",
-    "of_a_fixture",
-    "loaded_once",
-)
+OFTEN = ("given_rows", "fetched", "unique_before_it_looked", "merged_others", "loaded_once")
 
 
 @pytest.mark.parametrize(
