@@ -83,6 +83,25 @@ def register(parser: pytest.Parser) -> None:
         type="bool",
         default=False,
     )
+    group.addoption(
+        "--dlt-cov",
+        action="store_true",
+        help="Measure which pipelines, resources, tables and columns the tests cover.",
+    )
+    group.addoption(
+        "--dlt-cov-report",
+        action="append",
+        metavar="TYPE",
+        help="How it is told, with --dlt-cov: `term`, `term-missing`, `json[:PATH]`, "
+        "`markdown[:PATH]` or `markdown-append[:PATH]`; may be given several times, and empty for "
+        "none. By default `term`.",
+    )
+    group.addoption(
+        "--dlt-cov-fail-under",
+        type=float,
+        metavar="MIN",
+        help="Fail if less is covered, of a hundred, with --dlt-cov; what is unknown is not.",
+    )
     parser.addini(
         "dlt_record_mask",
         "Fields whose values recordings replace by stand-ins: `email`, `customers.name`, "
@@ -150,6 +169,20 @@ def checks_runs(config: pytest.Config) -> bool:
     """Tell whether the runs of tests are checked: as the option says, else the ini option."""
     by_option = option(config, "dlt_checks")
     return by_option == "on" if by_option else bool(config.getini("dlt_checks"))
+
+
+def measures_data(config: pytest.Config) -> bool:
+    """Tell whether the coverage of data is measured.
+
+    Raises:
+        UsageError: It is not, and an option says how: a minimum that nobody checks would be green.
+    """
+    if config.getoption("dlt_cov"):
+        return True
+    for name in ("dlt_cov_report", "dlt_cov_fail_under"):
+        if config.getoption(name) is not None:
+            raise pytest.UsageError(f"--{name.replace('_', '-')} is of no use without --dlt-cov")
+    return False
 
 
 def check_ini(config: pytest.Config, name: str, *accepted: str) -> None:

@@ -113,6 +113,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if SESSION not in config.stash:
         masking.mask_streams()
         _start(config)
+    if options.measures_data(config):
+        from pytest_dlthub.data_coverage.session import DataCoverage
+
+        config.pluginmanager.register(DataCoverage(config), "dlthub_data_coverage")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

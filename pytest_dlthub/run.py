@@ -17,6 +17,7 @@ from pytest_dlthub.assertions.equality import Rows
 from pytest_dlthub.assertions.loads import duplicates, unfinished_loads
 from pytest_dlthub.assertions.rows import is_dlt_name
 from pytest_dlthub.assertions.tables import TableReader, sql_rows
+from pytest_dlthub.data_coverage import reads
 
 if TYPE_CHECKING:
     import dlt
@@ -331,6 +332,7 @@ class PipelineRun:
         """The DuckDB file that was loaded; None for other destinations. No connection is open."""
         with self.pipeline.destination_client() as client:
             path = datasets.local_database(client)
+        reads.connection_taken(self.pipeline.dataset_name)
         return Path(path) if path else None
 
     @property

@@ -245,7 +245,7 @@ def replace_extraction(resource: DltResource, extract: Callable[[], Iterator[Any
     pipe.parent = None  # type: ignore[assignment]
     resource._parent = None  # type: ignore[assignment]
     function = function_of(resource)
-    cursor = _incremental_parameter(function) if function else None
+    cursor = incremental_parameter(function) if function else None
     if cursor is None:
         pipe.replace_gen(extract)  # type: ignore[arg-type]  # dlt has no type for it
         # the function does not run, so dlt need not look up its arguments
@@ -308,7 +308,8 @@ def _copy_resource(resource: DltResource, copies: dict[str, DltResource]) -> Dlt
     return copies[key]
 
 
-def _incremental_parameter(function: Callable[..., Any]) -> inspect.Parameter | None:
+def incremental_parameter(function: Callable[..., Any]) -> inspect.Parameter | None:
+    """Return the parameter of a function that takes an incremental cursor; None without one."""
     return IncrementalResourceWrapper.get_incremental_arg(inspect.signature(function))
 
 

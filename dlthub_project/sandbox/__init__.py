@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from dlthub_project.sandbox.pipelines import choose_file_format_freely
     from dlthub_project.sandbox.replacements import placed_by_plugin, temporary_type
     from dlthub_project.sandbox.runs import EndedRun, runs_in, untraced_steps
+    from dlthub_project.sandbox.watching import Watcher, watched_by
 
 __all__ = [
     "ENVIRONMENT_VARIABLE",
@@ -42,6 +43,7 @@ __all__ = [
     "Overrides",
     "Sandbox",
     "Seam",
+    "Watcher",
     "active_sandbox",
     "blocked_in_subprocesses",
     "branch_of",
@@ -72,12 +74,14 @@ __all__ = [
     "unobserved",
     "untraced_steps",
     "visited",
+    "watched_by",
 ]
 
 _HOME_OF = {
     "EndedRun": "runs",
     "Overrides": "overrides",
     "Seam": "extraction",
+    "Watcher": "watching",
     "blocked_in_subprocesses": "change_report",
     "branch_of": "branches",
     "changed_destinations": "change_report",
@@ -96,6 +100,7 @@ _HOME_OF = {
     "temporary_type": "replacements",
     "through_seam": "extraction",
     "untraced_steps": "runs",
+    "watched_by": "watching",
 }
 
 

@@ -173,6 +173,11 @@ def runs_in(folder: str) -> list[EndedRun]:
     return list(_ended.get(folder, ()))
 
 
+def is_running() -> bool:
+    """Tell whether a pipeline runs, or is in one of its steps."""
+    return bool(_running)
+
+
 def hand_on(folder: str, to_folder: str) -> None:
     """Let the runs in one sandbox count as runs in another, around it."""
     there = _ended.setdefault(to_folder, [])

@@ -13,7 +13,7 @@ from dlt.extract import DltResource, DltSource
 
 from dlthub_project.dlt_internals import normalization, pipelines
 from dlthub_project.errors import MergeKeyNotKnown, MergeStrategyNotSupported
-from dlthub_project.sandbox import change_report, parquet_values, production, runs
+from dlthub_project.sandbox import change_report, parquet_values, production, runs, watching
 from dlthub_project.sandbox.destinations import is_replaced, short_type
 from dlthub_project.sandbox.pipelines import takes_any_file_format
 from dlthub_project.sandbox.production import Production, note_unknown, production_of
@@ -161,6 +161,8 @@ def normalize(
     __tracebackhide__ = True
     check_merge_strategies(pipeline)
     note_unknown(pipeline, sandbox)
+    if watching.watcher is not None:
+        watching.watcher.arrow_extracted(pipeline)
     with production.checked(pipeline):
         info = _normalize(sandbox, original, pipeline, *args, **kw)
         runs.remember_untraced(pipeline, info)
@@ -203,6 +205,8 @@ def write_rows(
 ) -> Any:
     """Write rows of a table, unless they must not be in the format that is tried."""
     production.look_at_rows(table_name, item, columns)
+    if watching.watcher is not None:
+        watching.watcher.rows_written(load_id, schema_name, table_name, item, columns)
     return normalization.write_rows(
         original, storage, load_id, schema_name, table_name, item, columns
     )

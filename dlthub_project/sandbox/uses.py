@@ -32,6 +32,7 @@ from dlthub_project.sandbox import (
     shared_databases,
     speed,
     steps,
+    watching,
 )
 from dlthub_project.sandbox.settings import Sandbox, has_ended, lasting_sandboxes
 
@@ -85,7 +86,10 @@ def connection(
     """Open a connection in this sandbox, whichever one the client was made in."""
     __tracebackhide__ = True
     clients.bring_into(client, sandbox)
-    return original(client, *args, **kwargs)
+    opened = original(client, *args, **kwargs)
+    if original.__name__ == "execute_query":
+        return watching.answered(opened, client, args[0] if args else kwargs.get("query"))
+    return opened
 
 
 def token(sandbox: Sandbox, original: _Original, auth: Any, request: Any) -> Any:
@@ -111,7 +115,7 @@ def statement(
     text = query if isinstance(query, str) else getattr(query, "text", None)
     if isinstance(text, str):
         guard.check_statement(text, (*args, *kwargs.values()), *lasting_sandboxes())
-    return original(client, query, *args, **kwargs)
+    return watching.answered(original(client, query, *args, **kwargs), client, query)
 
 
 def path_of_file(sandbox: Sandbox, original: _Original, job: Any, *args: Any, **kwargs: Any) -> Any:
@@ -194,6 +198,8 @@ def ibis(
     """Return a backend of ibis, which ends with the test."""
     backend = original(dataset, *args, **kwargs)
     clients.remember_open(backend, sandbox)
+    if watching.watcher is not None:
+        watching.watcher.connection_taken(dataset.dataset_name, "")
     return backend
 
 

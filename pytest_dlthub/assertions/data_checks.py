@@ -19,6 +19,7 @@ from dlthub_project.errors import LoadFailedChecks
 from pytest_dlthub.assertions.noted_checks import FailedCheck, note_results, noted_now
 from pytest_dlthub.assertions.relation_checks import shown
 from pytest_dlthub.assertions.run_checks import FinishedRun
+from pytest_dlthub.data_coverage.reads import looking
 
 
 class ChecksFailed(AssertionError):
@@ -38,6 +39,7 @@ class ChecksFailed(AssertionError):
         self.results = results
 
 
+@looking
 def assert_checks(
     run_or_dataset: FinishedRun | dlt.Dataset,
     checks: Mapping[str, Sequence[Check]] | None = None,

@@ -238,7 +238,9 @@ def _as_mappings(rows: Any, names: Sequence[str]) -> list[Any]:
     found = [dict(zip(names, row, strict=True)) for row in rows]
     if not isinstance(rows, Rows):
         return found
-    return Rows(found, table=rows.table, key=rows.key)
+    made = Rows(found, table=rows.table, key=rows.key)
+    made.origin = rows.origin
+    return made
 
 
 def _any_explained(left: list[Any], right: list[Any]) -> list[str] | None:

@@ -11,6 +11,8 @@ from functools import lru_cache
 from typing import Any, SupportsIndex, overload
 from uuid import UUID
 
+from pytest_dlthub.data_coverage import reads
+
 
 class Rows(list[Any]):
     """Rows of a table: a list in an order that is always the same.
@@ -38,6 +40,8 @@ class Rows(list[Any]):
         self.table = table
         self.key = tuple(key)
         self.names = tuple(names)
+        # whom to tell what is looked at; most often nobody
+        self.origin: reads.Origin | None = None
 
     @property
     def in_order(self) -> list[Any]:
@@ -55,6 +59,8 @@ class Rows(list[Any]):
             return NotImplemented
         if len(self) != len(other):
             return False
+        if self.origin is not None:
+            reads.compared(self, other)
         return list.__eq__(self, other) or _are_same(self, other)
 
     def __ne__(self, other: object) -> bool:
@@ -75,7 +81,9 @@ class Rows(list[Any]):
         return self._with(self)
 
     def _with(self, rows: Iterable[Any]) -> Rows:
-        return Rows(rows, table=self.table, key=self.key, names=self.names)
+        made = Rows(rows, table=self.table, key=self.key, names=self.names)
+        made.origin = self.origin
+        return made
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> Any: ...

@@ -12,12 +12,14 @@ from dlthub_project.dlt_internals.sql_clients import connected
 from pytest_dlthub.assertions.equality import Rows
 from pytest_dlthub.assertions.rows import records_of
 from pytest_dlthub.assertions.tables import TableReader
+from pytest_dlthub.data_coverage import reads
 
 if TYPE_CHECKING:
     import dlt
     from dlt.common.schema import Schema
 
 
+@reads.unseen
 def duplicates(dataset: dlt.Dataset) -> dict[str, Rows]:
     """Return the rows that share their `_dlt_id` with another row, by table."""
     found: dict[str, Rows] = {}
@@ -34,6 +36,7 @@ def duplicates(dataset: dlt.Dataset) -> dict[str, Rows]:
     return found
 
 
+@reads.unseen
 def unfinished_loads(dataset: dlt.Dataset) -> dict[str, list[str]]:
     """Return the ids of loads that have rows and no entry in `_dlt_loads`, by table."""
     found: dict[str, list[str]] = {}

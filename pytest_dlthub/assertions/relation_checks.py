@@ -24,6 +24,7 @@ from pytest_dlthub.assertions.rows import (
     type_told,
     without_dlt_columns,
 )
+from pytest_dlthub.data_coverage.reads import looking
 
 if TYPE_CHECKING:
     import dlt
@@ -79,6 +80,7 @@ def assert_columns(
     fail_if(lines, f"{table}: columns are not as expected")
 
 
+@looking
 def assert_unique(relation: dlt.Relation, *columns: str) -> None:
     """Assert that no two rows have the same values in these columns. Null is a value here.
 
@@ -110,6 +112,7 @@ def assert_unique(relation: dlt.Relation, *columns: str) -> None:
     fail([f"{table}: {words} in more than one row", *lines])
 
 
+@looking
 def assert_not_null(relation: dlt.Relation, *columns: str) -> None:
     """Assert that none of these columns is null in any row.
 
@@ -135,6 +138,7 @@ def assert_not_null(relation: dlt.Relation, *columns: str) -> None:
     fail_if(lines)
 
 
+@looking
 def assert_foreign_key(
     child: dlt.Relation,
     parent: dlt.Relation,

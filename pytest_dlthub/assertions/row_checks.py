@@ -14,11 +14,13 @@ from pytest_dlthub.assertions.matching import is_same
 from pytest_dlthub.assertions.relation_checks import fail, is_relation, read
 from pytest_dlthub.assertions.rows import is_dlt_name
 from pytest_dlthub.assertions.tables import rows_of
+from pytest_dlthub.data_coverage import reads
 
 if TYPE_CHECKING:
     import dlt
 
 
+@reads.looking
 def assert_rows(
     relation_or_rows: dlt.Relation | Iterable[Mapping[str, Any]],
     expected: dlt.Relation | Iterable[Mapping[str, Any]],
@@ -70,6 +72,7 @@ def assert_rows(
     found = RowDifferences(actual, wanted, table=table, key=known, subset=subset, same=same)
     if found:
         fail([found.summary, *found.lines])
+    reads.compared(actual, wanted)
     if ordered and (lines := _disorder(actual, wanted, subset, same)):
         fail([f"{table}: {lines[0]}" if table else lines[0], *lines[1:]])
 

@@ -93,6 +93,19 @@ def sort_key(value: Any) -> tuple[int, Any]:
     return 6, json.dumps(value, sort_keys=True, default=repr)
 
 
+def orders(order_by: Any) -> list[tuple[str, bool]]:
+    """Return columns, and whether they descend, for the value of `order_by`."""
+    if order_by is None:
+        return []
+    given = order_by if isinstance(order_by, list) else [order_by]
+    pairs = [(each, "asc") if isinstance(each, str) else tuple(each) for each in given]
+    if any(len(pair) != 2 or pair[1] not in ("asc", "desc") for pair in pairs):
+        raise ValueError(
+            f'rows: order_by={order_by!r} is no column, ("column", "desc"), or list of these'
+        )
+    return [(str(name), direction == "desc") for name, direction in pairs]
+
+
 def by_all_columns(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return rows by their cells; those of dlt come last, as their ids are random."""
     if not records:

@@ -27,6 +27,7 @@ from pytest_dlthub.assertions.relation_checks import (
     unknown_column,
 )
 from pytest_dlthub.assertions.rows import without_dlt_columns
+from pytest_dlthub.data_coverage import reads
 from pytest_dlthub.tracebacks import causes
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def assert_no_failed_jobs(run: FinishedRun | LoadInfo) -> None:
     fail_if(lines)
 
 
+@reads.unseen
 def assert_idempotent(run: FinishedRun) -> None:
     """Assert that the same run once more changes no table, but for dlt's own columns.
 
@@ -119,6 +121,7 @@ def assert_idempotent(run: FinishedRun) -> None:
     fail_if(lines, "the same run once more is another one")
 
 
+@reads.unseen
 def assert_incremental(first: FinishedRun, second: FinishedRun) -> None:
     """Assert that the second run has extracted what is new since the first, and nothing else.
 
@@ -167,6 +170,8 @@ def assert_incremental(first: FinishedRun, second: FinishedRun) -> None:
         names = listing((table for table, *_ in cursors), len(cursors))
         lines.append(f"{names}: no rows in the second run, so that nothing is checked")
     fail_if(lines)
+    for table, cursor, _ in cursors:
+        reads.Origin(second.dataset.dataset_name, table).look([cursor])
 
 
 @dataclass

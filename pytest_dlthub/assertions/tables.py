@@ -18,11 +18,13 @@ from pytest_dlthub.assertions.equality import Rows
 from pytest_dlthub.assertions.rows import (
     by_all_columns,
     is_dlt_name,
+    orders,
     records_of,
     records_of_sql,
     sort_key,
     without_dlt_columns,
 )
+from pytest_dlthub.data_coverage import reads
 
 if TYPE_CHECKING:
     import dlt
@@ -36,6 +38,7 @@ _TELLS_ORDER = ("duckdb", "motherduck")
 _SCANNED_IN_PARALLEL = 4000
 
 
+@reads.of_rows_of_relation
 def table_rows(relation: dlt.Relation) -> Rows:
     """Return the rows of `relation` as mappings, without dlt's own `_dlt_*` columns.
 
@@ -97,6 +100,11 @@ class TableReader:
         }
 
     @property
+    def place(self) -> tuple[str, str]:
+        """The names of dataset and table."""
+        return self._dataset.dataset_name, self._table
+
+    @property
     def is_known(self) -> bool:
         """Whether dlt's schema has the table."""
         return bool(self._hints)
@@ -119,6 +127,7 @@ class TableReader:
         types = {name: column["data_type"] for name, column in self._columns.items()}
         return {name: kind for name, kind in types.items() if not is_dlt_name(name)}
 
+    @reads.of_rows_of_table
     def rows(
         self,
         names: Sequence[str] = (),
@@ -142,7 +151,7 @@ class TableReader:
         ):
             raise TypeError('rows: columns are named rows(table, "a", "b") or columns=["a", "b"]')
         asked = None if nested or not (names or columns) else [*names, *(columns or ())]
-        asked = asked and [*asked, *(name for name, _ in _orders(order_by))]
+        asked = asked and [*asked, *(name for name, _ in orders(order_by))]
         with connected(self._dataset.sql_client) as client:
             view = None if self._columns else self._view(client, where)
             if view and not nested and not current:
@@ -163,7 +172,7 @@ class TableReader:
             if nested:
                 known += self._children().values()
                 records = self._with_children(records, dlt_ids)
-        for name, descending in reversed(_orders(order_by)):
+        for name, descending in reversed(orders(order_by)):
             self._check([name], known)
             records.sort(key=lambda record: sort_key(record[name]), reverse=descending)
         if names:
@@ -385,16 +394,3 @@ def _is_active(valid_to: Any, active: Any) -> bool:
         valid_to if valid_to.tzinfo else valid_to.replace(tzinfo=known.tzinfo)
     )
     return found == known
-
-
-def _orders(order_by: Any) -> list[tuple[str, bool]]:
-    """Return columns, and whether they descend, for the value of `order_by`."""
-    if order_by is None:
-        return []
-    given = order_by if isinstance(order_by, list) else [order_by]
-    pairs = [(each, "asc") if isinstance(each, str) else tuple(each) for each in given]
-    if any(len(pair) != 2 or pair[1] not in ("asc", "desc") for pair in pairs):
-        raise ValueError(
-            f'rows: order_by={order_by!r} is no column, ("column", "desc"), or list of these'
-        )
-    return [(str(name), direction == "desc") for name, direction in pairs]

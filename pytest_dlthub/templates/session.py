@@ -17,9 +17,11 @@ from dlthub_project.dlt_internals import configuration, contexts, datasets, dest
 from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox import Overrides, Sandbox, isolated, unobserved
 from pytest_dlthub.activation import SESSION
+from pytest_dlthub.data_coverage import reads
 from pytest_dlthub.finished_runs import tell
 from pytest_dlthub.report import RECORDED, USES, TemplateUses
 from pytest_dlthub.run import PipelineRun
+from pytest_dlthub.templates import covered
 from pytest_dlthub.templates.decorators import decorated
 from pytest_dlthub.templates.files import Build, Conditions
 from pytest_dlthub.templates.inputs import Inputs, Key
@@ -104,9 +106,11 @@ class Templates:
             key = self._inputs.key(list(loads.values()), sandbox, item)
         uses.own = list(key.incomparable)
         with Databases.of(loads.values(), key.text, sandbox, item.config) as databases:
+            databases.key = covered.key_of(databases.key)
             request = _Request(item, loads, sandbox, databases, uses, key)
             with decorated(test):
                 template = self._copied(request)
+            covered.take(template.folder)
             _tell_of_recordings(item, loads)
             with LoadedRuns.of(loads, template) as runs:
                 yield runs
@@ -223,12 +227,15 @@ class _Build:
                     configuration.add_missing_providers(providers)
                     loads = request.loads.values()
                     with self._inputs.recorded(loads, request.key, folder) as build:
-                        runs = {name: _run(load, sandbox) for name, load in request.loads.items()}
+                        with covered.noted(folder) as noted:
+                            runs = {n: _run(load, sandbox) for n, load in request.loads.items()}
+                            noted += runs.values()
                         for run in runs.values():
                             # tests have copies of it, and nobody is told of them
                             tell(request.test, run)
                     self.asked = servers_elsewhere(build.hosts)
-                    _close_databases(runs)
+                    with reads.suppressed():
+                        _close_databases(runs)
                     seconds = time.perf_counter() - started
                     Template.write(folder, self._session, seconds, build.conditions, runs)
         except (Exception, RemoteDestinationBlocked, pytest.fail.Exception) as error:

@@ -1,0 +1,168 @@
+"""Who watches what code does with data in this process; mostly nobody, and then nothing is done."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dlthub_project.dlt_internals import watched
+from dlthub_project.sandbox import runs, wrapping
+
+if TYPE_CHECKING:
+    import dlt
+    from dlt.extract import DltSource
+
+    from dlthub_project.sandbox.settings import Sandbox
+
+
+class Watcher(Protocol):
+    """What is told; none of it raises."""
+
+    def extracting(self, pipeline: dlt.Pipeline, source: DltSource, refresh: Any) -> None:
+        """A source is about to be extracted; it still has the schema that code gave it."""
+
+    def extracted(
+        self, pipeline: dlt.Pipeline, source: DltSource, load_id: str, items: dict[str, int]
+    ) -> None:
+        """A source was extracted: rows by resource, those with rows alone."""
+
+    def rows_written(
+        self, load_id: str, schema: str, table: str, rows: Any, columns: Mapping[str, Any]
+    ) -> None:
+        """Rows of a table were normalized."""
+
+    def arrow_extracted(self, pipeline: dlt.Pipeline) -> None:
+        """A pipeline is about to normalize; files of Arrow data are there."""
+
+    def contract_breached(self, schema: str, table: str, entity: str) -> None:
+        """Data broke a contract, whatever came of it."""
+
+    def relation_read(self, relation: dlt.Relation) -> None:
+        """The rows of a relation were asked for, and the destination has answered."""
+
+    def query_read(self, client: Any, query: Any) -> None:
+        """A query of code, outside of runs, was answered."""
+
+    def connection_taken(self, dataset_name: str | None, database: str) -> None:
+        """Code has a connection of its own: that of a dataset, or to a database by its path."""
+
+
+watcher: Watcher | None = None
+_is_installed = False
+
+
+@contextmanager
+def watched_by(one: Watcher) -> Iterator[None]:
+    """Tell `one` in a block; that of a block around it is told nothing meanwhile."""
+    global watcher
+    _install()
+    before, watcher = watcher, one
+    try:
+        yield
+    finally:
+        watcher = before
+
+
+def _install() -> None:
+    """Wrap what is wrapped for watchers alone, once: who has none has none of this."""
+    global _is_installed
+    if _is_installed:
+        return
+    _is_installed = True
+    for owner, name, wrapper in (
+        (*watched.EXTRACT_SOURCE, _extract_source),
+        (*watched.CURSOR_OF_RELATION, _cursor),
+        (*watched.APPLY_CONTRACT, _apply_contract),
+    ):
+        wrapping.wrap(owner, name, wrapper)
+    watched.tell_of_connections(_connection_taken)
+
+
+def answered(context: Any, client: Any, query: Any) -> Any:
+    """Return a context manager as it is, or one that tells of its query once that is answered."""
+    if watcher is None or _here.is_quiet or runs.is_running():
+        return context
+    return _told(context, client, query)
+
+
+@contextmanager
+def _told(context: Any, client: Any, query: Any) -> Iterator[Any]:
+    with context as cursor:
+        if watcher is not None:
+            watcher.query_read(client, query)
+        yield cursor
+
+
+def _connection_taken(dataset_name: str | None, database: str) -> None:
+    if watcher is not None:
+        watcher.connection_taken(dataset_name, database)
+
+
+def _extract_source(
+    _sandbox: Sandbox,
+    original: Callable[..., Any],
+    pipeline: dlt.Pipeline,
+    extract: Any,
+    source: DltSource,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    __tracebackhide__ = True
+    if watcher is None:
+        return original(pipeline, extract, source, *args, **kwargs)
+    watcher.extracting(pipeline, source, watched.refresh_of(args, kwargs))
+    try:
+        load_id: str = original(pipeline, extract, source, *args, **kwargs)
+    except Exception as error:
+        breach = watched.breach_in(error)
+        if breach is not None and watcher is not None:
+            # of a model of pydantic
+            watcher.contract_breached(source.schema.name, breach.table_name, breach.schema_entity)
+        raise
+    if watcher is not None:
+        watcher.extracted(pipeline, source, load_id, watched.items_of(extract, load_id))
+    return load_id
+
+
+@contextmanager
+def _cursor(
+    _sandbox: Sandbox, original: Callable[..., Any], relation: dlt.Relation
+) -> Iterator[Any]:
+    with ExitStack() as stack:
+        _here.is_quiet = True
+        try:
+            # this alone executes its query: whoever reads on in chunks does other things between
+            cursor = stack.enter_context(original(relation))
+        finally:
+            _here.is_quiet = False
+        if watcher is not None:
+            watcher.relation_read(relation)
+        yield cursor
+
+
+class _Here(threading.local):
+    """Whether a relation executes its query in this thread."""
+
+    is_quiet: bool = False
+
+
+_here = _Here()
+
+
+def _apply_contract(
+    _sandbox: Sandbox, original: Callable[..., Any], schema: Any, *args: Any, **kwargs: Any
+) -> Any:
+    __tracebackhide__ = True
+    try:
+        table, filters = original(schema, *args, **kwargs)
+    except watched.BREACH as breach:
+        if watcher is not None:
+            watcher.contract_breached(schema.name, breach.table_name, breach.schema_entity)
+        raise
+    if filters and watcher is not None:
+        name = watched.name_of_table(args, kwargs)
+        for entity, *_ in filters:
+            watcher.contract_breached(schema.name, name, entity)
+    return table, filters
