@@ -108,7 +108,11 @@ def store_results(
         for metric in metrics
     ]
     found = ((_CHECKS, of_checks, _OF_CHECKS), (_METRICS, of_metrics, _OF_METRICS))
-    _store(pipeline, *(dlt.resource(r, name=n, columns=c) for n, r, c in found if r))
+    # dlt writes names into hints: each column has its own
+    own: list[tuple[str, Any, Any]] = [
+        (n, r, {name: dict(hints) for name, hints in c.items()}) for n, r, c in found
+    ]
+    _store(pipeline, *(dlt.resource(r, name=n, columns=c) for n, r, c in own if r))
 
 
 def read_check(

@@ -260,3 +260,10 @@ def test_a_row_count_is_compared_with_that_of_the_load_before(dlt_run: DltRun) -
     # of a load that is looked at once more, it is the load before that counts
     store_again = dq.check_load(pipeline, again.load_info)
     assert [result.failing for result in store_again] == [1]
+
+
+def test_all_columns_are_there_from_the_first_load(pipeline: dlt.Pipeline) -> None:
+    dq.enable_data_quality(pipeline).run(of_orders([{"id": 1}], check.is_unique("id")))
+
+    # nothing failed, so that these are null
+    assert {"error", "sample_keys"} <= {*dq.read_check(pipeline.dataset()).columns}
