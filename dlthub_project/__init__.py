@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dlthub_project.errors import DisputedColumn as DisputedColumn
     from dlthub_project.errors import EntityNotFound as EntityNotFound
     from dlthub_project.errors import EntityReferenceError as EntityReferenceError
+    from dlthub_project.errors import LoadFailedChecks as LoadFailedChecks
     from dlthub_project.errors import ManifestError as ManifestError
     from dlthub_project.errors import MergeKeyNotKnown as MergeKeyNotKnown
     from dlthub_project.errors import MergeStrategyNotSupported as MergeStrategyNotSupported
@@ -65,6 +66,7 @@ _HOME_OF = {
     "DestinationNotAllowed": "errors",
     "EntityNotFound": "errors",
     "EntityReferenceError": "errors",
+    "LoadFailedChecks": "errors",
     "ManifestError": "errors",
     "MergeKeyNotKnown": "errors",
     "MergeStrategyNotSupported": "errors",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from dlthub_project.secrets import KNOWN
 
@@ -55,6 +57,29 @@ class DestinationNotAllowed(ProjectError):
 
 class DatasetNotLoaded(ProjectError):
     """A dataset does not exist at its destination yet."""
+
+
+class LoadFailedChecks(ProjectError):
+    """A pipeline has loaded, and checks of severity `error` have failed.
+
+    Attributes:
+        results: What all checks have found, a `CheckResults`.
+        load_info: What was loaded; None in another process.
+        is_stopping: Whether nothing is to run after it (`on_failed_check: stop`).
+    """
+
+    def __init__(
+        self, reason: str, instruction: str, results: Any, load_info: Any, *, is_stopping: bool
+    ) -> None:
+        super().__init__(reason, instruction)
+        self.results = results
+        self.load_info = load_info
+        self.is_stopping = is_stopping
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # schemas that travel lose their naming conventions
+        told = (self.reason, self.instruction, self.results, None)
+        return partial(type(self), is_stopping=self.is_stopping), told
 
 
 class DatasetInUse(ProjectError):

@@ -21,6 +21,7 @@ from pytest_dlthub.options import (
     MANIFEST,
     check_ini,
     check_is_one,
+    checks_runs,
     chosen_root,
     ini_by_either_name,
     option,
@@ -60,6 +61,7 @@ class Session:
         allowed: The names of the remote destinations that tests may reach.
         loader_file_format: The format that rows are loaded in; None for what is fastest.
         secrets: Which secrets tests see: `all`, `none`, or the name of the one file of them.
+        checks: Whether the runs of tests are checked.
         working_dir: Where pytest was started.
         test_files: The files of the tests that were collected, selected or not.
         imports: What is noted of modules when they are imported.
@@ -72,6 +74,7 @@ class Session:
     allowed: tuple[str, ...]
     loader_file_format: str | None
     secrets: str
+    checks: bool
     working_dir: Path
     basetemp: Path | None
     test_files: set[str] = field(default_factory=set)
@@ -109,6 +112,7 @@ class Session:
             allowed=tuple(config.getini("dlt_allow_remote")),
             loader_file_format=config.getini("dlt_loader_file_format") or None,
             secrets=f"{profile}.secrets.toml" if chosen == "tests" else chosen,
+            checks=checks_runs(config),
             working_dir=Path.cwd(),
             basetemp=Path(basetemp).absolute() if basetemp else None,
         )
@@ -124,6 +128,11 @@ class Session:
         rewriting = getattr(config.pluginmanager, "rewrite_hook", None)
         session.imports.begin(rewriting, files=bool(option(config, "dlt_reuse")))
         return session
+
+    @property
+    def observes_all(self) -> bool:
+        """Whether the runs of every test are seen, from its setup to its teardown."""
+        return self.isolates_all or self.checks
 
     @property
     def is_project(self) -> bool:

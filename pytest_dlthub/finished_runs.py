@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_dlthub.activation import SESSION
 from pytest_dlthub.hook_calls import HookFailed, called, of_others
 
 if TYPE_CHECKING:
@@ -36,10 +37,16 @@ def told_to_hook(item: pytest.Item) -> Iterator[None]:
     from dlthub_project.sandbox import observe_runs
 
     item.stash[_FAILURES] = []
+    checks = item.config.stash[SESSION].checks
 
     def finished(pipeline: dlt.Pipeline, info: Any) -> None:
         hook = item.ihook.pytest_dlt_run_finished
-        if _here.is_telling or not (RUNS in item.stash or of_others(hook)):
+        if _here.is_telling:
+            return
+        if checks:
+            with telling():
+                checked_runs().look_at(item, pipeline, info)
+        if not (RUNS in item.stash or of_others(hook)):
             # most runs are for nobody
             return
         from pytest_dlthub.dlt_run import finished_run
@@ -50,8 +57,30 @@ def told_to_hook(item: pytest.Item) -> Iterator[None]:
             # not in the middle of code that may handle errors, or run again
             item.stash[_FAILURES].append(failure)
 
-    with observe_runs(finished):
+    with observe_runs(finished), checked_runs().checked(item) if checks else nullcontext():
         yield
+
+
+def checked_runs() -> Any:
+    """Return what checks runs; not imported where nobody wants that, since it imports dlt."""
+    from pytest_dlthub import checked_runs
+
+    return checked_runs
+
+
+def is_telling() -> bool:
+    """Whether this thread is telling, or checks, a run: those that come of it are not told."""
+    return _here.is_telling
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Have the runs of a block in this thread told to nobody."""
+    _here.is_telling = True
+    try:
+        yield
+    finally:
+        _here.is_telling = False
 
 
 def tell(item: pytest.Item, run: PipelineRun) -> None:
@@ -60,14 +89,12 @@ def tell(item: pytest.Item, run: PipelineRun) -> None:
     Raises:
         HookFailed: An implementation has raised.
     """
-    _here.is_telling = True
     try:
-        called(item.ihook.pytest_dlt_run_finished, item=item, run=run)
+        with telling():
+            called(item.ihook.pytest_dlt_run_finished, item=item, run=run)
     except pytest.skip.Exception as skipped:
         message = f"pytest_dlt_run_finished of a plugin skipped: {skipped}"
         raise HookFailed(message, message) from None
-    finally:
-        _here.is_telling = False
 
 
 def note_run(item: pytest.Item, run: PipelineRun) -> None:
@@ -79,20 +106,30 @@ def note_run(item: pytest.Item, run: PipelineRun) -> None:
 
 
 @contextmanager
-def failing_by_hook(item: pytest.Item) -> Iterator[None]:
-    """Fail a phase of a test in which the hook has raised, also where the test is skipped.
+def failing(item: pytest.Item, phase: str) -> Iterator[None]:
+    """Fail a phase of a test by what the hook has raised in it, and by checks, if it is no failure.
 
     Raises:
-        HookFailed: The first of what it has raised, if the phase does not fail by itself.
+        HookFailed: The first of what the hook has raised, also where the test is skipped.
+        ChecksFailed: Checks have failed; not at the end of a setup: the test may expect it.
     """
     try:
         yield
     except (pytest.skip.Exception, pytest.xfail.Exception):
-        if failures := item.stash.get(_FAILURES, None):
-            raise failures[0] from None
+        if failure := _failure(item, checks=True):
+            raise failure from None
         raise
+    if failure := _failure(item, checks=phase != "setup"):
+        raise failure
+
+
+def _failure(item: pytest.Item, *, checks: bool) -> BaseException | None:
     if failures := item.stash.get(_FAILURES, None):
-        raise failures[0]
+        return failures[0]
+    if not (checks and item.config.stash[SESSION].checks):
+        return None
+    found: BaseException | None = checked_runs().raised(item)
+    return found
 
 
 def settle(item: pytest.Item, report: pytest.TestReport) -> None:
@@ -101,6 +138,8 @@ def settle(item: pytest.Item, report: pytest.TestReport) -> None:
     The raised error alone would be lost: `unittest` has a skipped test go first, and a test that
     is expected to fail is not expected to fail a check of somebody else's.
     """
+    if item.config.stash[SESSION].checks:
+        checked_runs().settle(item, report)
     failures = [str(failure) for failure in item.stash.get(_FAILURES, ())]
     if not failures:
         return

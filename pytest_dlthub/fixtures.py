@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dlthub.activation import SESSION
-from pytest_dlthub.finished_runs import RUNS, told_to_hook
+from pytest_dlthub.finished_runs import RUNS, checked_runs, told_to_hook
 from pytest_dlthub.imported_fixtures import (
     auto_cwd_to_local_dir,
     auto_drop_pipeline,
@@ -59,6 +59,8 @@ __all__ = [
 def _dlt_sandbox(request: pytest.FixtureRequest) -> None:
     session = request.config.stash[SESSION]
     session.check_belongs(request.node.path)
+    if session.checks:
+        checked_runs().remember_request(request)
     # an autouse fixture of a plugin is the first of a test: the user's own ones are in the sandbox.
     # Not by the names of the others, which fixtures of the user's own may have.
     is_asked = "dlt_isolated" in request.fixturenames or any(
@@ -115,7 +117,7 @@ def dlt_isolated(
     sandbox = sandbox_of_test(request, folder, dlt_destinations, _dlt_destination_type)
     recorded = RecordedTest(request.node)
     # where every test is isolated, so are fixtures of wider scope, which begin before this one
-    telling = nullcontext() if session.isolates_all else told_to_hook(request.node)
+    telling = nullcontext() if session.observes_all else told_to_hook(request.node)
     with isolated(sandbox), recorded.in_sandbox(sandbox), telling:
         yield sandbox
     recorded.finish(has_failed=stash[FAILED])
@@ -234,6 +236,8 @@ def dlt_loaded(
 
     with Templates.of(request.config).loaded(request.node, dlt_isolated) as runs:
         request.node.stash[HELD] = runs
+        if request.config.stash[SESSION].checks:
+            checked_runs().look_at_copies(request.node, runs)
         yield runs if len(runs) > 1 else runs.only
 
 

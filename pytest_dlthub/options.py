@@ -18,6 +18,14 @@ _RECORD = {
 }
 
 
+_CHECKS = {
+    "": "Check what every run of a test has loaded; a check that fails, fails the test. With "
+    "--collect-only: list the checks that no test has ever failed.",
+    "on": "The same.",
+    "off": "Check nothing, whatever the ini option dlt_checks says.",
+}
+
+
 def register(parser: pytest.Parser) -> None:
     """Declare all options and ini names."""
     group = parser.getgroup("dlt", "dlt projects and pipelines")
@@ -57,6 +65,23 @@ def register(parser: pytest.Parser) -> None:
         "--dlt-record-check",
         action="store_true",
         help="Check that the recordings in the collected folders show no secret and no person.",
+    )
+    # words of their own, too
+    for word, told in _CHECKS.items():
+        group.addoption(
+            f"--dlt-checks={word}" if word else "--dlt-checks",
+            action="store_const",
+            const=word or "on",
+            default="",
+            dest="dlt_checks",
+            help=told,
+        )
+    parser.addini(
+        "dlt_checks",
+        "Have every run of a test checked (on), by the checks that its resources and its project "
+        "bring; one that fails, fails the test.",
+        type="bool",
+        default=False,
     )
     parser.addini(
         "dlt_record_mask",
@@ -119,6 +144,12 @@ def option(config: pytest.Config, name: str) -> str | None:
     early = getattr(config.known_args_namespace, name, None)
     found: str | None = early or getattr(config.option, name, None)
     return found
+
+
+def checks_runs(config: pytest.Config) -> bool:
+    """Tell whether the runs of tests are checked: as the option says, else the ini option."""
+    by_option = option(config, "dlt_checks")
+    return by_option == "on" if by_option else bool(config.getini("dlt_checks"))
 
 
 def check_ini(config: pytest.Config, name: str, *accepted: str) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dlthub import (
+    check_history,
     finished_runs,
     hidden_texts,
     hooks,
@@ -105,6 +106,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and catch up where a conftest loads this plugin, which is late."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
+    config.pluginmanager.register(check_history.CheckHistory(config), "dlthub_check_history")
     config.pluginmanager.register(masking.MaskedIds(), "dlthub_masked_ids")
     config.pluginmanager.register(tracebacks.ShortenedReports(), "dlthub_shortened_reports")
     config.pluginmanager.register(sections.ColouredSections(), "dlthub_coloured_sections")
@@ -164,12 +166,10 @@ def pytest_internalerror(excrepr: object) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
-    """Take secrets out of JUnit XML and files of other plugins, once they are written.
-
-    A session that has withheld texts has not said what it had to say.
-    """
+    """Take secrets out of JUnit XML and files of other plugins, once they are written."""
     yield
     masking.mask_files(session.config)
+    # a session that has withheld texts has not said what it had to say
     if hidden_texts.withheld() and not session.exitstatus:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -293,10 +293,9 @@ def pytest_fixture_setup(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Tell the hook of runs in all phases of a test."""
-    if not item.config.stash[SESSION].isolates_all:
-        return (yield)
-    with finished_runs.told_to_hook(item):
+    """Tell the hook of runs in all phases of a test, and check them."""
+    is_seen = item.config.stash[SESSION].observes_all
+    with finished_runs.told_to_hook(item) if is_seen else nullcontext():
         return (yield)
 
 
@@ -305,7 +304,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """End the session on Ctrl-C while a fixture runs a pipeline."""
     session = item.config.stash[SESSION]
     try:
-        with session.setup_of(item), finished_runs.failing_by_hook(item):
+        with session.setup_of(item), finished_runs.failing(item, "setup"):
             return (yield)
     except pytest.fail.Exception as failure:
         tell_what_lasts(failure, session)
@@ -319,7 +318,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """End the session on Ctrl-C while a test runs a pipeline; isolate examples of Hypothesis."""
     try:
-        with _isolated_examples(item), finished_runs.failing_by_hook(item):
+        with _isolated_examples(item), finished_runs.failing(item, "call"):
             return (yield)
     except Exception as error:
         _end_on_interrupt(item, error)
@@ -328,8 +327,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
-    """Fail where the hook has raised of a run of the teardown."""
-    with finished_runs.failing_by_hook(item):
+    """Fail by runs of the teardown."""
+    with finished_runs.failing(item, "teardown"):
         return (yield)
 
 
@@ -391,6 +390,10 @@ def _start(config: pytest.Config) -> None:
     hidden_texts.begin(config.pluginmanager)
     session = Session.start(config)
     config.stash[SESSION] = session
+    if session.checks:
+        from pytest_dlthub.checked_session import CheckedSession
+
+        CheckedSession.begin(config)
     config.add_cleanup(hidden_texts.end)
     config.add_cleanup(session.stop)
     config.add_cleanup(lambda: masking.mask_trace_of_pytest(config))

@@ -25,6 +25,8 @@ FOLDER = pytest.StashKey[Path]()
 HELD = pytest.StashKey[Any]()
 # what is to be told of the recording of a test
 RECORDED = pytest.StashKey[list[str]]()
+WARNED = "dlt_check_warning"
+"""The property of a test for a check that has failed, and that is of severity `warn`."""
 ADDITIVE = "dlt_schema_additive"
 """The property of a test for a change of a schema that has let it pass."""
 
@@ -213,7 +215,7 @@ def write_summary(terminal: TerminalReporter) -> None:
     if terminal.config.get_verbosity() < 0:
         return
     reports = [report for reports in terminal.stats.values() for report in reports]
-    _write_additive_changes(terminal, reports)
+    _write_additive_changes(terminal)
     carried = (getattr(report, _CARRIED, None) for report in reports)
     uses = TemplateUses.sum_of(TemplateUses(**found) for found in carried if found)
     counts = [found for report in reports if (found := getattr(report, _COUNTED, None))]
@@ -245,6 +247,15 @@ def write_summary(terminal: TerminalReporter) -> None:
         terminal.write_line(note)
 
 
+def properties_of_tests(terminal: TerminalReporter, name: str) -> Iterator[tuple[str, str]]:
+    """Yield a property of tests, with the names of the tests."""
+    for report in (report for reports in terminal.stats.values() for report in reports):
+        if getattr(report, "when", None) == "teardown":
+            yield from (
+                (report.nodeid, text) for key, text in report.user_properties if key == name
+            )
+
+
 def _write_recordings(terminal: TerminalReporter) -> None:
     """Tell what was recorded, and what is cut off; with `-q`, too: a green is worth less then."""
     reports = [report for reports in terminal.stats.values() for report in reports]
@@ -255,15 +266,9 @@ def _write_recordings(terminal: TerminalReporter) -> None:
             terminal.write_line(line)
 
 
-def _write_additive_changes(terminal: TerminalReporter, reports: Iterable[Any]) -> None:
+def _write_additive_changes(terminal: TerminalReporter) -> None:
     """Tell how schemas have grown since their snapshots, where that fails no test."""
-    found = [
-        f"{report.nodeid}: {text}"
-        for report in reports
-        if getattr(report, "when", None) == "teardown"
-        for name, text in report.user_properties
-        if name == ADDITIVE
-    ]
+    found = [f"{nodeid}: {text}" for nodeid, text in properties_of_tests(terminal, ADDITIVE)]
     if found:
         terminal.write_sep("=", "dlt schemas")
         for line in found[:_MOST_REASONS]:

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from sampled import kept
 
 from dlthub_project import context, sandbox
+from dlthub_project.data_quality import check_kinds, metric_kinds, metrics
 from dlthub_project.manifest import FILE_NAME, models
 from dlthub_project.runner import declared_runs, retry
 from pytest_dlthub import activation, options
@@ -268,6 +269,14 @@ def test_names_that_two_rooms_have_are_the_same() -> None:
     assert set(retry._POLICIES) == {*literals(policy, "type")}
     assert {*retry._DEFAULTS, "type"} == {*policy.model_fields}
     assert set(declared_runs._NUMBERS) == {*retry._DEFAULTS}
+    for entry, functions in (
+        (models.CheckEntry, check_kinds._KINDS),
+        (models.ColumnMetricEntry, metric_kinds._OF_COLUMNS),
+    ):
+        assert {*entry.model_fields} == {*functions}
+    assert {*get_args(models.TableMetric)} == {*metric_kinds._OF_TABLES}
+    of_datasets = inspect.getmembers(metrics.dataset, inspect.isfunction)
+    assert {*get_args(models.DatasetMetric)} == {name for name, _ in of_datasets if name[0] != "_"}
     assert set(retry.STEPS) == {*literals(run_config, "retry_pipeline_steps")}
     # the plugin imports nothing of the runtime, and says again what that reads
     assert activation.SANDBOX_VARIABLE == sandbox.ENVIRONMENT_VARIABLE

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,12 +25,14 @@ from dlthub_project.cli.arguments import (
 )
 from dlthub_project.cli.command import Operation, told_with_status
 from dlthub_project.cli.output import Facts, NotConfirmed, Table, show, working
+from dlthub_project.cli.run import checks_told
 from dlthub_project.errors import EntityNotFound, ProjectError, known_names
 
 if TYPE_CHECKING:
     from dlt.common.configuration.plugins import SupportsCliCommand
 
     from dlthub_project.context import Project
+    from dlthub_project.data_quality import CheckResult
 
 
 def _list(args: argparse.Namespace) -> None:
@@ -74,12 +76,13 @@ def _run(args: argparse.Namespace) -> None:
             f"Leave it out, or set `pipelines_dir` in pipelines.{name} of the dlt.yml.",
         )
     pipeline = manager.entities.get_pipeline(name)
+    checks = _Checks()
     with users_traceback(manager.entities.project.project_dir), working(f"{name}: starts") as tell:
         info = manager.run(
             pipeline,
             limit=args.limit,
             resources=args.resources,
-            observers=[Steps(lambda _, step: tell(f"{name}: {step}"))],
+            observers=[Steps(lambda _, step: tell(f"{name}: {step}")), checks],
         )
     where = f"{pipeline.dataset_name}@{pipeline.destination.destination_name}"
     counts = dict(sorted(row_counts(pipeline, info).items()))
@@ -90,10 +93,23 @@ def _run(args: argparse.Namespace) -> None:
         "destination": pipeline.destination.destination_name,
         "load_ids": info.loads_ids,
         "rows": counts,
+        "checks": checks_told(checks.results),
     }
     title = f"{name} -> {where} (profile {profile})"
+    if failed := [str(one) for one in checks.results if not one.passed]:
+        title += f"; checks that do not hold: {'; '.join(failed)}"
     empty = "nothing new to load"
     show(args, document, Table(("table", "rows"), list(counts.items()), title, empty))
+
+
+class _Checks:
+    """An observer that keeps what checks have found."""
+
+    def __init__(self) -> None:
+        self.results: Sequence[CheckResult] = ()
+
+    def on_checks(self, pipeline: object, results: Sequence[CheckResult]) -> None:
+        self.results = results
 
 
 def _add(args: argparse.Namespace) -> None:

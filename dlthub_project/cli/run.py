@@ -6,7 +6,7 @@ import argparse
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,8 @@ from dlthub_project.cli.output import Table, show
 from dlthub_project.secrets import KNOWN
 
 if TYPE_CHECKING:
-    from dlthub_project.runner import PipelineEvent, PipelineResults
+    from dlthub_project.data_quality import CheckResult
+    from dlthub_project.runner import PipelineEvent, PipelineResult, PipelineResults
 
 
 def _run(args: argparse.Namespace) -> None:
@@ -58,15 +59,38 @@ def _show(args: argparse.Namespace, profile: str, results: PipelineResults) -> N
                 "waited": result.waited,
                 "load_ids": list(result.load_info.loads_ids) if result.load_info else [],
                 "error": None if result.error is None else str(result.error),
+                "checks": checks_told(result.checks),
             }
             for name, result in results.items()
         ],
     }
     rows = [
-        (name, one.status, one.rows, f"{one.seconds:.1f}", one.error and str(one.error))
+        (name, one.status, one.rows, f"{one.seconds:.1f}", _why(one))
         for name, one in results.items()
     ]
     show(args, document, Table(("pipeline", "status", "rows", "seconds", "why"), rows))
+
+
+def _why(result: PipelineResult) -> str | None:
+    if result.error and not result.has_loaded:
+        return str(result.error)
+    return "; ".join(str(one) for one in result.checks if not one.passed) or None
+
+
+def checks_told(results: Iterable[CheckResult]) -> list[dict[str, Any]]:
+    """Return what checks have found, for the JSON of a command."""
+    return [
+        {
+            "table": one.table,
+            "check": one.check,
+            "severity": one.severity,
+            "status": one.status,
+            "rows": None if one.error else one.rows,
+            "failing": None if one.error else one.failing,
+            "error": one.error or one.unchecked or None,
+        }
+        for one in results
+    ]
 
 
 class _Progress:
@@ -94,7 +118,9 @@ class _Progress:
         if result is None and event.step == "started":
             print(f"{name}: started", file=sys.stderr, flush=True)
         elif result is not None:
-            why = f": {result.error}" if result.error else f", {result.rows} rows"
+            told = _why(result)
+            rows = f", {result.rows} rows" if result.has_loaded else ""
+            why = f"{rows}: {told}" if told else rows
             took = f" ({result.seconds:.1f} s)" if result.seconds else ""
             line = f"{name}: {result.status}{why}{took}"
             print(KNOWN.masked(line), file=sys.stderr, flush=True)

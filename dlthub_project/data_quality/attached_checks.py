@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _CHECKS = Kind("with_checks", "check", "dq.checks", Check, "x-checks")
 _T = TypeVar("_T")
 
+# resource and check; a dict for its order
+_declared: dict[tuple[str, Check], None] = {}
+
 
 def with_checks(*checks: Check | Mapping[str, Sequence[Check]]) -> Callable[[_T], _T]:
     """Make a decorator that gives checks to a resource, a transformer or a source.
@@ -29,7 +32,22 @@ def with_checks(*checks: Check | Mapping[str, Sequence[Check]]) -> Callable[[_T]
         TypeError: Something is no check, or is given to what has no tables.
         ValueError: A source has no such resource.
     """
-    return attaching(_CHECKS, checks)
+    attach: Callable[[_T], _T] = attaching(_CHECKS, checks)
+
+    def attached_and_noted(target: _T) -> _T:
+        made = attach(target)
+        for one in checks:
+            of_resource = one if isinstance(one, Mapping) else {getattr(target, "name", ""): [one]}
+            for name, of in of_resource.items():
+                _declared.update(dict.fromkeys((name, check) for check in of))
+        return made
+
+    return attached_and_noted
+
+
+def declared_checks() -> list[tuple[str, Check]]:
+    """Return the resources and checks that code of this process has brought together so far."""
+    return list(_declared)
 
 
 def attached_checks(*schemas: dlt.Schema) -> dict[str, list[Check]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
 from datetime import datetime, timedelta, timezone
@@ -93,6 +94,11 @@ class Check:
         kept = {name: value for name, value in given.items() if value != defaults[name]}
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in kept.items()}
         return {"kind": self.kind, **plain}
+
+    @property
+    def definition(self) -> str:
+        """All that it checks, as a text: a check that is changed has another one."""
+        return json.dumps(self.as_dict(), sort_keys=True, default=str)
 
     def failing(self, scope: Scope) -> str:
         """Return the number of rows that fail, as an expression over the table `checked`."""
@@ -312,6 +318,14 @@ class FunctionCheck(Check):
     def kind(self) -> str:
         return self.function.__name__
 
+    @property
+    def definition(self) -> str:
+        options = {one.name: getattr(self, one.name) for one in fields(self)}
+        code = getattr(self.function, "__code__", None)
+        # the code itself: its file may have moved
+        options["function"] = (self.kind, code and code.co_code.hex(), code and _constants(code))
+        return json.dumps(options, sort_keys=True, default=str)
+
     def as_dict(self) -> dict[str, Any]:
         raise TypeError(
             f"the check `{self.name}` is a function, which a schema cannot hold; give it to "
@@ -323,6 +337,12 @@ class FunctionCheck(Check):
 
     def failing_row(self, scope: Scope) -> None:
         return None
+
+
+def _constants(code: Any) -> list[Any]:
+    """Return what code compares with and calls, without places in memory."""
+    inner = [_constants(one) if hasattr(one, "co_code") else repr(one) for one in code.co_consts]
+    return [*code.co_names, *inner]
 
 
 _KINDS: dict[Any, Any] = {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dlt
 from dlt.common import logger
 
+from dlthub_project.data_quality.check_results import CheckResults
 from dlthub_project.data_quality.loaded_data import check_load, measure_load
 from dlthub_project.data_quality.stored_results import store_results
 from dlthub_project.dlt_internals import configuration
@@ -63,7 +64,11 @@ class CheckedPipeline(dlt.Pipeline):
             info = function(*args, **kwargs)
         finally:
             self._is_within = False
-        _look_at(self, info)
+        if info is not None:
+            try:
+                look_at_load(self, info)
+            except Exception as error:
+                log_unstored(self, error)
         return info
 
 
@@ -74,23 +79,39 @@ def _checked(kind: type[dlt.Pipeline]) -> type[dlt.Pipeline]:
     return type(kind.__name__, (CheckedPipeline, kind), {})
 
 
-def _look_at(pipeline: dlt.Pipeline, info: LoadInfo | None) -> None:
-    if info is None:
-        return
+def look_at_load(pipeline: dlt.Pipeline, info: LoadInfo, *, is_whole: bool = False) -> CheckResults:
+    """Look at what a pipeline has loaded, log what fails, and store what is found.
+
+    Args:
+        pipeline: The pipeline.
+        info: What it returned.
+        is_whole: See `check_load`.
+
+    Returns:
+        What its checks have found.
+
+    Raises:
+        ManifestError: What `dlt.yml` declares uses an environment variable that is not set.
+    """
+    results = check_load(pipeline, info, is_whole=is_whole)
+    for result in results.failed:
+        logger.warning(KNOWN.masked(f"Pipeline {pipeline.pipeline_name}: {result}"))
     try:
-        results = check_load(pipeline, info)
-        metrics = measure_load(pipeline, info)
-        for result in results.failed:
-            logger.warning(KNOWN.masked(f"Pipeline {pipeline.pipeline_name}: {result}"))
+        metrics = measure_load(pipeline, info, is_whole=is_whole)
         for metric in metrics:
             if metric.error:
                 logger.warning(KNOWN.masked(f"Pipeline {pipeline.pipeline_name}: {metric}"))
         store_results(pipeline, info, results, metrics)
     except Exception as error:
-        # the rows are loaded: whoever retries would load them once more
-        logger.error(
-            KNOWN.masked(
-                f"Pipeline {pipeline.pipeline_name}: what its checks and metrics have found is "
-                f"not stored: {type(error).__name__}: {error}"
-            )
+        log_unstored(pipeline, error)
+    return results
+
+
+def log_unstored(pipeline: dlt.Pipeline, error: Exception) -> None:
+    """Log why nothing is stored; the rows are loaded: whoever retries would load them again."""
+    logger.error(
+        KNOWN.masked(
+            f"Pipeline {pipeline.pipeline_name}: what its checks and metrics have found is "
+            f"not stored: {type(error).__name__}: {error}"
         )
+    )

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from dlthub_project.data_quality.attached_checks import attached_checks
-from dlthub_project.data_quality.attached_metrics import attached_metrics
-from dlthub_project.data_quality.check_kinds import Check
+from dlthub_project.data_quality.check_kinds import Check, FreshnessCheck, RowCountCheck
 from dlthub_project.data_quality.check_results import CheckResult, CheckResults
 from dlthub_project.data_quality.check_suite import CheckSuite
+from dlthub_project.data_quality.dataset_checks import checks_of, metrics_of
 from dlthub_project.data_quality.metric_kinds import Metric, MetricResult
 from dlthub_project.data_quality.metric_queries import measured
 from dlthub_project.data_quality.stored_results import loads_of_tables
 from dlthub_project.data_quality.table_columns import PersonalColumns, tables_of
-from dlthub_project.dlt_internals import datasets
+from dlthub_project.dlt_internals import datasets, pipelines
 from dlthub_project.errors import ProjectError
 from dlthub_project.secrets import KNOWN
 
@@ -30,6 +30,8 @@ def check_load(
     pipeline: dlt.Pipeline,
     load_info: LoadInfo | None,
     checks: Mapping[str, Sequence[Check]] | None = None,
+    *,
+    is_whole: bool = False,
 ) -> CheckResults:
     """Look at the tables that a pipeline has loaded.
 
@@ -39,7 +41,8 @@ def check_load(
     Args:
         pipeline: The pipeline.
         load_info: What it returned; nothing is looked at if it has loaded nothing.
-        checks: Checks by table, beside those that resources bring with them.
+        checks: Checks by table, beside those that resources bring with them, and `dlt.yml` has.
+        is_whole: Whether all of the dataset has been loaded: a table of `dlt.yml` must be there.
 
     Returns:
         A result for each check.
@@ -48,27 +51,72 @@ def check_load(
     if load_info is None or not loads:
         return CheckResults([])
     dataset = loaded_dataset(pipeline)
-    found: dict[str, list[Check]] = attached_checks(*_loaded_schemas(dataset, load_info))
+    loaded = {package.schema_name for package in load_info.load_packages}
+    found = checks_of(dataset, loaded, **_called(pipeline, is_whole))
     for table, of_table in (checks or {}).items():
         _add(found.setdefault(table, []), of_table)
+    return check_dataset(dataset, found, load_info)
+
+
+def check_dataset(
+    dataset: dlt.Dataset, checks: Mapping[str, Sequence[Check]], load_info: LoadInfo | None
+) -> CheckResults:
+    """Look at tables of a dataset; a check that cannot be asked is a result with an `error`.
+
+    Args:
+        dataset: The dataset.
+        checks: Checks by table.
+        load_info: What the run has returned whose loads `only_this_load` means; None for no loads.
+
+    Returns:
+        A result for each check.
+    """
+    load_ids = load_info.loads_ids if load_info is not None else []
     results: list[CheckResult] = []
-    with dataset:
-        for table, of_table in found.items():
+    with ExitStack() as stack:
+        why_not = ""
+        try:
+            stack.enter_context(dataset)  # type: ignore[arg-type]  # dlt types its exit otherwise
+        except Exception as error:
+            # it cannot be opened, or has no tables to ask
+            why_not = _Why(dataset, None, load_info).told(error)
+        for table, of_table in checks.items():
 
             def ask(checks: Sequence[Check], table: str = table) -> Sequence[CheckResult]:
-                return CheckSuite(dataset, {table: checks}, load_info.loads_ids).run()
+                return CheckSuite(dataset, {table: checks}, load_ids).run()
 
             def broken(check: Check, why: str, table: str = table) -> CheckResult:
                 return CheckResult(table, check.name, 0, 0, check.severity, False, error=why)
 
-            results += _answers(of_table, ask, broken, _Why(dataset, table, load_info))
+            if why_not:
+                results += [broken(check, why_not) for check in of_table]
+            elif _was_never_loaded(dataset, table):
+                results += [_of_no_rows(table, check) for check in of_table]
+            else:
+                results += _answers(of_table, ask, broken, _Why(dataset, table, load_info))
     return CheckResults(results)
+
+
+def _was_never_loaded(dataset: dlt.Dataset, table: str) -> bool:
+    """Tell whether a schema has a table that the destination has not: no row of it came yet."""
+    having = [schema for schema in dataset.schemas if table in schema.tables]
+    seen = (one["name"] for schema in having for one in schema.data_tables(seen_data_only=True))
+    return bool(having) and table not in seen
+
+
+def _of_no_rows(table: str, check: Check) -> CheckResult:
+    fails = isinstance(check, FreshnessCheck) or (isinstance(check, RowCountCheck) and check.low)
+    return CheckResult(
+        table, check.name, 0, int(bool(fails)), check.severity, not fails, unchecked="no rows"
+    )
 
 
 def measure_load(
     pipeline: dlt.Pipeline,
     load_info: LoadInfo | None,
     metrics: Mapping[str | None, Sequence[Metric]] | None = None,
+    *,
+    is_whole: bool = False,
 ) -> list[MetricResult]:
     """Measure the tables that a pipeline has loaded; see `check_load`.
 
@@ -77,6 +125,7 @@ def measure_load(
         load_info: What it returned; nothing is measured if it has loaded nothing.
         metrics: Metrics by table, beside those that resources and sources bring with them; those of
             the dataset by None.
+        is_whole: See `check_load`.
 
     Returns:
         A result for each metric.
@@ -85,7 +134,8 @@ def measure_load(
     if load_info is None or not loads:
         return []
     dataset = loaded_dataset(pipeline)
-    found = attached_metrics(*_loaded_schemas(dataset, load_info))
+    loaded = {package.schema_name for package in load_info.load_packages}
+    found = metrics_of(dataset, loaded, **_called(pipeline, is_whole))
     for table, of_table in (metrics or {}).items():
         _add(found.setdefault(table, []), of_table)
     results: list[MetricResult] = []
@@ -102,9 +152,8 @@ def measure_load(
     return results
 
 
-def _loaded_schemas(dataset: dlt.Dataset, load_info: LoadInfo) -> list[dlt.Schema]:
-    loaded = {package.schema_name for package in load_info.load_packages}
-    return [schema for schema in dataset.schemas if schema.name in loaded]
+def _called(pipeline: dlt.Pipeline, is_whole: bool) -> dict[str, Any]:
+    return {"name": pipelines.requested_dataset_name(pipeline), "is_whole": is_whole}
 
 
 def _add(there: list[_T], more: Sequence[_T]) -> None:
@@ -138,12 +187,12 @@ def _answers(
 class _Why:
     """Why something about a table, or about all of them, cannot be told."""
 
-    def __init__(self, dataset: dlt.Dataset, table: str | None, load_info: LoadInfo) -> None:
+    def __init__(self, dataset: dlt.Dataset, table: str | None, load_info: LoadInfo | None) -> None:
         self._dataset = dataset
         self._tables = tables_of(dataset) if table is None else [table]
         failed = {
             job.job_file_info.table_name
-            for package in load_info.load_packages
+            for package in (load_info.load_packages if load_info is not None else ())
             for job in package.jobs["failed_jobs"]
         }
         self.jobs = (

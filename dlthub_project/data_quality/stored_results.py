@@ -18,7 +18,7 @@ from dlthub_project.data_quality.metric_kinds import MetricResult
 from dlthub_project.dlt_internals import configuration, contexts, datasets, relations
 from dlthub_project.dlt_internals.relations import quoted
 from dlthub_project.errors import DatasetNotLoaded
-from dlthub_project.sandbox import unobserved
+from dlthub_project.sandbox import unobserved_here
 from dlthub_project.secrets import MASK, Redactor, is_secret_name
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def _store(pipeline: dlt.Pipeline, *resources: DltResource) -> None:
     # what is pending after a failure is of no use to anybody
     with (
         tempfile.TemporaryDirectory() as folder,
-        unobserved(),
+        unobserved_here(),
         contexts.no_active_pipeline(),
     ):
         store: dlt.Pipeline = dlt.pipeline(

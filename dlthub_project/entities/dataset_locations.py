@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,22 @@ class Datasets:
             ManifestError: It uses an environment variable that is not set.
         """
         return self._entry(name).get("contract")
+
+    def tables_of(self, name: str) -> Mapping[str, Any]:
+        """Return what dataset `name` declares of its tables: `checks` and `metrics` of each.
+
+        Raises:
+            ManifestError: It uses an environment variable that is not set.
+        """
+        return self._entry(name).get("tables") or {}
+
+    def metrics_of(self, name: str) -> Sequence[str]:
+        """Return the metrics of dataset `name` as a whole.
+
+        Raises:
+            ManifestError: It uses an environment variable that is not set.
+        """
+        return self._entry(name).get("metrics") or ()
 
     def locate(
         self, name: str, destination: str | None = None, *, asked_by: str = ""

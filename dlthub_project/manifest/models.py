@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from copy import deepcopy
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -69,12 +70,149 @@ class ContractEntry(_Closed):
     data_type: ContractMode | None = None
 
 
+Value = str | bool | int | float | datetime.date | datetime.datetime
+
+
+class _CheckOptions(_Closed):
+    """What all checks take."""
+
+    name: str | None = None
+    severity: Literal["error", "warn"] | None = None
+    at_least: Annotated[float, Field(ge=0, le=1)] | None = None
+    where: str | None = None
+    only_this_load: bool | None = None
+
+
+class ColumnsCheckEntry(_CheckOptions):
+    """A check of some columns, together."""
+
+    columns: str | list[str] = Field(description="a column, or several")
+
+
+class ValuesCheckEntry(_CheckOptions):
+    """See `is_in`."""
+
+    column: str = Field(description="a column")
+    values: Annotated[list[Value], Field(min_length=1)] = Field(
+        description="the values it may have"
+    )
+
+
+class RangeCheckEntry(_CheckOptions):
+    """See `between`."""
+
+    column: str = Field(description="a column")
+    low: Value | None = None
+    high: Value | None = None
+
+
+class PatternCheckEntry(_CheckOptions):
+    """See `matches`."""
+
+    column: str = Field(description="a column")
+    pattern: str = Field(description="a regular expression")
+
+
+class ConditionCheckEntry(_CheckOptions):
+    """See `case`."""
+
+    condition: str = Field(description="a condition in SQL")
+
+
+class ForeignKeyCheckEntry(_CheckOptions):
+    """See `is_foreign_key`."""
+
+    column: str = Field(description="a column")
+    to: Annotated[str, Field(pattern=r"^[^.]+\.[^.]+$")] = Field(description="`table.column`")
+
+
+class AgeEntry(_Closed):
+    """A span of time; its parts are added."""
+
+    days: Annotated[float, Field(ge=0)] | None = None
+    hours: Annotated[float, Field(ge=0)] | None = None
+    minutes: Annotated[float, Field(ge=0)] | None = None
+
+
+class FreshnessCheckEntry(_CheckOptions):
+    """See `freshness`."""
+
+    column: str = Field(description="a column of times")
+    within: AgeEntry = Field(description="how old its newest row may be, such as {hours: 24}")
+
+
+class RowCountCheckEntry(_CheckOptions):
+    """See `row_count`."""
+
+    min: Annotated[int, Field(ge=0)] | None = None
+    max: Annotated[int, Field(ge=0)] | None = None
+    change: Annotated[float, Field(ge=0)] | None = None
+
+
+class CheckEntry(_Closed):
+    """A check of a table: one of these."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    is_not_null: str | list[str] | ColumnsCheckEntry | None = None
+    is_unique: str | list[str] | ColumnsCheckEntry | None = None
+    is_primary_key: str | list[str] | ColumnsCheckEntry | None = None
+    is_in: ValuesCheckEntry | None = None
+    between: RangeCheckEntry | None = None
+    matches: PatternCheckEntry | None = None
+    case: str | ConditionCheckEntry | None = None
+    is_foreign_key: ForeignKeyCheckEntry | None = None
+    freshness: FreshnessCheckEntry | None = None
+    row_count: RowCountCheckEntry | None = None
+
+
+class QuantileEntry(_Closed):
+    """A quantile of a column."""
+
+    column: str = Field(description="a column")
+    quantile: Annotated[float, Field(ge=0, le=1)] = Field(description="a share from 0 to 1")
+
+
+class ColumnMetricEntry(_Closed):
+    """A metric of a column: one of these, with the column, or several."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    maximum: str | list[str] | None = None
+    minimum: str | list[str] | None = None
+    mean: str | list[str] | None = None
+    median: str | list[str] | None = None
+    mode: str | list[str] | None = None
+    sum: str | list[str] | None = None
+    standard_deviation: str | list[str] | None = None
+    quantile: QuantileEntry | None = None
+    null_count: str | list[str] | None = None
+    null_rate: str | list[str] | None = None
+    unique_count: str | list[str] | None = None
+    average_length: str | list[str] | None = None
+    minimum_length: str | list[str] | None = None
+    maximum_length: str | list[str] | None = None
+
+
+TableMetric = Literal["row_count", "unique_count", "null_row_count"]
+DatasetMetric = Literal["total_row_count", "load_row_count", "latest_loaded_at"]
+
+
+class TableEntry(_Closed):
+    """A table of a dataset: what must hold of its rows, and what is measured of them."""
+
+    checks: list[CheckEntry] | None = None
+    metrics: list[TableMetric | ColumnMetricEntry] | None = None
+
+
 class DatasetEntry(_Closed):
-    """One of `datasets`: where it may live, and what may be written to it."""
+    """One of `datasets`: where it may live, what may be written to it, and what must hold of it."""
 
     destination: str | list[str] | None = None
     enabled: Flag | None = None
     contract: ContractMode | ContractEntry | None = None
+    tables: dict[str, TableEntry] | None = None
+    metrics: list[DatasetMetric] | None = None
 
 
 class RetryPolicyEntry(_Closed):
@@ -94,6 +232,7 @@ class RunConfigEntry(_Closed):
     retry_pipeline_steps: list[Literal["sync", "extract", "normalize", "load"]] | None = None
     store_trace_info: Flag | None = None
     run_from_clean_folder: Flag | None = None
+    on_failed_check: Literal["warn", "fail", "stop"] | None = None
 
 
 class PipelineEntry(_Closed):

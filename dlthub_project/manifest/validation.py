@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from dlthub_project.errors import known_names
 from dlthub_project.manifest import models, profiles
+from dlthub_project.manifest.check_entries import mistakes_in_checks
 from dlthub_project.manifest.document import Document, EntryPath, Mistake
 from dlthub_project.manifest.names import mistakes_in_names
 from dlthub_project.manifest.settings import (
@@ -251,6 +252,8 @@ def check(document: Document, profile: str, folders: Mapping[str, str]) -> Check
     between = ("caches", "transformations", "pipelines")
     if not any(mistake.path[0] in between for mistake in mistakes):
         mistakes += mistakes_between_entries(merged)
+    if not any(mistake.path[0] == "datasets" for mistake in mistakes):
+        mistakes += mistakes_in_checks(merged.get("datasets") or {})
     settings = None
     if not any(mistake.path[0] == "project" for mistake in mistakes):
         section = merged.get("project") or {}

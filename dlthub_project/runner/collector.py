@@ -47,3 +47,6 @@ class PlusLogCollector(LogCollector):
 
     def on_schema_change(self, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any) -> None:
         """A load has added columns: with the trace, the name of a schema, and the changes."""
+
+    def on_checks(self, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any) -> None:
+        """What was loaded was checked: with what the checks have found."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from dlthub_project.context import run_config_value
 from dlthub_project.dlt_internals import pipelines
 from dlthub_project.entities import DltEntityFactory
-from dlthub_project.errors import EntityNotFound, ProjectError
+from dlthub_project.errors import EntityNotFound, ProjectError, known_names
+from dlthub_project.runner.checked_loads import ON_FAILED_CHECK, check_loaded
 from dlthub_project.runner.pipeline_runner import PipelineRunner, StoreTraceInfo
 from dlthub_project.runner.run_data import narrowed
 
@@ -46,12 +47,35 @@ def run_declared(
     if contract is not None:
         run_arguments.setdefault("schema_contract", contract)
     if data is not None:
-        return runner.run(narrowed(data, resources, limit), **run_arguments)
+        info = runner.run(narrowed(data, resources, limit), **run_arguments)
+        check_loaded(runner, info, config.on_failed_check, is_whole=False)
+        return info
 
     def declared() -> Any:
         return narrowed(_declared_sources(entities, pipeline.pipeline_name), resources, limit)
 
-    return runner.run_made(declared, **run_arguments)
+    info = runner.run_made(declared, **run_arguments)
+    is_narrow = resources is not None or limit is not None
+    is_whole = not is_narrow and _loads_alone(entities, pipeline)
+    check_loaded(runner, info, config.on_failed_check, is_whole=is_whole)
+    return info
+
+
+def check_resumed(entities: DltEntityFactory, pipeline: dlt.Pipeline, observer: object) -> None:
+    """Look at what a pipeline has loaded that another process had begun; see `run_declared`."""
+    trace = pipeline.last_trace
+    info = trace.last_load_info if trace else None
+    if info is not None:
+        config = run_config(pipeline.pipeline_name)
+        runner = PipelineRunner(pipeline, observers=[observer])
+        is_whole = _loads_alone(entities, pipeline)
+        check_loaded(runner, info, config.on_failed_check, is_whole=is_whole)
+
+
+def _loads_alone(entities: DltEntityFactory, pipeline: dlt.Pipeline) -> bool:
+    """Tell whether no other declared pipeline loads the dataset."""
+    name = pipelines.requested_dataset_name(pipeline)
+    return entities.datasets.loaders_of(name) == [pipeline.pipeline_name]
 
 
 def _trace_pipeline(entities: DltEntityFactory, pipeline: str, named: bool | str) -> StoreTraceInfo:
@@ -87,12 +111,14 @@ class RunConfig:
         run_from_clean_folder: Whether the working folder is dropped before the run.
         retry_policy: How often, and after how long, a failed step runs again; None for never.
         retry_pipeline_steps: The steps that may run again; None for the default.
+        on_failed_check: What follows when checks fail: `warn`, `fail` or `stop`.
     """
 
     store_trace_info: bool | str = False
     run_from_clean_folder: bool = False
     retry_policy: dict[str, Any] | None = None
     retry_pipeline_steps: list[str] | None = None
+    on_failed_check: str = "warn"
 
 
 def run_config(pipeline: str) -> RunConfig:
@@ -107,7 +133,20 @@ def run_config(pipeline: str) -> RunConfig:
         bool(run_config_value(pipeline, ["run_from_clean_folder"], bool)),
         _policy(pipeline),
         run_config_value(pipeline, ["retry_pipeline_steps"], list[str]),
+        _on_failed_check(pipeline),
     )
+
+
+def _on_failed_check(pipeline: str) -> str:
+    found: str = run_config_value(pipeline, ["on_failed_check"], str) or "warn"
+    if found not in ON_FAILED_CHECK:
+        # of a TOML file or a variable, which nobody has validated
+        raise ProjectError(
+            f"pipelines.{pipeline}.run_config.on_failed_check is `{found}`. "
+            f"{known_names(found, ON_FAILED_CHECK)}",
+            "Name one of these.",
+        )
+    return found
 
 
 def _policy(pipeline: str) -> dict[str, Any] | None:

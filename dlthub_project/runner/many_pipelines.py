@@ -169,7 +169,7 @@ class _Schedule:
                 self._submit(one, self._request(one))
 
     def _is_loaded(self, pipeline: str) -> bool:
-        return pipeline in self.results and self.results[pipeline].is_ok
+        return pipeline in self.results and self.results[pipeline].has_loaded
 
     def _has_turn(self, one: PlannedPipeline) -> bool:
         running = [other for other, _ in self._running.values()]
@@ -224,7 +224,9 @@ class _Schedule:
     def _end(self, result: PipelineResult) -> None:
         self.results[result.pipeline] = result
         self._hear(PipelineEvent(result.pipeline, "done", result))
-        if self._fail_fast and result.status == "failed":
+        if result.is_stopping:
+            self._stop(f"{result.pipeline} has failed checks (on_failed_check: stop)")
+        elif self._fail_fast and result.status == "failed":
             self._stop(f"{result.pipeline} has failed (fail_fast)")
 
     def _interrupt(self) -> None:
@@ -269,7 +271,7 @@ class _Datasets:
 
     def ended(self, one: PlannedPipeline, result: PipelineResult) -> None:
         """Hear that a pipeline has ended."""
-        if result.is_ok and _key(one) in self._is_made:
+        if result.has_loaded and _key(one) in self._is_made:
             self._is_made[_key(one)] = True
 
     def _exists(self, one: PlannedPipeline) -> bool:

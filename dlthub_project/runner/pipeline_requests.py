@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 from dlthub_project.context import find_package, used_context
 from dlthub_project.entities import DltEntityFactory
 from dlthub_project.entities.entries import pipeline_value
-from dlthub_project.errors import ProjectError
+from dlthub_project.errors import LoadFailedChecks, ProjectError
 from dlthub_project.runner.attempts import row_counts
-from dlthub_project.runner.declared_runs import run_declared
+from dlthub_project.runner.declared_runs import check_resumed, run_declared
 from dlthub_project.runner.locks import turn_at
 from dlthub_project.runner.pipeline_results import (
     PipelineResult,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from dlt.common.pipeline import LoadInfo
 
     from dlthub_project.context import Project
+    from dlthub_project.data_quality import CheckResult, CheckResults
 
 Tell = Callable[[str, str], None]
 """Hears the name of a pipeline, and the step that it starts."""
@@ -127,11 +128,14 @@ def _run_in_turn(
     begun = record.read()
     if begun is not None and begun.result is not None:
         return replace(begun.result, is_resumed=True)
+    checks = _Checks()
     if begun is not None and begun.has_extracted(pipeline):
         tell(request.pipeline, "load")
         finish_pending(pipeline)
         trace = pipeline.last_trace
         result = _loaded(pipeline, trace.last_load_info if trace else None, is_resumed=True)
+        with checks.heard():
+            check_resumed(entities, pipeline, checks)
     else:
         record.write(_Begun.of(request, pipeline))
         arguments = {
@@ -139,8 +143,13 @@ def _run_in_turn(
             for key, value in request.arguments.items()
             if key not in ("destination", "dataset_name")
         }
-        info = run_declared(entities, pipeline, observers=[Steps(tell)], **arguments)
+        observers = [*arguments.pop("observers", ()), Steps(tell), checks]
+        info = None
+        with checks.heard():
+            info = run_declared(entities, pipeline, observers=observers, **arguments)
+        info = checks.failed.load_info if checks.failed else info
         result = _loaded(pipeline, info, is_resumed=begun is not None)
+    result = checks.told_in(result)
     record.write(_Begun.of(request, pipeline, result))
     return result
 
@@ -150,6 +159,38 @@ def _loaded(pipeline: dlt.Pipeline, info: LoadInfo | None, *, is_resumed: bool) 
     return PipelineResult(
         pipeline.pipeline_name, "loaded", info, row_counts=counts, is_resumed=is_resumed
     )
+
+
+class _Checks:
+    """An observer that keeps what checks have found."""
+
+    def __init__(self) -> None:
+        self._found: tuple[CheckResult, ...] = ()
+        self.failed: LoadFailedChecks | None = None
+
+    def on_checks(self, pipeline: dlt.Pipeline, results: CheckResults) -> None:
+        # rows stay where they are
+        self._found = tuple(replace(one, samples=(), keys=()) for one in results)
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Keep the error of a block that says that checks have failed: the rows are loaded."""
+        try:
+            yield
+        except LoadFailedChecks as error:
+            self.failed = error
+
+    def told_in(self, result: PipelineResult) -> PipelineResult:
+        """Return a result with what checks have found."""
+        if self.failed is None:
+            return replace(result, checks=self._found)
+        return replace(
+            result,
+            status="failed",
+            error=failure_of(self.failed),
+            checks=self._found,
+            is_stopping=self.failed.is_stopping,
+        )
 
 
 class Steps:

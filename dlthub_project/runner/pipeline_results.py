@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from dlt.common.schema import Schema
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project.errors import ProjectError, causes
+from dlthub_project.errors import LoadFailedChecks, ProjectError, causes
 from dlthub_project.secrets import KNOWN
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import LoadInfo
+
+    from dlthub_project.data_quality import CheckResult
 
 Status = Literal["loaded", "failed", "interrupted", "skipped"]
 
@@ -88,6 +90,8 @@ class PipelineResult:
         seconds: How long it ran, without waiting for its turn.
         waited: How long it waited for its turn at a database, in seconds.
         is_resumed: Whether it finished what a worker had begun that died.
+        checks: What checks have found of what it has loaded, without samples.
+        is_stopping: Whether nothing runs after it, since checks have failed.
     """
 
     pipeline: str
@@ -98,6 +102,8 @@ class PipelineResult:
     seconds: float = 0.0
     waited: float = 0.0
     is_resumed: bool = False
+    checks: tuple[CheckResult, ...] = ()
+    is_stopping: bool = False
 
     @property
     def load_info(self) -> LoadInfo | None:
@@ -114,6 +120,12 @@ class PipelineResult:
     def is_ok(self) -> bool:
         """Whether everything was loaded."""
         return self.status == "loaded"
+
+    @property
+    def has_loaded(self) -> bool:
+        """Whether everything was loaded, even if checks of it have failed."""
+        by_checks = self.error is not None and self.error.type == LoadFailedChecks.__name__
+        return self.is_ok or by_checks
 
     @property
     def rows(self) -> int:
@@ -138,7 +150,7 @@ class PipelineResults(Mapping[str, PipelineResult]):
 
     @property
     def is_ok(self) -> bool:
-        """Whether all pipelines have loaded everything."""
+        """Whether all pipelines have loaded everything, and none has failed by checks."""
         return all(result.is_ok for result in self._results.values())
 
     def raise_for_failures(self) -> None:
@@ -150,9 +162,11 @@ class PipelineResults(Mapping[str, PipelineResult]):
         bad = [result for result in self._results.values() if not result.is_ok]
         if bad:
             lines = "\n".join(f"  {one.pipeline}: {one.status}: {one.error}" for one in bad)
+            is_pending = any(not one.has_loaded for one in bad)
+            what = "not loaded" if is_pending else "failed"
             raise ProjectError(
-                f"{len(bad)} of {len(self)} pipelines have not loaded:\n{lines}",
-                "What has been extracted is loaded by their next run.",
+                f"{len(bad)} of {len(self)} pipelines have {what}:\n{lines}",
+                "What has been extracted is loaded by their next run." if is_pending else "",
             )
 
     def __repr__(self) -> str:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from dlt.pipeline.trace import PipelineStepTrace, PipelineTrace
     from tenacity import Retrying
 
+    from dlthub_project.data_quality import CheckResults
+
 
 StoreTraceInfo: TypeAlias = "bool | str | dlt.Pipeline | MakePipeline"
 RetryPolicy: TypeAlias = "Mapping[str, Any] | Retrying"
@@ -32,7 +34,7 @@ RetryPolicy: TypeAlias = "Mapping[str, Any] | Retrying"
 
 _STEPS = ("extract", "normalize", "load")
 _OF_STEPS = tuple(f"{when}_{step}" for step in _STEPS for when in ("before", "after"))
-METHODS = ("on_before", "on_after", "on_retry", *_OF_STEPS, "on_schema_change")
+METHODS = ("on_before", "on_after", "on_retry", *_OF_STEPS, "on_schema_change", "on_checks")
 
 
 class PipelineRunner:
@@ -104,6 +106,10 @@ class PipelineRunner:
                 traces.rewrite_last_trace(self.pipeline, KNOWN.masked_in)
         self._observers.tell("on_after", load_info=info, error=None)
         return info
+
+    def tell_checks(self, results: CheckResults) -> None:
+        """Tell the observers what checks have found of what was loaded."""
+        self._observers.tell("on_checks", results=results)
 
     def _run(self, attempts: Attempts) -> LoadInfo:
         stored = self._traces()
@@ -229,6 +235,8 @@ class Observers:
     - `on_schema_change(pipeline, trace, schema_name, changes)`: a load added columns to tables of
       a schema; `changes` lists them by table. `on_schema_change(pipeline, changes)` is called once
       for all schemas.
+    - `on_checks(pipeline, results)`: what was loaded was checked, after the run of a pipeline of
+      `dlt.yml`; `results` are `CheckResults`.
 
     Each may take fewer arguments than these, from the left.
     """
@@ -307,6 +315,7 @@ _FORMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "on_before": ((),),
     "on_after": (("load_info", "error"), ("load_info",), ()),
     "on_retry": (("attempt", "error"), ("attempt",), ()),
+    "on_checks": (("results",), ()),
     "on_schema_change": (("trace", "schema_name", "changes"), ("changes",), ()),
     **{f"before_{step}": (("trace",), ()) for step in _STEPS},
     **{f"after_{step}": (("step",), ("trace",), ()) for step in _STEPS},

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 from dlthub_project.sandbox.at_import import settings_last
 from dlthub_project.sandbox.background_work import note_threads
 from dlthub_project.sandbox.isolation import end, isolated, visited
-from dlthub_project.sandbox.observers import is_unobserved, observe_runs, unobserved
+from dlthub_project.sandbox.observers import (
+    is_unobserved,
+    observe_runs,
+    unobserved,
+    unobserved_here,
+)
 from dlthub_project.sandbox.settings import (
     ENVIRONMENT_VARIABLE,
     Sandbox,
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
     from dlthub_project.sandbox.lasting_sources import put_back_sources
     from dlthub_project.sandbox.looked_up import secrets_of_subprocesses
     from dlthub_project.sandbox.overrides import Overrides
+    from dlthub_project.sandbox.patches import observe_everywhere
     from dlthub_project.sandbox.pipelines import choose_file_format_freely
     from dlthub_project.sandbox.replacements import placed_by_plugin, temporary_type
     from dlthub_project.sandbox.runs import EndedRun, runs_in, untraced_steps
@@ -54,6 +60,7 @@ __all__ = [
     "leave",
     "move_destinations",
     "note_threads",
+    "observe_everywhere",
     "observe_runs",
     "placed_by_plugin",
     "put_back_sources",
@@ -65,6 +72,7 @@ __all__ = [
     "temporary_type",
     "through_seam",
     "unobserved",
+    "unobserved_here",
     "untraced_steps",
     "visited",
 ]
@@ -79,6 +87,7 @@ _HOME_OF = {
     "extracted_through": "extraction",
     "is_allowed": "guard",
     "is_local": "guard",
+    "observe_everywhere": "patches",
     "placed_by_plugin": "replacements",
     "put_back_sources": "lasting_sources",
     "runs_in": "runs",

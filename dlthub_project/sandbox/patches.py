@@ -304,6 +304,7 @@ LEFT_ALONE = {
 _installed = False
 _wrapped: set[type] = set()
 _is_noting = False
+_is_observing = False
 
 
 def install() -> None:
@@ -353,6 +354,16 @@ def note_settings() -> None:
     for patch in PATCHES:
         if patch.is_everywhere:
             wrapping.wrap(patch.owner, patch.name, patch.wrapper, is_everywhere=True)
+
+
+def observe_everywhere() -> None:
+    """Wrap `run` and `load` so that observers are told of runs outside of sandboxes, too."""
+    global _is_observing
+    if _is_observing:
+        return
+    _is_observing = True
+    for name in ("run", "load"):
+        wrapping.wrap(dlt.Pipeline, name, uses.run_outside, is_everywhere=True)
 
 
 def is_brought_along(name: str, member: Any) -> bool:

@@ -116,6 +116,26 @@ def observed(pipeline: dlt.Pipeline, step: str, folder: str) -> Iterator[Callabl
         tell_observers(pipeline, info)
 
 
+@contextmanager
+def observed_outside(pipeline: dlt.Pipeline, step: str) -> Iterator[Callable[[Any], None]]:
+    """Tell the observers of a run outside of sandboxes that succeeds; see `observed`.
+
+    Args:
+        pipeline: The pipeline.
+        step: `run` or `load`.
+    """
+    is_part = pipeline in _running
+    _running.append(pipeline)
+    ended: list[Any] = []
+    try:
+        yield ended.append
+    finally:
+        _running.remove(pipeline)
+    for info in ended:
+        if not is_part and (step == "run" or info.loads_ids or _worked_before_load(pipeline)):
+            tell_observers(pipeline, info)
+
+
 def find_losses_with(find: FindLosses) -> None:
     """Have sandboxes warn of what `find` finds in data that a pipeline has extracted."""
     global _find_losses

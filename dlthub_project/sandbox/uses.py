@@ -243,6 +243,23 @@ def run(
     return info
 
 
+def run_outside(
+    sandbox: Sandbox | None,
+    original: _Original,
+    pipeline: dlt.Pipeline,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    """Run or load outside of a sandbox, and tell the observers."""
+    __tracebackhide__ = True
+    if sandbox is not None:
+        return original(pipeline, *args, **kwargs)
+    with runs.observed_outside(pipeline, original.__name__) as done:
+        info = original(pipeline, *args, **kwargs)
+        done(info)
+    return info
+
+
 def _prepared(sandbox: Sandbox, pipeline: dlt.Pipeline) -> AbstractContextManager[None]:
     """Make a run cheaper; not where it is about to be blocked."""
     if pipeline.destination is None:

@@ -13,8 +13,10 @@ from dlthub_project.data_quality import (
     CheckResult,
     CheckResults,
     CheckSuite,
-    attached_checks,
+    checks_of,
 )
+from dlthub_project.errors import LoadFailedChecks
+from pytest_dlthub.assertions.noted_checks import FailedCheck, note_results, noted_now
 from pytest_dlthub.assertions.relation_checks import shown
 from pytest_dlthub.assertions.run_checks import FinishedRun
 
@@ -24,7 +26,12 @@ class ChecksFailed(AssertionError):
 
     Attributes:
         results: What all checks have found.
+        dataset_name: The dataset.
+        load_ids: The loads of the run; None where a dataset was asked.
     """
+
+    dataset_name: str = ""
+    load_ids: Sequence[str] | None = None
 
     def __init__(self, results: CheckResults, lines: Sequence[str]) -> None:
         super().__init__("\n".join(lines))
@@ -60,9 +67,12 @@ def assert_checks(
         if result.status == "unchecked":
             lines.append(str(result))
         elif not result.passed and result.severity == "error":
-            lines += [str(result), *_samples(result)]
+            lines += lines_of(result)
     if lines:
-        raise ChecksFailed(results, lines)
+        failed = ChecksFailed(results, lines)
+        dataset, failed.load_ids = _asked(run_or_dataset)
+        failed.dataset_name = dataset.dataset_name
+        raise failed
 
 
 def checked(
@@ -70,47 +80,95 @@ def checked(
     checks: Mapping[str, Sequence[Check]] | None = None,
 ) -> CheckResults:
     """Return what the checks of a run or dataset find; see `assert_checks`."""
-    given: Any = run_or_dataset
+    dataset, load_ids = _asked(run_or_dataset)
+    found = checks_of(dataset) if checks is None else checks
+    results = CheckSuite(dataset, found, load_ids).run()
+    note_results(dataset, found, results)
+    return results
+
+
+def _asked(run_or_dataset: Any) -> tuple[dlt.Dataset, list[str] | None]:
+    given = run_or_dataset
     if isinstance(given, dlt.Dataset):
-        dataset, load_ids = given, None
-    elif hasattr(given, "load_info") and isinstance(getattr(given, "dataset", None), dlt.Dataset):
-        dataset = given.dataset
-        load_ids = list(given.load_info.loads_ids) if given.load_info else []
-    else:
-        raise TypeError(
-            f"assert_checks: {type(given).__name__} is no run, and no dataset; give a run, or "
-            "pipeline.dataset()"
-        )
-    found = attached_checks(*dataset.schemas) if checks is None else checks
-    return CheckSuite(dataset, found, load_ids).run()
+        return given, None
+    if hasattr(given, "load_info") and isinstance(getattr(given, "dataset", None), dlt.Dataset):
+        return given.dataset, list(given.load_info.loads_ids) if given.load_info else []
+    raise TypeError(
+        f"assert_checks: {type(given).__name__} is no run, and no dataset; give a run, or "
+        "pipeline.dataset()"
+    )
 
 
 @contextmanager
 def raises_check(table: str, check: str) -> Iterator[None]:
-    """Expect that `assert_checks` fails in a block, by this check: it can be red.
+    """Expect that this check fails in a block: it can be red.
+
+    In `assert_checks`; in a run that it makes an error (`on_failed_check`); or, where runs are
+    checked (`dlt_checks`), after a run. Then it may have been any run of the block, and what
+    `assert_checks` fails by is expected of its run, too.
 
     Args:
         table: The table.
-        check: The name of the check, such as `id__is_unique`.
+        check: The name of the check, such as `id__is_unique`; or its kind, such as `is_unique`,
+            where one check of the table is of it.
 
     Raises:
         AssertionError: The check holds, or was not looked at.
     """
     __tracebackhide__ = True
+    noted = noted_now()
+    before = len(noted.failed) if noted is not None else 0
     try:
         yield
-    except ChecksFailed as failed:
-        try:
-            result = failed.results.of(table, check)
-        except KeyError as error:
-            raise AssertionError(f"raises_check: no such check: {error.args[0]}") from failed
+    except (ChecksFailed, LoadFailedChecks) as failed:
+        result = _found(table, check, failed.results, failed)
         if result.passed:
             raise AssertionError(f"raises_check: {result}, and others fail") from failed
+        if noted is not None:
+            own = [one for one in noted.failed if one.is_of(table, result.check)]
+            of_block = noted.failed[before:]
+            noted.settle([one for one in own if one in of_block or _is_of(one, failed)])
         return
-    raise AssertionError(f"raises_check: {table}: {check} did not fail")
+    found = [] if noted is None else [o for o in noted.failed[before:] if o.result.table == table]
+    names = {one.result.check for one in found}
+    if not _matching(check, names):
+        where = "" if noted else "; runs are checked with dlt_checks = on, or by assert_checks"
+        raise AssertionError(f"raises_check: {table}: {check} did not fail{where}")
+    assert noted is not None
+    name = _one(table, check, names)
+    noted.settle([one for one in found if one.result.check == name])
 
 
-def _samples(result: CheckResult) -> list[str]:
+def _is_of(one: FailedCheck, failed: ChecksFailed | LoadFailedChecks) -> bool:
+    """Tell whether a check has failed after the run, or on the dataset, that was asserted of."""
+    if isinstance(failed, LoadFailedChecks):
+        return False
+    is_run = failed.load_ids is None or tuple(failed.load_ids) == one.load_ids
+    return is_run and one.dataset_name == failed.dataset_name
+
+
+def _found(table: str, check: str, results: CheckResults, failed: Exception) -> CheckResult:
+    names = {result.check for result in results if result.table == table}
+    try:
+        return results.of(table, _one(table, check, names))
+    except KeyError as error:
+        raise AssertionError(f"raises_check: no such check: {error.args[0]}") from failed
+
+
+def _matching(check: str, names: set[str]) -> list[str]:
+    """Return the names of checks that may be meant: the name itself, or those of a kind."""
+    return [check] if check in names else sorted(n for n in names if n.endswith(f"__{check}"))
+
+
+def _one(table: str, check: str, names: set[str]) -> str:
+    meant = _matching(check, names)
+    if len(meant) > 1:
+        raise AssertionError(f"raises_check: {table}: `{check}` may be {' or '.join(meant)}")
+    return meant[0] if meant else check
+
+
+def lines_of(result: CheckResult) -> list[str]:
+    """Return what a failed check has found, and some of the rows."""
     rows = shown(result.samples)
     more = result.failing - len(rows)
-    return [*rows, f"  and {more} more"] if rows and more > 0 else rows
+    return [str(result), *rows, *([f"  and {more} more"] if rows and more > 0 else [])]

@@ -296,6 +296,7 @@ def test_a_run_for_a_script_is_one_json_document(shop: Path, dlt_main: DltProgra
         "dataset": "shop_data",
         "destination": "warehouse",
         "rows": {"customers": 1, "customers__emails": 1, "items": 3},
+        "checks": [],
     }
     assert json.loads(dlt_main("pipeline", "list", "--format", "json").stdout)[0]["has_run"]
 

@@ -377,3 +377,60 @@ def test_many_pipelines_are_run_and_told_with_a_status(
     done = dlt_main("project", "run", "load_order")
     assert done.returncode == 1
     assert "Did you mean `load_orders`?" in done.stderr
+
+
+CHECKED = """
+    sources: {orders: {type: shop.orders}}
+    destinations: {warehouse: {type: duckdb}}
+    datasets:
+      sales:
+        destination: warehouse
+        tables: {orders: {checks: [is_unique: id]}}
+    pipelines:
+      load:
+        source: orders
+        destination: warehouse
+        dataset_name: sales
+        run_config: {on_failed_check: POLICY}
+"""
+TWICE = """
+    import dlt
+
+    @dlt.resource
+    def orders():
+        yield [{"id": 1}, {"id": 1}]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("policy", "status"), [("warn", 0), ("fail", 1), ("stop", 1)])
+def test_failed_checks_are_told_and_are_an_exit_status(
+    write_project: WriteProject, dlt_main: DltProgram, policy: str, status: int
+) -> None:
+    write_project(CHECKED.replace("POLICY", policy), {"sources/shop.py": TWICE})
+    told = "orders: id__is_unique: 2 of 2 rows fail"
+
+    many = dlt_main("project", "run", "--format", "json")
+    assert many.returncode == status
+    [document] = json.loads(many.stdout)["pipelines"]
+    assert document["status"] == ("loaded" if policy == "warn" else "failed")
+    assert document["rows"] == {"orders": 2}
+    assert document["checks"] == [
+        {
+            "table": "orders",
+            "check": "id__is_unique",
+            "severity": "error",
+            "status": "failed",
+            "rows": 2,
+            "failing": 2,
+            "error": None,
+        }
+    ]
+    assert told in many.stderr
+
+    one = dlt_main("pipeline", "load", "run")
+    assert one.returncode == status
+    # once more the same order
+    assert "id__is_unique: 4 of 4 rows fail" in one.stdout + one.stderr
+    if policy != "warn":
+        assert "pipelines.load.run_config.on_failed_check" in one.stderr

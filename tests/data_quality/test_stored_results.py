@@ -287,4 +287,11 @@ def test_a_resource_changes_its_checks_and_ends_them(shop: dlt.Pipeline) -> None
         ["id__is_not_null", "id__is_not_null", "id__is_unique"],
         ["id__is_not_null", "id__is_not_null", "id__is_unique"],
     ]
-    assert not {"error", "sample_keys"} - set(dq.read_check(shop.dataset()).columns)
+
+
+@pytest.mark.sampled(1)
+def test_all_columns_are_there_from_the_first_load(pipeline: dlt.Pipeline) -> None:
+    dq.enable_data_quality(pipeline).run(of_orders([{"id": 1}], check.is_unique("id")))
+
+    # nothing failed, so that these are null
+    assert {"error", "sample_keys"} <= {*dq.read_check(pipeline.dataset()).columns}

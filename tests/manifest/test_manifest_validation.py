@@ -109,7 +109,7 @@ def test_all_mistakes_are_reported_together_in_the_order_of_the_file(
         ("project: {name: 5}\n", "1:11: project.name: must be a text"),
         ("destinations: {a: duckdb}\n", "1:16: destinations.a: must be a mapping"),
         ("datasets: {a: {destinations: b}}\n", ("1:16: datasets.a.destinations: unknown key. "
-         "Known: contract, destination, enabled. Did you mean `destination`?")),
+         "Known: contract, destination, enabled, metrics, tables. Did you mean `destination`?")),
         ("pipelines: {a: {source: 5}}\n", "1:17: pipelines.a.source: must be a text or a list"),
         ("pipelines: {a: {source: [b, 5]}}\n", "1:29: pipelines.a.source.1: must be a text"),
         ("pipelines: {a: {destination: [b]}}\n", "1:17: pipelines.a.destination: must be a text"),
@@ -205,8 +205,72 @@ def test_a_pipeline_takes_every_argument_of_dlt_pipeline() -> None:
         (
             "pipelines: {a: {run_config: {retries: 3}}}\n",
             (
-                "1:30: pipelines.a.run_config.retries: unknown key. Known: retry_pipeline_steps, "
-                "retry_policy, run_from_clean_folder, store_trace_info."
+                "1:30: pipelines.a.run_config.retries: unknown key. Known: on_failed_check, "
+                "retry_pipeline_steps, retry_policy, run_from_clean_folder, store_trace_info."
+            ),
+        ),
+        (
+            "pipelines: {a: {run_config: {on_failed_check: stopp}}}\n",
+            (
+                "1:30: pipelines.a.run_config.on_failed_check: must be 'warn', 'fail' or 'stop'. "
+                "Did you mean `stop`?"
+            ),
+        ),
+        (
+            "datasets: {a: {tables: {b: {checks: [{is_uniqe: id}]}}}}\n",
+            (
+                "1:39: datasets.a.tables.b.checks.0.is_uniqe: unknown key. Known: between, case, "
+                "freshness, is_foreign_key, is_in, is_not_null, is_primary_key, is_unique, "
+                "matches, row_count. Did you mean `is_unique`?"
+            ),
+        ),
+        (
+            "datasets: {a: {tables: {b: {checks: [{is_in: {column: x, values: [1], nam: a}}]}}}}\n",
+            (
+                "1:71: datasets.a.tables.b.checks.0.is_in.nam: unknown key. Known: at_least, "
+                "column, name, only_this_load, severity, values, where. Did you mean `name`?"
+            ),
+        ),
+        (
+            "datasets: {a: {tables: {b: {checks: [{is_unique: {columns: id, severity: wrn}}]}}}}\n",
+            (
+                "1:64: datasets.a.tables.b.checks.0.is_unique.severity: must be 'error' or 'warn'. "
+                "Did you mean `warn`?"
+            ),
+        ),
+        (
+            "datasets: {a: {tables: {b: {checks: [{is_unique: id, case: x > 1}]}}}}\n",
+            (
+                "1:38: datasets.a.tables.b.checks.0: must be one of is_not_null, is_unique, "
+                "is_primary_key, is_in, between, matches, case, is_foreign_key, freshness, "
+                "row_count; begin a new one with a dash"
+            ),
+        ),
+        (
+            "datasets: {a: {tables: {b: {checks: [{between: {column: x}}]}}}}\n",
+            "1:39: datasets.a.tables.b.checks.0.between: needs `low` or `high`",
+        ),
+        (
+            "datasets: {a: {tables: {b: {checks: [{freshness: {column: x, within: {}}}]}}}}\n",
+            (
+                "1:62: datasets.a.tables.b.checks.0.freshness.within: needs `days`, `hours` or "
+                "`minutes`"
+            ),
+        ),
+        (
+            "datasets: {a: {tables: {b: {metrics: [row_cont]}}}}\n",
+            (
+                "1:39: datasets.a.tables.b.metrics.0: must be 'row_count', 'unique_count' or "
+                "'null_row_count' or a mapping. Did you mean `row_count`?"
+            ),
+        ),
+        (
+            "datasets: {a: {tables: {b: {metrics: [{maximun: x}]}}}}\n",
+            (
+                "1:40: datasets.a.tables.b.metrics.0.maximun: unknown key. Known: average_length, "
+                "maximum, maximum_length, mean, median, minimum, minimum_length, mode, null_count, "
+                "null_rate, quantile, standard_deviation, sum, unique_count. Did you mean "
+                "`maximum`?"
             ),
         ),
         (

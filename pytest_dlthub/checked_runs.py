@@ -1,0 +1,217 @@
+"""Has every run of a test checked (`dlt_checks = on`), and fails the test by what has failed.
+
+What fails is noted, and told when the test's function ends: until then the test may expect it, and
+code that handles errors would swallow it. What a fixture of wider scope has run is told to each
+test that has the fixture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dlthub_project.data_quality import CheckResult, CheckResults, check_dataset, checks_of
+from dlthub_project.data_quality.loaded_data import loaded_dataset
+from dlthub_project.dlt_internals import pipelines
+from dlthub_project.errors import ProjectError
+from pytest_dlthub.assertions.data_checks import ChecksFailed, lines_of
+from pytest_dlthub.assertions.noted_checks import FailedCheck, NotedChecks, note_results, noting
+from pytest_dlthub.report import WARNED
+
+if TYPE_CHECKING:
+    import dlt
+
+    from dlthub_project.data_quality import Check
+
+_TITLE = "checks after a run of pipeline {} (dlt_checks = on)"
+
+_NOTED = pytest.StashKey[NotedChecks]()
+_REQUEST = pytest.StashKey[pytest.FixtureRequest]()
+# of a module, class, package or session: what its fixtures have run, by their names
+_BY_FIXTURE = pytest.StashKey[dict[str, list[FailedCheck]]]()
+
+# what fixtures that are set up now have run
+_set_up: list[list[FailedCheck]] = []
+
+
+class ChecksOfRunFailed(ChecksFailed, pytest.fail.Exception):  # type: ignore[misc, name-defined]  # pytest's annotations do not tell that it is a class
+    """Checks have failed after runs of a test."""
+
+    # as of pytest's own outcomes: its message stands alone
+    __module__ = "builtins"
+
+    def __init__(self, failed: list[FailedCheck]) -> None:
+        lines = _told(failed)
+        pytest.fail.Exception.__init__(self, "\n".join(lines), pytrace=False)
+        ChecksFailed.__init__(self, CheckResults([one.result for one in failed]), lines)
+
+
+@contextmanager
+def checked(item: pytest.Item) -> Iterator[None]:
+    """Note what fails in a block: that of a test, from its setup to its teardown."""
+    item.stash[_NOTED] = NotedChecks()
+    with noting(item.stash[_NOTED]):
+        yield
+
+
+def look_at(item: pytest.Item, pipeline: dlt.Pipeline, info: Any) -> None:
+    """Check what a run of a test has loaded, and note what fails."""
+    results = _results(pipeline, info)
+    _note(item, pipeline.pipeline_name, pipeline.dataset_name, info, results)
+
+
+def look_at_other(pipeline: dlt.Pipeline, info: Any) -> list[str]:
+    """Check what a run has loaded that is of no test, and return what fails, as lines."""
+    results = _results(pipeline, info).failed
+    lines = [line for one in results if one.severity == "error" for line in lines_of(one)]
+    return [_TITLE.format(pipeline.pipeline_name), *lines] if lines else []
+
+
+def look_at_copies(item: pytest.Item, runs: Mapping[str, Any]) -> None:
+    """Check the copies that a test has of what was loaded once, and note what fails."""
+    if _NOTED not in item.stash:
+        return
+    for name, run in runs.items():
+        if checks := checks_of(run.dataset):
+            info = run.load_info
+            results = _asked(run.dataset, checks, info)
+            _note(item, name, run.dataset.dataset_name, info, results)
+            # others may want to write to it
+            run.release()
+
+
+def _results(pipeline: dlt.Pipeline, info: Any) -> CheckResults:
+    if not pipeline.schema_names or pipeline.destination is None:
+        return CheckResults([])
+    dataset = loaded_dataset(pipeline)
+    loaded = {package.schema_name for package in info.load_packages} if info else set()
+    # a run that has loaded nothing is one, too: what was there is looked at
+    name = pipelines.requested_dataset_name(pipeline)
+    try:
+        checks = checks_of(dataset, loaded or None, name=name)
+    except ProjectError as error:
+        why = CheckResult(name, "checks of dlt.yml", 0, 0, "error", False, error=error.reason)
+        return CheckResults([why])
+    return _asked(dataset, checks, info) if checks else CheckResults([])
+
+
+def _asked(dataset: dlt.Dataset, checks: Mapping[str, Sequence[Check]], info: Any) -> CheckResults:
+    results = check_dataset(dataset, checks, info)
+    note_results(dataset, checks, results)
+    return results
+
+
+def _note(
+    item: pytest.Item, pipeline: str, dataset_name: str, info: Any, results: CheckResults
+) -> None:
+    failed: list[FailedCheck] = []
+    load_ids = tuple(info.loads_ids) if info is not None else ()
+    for result in results.failed:
+        if result.severity == "error":
+            lines = lines_of(result)
+            failed.append(FailedCheck(pipeline, dataset_name, load_ids, result, lines))
+        else:
+            item.user_properties.append((WARNED, f"pipeline {pipeline}: {result}"))
+    item.stash[_NOTED].add(failed)
+    for of_fixture in _set_up:
+        of_fixture += failed
+
+
+@contextmanager
+def in_fixture(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Iterator[None]:
+    """Have each test that uses a fixture of wider scope fail by what fails in its setup."""
+    own: list[FailedCheck] = []
+    before = set(request.fixturenames)
+    _set_up.append(own)
+    try:
+        yield
+    finally:
+        # the last, by identity: empty lists are equal
+        del _set_up[len(_set_up) - 1 - [*map(id, reversed(_set_up))].index(id(own))]
+        # what it asks for may have been set up for another test
+        asked = {*fixturedef.argnames, *(set(request.fixturenames) - before)}
+        for name in asked - {fixturedef.argname}:
+            own += [one for one in _of_fixture(request.node, name) if one not in own]
+        found = request.node.stash.setdefault(_BY_FIXTURE, {})
+        found[fixturedef.argname] = own
+        fixturedef.addfinalizer(lambda: found.pop(fixturedef.argname, None))
+
+
+def remember_request(request: pytest.FixtureRequest) -> None:
+    """Keep what knows the fixtures of a test, also those that it asks for as it runs."""
+    request.node.stash[_REQUEST] = request
+    if _NOTED in request.node.stash:
+        # a fixture of wider scope has run once, and is of each attempt
+        request.node.stash[_NOTED].begin_again()
+
+
+def _of_fixture(node: Any, name: str) -> list[FailedCheck]:
+    """Return what has failed in the nearest fixture of that name."""
+    of_nodes = (around.stash.get(_BY_FIXTURE, {}) for around in reversed(node.listchain()))
+    return next((found[name] for found in of_nodes if name in found), [])
+
+
+def open_failures(item: pytest.Item) -> list[FailedCheck]:
+    """Return what has failed in a test so far, was not expected and is not told yet."""
+    noted = item.stash.get(_NOTED, None)
+    if noted is None:
+        return []
+    request = item.stash.get(_REQUEST, None)
+    for name in request.fixturenames if request is not None else ():
+        noted.add(_of_fixture(item, name))
+    return noted.open()
+
+
+def raised(item: pytest.Item) -> ChecksOfRunFailed | None:
+    """Return the error for what has failed in a test, see `open_failures`; None for nothing."""
+    failed = open_failures(item)
+    return ChecksOfRunFailed(failed) if failed else None
+
+
+def settle(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Have the report of a phase say what has failed, and fail for it.
+
+    After a setup that was well the test goes on, and may expect it. A test that is expected to
+    fail (`xfail`) fails as expected, if it does not name other errors.
+    """
+    if report.when == "setup" and report.passed:
+        open_failures(item)
+        return
+    failed = open_failures(item)
+    if not failed:
+        return
+    item.stash[_NOTED].settle(failed)
+    lines = _told(failed)
+    if report.outcome != "failed" and not _is_expected(item, report):
+        report.outcome, report.longrepr = "failed", "\n".join(lines)
+        if hasattr(report, "wasxfail"):
+            del report.wasxfail
+    elif any(line not in report.longreprtext for one in failed for line in one.lines):
+        report.sections.append(("dlt checks", "\n".join(lines)))
+
+
+def _is_expected(item: pytest.Item, report: pytest.TestReport) -> bool:
+    from _pytest.skipping import xfailed_key
+
+    mark = item.stash.get(xfailed_key, None)
+    if not hasattr(report, "wasxfail") or mark is None:
+        return False
+    raises: Any = mark.raises
+    return raises is None or (
+        isinstance(raises, type | tuple) and issubclass(ChecksOfRunFailed, raises)
+    )
+
+
+def _told(failed: list[FailedCheck]) -> list[str]:
+    lines: list[str] = []
+    for one in failed:
+        title = _TITLE.format(one.pipeline)
+        lines += [*([title] if title not in lines else []), *one.lines]
+    first = failed[0].result
+    expected = f'with raises_check("{first.table}", "{first.check}"):'
+    return [*lines, f"a test that wants it so says: {expected}"]
