@@ -44,6 +44,7 @@ def test_results_of_this_test_alone(again, dlt_runs):
 """
 
 
+@pytest.mark.slow
 def test_results_are_stored_in_the_sandbox_alone(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(shop=CODE, test_shop=TESTS)
     pytester.makeini("[pytest]\ndlt_isolation = on\n")

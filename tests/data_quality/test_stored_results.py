@@ -161,6 +161,7 @@ def test_a_check_that_cannot_be_asked_is_no_green_and_no_red(pipeline: dlt.Pipel
     assert not results.is_ok
 
 
+@pytest.mark.slow
 def test_an_error_tells_no_person(shop: dlt.Pipeline) -> None:
     # the destination repeats what it cannot cast
     broken = check.case("CAST(email AS INTEGER) > 0", name="broken")
@@ -172,6 +173,7 @@ def test_an_error_tells_no_person(shop: dlt.Pipeline) -> None:
     assert "may be personal" in error
 
 
+@pytest.mark.slow
 def test_a_load_that_fails_has_no_green_results(
     shop: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +193,7 @@ def test_a_load_that_fails_has_no_green_results(
     assert (status, error) == ("error", "jobs of this load have failed, so that rows are missing")
 
 
+@pytest.mark.slow
 def test_results_that_cannot_be_stored_are_logged_and_the_rows_stay(
     shop: dlt.Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -208,6 +211,7 @@ def test_results_that_cannot_be_stored_are_logged_and_the_rows_stay(
     assert dlt.current.pipeline() is shop
 
 
+@pytest.mark.slow
 def test_a_pipeline_of_several_schemas_has_all_its_checks(
     dlt_run: DltRun, shop: dlt.Pipeline
 ) -> None:
@@ -242,6 +246,7 @@ def test_what_is_no_pipeline_is_refused() -> None:
         dq.enable_data_quality("shop")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_row_count_is_compared_with_that_of_the_load_before(dlt_run: DltRun) -> None:
     steady = check.row_count(change=0.1, name="steady")
     run = dlt_run(of_orders([{"id": n} for n in range(10)], steady, write_disposition="replace"))
