@@ -145,6 +145,9 @@ def in_fixture(
 def remember_request(request: pytest.FixtureRequest) -> None:
     """Keep what knows the fixtures of a test, also those that it asks for as it runs."""
     request.node.stash[_REQUEST] = request
+    if _NOTED in request.node.stash:
+        # a fixture of wider scope has run once, and is of each attempt
+        request.node.stash[_NOTED].begin_again()
 
 
 def _of_fixture(node: Any, name: str) -> list[FailedCheck]:

@@ -97,7 +97,7 @@ def _run(args: argparse.Namespace) -> None:
     }
     title = f"{name} -> {where} (profile {profile})"
     if failed := [str(one) for one in checks.results if not one.passed]:
-        title += f"; checks have failed: {'; '.join(failed)}"
+        title += f"; checks that do not hold: {'; '.join(failed)}"
     empty = "nothing new to load"
     show(args, document, Table(("table", "rows"), list(counts.items()), title, empty))
 

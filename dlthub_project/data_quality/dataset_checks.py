@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 from dlthub_project.data_quality.attached_checks import attached_checks
 from dlthub_project.data_quality.attached_metrics import attached_metrics
 from dlthub_project.data_quality.check_kinds import Check
-from dlthub_project.data_quality.declared_checks import checks_in_project, metrics_in_project
 from dlthub_project.data_quality.metric_kinds import Metric
+from dlthub_project.data_quality.project_checks import checks_in_project, metrics_in_project
 
 if TYPE_CHECKING:
     import dlt

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 from dlthub_project.sandbox.at_import import settings_last
 from dlthub_project.sandbox.background_work import note_threads
 from dlthub_project.sandbox.isolation import end, isolated, visited
-from dlthub_project.sandbox.observers import is_unobserved, observe_runs, unobserved
+from dlthub_project.sandbox.observers import (
+    is_unobserved,
+    observe_runs,
+    unobserved,
+    unobserved_here,
+)
 from dlthub_project.sandbox.settings import (
     ENVIRONMENT_VARIABLE,
     Sandbox,
@@ -72,6 +77,7 @@ __all__ = [
     "temporary_type",
     "through_seam",
     "unobserved",
+    "unobserved_here",
     "untraced_steps",
     "visited",
     "watched_by",

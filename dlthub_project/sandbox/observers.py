@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,15 @@ if TYPE_CHECKING:
 
 _observers: list[Callable[[dlt.Pipeline, Any], None]] = []
 _unobserved: list[bool] = []
+
+
+class _Here(threading.local):
+    """How many blocks of this thread keep their runs to themselves."""
+
+    silent: int = 0
+
+
+_here = _Here()
 
 
 @contextmanager
@@ -24,6 +34,16 @@ def observe_runs(observer: Callable[[dlt.Pipeline, Any], None]) -> Iterator[None
         yield
     finally:
         _observers.remove(observer)
+
+
+@contextmanager
+def unobserved_here() -> Iterator[None]:
+    """Keep the runs of a block in this thread from all observers; those of others are told."""
+    _here.silent += 1
+    try:
+        yield
+    finally:
+        _here.silent -= 1
 
 
 @contextmanager
@@ -41,10 +61,10 @@ def unobserved() -> Iterator[None]:
 
 def is_unobserved() -> bool:
     """Tell whether the block that runs now keeps its runs from observers."""
-    return bool(_unobserved)
+    return bool(_unobserved or _here.silent)
 
 
 def tell_observers(pipeline: dlt.Pipeline, info: Any) -> None:
     """Tell them of a run that has ended well."""
-    for observer in _observers:
+    for observer in () if _here.silent else tuple(_observers):
         observer(pipeline, info)

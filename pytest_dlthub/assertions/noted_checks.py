@@ -57,6 +57,11 @@ class NotedChecks:
         """Take some as expected or told."""
         self._settled += ones
 
+    def begin_again(self) -> None:
+        """Forget what is settled: the test is run once more, and what fails again is told again."""
+        self.failed = self.open()
+        self._settled.clear()
+
     def add(self, ones: Sequence[FailedCheck]) -> None:
         """Take some that are new here."""
         known = set(map(id, self.failed))

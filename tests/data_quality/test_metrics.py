@@ -72,6 +72,7 @@ def all_of_orders() -> list[dq.Metric]:
     return [*made, of_table.row_count(), of_table.unique_count(), of_table.null_row_count()]
 
 
+@pytest.mark.sampled(1)
 def test_metrics_are_those_of_pandas_in_one_query(
     pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +129,7 @@ def below() -> Any:
     return orders, doubled
 
 
+@pytest.mark.sampled(1)
 def test_metrics_of_each_load_are_stored(pipeline: dlt.Pipeline) -> None:
     everything = (
         of_dataset.total_row_count(),
@@ -179,6 +181,7 @@ def shop(tmp_path: Path) -> dlt.Pipeline:
     )
 
 
+@pytest.mark.slow
 def test_what_cannot_be_measured_is_an_error_and_no_obstacle(shop: dlt.Pipeline) -> None:
     import pyarrow as pa
 

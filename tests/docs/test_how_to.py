@@ -32,6 +32,7 @@ LONG = {
     "record-a-source",
     "load-once",
     "move-an-existing-suite",
+    "one-expectation-twice-used",
     "retry-and-trace-runs",
     "run-many-pipelines",
     "secrets-in-ci",

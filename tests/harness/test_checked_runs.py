@@ -158,6 +158,7 @@ def test_a_failed_check_is_red_however_the_run_was_made(
     result.assert_outcomes(passed=2, failed=RED_WAYS, errors=1)
 
 
+@pytest.mark.slow
 def test_off_checks_nothing(shop_code: Path, run_tests: RunTests) -> None:
     result = run_tests(EACH_WAY, "--dlt-checks=off", "-k", "in_a_thread")
 
@@ -328,7 +329,7 @@ def test_what_fixtures_of_wider_scope_have_run_is_red_in_each_test_that_has_them
 @pytest.mark.parametrize(
     ("chosen", "outcomes"),
     [
-        ("test_red or good", {"passed": 1, "failed": 2}),
+        pytest.param("test_red or good", {"passed": 1, "failed": 2}, marks=pytest.mark.slow),
         pytest.param("", {"passed": 1, "failed": 3}, marks=pytest.mark.slow),
     ],
 )
@@ -367,6 +368,34 @@ def test_data_that_are_loaded_once_are_checked_for_each_test(
 
     # the next run of `test_expected_once` finds the same two orders
     result.assert_outcomes(**outcomes)
+
+
+@pytest.mark.slow
+def test_what_is_red_stays_red_when_it_is_run_again(
+    shop_code: Path, pytester: pytest.Pytester, run_tests: RunTests
+) -> None:
+    result = run_tests(
+        """
+        import pytest
+        from shop_code import BAD, load, orders
+
+        @pytest.fixture(scope="module")
+        def loaded():
+            load()
+
+        def test_of_a_fixture(loaded):
+            "red, each time"
+
+        def test_of_a_run(dlt_run):
+            dlt_run(orders(BAD))
+        """,
+        "-p",
+        "rerunfailures",
+        "--reruns=1",
+    )
+
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*2 failed, 2 rerun*"])
 
 
 @pytest.mark.slow

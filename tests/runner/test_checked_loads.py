@@ -111,6 +111,7 @@ def test_one_pipeline_raises_what_has_failed(write_project: WriteProject) -> Non
     assert (str(again), len(again.results), again.load_info) == (str(failed.value), 2, None)
 
 
+@pytest.mark.slow
 def test_a_table_that_is_declared_must_be_there_when_all_is_loaded(
     write_project: WriteProject,
 ) -> None:

@@ -7,6 +7,7 @@ import importlib.util
 import pickle
 import shutil
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import dlt
 import pytest
 
-from dlthub_project.sandbox import isolated, observe_runs
+from dlthub_project.sandbox import is_unobserved, isolated, observe_runs, unobserved_here
+from dlthub_project.sandbox.observers import tell_observers
 
 if TYPE_CHECKING:
     from conftest import MakeSandbox
@@ -286,6 +288,20 @@ def test_runs_of_users_functions_are_seen_once_each(
         dlt.pipeline("mine", destination="duckdb").run([{"id": 1}], table_name="rows")
 
     assert seen == [("named_at_import", 1), ("mine", 1)]
+
+
+def test_what_one_thread_keeps_to_itself_others_still_tell() -> None:
+    told: list[Any] = []
+    with observe_runs(lambda pipeline, info: told.append(pipeline)):
+        with unobserved_here():
+            assert is_unobserved()
+            tell_observers("mine", None)  # type: ignore[arg-type]  # any object is handed on
+            other = threading.Thread(target=tell_observers, args=("of another thread", None))
+            other.start()
+            other.join()
+        tell_observers("after it", None)  # type: ignore[arg-type]  # the same
+
+    assert told == ["of another thread", "after it"]
 
 
 def test_run_step_by_step_is_seen_once(make_sandbox: MakeSandbox, seen: Seen) -> None:
