@@ -120,7 +120,8 @@ async def _awaited(source: Any, then: Callable[[Any], Any]) -> Any:
 
 def _attach(resource: DltResource, hint: str, ones: Sequence[Any]) -> None:
     before = resources.table_hint(resource, hint) or []
-    plain = [*before, *(one.as_dict() for one in ones)]
+    # an object, or a source and its resource, may be given the same one
+    plain = [*before, *(made for one in ones if (made := one.as_dict()) not in before)]
     resource.apply_hints(additional_table_hints={hint: plain})
 
 

@@ -20,7 +20,6 @@ from dlthub_project.data_quality.check_results import CheckResult, CheckResults
 from dlthub_project.data_quality.stored_results import stored_row_counts
 from dlthub_project.data_quality.table_columns import (
     PersonalColumns,
-    is_marked_personal,
     require_columns,
     tables_of,
 )
@@ -177,11 +176,15 @@ class CheckSuite:
     ) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
         """Return up to ten rows, and their keys."""
         of_table = self._tables[table]["columns"]
-        # of a function's relation, a column may come of one with another name
+        # what a function has computed may be of any column
+        computed: set[str] = set()
+        if isinstance(check, FunctionCheck) and self._is_personal.any_there:
+            columns = relations.columns_of_result(relation)
+            computed = {name for name, sql in columns if not _is_column(name, sql)}
         shown = [
             name
-            for name, hints in relation.columns_schema.items()
-            if not self._is_personal(table, name) and not is_marked_personal(hints)
+            for name in relation.columns
+            if name not in computed and not self._is_personal(table, name)
         ]
         primary = [name for name in of_table if of_table[name].get("primary_key")]
         own = primary or (list(check.columns) if isinstance(check, UniqueCheck) else [])
@@ -325,6 +328,11 @@ def prepare_checks(dataset: dlt.Dataset, checks: Mapping[str, Sequence[Check]]) 
 def _asked(of_table: Sequence[Check]) -> list[Check]:
     """Return the checks that one query looks at."""
     return [check for check in of_table if not isinstance(check, FunctionCheck)]
+
+
+def _is_column(name: str, sql: str) -> bool:
+    """Tell whether an expression of a query is the column of that name, whatever its table."""
+    return sql.replace('"', "").replace("`", "").rpartition(".")[2] == name
 
 
 def _of(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

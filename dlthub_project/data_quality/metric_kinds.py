@@ -60,7 +60,7 @@ class Metric:
     @property
     def name(self) -> str:
         """What it is called where it is stored: its kind, and the share of a quantile."""
-        return self.kind if self.argument is None else f"{self.kind}_{self.argument:g}"
+        return self.kind if self.argument is None else f"{self.kind}_{self.argument:.15g}"
 
     @property
     def is_value(self) -> bool:

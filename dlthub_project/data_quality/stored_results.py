@@ -23,23 +23,22 @@ from dlthub_project.secrets import MASK, Redactor, is_secret_name
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import LoadInfo
+    from dlt.extract import DltResource
 
 _SCHEMA = "data_quality"
 _CHECKS, _METRICS = "checks", "metrics"
-_TEXT: dict[str, Any] = {"data_type": "text"}
-_COUNT: dict[str, Any] = {"data_type": "bigint"}
-_TIME: dict[str, Any] = {"data_type": "timestamp"}
-_OF_CHECKS: dict[str, Any] = {
-    **dict.fromkeys(("load_id", "table_name", "check_name", "severity", "status"), _TEXT),
-    **dict.fromkeys(("row_count", "failing_count"), _COUNT),
-    **dict.fromkeys(("sample_keys", "error", "pipeline_name"), _TEXT),
-    "checked_at": _TIME,
+# the columns, and their types
+_OF_CHECKS = {
+    **dict.fromkeys(("load_id", "table_name", "check_name", "severity", "status"), "text"),
+    **dict.fromkeys(("row_count", "failing_count"), "bigint"),
+    **dict.fromkeys(("sample_keys", "error", "pipeline_name"), "text"),
+    "checked_at": "timestamp",
 }
-_OF_METRICS: dict[str, Any] = {
-    **dict.fromkeys(("load_id", "table_name", "column_name", "metric_name"), _TEXT),
-    "value": {"data_type": "double"},
-    **dict.fromkeys(("value_text", "error", "pipeline_name"), _TEXT),
-    "measured_at": _TIME,
+_OF_METRICS = {
+    **dict.fromkeys(("load_id", "table_name", "column_name", "metric_name"), "text"),
+    "value": "double",
+    **dict.fromkeys(("value_text", "error", "pipeline_name"), "text"),
+    "measured_at": "timestamp",
 }
 
 
@@ -108,11 +107,7 @@ def store_results(
         for metric in metrics
     ]
     found = ((_CHECKS, of_checks, _OF_CHECKS), (_METRICS, of_metrics, _OF_METRICS))
-    # dlt writes names into hints: each column has its own
-    own: list[tuple[str, Any, Any]] = [
-        (n, r, {name: dict(hints) for name, hints in c.items()}) for n, r, c in found
-    ]
-    _store(pipeline, *(dlt.resource(r, name=n, columns=c) for n, r, c in own if r))
+    _store(pipeline, *(_resource(*one) for one in found if one[1]))
 
 
 def read_check(
@@ -188,7 +183,14 @@ def stored_row_counts(
     return {(table, check): int(count) for table, check, count, _ in rows}
 
 
-def _store(pipeline: dlt.Pipeline, *resources: Any) -> None:
+def _resource(name: str, rows: list[Any], types: Mapping[str, str]) -> DltResource:
+    # all columns are there from the first load on, whatever it has found
+    columns: Any = {column: {"data_type": data_type} for column, data_type in types.items()}
+    made: DltResource = dlt.resource(rows, name=name, columns=columns)
+    return made
+
+
+def _store(pipeline: dlt.Pipeline, *resources: DltResource) -> None:
     destination = pipeline.destination
     # a file system must have one format in a table, whatever is configured at the time
     in_files = str(destination.destination_type).endswith(".filesystem")

@@ -15,11 +15,6 @@ _MARKS = ("x-annotation-pii", "x-pii", "x-personal")
 _LEVEL = "__"
 
 
-def is_marked_personal(column: Mapping[str, Any]) -> bool:
-    """Tell whether the hints of a column mark it as personal."""
-    return any(column.get(mark) for mark in _MARKS)
-
-
 class PersonalColumns:
     """The columns of a dataset that are marked as personal.
 
@@ -36,7 +31,8 @@ class PersonalColumns:
             there = self._tables[table]
             parts = column.split(_LEVEL)
             paths = (_LEVEL.join(parts[:count]) for count in range(1, len(parts) + 1))
-            if any(is_marked_personal(there["columns"].get(path, {})) for path in paths):
+            hints = [there["columns"].get(path, {}) for path in paths]
+            if any(hint.get(mark) for hint in hints for mark in _MARKS):
                 return True
             parent = there.get("parent")
             if not parent:
@@ -44,6 +40,11 @@ class PersonalColumns:
             # what the nested table is called within its parent
             column, table = table.removeprefix(f"{parent}{_LEVEL}"), parent
         return False
+
+    @property
+    def any_there(self) -> bool:
+        """Whether any table has such columns."""
+        return any(map(self.any_of, self._tables))
 
     def any_of(self, table: str) -> bool:
         """Tell whether a table has any."""

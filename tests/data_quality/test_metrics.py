@@ -128,6 +128,7 @@ def below() -> Any:
     return orders, doubled
 
 
+@pytest.mark.sampled(1)
 def test_metrics_of_each_load_are_stored(pipeline: dlt.Pipeline) -> None:
     everything = (
         of_dataset.total_row_count(),
