@@ -49,7 +49,7 @@ WARNED = "orders: id__between: 2 of 2 rows fail"
     [
         pytest.param("warn", ["loaded", "loaded"], marks=pytest.mark.slow),
         ("fail", ["failed", "loaded"]),
-        ("stop", ["failed", "skipped"]),
+        pytest.param("stop", ["failed", "skipped"], marks=pytest.mark.slow),
     ],
 )
 def test_pipelines_go_on_or_stop_as_the_run_config_says(
@@ -96,6 +96,7 @@ class Watch:
 FAIL = MANIFEST.replace("RUN_CONFIG", "{on_failed_check: fail}")
 
 
+@pytest.mark.slow
 def test_one_pipeline_raises_what_has_failed(write_project: WriteProject) -> None:
     write_project(FAIL, {"sources/shop.py": CODE})
     watch = Watch()
