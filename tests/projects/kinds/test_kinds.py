@@ -112,8 +112,7 @@ def test_crash(dlt_run):
 
 def test_faults(dlt_run, dlt_faults):
     """`dlt_faults`"""
-    with pytest.raises(AssertionError, match="twice"):
-        dlt_run.crashed(orders(), points="after_jobs")
+    assert dlt_run.crashed(orders(), points="after_jobs").reached == ["after_jobs"]
     dlt_faults.fail("normalize")
     with pytest.raises(PipelineStepFailed, match="as this test asks"):
         dlt_run(orders())
