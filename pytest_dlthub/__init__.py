@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dlthub_project.errors import RemoteDestinationBlocked as RemoteDestinationBlocked
+    from dlthub_project.faults.single_faults import Faults as Faults
     from pytest_dlthub.assertions import Rows as Rows
     from pytest_dlthub.assertions import table_rows as table_rows
     from pytest_dlthub.assertions.data_checks import ChecksFailed as ChecksFailed
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pytest_dlthub.assertions.run_checks import (
         raises_contract_violation as raises_contract_violation,
     )
+    from pytest_dlthub.crashes.telling import Crashes as Crashes
     from pytest_dlthub.dlt_items import DltItems as DltItems
     from pytest_dlthub.dlt_run import DltRun as DltRun
     from pytest_dlthub.dlt_run import DltRuns as DltRuns
@@ -36,10 +38,12 @@ if TYPE_CHECKING:
 
 _HOME_OF = {
     "ChecksFailed": "pytest_dlthub.assertions.data_checks",
+    "Crashes": "pytest_dlthub.crashes.telling",
     "DltItems": "pytest_dlthub.dlt_items",
     "DltProject": "pytest_dlthub.project",
     "DltRun": "pytest_dlthub.dlt_run",
     "DltRuns": "pytest_dlthub.dlt_run",
+    "Faults": "dlthub_project.faults.single_faults",
     "PipelineRun": "pytest_dlthub.run",
     "ProjectTransformation": "pytest_dlthub.transformation",
     "RemoteDestinationBlocked": "dlthub_project.errors",

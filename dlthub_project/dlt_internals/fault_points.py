@@ -53,7 +53,7 @@ class Place:
         name: Which one.
         pipeline: The name of the pipeline.
         table: The table of the job, where it is about one.
-        file_name: The file of the job.
+        job: What the job is known by, also when it is tried again.
         is_followup: The job moves what others have brought to the staging dataset.
         waiting: The tables of the jobs of the package that are not done; of few places.
     """
@@ -61,7 +61,7 @@ class Place:
     name: PlaceName
     pipeline: str
     table: str | None = None
-    file_name: str | None = None
+    job: str | None = None
     is_followup: bool = False
     waiting: tuple[str, ...] = ()
 
@@ -258,20 +258,21 @@ def _tables(paths: Sequence[str]) -> dict[str, str]:
     return {name: ParsedLoadJobFileName.parse(name).table_name for name in names}
 
 
+def _of_job(name: PlaceName, pipeline: str, file_name: str, waiting: Any = ()) -> Place:
+    parsed = ParsedLoadJobFileName.parse(file_name)
+    job = f"{parsed.table_name}.{parsed.file_id}"
+    is_followup = parsed.file_format == "sql"
+    return Place(name, pipeline, parsed.table_name, job, is_followup, waiting)
+
+
 def _run_job(original: Any, job: Any, *args: Any, **named: Any) -> Any:
-    parsed = job.job_file_info()
-    of_job = {
-        "pipeline": pipeline_of(job._file_path),
-        "table": parsed.table_name,
-        "file_name": parsed.file_name(),
-        "is_followup": parsed.file_format == "sql",
-    }
+    pipeline, file_name = pipeline_of(job._file_path), job.file_name()
     run = job.run
 
     def run_told() -> None:
-        _reached(Place("before job", **of_job))
+        _reached(_of_job("before job", pipeline, file_name))
         run()
-        _reached(Place("job committed", **of_job))
+        _reached(_of_job("job committed", pipeline, file_name))
 
     # of this job alone: `run` is what each class has of its own
     vars(job)["run"] = run_told
@@ -284,8 +285,7 @@ def _run_job(original: Any, job: Any, *args: Any, **named: Any) -> Any:
 def _mark_job(
     original: Any, packages: PackageStorage, load_id: str, file_name: str, *args: Any, **named: Any
 ) -> Any:
-    table = ParsedLoadJobFileName.parse(file_name).table_name
-    _reached(Place("job is to be marked", _of_storage(packages), table, file_name))
+    _reached(_of_job("job is to be marked", _of_storage(packages), file_name))
     return original(packages, load_id, file_name, *args, **named)
 
 
@@ -293,11 +293,9 @@ def _complete_job(
     original: Any, packages: PackageStorage, load_id: str, file_name: str, *args: Any, **named: Any
 ) -> Any:
     outcome = original(packages, load_id, file_name, *args, **named)
-    table = ParsedLoadJobFileName.parse(file_name).table_name
     files = [*packages.list_new_jobs(load_id), *packages.list_started_jobs(load_id)]
     waiting = tuple(_tables(files).values())
-    name = _of_storage(packages)
-    _reached(Place("job completed", name, table, file_name, waiting=waiting))
+    _reached(_of_job("job completed", _of_storage(packages), file_name, waiting))
     return outcome
 
 

@@ -173,27 +173,26 @@ class Strike:
             return is_first
 
     def _reached_by_job(self, place: Place) -> None:
-        if place.table is None or place.table in self._passed or place.file_name is None:
+        if place.table is None or place.table in self._passed or place.job is None:
             return
-        is_followup = place.is_followup or place.file_name.endswith(".sql")
-        if is_followup is not self._point.of_followups:
+        if place.is_followup is not self._point.of_followups:
             return
         if place.name == "before job":
-            self._begun.add(place.file_name)
+            self._begun.add(place.job)
         elif place.name in self._places and self._kind == "kill":
-            self._hold(place.table, place.file_name)
+            self._hold(place.table, place.job)
         elif place.name in self._places:
             with self._lock:
-                is_first = place.file_name not in self._struck
-                self._struck.add(place.file_name)
+                is_first = place.job not in self._struck
+                self._struck.add(place.job)
             if is_first:
                 self._happen([place.table])
 
-    def _hold(self, table: str, file_name: str) -> NoReturn:
+    def _hold(self, table: str, job: str) -> NoReturn:
         """Wait until all jobs that run are here, and be killed."""
         with self._lock:
             watches = not self._held
-            self._held[file_name] = table
+            self._held[job] = table
         ends, same, before = time.monotonic() + _LONGEST_HOLD, 0, -1
         while watches and same < _SAME and time.monotonic() < ends:
             time.sleep(_LOOKS_EVERY)

@@ -24,6 +24,7 @@ from dlthub_project.errors import causes
 from dlthub_project.secrets import hide_in_error
 
 _POLL = 0.002
+_is_child = False
 _RESULT, _OUTPUT = "result.pickle", "output.txt"
 
 
@@ -52,6 +53,11 @@ Steps = Generator["Child", Outcome, Any]
 def can_fork() -> bool:
     """Tell whether this platform has forks."""
     return hasattr(os, "fork")
+
+
+def is_child() -> bool:
+    """Tell whether this process is one of those that are made here."""
+    return _is_child
 
 
 class Child:
@@ -142,6 +148,8 @@ def run_side_by_side(all_steps: Iterable[Steps], at_once: int) -> list[Any]:
 
 def _work_and_end(work: Work, folder: Path) -> None:
     """Do the work in the new process, and end it."""
+    global _is_child
+    _is_child = True
     try:
         # what is there already is never looked at: no page of the test's process is copied for it
         gc.freeze()

@@ -20,7 +20,14 @@ from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.faults import Kind, Point, Strike, Trail, chosen_points
 from dlthub_project.sandbox import Sandbox, branch_of, continued, is_local, runs_in, unobserved
 from pytest_dlthub.copying import copy_sandboxes
-from pytest_dlthub.crashes.children import Child, Outcome, Steps, can_fork, run_side_by_side
+from pytest_dlthub.crashes.children import (
+    Child,
+    Outcome,
+    Steps,
+    can_fork,
+    is_child,
+    run_side_by_side,
+)
 from pytest_dlthub.crashes.contents import Contents, contents_of
 from pytest_dlthub.crashes.differences import Problem, differences
 from pytest_dlthub.crashes.telling import Crash, Crashes, joined
@@ -86,6 +93,8 @@ class Matrix:
         """
         __tracebackhide__ = True
         points = chosen_points(self.points, self.kind)
+        if is_child():
+            raise pytest.UsageError("a test that is marked with dlt_crash does not call crashed()")
         _check_platform()
         self._check_place()
         # beside that of the test: of its path no other may be a part, or copies lead into copies

@@ -19,6 +19,10 @@ _BY_RUNNER = (
     "what an earlier run has left pending is finished by the runner of projects, each row once: "
     'run it with `dlt.hub.runner(pipeline).run(...)`, and test that with `runner="project"`'
 )
+_BY_POLICY = (
+    "dlt itself has tried it again, within one load: with a `retry_policy` the runner of projects "
+    "removes its rows first"
+)
 _HELP: dict[Cause, str] = {
     "loaded twice": "dlt loads a job again that it has not marked as done, whatever the "
     "destination has committed of it",
@@ -114,8 +118,10 @@ class Crashes:
         causes = [p.cause for crash in self.crashes for p in crash.problems]
         for cause in dict.fromkeys(causes):
             if text := _HELP[cause]:
-                mended = cause in _MENDED and self.runner != "project"
-                yield f"help: {text}{f'; {_BY_RUNNER}' if mended else ''}"
+                more = f"; {_BY_RUNNER}" if cause in _MENDED and self.runner != "project" else ""
+                if cause == "loaded twice" and self.runner == "project" and self.kind != "kill":
+                    more = f"; {_BY_POLICY}"
+                yield f"help: {text}{more}"
 
 
 def joined(crashes: Sequence[Crash]) -> Crash:

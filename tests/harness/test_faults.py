@@ -17,6 +17,7 @@ RunTests = Callable[..., pytest.RunResult]
 ROWS = [{"id": 1}, {"id": 2}]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("step", ["sync", "extract", "normalize", "load"])
 def test_a_step_fails_as_often_as_is_asked(dlt_run: DltRun, dlt_faults: Faults, step: str) -> None:
     fault = dlt_faults.fail(step, times=2)  # type: ignore[arg-type]  # one of them

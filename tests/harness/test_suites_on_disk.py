@@ -93,7 +93,7 @@ def test_typed_suite_passes(run_suite: RunSuite, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PYTEST_ADDOPTS", without_neighbours(but=("syrupy",)))
     result = run_suite("typed", "--strict-markers")
 
-    result.assert_outcomes(passed=14)
+    result.assert_outcomes(passed=15)
     result.stdout.fnmatch_lines(["dlt: project typed (dlt.yml) · profile tests (default)*"])
 
 

@@ -202,7 +202,7 @@ def test_matrix_of_points_and_destinations(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", [*list(killed.POINTS)[:8], *TELLING])
+@pytest.mark.parametrize("point", killed.POINTS)
 def test_matrix_of_points_in_a_first_run(kill: Kill, point: str) -> None:
     assert_each_row_once(kill(point, FRESH="1"))
 

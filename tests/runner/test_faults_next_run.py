@@ -7,7 +7,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from urllib.parse import urlparse, urlunparse
 import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
-from failing import losing_answers
 
+from dlthub_project.dlt_internals.fault_points import listening
+from dlthub_project.faults import Strike, chosen_points
 from dlthub_project.runner import runner
 
 WAYS: dict[str, Any] = {
@@ -189,11 +190,18 @@ def test_each_row_is_there_once_when_jobs_fail_after_their_commit_and_a_policy_t
     else:
         make = request.getfixturevalue("make_pipeline")
         place = partial(dlt.destinations.duckdb, str(tmp_path / "shop.duckdb"))
+    lost: list[str] = []
     for number in (1, 2, 3):
-        destination = losing_answers(place()) if number == 2 else place()
-        pipeline = make(destination)
-        runner(pipeline, retry_policy=IMPATIENT).run(shop.batch(number))
+        pipeline = make(place())
+        with ExitStack() as stack:
+            # each job of the second batch commits, and its answer is lost
+            for point in chosen_points(["commit", "merge_commit"], "disconnect"):
+                name = pipeline.pipeline_name if number == 2 else "of no batch"
+                strike = Strike(point, "disconnect", name, lost.extend)
+                stack.enter_context(listening(strike))
+            runner(pipeline, retry_policy=IMPATIENT).run(shop.batch(number))
 
+    assert {"items", "items__lines"} <= {*lost}
     assert_each_row_once(pipeline, shop)
 
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import dlt
-from dlt.common.storages.load_package import ParsedLoadJobFileName
-from dlt.destinations.exceptions import DatabaseTransientException
 
 
 class Failing:
@@ -58,35 +56,6 @@ class FailingDestination:
             self.rows.append(table["name"])
 
         return shop_api
-
-
-def losing_answers(destination: Any) -> Any:
-    """Return a destination that commits each job, and whose answer is lost the first time."""
-    make, seen = type(destination).client, set[str]()
-
-    def client(*arguments: Any, **named: Any) -> Any:
-        made = make(destination, *arguments, **named)
-        create = made.create_load_job
-
-        def create_load_job(table: Any, path: str, *more: Any, **further: Any) -> Any:
-            job = create(table, path, *more, **further)
-            file_id = ParsedLoadJobFileName.parse(path).file_id
-            if hasattr(job, "run") and "_dlt_resume" not in table["name"] and file_id not in seen:
-                run = job.run
-
-                def committed() -> None:
-                    run()
-                    seen.add(file_id)
-                    raise DatabaseTransientException(ConnectionError("the answer is lost"))
-
-                job.run = committed
-            return job
-
-        made.create_load_job = create_load_job
-        return made
-
-    vars(destination)["client"] = client
-    return destination
 
 
 @contextmanager

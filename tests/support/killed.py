@@ -1,7 +1,8 @@
 """A script that loads batches until three are there, and is killed where `KILL` says.
 
 Run by `test_faults_killed.py`. Each run loads the next batch: of four tables, one for each way to
-write, with nested tables two deep. `KILL` wraps the function of dlt at that point.
+write, with nested tables two deep. `KILL` is one of the points that tests of users have, or one
+that is seen in more than one place of dlt: then it wraps the function of dlt there.
 """
 
 from __future__ import annotations
@@ -10,22 +11,21 @@ import json
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import dlt
 from dlt.common.storages import LoadStorage
 from dlt.common.storages.load_package import PackageStorage
 from dlt.extract.extract import Extract
-from dlt.load.load import Load
 
+from dlthub_project.dlt_internals.fault_points import listening
+from dlthub_project.faults import Strike, chosen_points
 from dlthub_project.runner import runner
 from dlthub_project.runner.resume import finish_pending
 
 BATCHES = 3
-# dlt's default: so many jobs run at once
-WORKERS = 20
 WAYS: dict[str, Any] = {
     "appended": "append",
     "replaced": "replace",
@@ -62,10 +62,7 @@ def shop(names: list[str]) -> Iterator[Any]:
         # not that of the resource: dlt forgets it where a table is replaced
         state = dlt.current.source_state()
         state[name] = state.get(name, -1) + 1
-        for row in rows_of(state[name]):
-            yield row
-            if armed and os.environ.get("KILL") == "in extract":
-                die()
+        yield from rows_of(state[name])
 
     for name in names:
         yield dlt.resource(
@@ -99,29 +96,6 @@ def after(owner: type, name: str, when: Callable[..., bool] = lambda *_: True) -
     setattr(owner, name, killing)
 
 
-def all_committed(ending: str) -> Callable[..., bool]:
-    """Be true when the destination has committed all jobs that run; hold the others up until then.
-
-    None is marked then.
-    """
-    lock, committed = threading.Lock(), set[str]()
-
-    def when(packages: PackageStorage, load_id: str, file_name: str, *_: Any) -> bool:
-        if file_name.endswith(".sql") != (ending == ".sql"):
-            return False
-        with lock:
-            committed.add(file_name)
-            waiting = [*packages.list_started_jobs(load_id), *packages.list_new_jobs(load_id)]
-            if os.environ["KIND"] == "filesystem":
-                # dlt writes the state when it completes the load
-                waiting = [file for file in waiting if "_dlt_pipeline_state." not in file]
-            if len(committed) == min(len(waiting), WORKERS):
-                return True
-        return not threading.Event().wait()
-
-    return when
-
-
 def jobs_marked(count: int) -> Callable[..., bool]:
     """Be true when the destination has committed one job more than `count` that are marked."""
     marked: list[str] = []
@@ -137,42 +111,47 @@ def of_table(name: str) -> Callable[..., bool]:
     return lambda _, __, file_name, *___: file_name.startswith(f"{name}.")
 
 
-POINTS: dict[str, Callable[[], None]] = {
-    "in extract": lambda: None,
+STRUCK = {
+    "in extract": "extract",
+    "before the state is saved": "extracted",
+    "between extract and normalize": "before_normalize",
+    "in normalize": "normalize",
+    "at the end of normalize": "normalized",
+    "before the first job": "before_job",
+    "before any job is marked": "commit",
+    "before any follow-up is marked": "merge_commit",
+    "between jobs": "between_jobs",
+    "between data and state": "before_state",
+    "after the last job": "after_jobs",
+    "after the load is entered": "entered",
+}
+WRAPPED: dict[str, Callable[[], None]] = {
     "before the extracted package is there": lambda: before(Extract, "commit_packages"),
-    "before the state is saved": lambda: after(Extract, "commit_packages"),
-    "between extract and normalize": lambda: before(dlt.Pipeline, "normalize"),
-    "in normalize": lambda: before(LoadStorage, "commit_new_load_package"),
-    "at the end of normalize": lambda: after(LoadStorage, "commit_new_load_package"),
     "between normalize and load": lambda: before(dlt.Pipeline, "load"),
     "before the tables are noted": lambda: before(LoadStorage, "commit_schema_update"),
-    "before the first job": lambda: after(PackageStorage, "start_job"),
     "before a job is marked": lambda: before(
         PackageStorage, "save_pending_transition", of_table("appended")
-    ),
-    "before any job is marked": lambda: before(
-        PackageStorage, "save_pending_transition", all_committed("")
     ),
     "before a nested job is marked": lambda: before(
         PackageStorage, "save_pending_transition", of_table("appended__lines")
     ),
-    "before any follow-up is marked": lambda: before(
-        PackageStorage, "save_pending_transition", all_committed(".sql")
-    ),
     "after three jobs": lambda: before(PackageStorage, "save_pending_transition", jobs_marked(3)),
-    "between jobs": lambda: after(PackageStorage, "complete_job"),
     "after a follow-up is made": lambda: after(PackageStorage, "import_job"),
-    "after the last job": lambda: before(Load, "complete_package"),
-    "after the load is entered": lambda: before(LoadStorage, "complete_load_package"),
     "after the package is complete": lambda: after(PackageStorage, "complete_loading_package"),
 }
+POINTS = (*STRUCK, *WRAPPED)
 # with `TRACES`
 TRACE_POINT = "while the trace is stored"
-ALL_POINTS = {**POINTS, TRACE_POINT: lambda: before(dlt.Pipeline, "load", is_of_traces)}
+ALL_STRUCK = {**STRUCK, TRACE_POINT: "stored_trace"}
 
 
-def is_of_traces(pipeline: dlt.Pipeline, *_: Any) -> bool:
-    return pipeline.pipeline_name.startswith("_trace_")
+def arm(stack: ExitStack) -> None:
+    """Let the kill happen from now on."""
+    global armed
+    armed = True
+    if name := ALL_STRUCK.get(os.environ.get("KILL", "")):
+        (point,) = chosen_points(name, "kill")
+        stack.enter_context(listening(Strike(point, "kill", "shop", lambda _: None)))
 
 
 def destination() -> Any:
@@ -212,10 +191,16 @@ def found(pipeline: dlt.Pipeline, names: list[str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    global armed
+    with ExitStack() as stack:
+        load_batches(stack)
+
+
+def load_batches(stack: ExitStack) -> None:
     names = os.environ["NAMES"].split(",")
-    if point := os.environ.get("KILL"):
-        ALL_POINTS[point]()
+    if (point := os.environ.get("KILL")) in WRAPPED:
+        WRAPPED[point]()
+    if armed:
+        arm(stack)
     pipeline = dlt.pipeline(
         "shop",
         pipelines_dir=os.path.join(os.getcwd(), "pipelines"),
@@ -238,7 +223,8 @@ def main() -> None:
     run = pipeline.run if plain else runner(pipeline, store_trace_info=traces).run
     for _ in range(BATCHES + 2):
         run(shop(names))
-        armed = True
+        if not armed:
+            arm(stack)
         if last_batch(pipeline, names) == BATCHES - 1:
             break
     report["finished"] = found(pipeline, names)

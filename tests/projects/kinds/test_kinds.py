@@ -104,6 +104,20 @@ def test_runs(dlt_runs):
     assert dlt_runs.last.row_counts == {"orders": 2}
 
 
+@pytest.mark.dlt_crash(points="after_jobs")
+def test_crash(dlt_run):
+    """`dlt_run.crashed` and mark `dlt_crash`: a run that is killed, and started again"""
+    assert dlt_run(orders(), write_disposition="replace").row_counts == {"orders": 2}
+
+
+def test_faults(dlt_run, dlt_faults):
+    """`dlt_faults`"""
+    assert dlt_run.crashed(orders(), points="after_jobs").reached == ["after_jobs"]
+    dlt_faults.fail("normalize")
+    with pytest.raises(PipelineStepFailed, match="as this test asks"):
+        dlt_run(orders())
+
+
 def test_config(dlt_config, dlt_items):
     """`dlt_config`"""
     dlt_config["sources.shop.country"] = "DE"
@@ -210,18 +224,3 @@ def test_contract(dlt_run):
 def test_schema_snapshot(dlt_run, dlt_schema_snapshot):
     """`dlt_schema_snapshot`"""
     assert dlt_run(orders()).schema == dlt_schema_snapshot
-
-
-@pytest.mark.dlt_crash(points="after_jobs")
-def test_crash(dlt_run):
-    """`dlt_run.crashed` and mark `dlt_crash`: a run that is killed, and started again"""
-    dlt_run(orders(), write_disposition="replace")
-    crashes = dlt_run.crashed(orders(), points="normalize", runner="project", again=[])
-    assert crashes.reached == ["normalize"]
-
-
-def test_faults(dlt_run, dlt_faults):
-    """`dlt_faults`"""
-    dlt_faults.fail("normalize")
-    with pytest.raises(PipelineStepFailed, match="as this test asks"):
-        dlt_run(orders())

@@ -12,10 +12,12 @@ import report
 from dlthub_project.data_quality import checks
 from pytest_dlthub import (
     ChecksFailed,
+    Crashes,
     DltItems,
     DltProject,
     DltRun,
     DltRuns,
+    Faults,
     PipelineRun,
     ProjectTransformation,
     RemoteDestinationBlocked,
@@ -178,3 +180,13 @@ def test_a_transformation_runs_on_rows_of_the_test(dlt_project: DltProject) -> N
     run: TransformationRun = totals.run(given={"items": [{"id": 1, "price": 10}]})
 
     assert run.rows("totals") == [{"n": 1, "price": 10}]
+
+
+def test_what_a_crash_leaves(dlt_project: DltProject, dlt_faults: Faults) -> None:
+    crashes: Crashes = dlt_project.crashed(
+        "load_orders", again=[], points=["normalize"], kind="exception"
+    )
+    assert (crashes.reached, crashes.unreached) == (["normalize"], [])
+    lost = dlt_faults.lose("items", after_commit=False, pipeline="load_orders")
+    dlt_project.run("load_orders")
+    assert lost.happened == 1
