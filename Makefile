@@ -21,7 +21,7 @@ example: $(READY) ## run the example project: two pipelines, a report, its tests
 	cd example_project && ../$(BIN)/dlt pipeline load_flights run
 	cd example_project && ../$(BIN)/dlt pipeline load_reference run
 	cd example_project && ../$(BIN)/python -m reports.delays
-	cd example_project && ../$(BIN)/pytest $(ALONE)
+	cd example_project && ../$(BIN)/pytest $(ALONE) --dlt-cov --dlt-cov-fail-under=100
 
 test: $(READY) ## run the tests with coverage; ARGS="-k name" for some options of pytest
 	rm -rf .measured && mkdir .measured

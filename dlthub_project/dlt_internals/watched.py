@@ -177,6 +177,7 @@ def tell_of_connections(tell: Callable[[str | None, str], None]) -> None:
     native: Any = vars(DuckDbSqlClient)["native_connection"]
     get = native.fget
 
+    @functools.wraps(get)
     def taken(client: Any) -> Any:
         if _is_of_user(2):
             tell(client.dataset_name, "")

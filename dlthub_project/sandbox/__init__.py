@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from dlthub_project.sandbox.pipelines import choose_file_format_freely
     from dlthub_project.sandbox.replacements import placed_by_plugin, temporary_type
     from dlthub_project.sandbox.runs import EndedRun, runs_in, untraced_steps
-    from dlthub_project.sandbox.watching import Watcher, watched_by
+    from dlthub_project.sandbox.watching import Watcher, read_elsewhere, watched_by
 
 __all__ = [
     "ENVIRONMENT_VARIABLE",
@@ -69,6 +69,7 @@ __all__ = [
     "observe_runs",
     "placed_by_plugin",
     "put_back_sources",
+    "read_elsewhere",
     "runs_in",
     "secrets_of_subprocesses",
     "sent_to",
@@ -99,6 +100,7 @@ _HOME_OF = {
     "observe_everywhere": "patches",
     "placed_by_plugin": "replacements",
     "put_back_sources": "lasting_sources",
+    "read_elsewhere": "watching",
     "runs_in": "runs",
     "secrets_of_subprocesses": "looked_up",
     "sent_to": "destinations",

@@ -12,6 +12,7 @@ from sqlglot import exp
 
 from dlthub_project.dlt_internals import datasets, relations
 from dlthub_project.errors import DatasetNotLoaded, ProjectError, known_names
+from dlthub_project.sandbox import read_elsewhere
 from dlthub_project.transformations.cache_database import attach, described
 from dlthub_project.transformations.declarations import CacheInput
 
@@ -224,6 +225,7 @@ class InputTables:
             target: The quoted name of the new table.
             copy: Whether the rows are copied where a view would do: views are read in steps only.
         """
+        read_elsewhere(source.dataset.dataset_name)
         kind = "TABLE" if copy else "VIEW"
         alias = self._alias(source)
         if alias is not None:

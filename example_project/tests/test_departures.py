@@ -2,6 +2,8 @@
 
 from datetime import date, datetime, timezone
 
+import pytest
+
 from pytest_dlthub import DltProject, DltRun, assert_unique
 from sources.nyc import departures
 
@@ -56,3 +58,50 @@ def test_missing_values_are_null(dlt_run: DltRun) -> None:
     assert first == datetime(2013, 1, 1, 10, tzinfo=timezone.utc)
     cancelled = run.rows("flights", "carrier", "flight", "dep_delay", where={"dep_time": None})
     assert cancelled == [("AA", 1925, None), ("B6", 125, None), ("EV", 4308, None)]
+
+
+def test_every_column_of_a_flight_and_of_the_weather_is_as_in_the_files(dlt_run: DltRun) -> None:
+    run = dlt_run(departures(until=date(2013, 1, 2)))
+
+    assert run.rows("flights", where={"flight": 1545}) == [
+        {
+            "year": 2013,
+            "month": 1,
+            "day": 1,
+            "dep_time": 517,
+            "sched_dep_time": 515,
+            "dep_delay": 2,
+            "arr_time": 830,
+            "sched_arr_time": 819,
+            "arr_delay": 11,
+            "carrier": "UA",
+            "flight": 1545,
+            "tailnum": "N14228",
+            "origin": "EWR",
+            "dest": "IAH",
+            "air_time": 227,
+            "distance": 1400,
+            "hour": 5,
+            "minute": 15,
+            "time_hour": datetime(2013, 1, 1, 10, tzinfo=timezone.utc),
+        }
+    ]
+    assert run.rows("weather", where={"origin": "EWR", "hour": 18}) == [
+        {
+            "origin": "EWR",
+            "year": 2013,
+            "month": 1,
+            "day": 1,
+            "hour": 18,
+            "temp": 33.98,
+            "dewp": 15.08,
+            "humid": 45.43,
+            "wind_dir": 310,
+            "wind_speed": pytest.approx(12.65858),
+            "wind_gust": pytest.approx(25.31716),
+            "precip": 0,
+            "pressure": 1014.1,
+            "visib": 10,
+            "time_hour": datetime(2013, 1, 1, 23, tzinfo=timezone.utc),
+        }
+    ]

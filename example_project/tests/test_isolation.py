@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from pytest_dlthub import DltProject
 
 
@@ -19,3 +21,8 @@ def test_each_run_has_a_folder_of_its_own_outside_the_project(dlt_project: DltPr
     assert not Path(dlt_project.config.data_dir).is_relative_to(project)
     assert not Path(run.pipeline.working_dir).is_relative_to(project)
     assert not (project / "_data" / "tests").exists()
+
+
+@pytest.mark.parametrize("profile", ["dev", "prod"])
+def test_all_of_a_profile_can_be_built(dlt_project: DltProject, profile: str) -> None:
+    dlt_project.check(profile)

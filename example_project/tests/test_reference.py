@@ -31,3 +31,35 @@ def test_changed_row_replaces_the_one_with_its_key(dlt_project: DltProject) -> N
     names = dict(run.rows("airlines", "carrier", "name"))
     assert names["UA"] == "United Airlines"
     assert len(names) == 16
+
+
+def test_every_column_of_an_airport_and_of_a_plane_is_as_in_the_files(
+    dlt_project: DltProject,
+) -> None:
+    run = dlt_project.run("load_reference", resources=["airports", "planes"])
+
+    assert run.rows("airports", where={"faa": "JFK"}) == [
+        {
+            "faa": "JFK",
+            "name": "John F Kennedy Intl",
+            "lat": 40.639751,
+            "lon": -73.778925,
+            "alt": 13,
+            "tz": -5,
+            "dst": "A",
+            "tzone": "America/New_York",
+        }
+    ]
+    assert run.rows("planes", where={"tailnum": "N201AA"}) == [
+        {
+            "tailnum": "N201AA",
+            "year": 1959,
+            "type": "Fixed wing single engine",
+            "manufacturer": "CESSNA",
+            "model": "150",
+            "engines": 1,
+            "seats": 2,
+            "speed": 90,
+            "engine": "Reciprocating",
+        }
+    ]

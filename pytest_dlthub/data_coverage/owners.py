@@ -36,6 +36,9 @@ class Owners:
         of_source = self._name(str(source.section), str(source.name))
         found = {}
         for resource in source.resources.values():
+            if str(resource.name).startswith("_dlt_"):
+                # the state of a pipeline is loaded beside its sources
+                continue
             module = watched.module_of(resource)
             is_plain = module is None and pipeline is not None
             if (

@@ -51,7 +51,9 @@ class Report:
     def lines(self, summary: Summary, config: pytest.Config) -> Iterator[str]:
         """Yield its lines in the terminal; of a file, where it is."""
         if self.path is not None:
-            yield f"dlt coverage written to {self.path}"
+            folder, path = config.invocation_params.dir, self.path
+            shown = path.relative_to(folder) if path.is_relative_to(folder) else path
+            yield f"dlt coverage written to {shown}"
             return
         if not summary.total.count:
             yield _NOTHING

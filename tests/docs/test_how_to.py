@@ -36,6 +36,7 @@ LONG = {
     "retry-and-trace-runs",
     "run-many-pipelines",
     "secrets-in-ci",
+    "see-what-is-not-tested",
     "snapshot-a-schema",
     "test-a-rest-api-offline",
     "test-a-transformation",

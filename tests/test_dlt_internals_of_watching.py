@@ -1,0 +1,154 @@
+"""What `dlt_internals/watched.py` relies on in dlt."""
+
+# without postponed annotations: dlt finds no incremental in them
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from dlthub_project.dlt_internals import watched
+
+
+@dlt.source
+def shop() -> Any:
+    @dlt.resource(primary_key="id", write_disposition="merge")
+    def orders(at: Any = dlt.sources.incremental("id")) -> Any:
+        yield [{"id": 1, "tags": [{"tag": "hot"}]}]
+
+    @dlt.resource(schema_contract={"columns": "freeze"})
+    def prices() -> Any:
+        yield from ()
+
+    return orders, prices
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> dlt.Pipeline:
+    return dlt.pipeline(
+        "etl",
+        destination=dlt.destinations.duckdb(str(tmp_path / "etl.duckdb")),
+        dataset_name="data",
+        pipelines_dir=str(tmp_path),
+    )
+
+
+@pytest.mark.leans_on(
+    "dlt:Pipeline._extract_source",
+    "dlt.extract.extract:Extract._step_info_metrics",
+    "dlt.extract.reference:SourceReference.register",
+)
+def test_each_source_is_extracted_by_itself_and_rows_are_counted_by_resource(
+    pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, name = watched.EXTRACT_SOURCE
+    original, seen = getattr(owner, name), {}
+
+    @functools.wraps(original)
+    def extract_source(self: Any, extract: Any, source: Any, *args: Any, **kwargs: Any) -> Any:
+        load_id = original(self, extract, source, *args, **kwargs)
+        refresh = watched.refresh_of(args, kwargs)
+        # the state of the pipeline comes last
+        seen.setdefault(source.name, (watched.items_of(extract, load_id), refresh))
+        return load_id
+
+    monkeypatch.setattr(owner, name, extract_source)
+    pipeline.extract(shop(), refresh="drop_data")
+
+    assert seen["shop"] == ({"orders": 1}, "drop_data")
+    assert watched.registered_sources()[__name__.rpartition(".")[2], "shop"] == __name__
+
+
+@pytest.mark.leans_on("dlt.extract:DltResource", "dlt.extract.incremental:Incremental")
+def test_a_resource_tells_its_cursor_its_contract_and_its_parents() -> None:
+    source = shop()
+    details = dlt.transformer(lambda item: item, data_from=source.orders, name="details")
+
+    assert watched.cursor_of(source.orders) == "id"
+    assert watched.cursor_of(source.prices) is None
+    assert watched.contract_of(source.prices) == {"columns": "freeze"}
+    assert watched.contract_of(source) == {}
+    assert [one.name for one in watched.parents_of(details)] == ["orders"]
+    assert not watched.is_given(source.orders)
+
+
+@pytest.mark.leans_on("dlt:Relation._cursor", "dlt:Relation.iter_arrow")
+def test_all_rows_of_a_relation_are_fetched_within_its_cursor(
+    pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.run([{"id": 1}], table_name="orders")
+    owner, name = watched.CURSOR_OF_RELATION
+    original, seen = getattr(owner, name), []
+
+    @functools.wraps(original)
+    @contextmanager
+    def cursor(relation: Any) -> Iterator[Any]:
+        with original(relation) as entered:
+            seen.append(watched.dataset_of(relation).dataset_name)
+            yield entered
+
+    monkeypatch.setattr(owner, name, cursor)
+    relation = pipeline.dataset().table("orders")
+    for read in ("fetchall", "fetchone", "df", "arrow"):
+        getattr(relation, read)()
+    [*relation.iter_fetch(1)], [*relation.iter_df(1)], [*relation.iter_arrow(1)]
+
+    assert seen == ["data"] * 7
+
+
+@pytest.mark.leans_on("dlt:Schema.apply_schema_contract", "dlt:Schema.data_tables")
+def test_a_breach_is_in_the_error_of_a_run_and_tables_have_their_keys(
+    pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.run(shop())
+    found = {name: rest for name, *rest in watched.tables_of(pipeline.schemas["shop"])}
+    resource, root, columns = found["orders__tags"]
+    assert (resource, root["name"], columns) == ("orders", "orders", ["tag"])
+    assert watched.merge_strategy(root) == "merge"
+    assert watched.key_of(root["columns"]) == ["id"]
+
+    owner, name = watched.APPLY_CONTRACT
+    original, asked = getattr(owner, name), []
+
+    @functools.wraps(original)
+    def apply(self: Any, *args: Any, **kwargs: Any) -> Any:
+        asked.append(watched.name_of_table(args, kwargs))
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(owner, name, apply)
+    with pytest.raises(PipelineStepFailed) as failed:
+        pipeline.run([{"id": "x"}], table_name="orders", schema_contract="freeze")
+
+    assert asked[-1] == "orders"
+    breach = watched.breach_in(failed.value)
+    assert (breach.table_name, breach.schema_entity) == ("orders", "data_type")
+    assert watched.breach_in(ValueError()) is None
+
+
+@pytest.mark.leans_on("dlt.destinations.impl.duckdb.sql_client:DuckDbSqlClient.native_connection")
+def test_a_connection_that_code_takes_is_told_and_none_that_dlt_takes(
+    pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import duckdb
+
+    # they are put back afterwards
+    monkeypatch.setattr(duckdb, "connect", duckdb.connect)
+    native = vars(DuckDbSqlClient)["native_connection"]
+    monkeypatch.setattr(DuckDbSqlClient, "native_connection", native)
+    told: list[Any] = []
+    watched.tell_of_connections(lambda *place: told.append(place))
+    pipeline.run([{"id": 1}], table_name="orders")
+    pipeline.dataset().table("orders").fetchall()
+    assert told == []
+
+    with pipeline.sql_client() as client:
+        client.native_connection.execute("select 1")
+        client.execute("select 1")
+    duckdb.connect(str(tmp_path / "other.duckdb")).close()
+
+    assert [*dict.fromkeys(told)] == [("data", ""), (None, str(tmp_path / "other.duckdb"))]
