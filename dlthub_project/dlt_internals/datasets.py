@@ -15,6 +15,7 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.destinations.sql_client import SqlClientBase, WithSchemas, WithSqlClient
 
 from dlthub_project.dlt_internals.relations import query_in
+from dlthub_project.dlt_internals.twins import Twin, read_by
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
@@ -209,14 +210,38 @@ def restore_dataset(dataset: dlt.Dataset, attributes: dict[str, Any]) -> None:
 
 
 class HeldDataset(dlt.Dataset):
-    """A dataset that keeps its connection from the first query until `release`."""
+    """A dataset that keeps its connection from the first query until `release`.
+
+    Attributes:
+        twin: What it is read through while nothing is written to it; None where there is nothing.
+    """
+
+    twin: Twin | None = None
 
     @property
     def sql_client(self) -> SqlClientBase[Any]:
         """The client, with an open connection."""
         if self._opened_sql_client is None:
-            super().__enter__()
+            if self.twin is None:
+                super().__enter__()
+            else:
+                self._open_by(self.twin)
         return self._opened_sql_client
+
+    def _open_by(self, twin: Twin) -> None:
+        from dlt.dataset.utils import get_destination_clients
+
+        made: Any = get_destination_clients(
+            schema=self.schema,
+            destination=self._destination,
+            destination_dataset_name=self.dataset_name,
+        )[0]
+        client = made.sql_client
+        # as dlt opens one for a `with` block
+        client.owns_connection = False
+        read_by(client, twin)
+        client.open_connection()
+        self._opened_sql_client = client
 
     def release(self) -> None:
         """Close the connection; the next query opens it again."""
@@ -226,10 +251,15 @@ class HeldDataset(dlt.Dataset):
     def refresh(self) -> None:
         """Close the connection. The next access reads the schemas from the destination."""
         self.release()
+        self.twin = None
         dlt.Dataset.__init__(self, self._destination, self.dataset_name)
 
     def __enter__(self) -> HeldDataset:
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        # what is open is of this process
+        return {**vars(self), "twin": None}
 
     def __exit__(self, *_: object) -> None:
         self.release()

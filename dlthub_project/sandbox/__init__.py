@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dlthub_project.sandbox.pipelines import choose_file_format_freely
     from dlthub_project.sandbox.replacements import placed_by_plugin, temporary_type
     from dlthub_project.sandbox.runs import EndedRun, runs_in, untraced_steps
+    from dlthub_project.sandbox.speed import reads_through_twins
 
 __all__ = [
     "ENVIRONMENT_VARIABLE",
@@ -57,6 +58,7 @@ __all__ = [
     "observe_runs",
     "placed_by_plugin",
     "put_back_sources",
+    "reads_through_twins",
     "runs_in",
     "secrets_of_subprocesses",
     "sent_to",
@@ -81,6 +83,7 @@ _HOME_OF = {
     "is_local": "guard",
     "placed_by_plugin": "replacements",
     "put_back_sources": "lasting_sources",
+    "reads_through_twins": "speed",
     "runs_in": "runs",
     "secrets_of_subprocesses": "looked_up",
     "sent_to": "destinations",

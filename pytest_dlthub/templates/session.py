@@ -15,7 +15,13 @@ import pytest
 
 from dlthub_project.dlt_internals import configuration, contexts, datasets, destinations
 from dlthub_project.errors import RemoteDestinationBlocked
-from dlthub_project.sandbox import Overrides, Sandbox, isolated, unobserved
+from dlthub_project.sandbox import (
+    Overrides,
+    Sandbox,
+    isolated,
+    reads_through_twins,
+    unobserved,
+)
 from pytest_dlthub.activation import SESSION
 from pytest_dlthub.finished_runs import tell
 from pytest_dlthub.report import RECORDED, USES, TemplateUses
@@ -36,6 +42,7 @@ from pytest_dlthub.templates.store import (
     template_folders,
 )
 from pytest_dlthub.templates.template import Damaged, Template
+from pytest_dlthub.templates.twins import OpenTemplates, TwinOfCopy
 from pytest_dlthub.tracebacks import causes, is_interrupt, told
 
 TEMPLATES = pytest.StashKey["Templates"]()
@@ -67,6 +74,8 @@ class Templates:
     def __init__(self, config: pytest.Config) -> None:
         self._marks = Marks()
         self._session = session_identity(config)
+        self._open_templates = OpenTemplates()
+        config.add_cleanup(self._open_templates.close)
         session = config.stash[SESSION]
         self._inputs = Inputs(
             session.root or config.rootpath,
@@ -108,9 +117,13 @@ class Templates:
             with decorated(test):
                 template = self._copied(request)
             _tell_of_recordings(item, loads)
-            with LoadedRuns.of(loads, template) as runs:
+            is_of_one = key.incomparable or template.conditions.asked_here
+            twin = None
+            if not is_of_one and reads_through_twins():
+                twin = TwinOfCopy.of(self._open_templates, template, sandbox.folder)
+            with LoadedRuns.of(loads, template, twin) as runs:
                 yield runs
-        if key.incomparable or template.conditions.asked_here:
+        if is_of_one:
             # nobody else has its key, or would have built the same
             shutil.rmtree(template.folder, ignore_errors=True)
 
