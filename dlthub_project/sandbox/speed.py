@@ -18,9 +18,15 @@ from dlt.common.configuration.providers.provider import ConfigProvider
 
 from dlthub_project.dlt_internals import contexts, destinations, look_ups, pipelines
 from dlthub_project.sandbox.destinations import short_type
-from dlthub_project.sandbox.settings import SETTINGS, Sandbox, active_sandbox, lies_in
+from dlthub_project.sandbox.settings import (
+    SETTINGS,
+    SPEED_VARIABLE,
+    Sandbox,
+    active_sandbox,
+    lies_in,
+)
 
-ENVIRONMENT_VARIABLE = "DLTHUB_PROJECT_SPEED"
+ENVIRONMENT_VARIABLE = SPEED_VARIABLE
 
 _SECRET_FILES = "/run/secrets"
 _SET_BY_SANDBOX = "\n".join((*SETTINGS, ""))
