@@ -12,9 +12,15 @@ import dlt
 import duckdb
 import pytest
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
+from dlt.destinations.sql_client import SqlClientBase
 
 from dlthub_project.dlt_internals.datasets import HeldDataset
 from dlthub_project.dlt_internals.twins import USING_CONNECTION, TwinClient
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(SqlClientBase, "owns_connection"),
+    reason="this dlt has a client close a connection that is not its own: there are no twins",
+)
 
 
 class TwinOf:

@@ -222,7 +222,8 @@ class HeldDataset(dlt.Dataset):
     def sql_client(self) -> SqlClientBase[Any]:
         """The client, with an open connection."""
         if self._opened_sql_client is None:
-            if self.twin is None:
+            # dlt 1.27 has a client close a connection that is not its own
+            if self.twin is None or not hasattr(SqlClientBase, "owns_connection"):
                 super().__enter__()
             else:
                 self._open_by(self.twin)

