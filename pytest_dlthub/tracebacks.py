@@ -199,7 +199,7 @@ def name_cause(shown: Any) -> None:
     """Have the short summary of pytest begin with the cause: it cuts lines at 80 characters."""
     crash = getattr(shown, "reprcrash", None)
     if crash is not None:
-        crash.message = _TYPE.sub(r"\1", crash.message).removeprefix("PipelineStepFailed: ")
+        crash.message = re.sub(_TYPE, r"\1", crash.message).removeprefix("PipelineStepFailed: ")
 
 
 def without_objects(shown: Any) -> None:
@@ -209,14 +209,14 @@ def without_objects(shown: Any) -> None:
         for entry in getattr(part, "reprentries", ()):
             arguments = getattr(entry, "reprfuncargs", None)
             if arguments is not None:
-                arguments.args = [one for one in arguments.args if not _OBJECT.match(str(one[1]))]
+                arguments.args = [a for a in arguments.args if not re.match(_OBJECT, str(a[1]))]
                 if not arguments.args:
                     entry.reprfuncargs = None
 
 
-_TYPE = re.compile(r"^(?:dlt|dlthub_project|pytest_dlthub)\.(?:\w+\.)*(\w+: )")
-_OBJECT = re.compile(r"<pytest_dlthub\.[\w.]+ object at 0x\w+>$|<dlt\.dataset\(")
-_COMMAND = re.compile(r"`dlt(?:hub)? (?:local )?pipeline [^`]*?(\w[\w-]*)`")
+_TYPE = r"^(?:dlt|dlthub_project|pytest_dlthub)\.(?:\w+\.)*(\w+: )"
+_OBJECT = r"<pytest_dlthub\.[\w.]+ object at 0x\w+>$|<dlt\.dataset\("
+_COMMAND = r"`dlt(?:hub)? (?:local )?pipeline [^`]*?(\w[\w-]*)`"
 _OF_TESTS = {
     "info": "`pytest --pdb`",
     "sync": "`pipeline.sync_destination()`",
@@ -229,7 +229,7 @@ _OF_TESTS = {
 
 def _for_tests(text: str) -> str:
     """Return a text of dlt with what can be done in a test in place of commands."""
-    shown = _COMMAND.sub(lambda found: _OF_TESTS.get(found[1], "`pytest --pdb`"), text)
+    shown = re.sub(_COMMAND, lambda found: _OF_TESTS.get(found[1], "`pytest --pdb`"), text)
     # dlt names both ways at times
     return re.sub(r"(`[^`]+`) or call \1", r"\1", shown)
 
@@ -371,9 +371,8 @@ def with_message(shown: Any, lines: Sequence[str]) -> bool:
     return is_found
 
 
-_OF_MISSING = re.compile(
-    r"(?P<before>^.*)Missing \d+ field\(s\) in configuration `(?:.|\n)*?(?:Learn more: \S+|\Z)",
-    re.MULTILINE,
+_OF_MISSING = (
+    r"(?m)(?P<before>^.*)Missing \d+ field\(s\) in configuration `(?:.|\n)*?(?:Learn more: \S+|\Z)"
 )
 
 
@@ -383,7 +382,7 @@ def _shortened(text: str, lines: Sequence[str]) -> str:
         indent = mark[0] if mark else ""
         return match["before"] + f"\n{indent}".join(lines)
 
-    return _OF_MISSING.sub(message, text) if "Missing " in text else text
+    return re.sub(_OF_MISSING, message, text) if "Missing " in text else text
 
 
 def is_interrupt(error: BaseException) -> bool:

@@ -17,6 +17,7 @@ from dlt.destinations.sql_client import SqlClientBase, WithSchemas, WithSqlClien
 from dlt.pipeline.state_sync import load_pipeline_state_from_destination
 
 from dlthub_project.dlt_internals.relations import query_in
+from dlthub_project.dlt_internals.twins import Twin, read_by
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
@@ -211,14 +212,39 @@ def restore_dataset(dataset: dlt.Dataset, attributes: dict[str, Any]) -> None:
 
 
 class HeldDataset(dlt.Dataset):
-    """A dataset that keeps its connection from the first query until `release`."""
+    """A dataset that keeps its connection from the first query until `release`.
+
+    Attributes:
+        twin: What it is read through while nothing is written to it; None where there is nothing.
+    """
+
+    twin: Twin | None = None
 
     @property
     def sql_client(self) -> SqlClientBase[Any]:
         """The client, with an open connection."""
         if self._opened_sql_client is None:
-            super().__enter__()
+            # dlt 1.27 has a client close a connection that is not its own
+            if self.twin is None or not hasattr(SqlClientBase, "owns_connection"):
+                super().__enter__()
+            else:
+                self._open_by(self.twin)
         return self._opened_sql_client
+
+    def _open_by(self, twin: Twin) -> None:
+        from dlt.dataset.utils import get_destination_clients
+
+        made: Any = get_destination_clients(
+            schema=self.schema,
+            destination=self._destination,
+            destination_dataset_name=self.dataset_name,
+        )[0]
+        client = made.sql_client
+        # as dlt opens one for a `with` block
+        client.owns_connection = False
+        read_by(client, twin)
+        client.open_connection()
+        self._opened_sql_client = client
 
     def release(self) -> None:
         """Close the connection; the next query opens it again."""
@@ -228,10 +254,15 @@ class HeldDataset(dlt.Dataset):
     def refresh(self) -> None:
         """Close the connection. The next access reads the schemas from the destination."""
         self.release()
+        self.twin = None
         dlt.Dataset.__init__(self, self._destination, self.dataset_name)
 
     def __enter__(self) -> HeldDataset:
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        # what is open is of this process
+        return {**vars(self), "twin": None}
 
     def __exit__(self, *_: object) -> None:
         self.release()

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from dlthub_project.sandbox.pipelines import choose_file_format_freely
     from dlthub_project.sandbox.replacements import placed_by_plugin, temporary_type
     from dlthub_project.sandbox.runs import EndedRun, runs_in, untraced_steps
+    from dlthub_project.sandbox.speed import reads_through_twins
     from dlthub_project.sandbox.watching import Watcher, read_elsewhere, watched_by
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "placed_by_plugin",
     "put_back_sources",
     "read_elsewhere",
+    "reads_through_twins",
     "runs_in",
     "secrets_of_subprocesses",
     "sent_to",
@@ -101,6 +103,7 @@ _HOME_OF = {
     "placed_by_plugin": "replacements",
     "put_back_sources": "lasting_sources",
     "read_elsewhere": "watching",
+    "reads_through_twins": "speed",
     "runs_in": "runs",
     "secrets_of_subprocesses": "looked_up",
     "sent_to": "destinations",

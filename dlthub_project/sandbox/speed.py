@@ -18,9 +18,15 @@ from dlt.common.configuration.providers.provider import ConfigProvider
 
 from dlthub_project.dlt_internals import contexts, destinations, fault_points, look_ups, pipelines
 from dlthub_project.sandbox.destinations import short_type
-from dlthub_project.sandbox.settings import SETTINGS, Sandbox, active_sandbox, lies_in
+from dlthub_project.sandbox.settings import (
+    SETTINGS,
+    SPEED_VARIABLE,
+    Sandbox,
+    active_sandbox,
+    lies_in,
+)
 
-ENVIRONMENT_VARIABLE = "DLTHUB_PROJECT_SPEED"
+ENVIRONMENT_VARIABLE = SPEED_VARIABLE
 
 _SECRET_FILES = "/run/secrets"
 _SET_BY_SANDBOX = "\n".join((*SETTINGS, ""))
@@ -76,6 +82,16 @@ def look_up_quickly(providers: Iterable[ConfigProvider] = ()) -> None:
         has_nothing = getattr(provider, "has_nothing", None)
         if has_nothing is not None:
             look_ups.ask_at_once(provider, has_nothing)
+
+
+def reads_through_twins() -> bool:
+    """Tell whether a test that only reads a copy of a database does so through its original.
+
+    DuckDB takes 8 ms to open a file, of some 30 of such a test: with this and quicker look-ups it
+    costs a fifteenth of what it does by hand, and without them a ninth, in one run. Not on Windows,
+    which does not tell at once when a file was written to, and deletes none that is open.
+    """
+    return is_on() and os.name == "posix"
 
 
 def look_up_as_dlt() -> None:

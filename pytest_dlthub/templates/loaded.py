@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from dlt.common.pipeline import LoadInfo
     from dlt.pipeline.trace import PipelineTrace
 
+    from pytest_dlthub.templates.twins import TwinOfCopy
+
 
 class LoadedRun(PipelineRun):
     """The run that loaded a template, on a test's own copy of what it loaded.
@@ -30,8 +32,11 @@ class LoadedRun(PipelineRun):
     they are asked for.
     """
 
-    def __init__(self, load: Load, record: LoadRecord, template: Template) -> None:
+    def __init__(
+        self, load: Load, record: LoadRecord, template: Template, twin: TwinOfCopy | None
+    ) -> None:
         self._load = load
+        self._twin = twin
         self._record = record
         self._template = template
         self._again = self._run_again
@@ -75,7 +80,9 @@ class LoadedRun(PipelineRun):
         schemas = [
             Schema.from_dict(dict(schema), validate_schema=False) for schema in self._record.schemas
         ]
-        return HeldDataset(self._load.destination(), self._record.dataset_name, schemas)
+        dataset = HeldDataset(self._load.destination(), self._record.dataset_name, schemas)
+        dataset.twin = self._twin
+        return dataset
 
     @property
     def database_path(self) -> Path | None:
@@ -97,16 +104,21 @@ class LoadedRun(PipelineRun):
 class LoadedRuns(Mapping[str, LoadedRun]):
     """What was loaded for one test, by pipeline."""
 
-    def __init__(self, loads: Mapping[str, Load], template: Template) -> None:
+    def __init__(
+        self, loads: Mapping[str, Load], template: Template, twin: TwinOfCopy | None
+    ) -> None:
         self._runs = {
-            name: LoadedRun(load, template.loads[name], template) for name, load in loads.items()
+            name: LoadedRun(load, template.loads[name], template, twin)
+            for name, load in loads.items()
         }
 
     @classmethod
     @contextmanager
-    def of(cls, loads: Mapping[str, Load], template: Template) -> Iterator[LoadedRuns]:
+    def of(
+        cls, loads: Mapping[str, Load], template: Template, twin: TwinOfCopy | None
+    ) -> Iterator[LoadedRuns]:
         """Give the runs for a block, and close their connections after it."""
-        runs = cls(loads, template)
+        runs = cls(loads, template, twin)
         with observe_runs(lambda *_: runs.refresh()):
             yield runs
         runs.release()

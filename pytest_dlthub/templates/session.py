@@ -15,7 +15,13 @@ import pytest
 
 from dlthub_project.dlt_internals import configuration, contexts, datasets, destinations
 from dlthub_project.errors import RemoteDestinationBlocked
-from dlthub_project.sandbox import Overrides, Sandbox, isolated, unobserved
+from dlthub_project.sandbox import (
+    Overrides,
+    Sandbox,
+    isolated,
+    reads_through_twins,
+    unobserved,
+)
 from pytest_dlthub.activation import SESSION
 from pytest_dlthub.data_coverage import reads
 from pytest_dlthub.finished_runs import tell
@@ -38,6 +44,7 @@ from pytest_dlthub.templates.store import (
     template_folders,
 )
 from pytest_dlthub.templates.template import Damaged, Template
+from pytest_dlthub.templates.twins import OpenTemplates, TwinOfCopy
 from pytest_dlthub.tracebacks import causes, is_interrupt, told
 
 TEMPLATES = pytest.StashKey["Templates"]()
@@ -69,6 +76,8 @@ class Templates:
     def __init__(self, config: pytest.Config) -> None:
         self._marks = Marks()
         self._session = session_identity(config)
+        self._open_templates = OpenTemplates()
+        config.add_cleanup(self._open_templates.close)
         session = config.stash[SESSION]
         self._inputs = Inputs(
             session.root or config.rootpath,
@@ -112,9 +121,13 @@ class Templates:
                 template = self._copied(request)
             covered.take(template.folder)
             _tell_of_recordings(item, loads)
-            with LoadedRuns.of(loads, template) as runs:
+            is_of_one = key.incomparable or template.conditions.asked_here
+            twin = None
+            if not is_of_one and reads_through_twins():
+                twin = TwinOfCopy.of(self._open_templates, template, sandbox.folder)
+            with LoadedRuns.of(loads, template, twin) as runs:
                 yield runs
-        if key.incomparable or template.conditions.asked_here:
+        if is_of_one:
             # nobody else has its key, or would have built the same
             shutil.rmtree(template.folder, ignore_errors=True)
 

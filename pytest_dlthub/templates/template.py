@@ -184,6 +184,9 @@ class Template:
                     copy_with_paths(original, copy, self.built_in, folder)
                 else:
                     copy_file(original, copy)
+                if is_database(file.path):
+                    # whatever is written to it later gives it another time
+                    os.utime(copy, ns=(file.changed, file.changed))
         except BaseException as error:
             for copy in made:
                 with contextlib.suppress(OSError):
@@ -219,6 +222,11 @@ class Template:
 
     def _is_complete(self) -> bool:
         return all((self.folder / _LOADED / file.path).is_file() for file in self.files)
+
+
+def is_database(path: str) -> bool:
+    """Tell whether a file of a template is a DuckDB that stands for a destination."""
+    return path.endswith(".duckdb")
 
 
 def _results(folder: Path, name: str) -> Path:

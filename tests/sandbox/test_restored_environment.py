@@ -1,0 +1,46 @@
+"""The environment after a sandbox is the one from before, however it was changed."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dlthub_project.sandbox import isolated, speed
+
+if TYPE_CHECKING:
+    from conftest import MakeSandbox
+
+
+@pytest.mark.parametrize("speed_is", ["on", "off"])
+def test_each_kind_of_change_is_undone(
+    make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch, speed_is: str
+) -> None:
+    monkeypatch.setenv(speed.ENVIRONMENT_VARIABLE, speed_is)
+    for name in ("CHANGED", "DELETED", "EMPTIED", "ÜNICODE", "CLEARED"):
+        monkeypatch.setenv(name, "before")
+    environ, before = os.environ, dict(os.environ)
+
+    with isolated(make_sandbox("one")):
+        os.environ["CHANGED"] = "in the test"
+        os.environ["EMPTIED"] = ""
+        os.environ["ÜNICODE"] = "ö"
+        os.environ["ADDED"] = "new"
+        del os.environ["DELETED"]
+    assert dict(os.environ) == before
+
+    with isolated(make_sandbox("two")):
+        os.environ.clear()
+    assert dict(os.environ) == before
+
+    with isolated(make_sandbox("three")):
+        monkeypatch.setattr(os, "environ", {"OTHER": "object"})
+    assert os.environ is environ
+    assert dict(os.environ) == before
+
+    # what a child inherits is what C has
+    with isolated(make_sandbox("four")):
+        os.environ.clear()
+    with os.popen("printenv CHANGED DELETED CLEARED; printenv ADDED || echo none") as child:
+        assert child.read().split() == ["before", "before", "before", "none"]
