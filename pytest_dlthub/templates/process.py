@@ -19,6 +19,7 @@ from typing import Any
 
 from pytest_dlthub.templates.digests import digest
 from pytest_dlthub.templates.hidden_state import of_decimals
+from pytest_dlthub.templates.registries import registries
 
 # seconds that clocks of machines are put right by
 _LARGEST_STEP = 60
@@ -40,6 +41,7 @@ def settings() -> Mapping[str, Any]:
         "socket.getdefaulttimeout()": socket.getdefaulttimeout(),
         "sys.getrecursionlimit()": sys.getrecursionlimit(),
         **_of_libraries(),
+        **registries(),
     }
 
 

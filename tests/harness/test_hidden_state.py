@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import calendar
+import csv
 import decimal
+import gettext
 import importlib
 import io
 import locale
@@ -10,17 +13,22 @@ import logging
 import os
 import shutil
 import socket
+import sqlite3
 import sys
 import tempfile
 import time
 import warnings
+import zoneinfo
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy
 import pandas
+import pendulum
 import pytest
+import yaml
 
 from pytest_dlthub.imports import Imports, Opened
 from pytest_dlthub.report import TemplateUses, causes_of_builds
@@ -276,7 +284,26 @@ SETTINGS: dict[str, Callable[[pytest.MonkeyPatch], object]] = {
     "numpy.geterr()": lambda _: numpy.seterr(all="ignore"),
     "numpy.get_printoptions()": lambda _: numpy.set_printoptions(precision=3),
     "pandas.options": lambda _: pandas.set_option("display.width", 7),
+    "names in builtins": lambda m: m.setattr("builtins.shop", "of a test", raising=False),
+    "csv.register_dialect()": lambda _: csv.register_dialect("of_a_test", delimiter=";"),
+    "csv.field_size_limit()": lambda _: csv.field_size_limit(7),
+    "calendar.setfirstweekday()": lambda _: calendar.setfirstweekday(6),
+    "gettext.textdomain()": lambda _: gettext.textdomain("of_a_test"),
+    "sqlite3.register_converter()": lambda _: sqlite3.register_converter("OF_A_TEST", bytes),
+    "sqlite3.register_adapter()": lambda _: sqlite3.register_adapter(OfATest, str),
+    "zoneinfo.reset_tzpath()": lambda _: zoneinfo.reset_tzpath(["/of_a_test"]),
+    "ElementTree.register_namespace()": lambda _: ElementTree.register_namespace("t", "urn:t"),
+    "yaml.add_constructor()": lambda _: yaml.add_constructor("!t", str, yaml.SafeLoader),
+    "pendulum's locale and week": lambda _: pendulum.set_locale("de"),
 }
+if hasattr(sys, "set_int_max_str_digits"):
+    SETTINGS["sys.set_int_max_str_digits()"] = lambda _: sys.set_int_max_str_digits(700)
+if sys.platform == "linux":
+    SETTINGS["os.umask()"] = lambda _: os.umask(0o077)
+
+
+class OfATest:
+    """A type that a test registers."""
 
 
 @pytest.fixture
@@ -284,9 +311,28 @@ def settings_put_back() -> Iterator[None]:
     limit, timeout, errors = sys.getrecursionlimit(), socket.getdefaulttimeout(), numpy.geterr()
     context, printed, place = decimal.getcontext(), numpy.get_printoptions(), locale.LC_CTYPE
     chosen, width = locale.setlocale(place), pandas.get_option("display.width")
+    field, day, domain = csv.field_size_limit(), calendar.firstweekday(), gettext.textdomain()
+    paths, language, umask = zoneinfo.TZPATH, pendulum.get_locale(), os.umask(0o022)
+    os.umask(umask)
+    digits = getattr(sys, "get_int_max_str_digits", int)()
     decimal.setcontext(context.copy())
-    with pytest.MonkeyPatch.context(), warnings.catch_warnings():
+    with pytest.MonkeyPatch.context() as patched, warnings.catch_warnings():
+        kept = {**yaml.SafeLoader.yaml_constructors}
+        patched.setattr(yaml.SafeLoader, "yaml_constructors", kept)
         yield
+        sqlite3.converters.pop("OF_A_TEST", None)
+        sqlite3.adapters.pop((OfATest, sqlite3.PrepareProtocol), None)
+        ElementTree._namespace_map.pop("urn:t", None)
+    if "of_a_test" in csv.list_dialects():
+        csv.unregister_dialect("of_a_test")
+    csv.field_size_limit(field)
+    calendar.setfirstweekday(day)
+    gettext.textdomain(domain)
+    zoneinfo.reset_tzpath(paths)
+    pendulum.set_locale(language)
+    os.umask(umask)
+    if digits:
+        sys.set_int_max_str_digits(digits)
     time.tzset()
     decimal.setcontext(context)
     locale.setlocale(place, chosen)
