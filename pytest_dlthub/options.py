@@ -302,3 +302,16 @@ def root_above(path: Path) -> Path | None:
 
 def _is_root(folder: Path) -> bool:
     return (folder / MANIFEST).is_file() or (folder / _WORKSPACE).is_file()
+
+
+def has_workers(config: pytest.Config) -> bool:
+    """Tell whether pytest-xdist collects and runs the tests in other processes."""
+    return not hasattr(config, "workerinput") and getattr(config.option, "dist", "no") != "no"
+
+
+def runs_tests(session: pytest.Session) -> bool:
+    """Tell whether this process runs or hands out tests, and does not only list something."""
+    telling = ("collectonly", "showfixtures", "show_fixtures_per_test")
+    asked = session.config.option
+    is_worker = hasattr(session.config, "workerinput")
+    return not is_worker and not any(getattr(asked, name, None) for name in telling)

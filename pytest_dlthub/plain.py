@@ -27,6 +27,7 @@ FIXTURES = frozenset(
     {
         "dlt_config",
         "dlt_dataset",
+        "dlt_faults",
         "dlt_isolated",
         "dlt_items",
         "dlt_loaded",

@@ -136,10 +136,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     session.config.stash[SESSION].ask_plugins(session)
     masking.learn_before_tests(session.config)
     masking.mask_outputs(session.config)
-    if _has_workers(session.config):
+    if options.has_workers(session.config):
         # they import the tests, in environments that are copies of this one
         session.config.stash[SESSION].end_early_code()
-    if _runs_tests(session):
+    if options.runs_tests(session):
         session.config.stash[SESSION].check_manifest()
 
 
@@ -199,7 +199,7 @@ def pytest_report_from_serializable(data: dict[str, Any]) -> Generator[None, obj
 def pytest_collection_finish(session: pytest.Session) -> None:
     """End a session whose tests are of several projects; note the code that data are loaded by."""
     session.config.stash[SESSION].end_early_code()
-    if _runs_tests(session):
+    if options.runs_tests(session):
         session.config.stash[SESSION].check_belong_to_one(item.path for item in session.items)
     if any(item.get_closest_marker("dlt_load") for item in session.items):
         from pytest_dlthub.templates.session import Templates
@@ -361,19 +361,6 @@ def pytest_runtest_makereport(
     masking.learn_secrets(item, outcome)
     reports.carry(item, outcome)
     return outcome
-
-
-def _has_workers(config: pytest.Config) -> bool:
-    """Tell whether pytest-xdist collects and runs the tests in other processes."""
-    return not hasattr(config, "workerinput") and getattr(config.option, "dist", "no") != "no"
-
-
-def _runs_tests(session: pytest.Session) -> bool:
-    """Tell whether this process runs or hands out tests, and does not only list something."""
-    telling = ("collectonly", "showfixtures", "show_fixtures_per_test")
-    asked = session.config.option
-    is_worker = hasattr(session.config, "workerinput")
-    return not is_worker and not any(getattr(asked, name, None) for name in telling)
 
 
 def _end_on_interrupt(item: pytest.Item, error: Exception) -> None:

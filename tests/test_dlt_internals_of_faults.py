@@ -8,7 +8,7 @@ from typing import Any
 import dlt
 import pytest
 
-from dlthub_project.dlt_internals import datasets, pipelines
+from dlthub_project.dlt_internals import pipelines
 from dlthub_project.dlt_internals.fault_points import (
     Place,
     Startable,
@@ -139,6 +139,7 @@ def test_what_is_raised_at_a_job_is_a_fault_of_the_job(
     assert len(pipeline.dataset()["orders"].fetchall()) == 2
 
 
+@pytest.mark.leans_on("dlt.pipeline.pipeline:Pipeline._init_working_dir")
 def test_the_name_of_a_pipeline_is_found_in_its_paths() -> None:
     assert pipeline_of("/p/shop/load/normalized/1/started_jobs/orders.x") == "shop"
     assert pipeline_of("/p/load/normalize/abc") == "load"
@@ -152,7 +153,7 @@ def test_the_stored_state_is_that_of_the_destination(pipeline: dlt.Pipeline) -> 
         yield {"id": 5}
 
     pipeline.run(orders)
-    stored = datasets.stored_state(pipeline)["sources"]
+    stored = pipelines.stored_state(pipeline)["sources"]
 
     assert stored == pipeline.state["sources"]
     assert stored["broken"]["resources"]["orders"]["incremental"]["id"]["last_value"] == 5

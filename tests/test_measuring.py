@@ -24,7 +24,7 @@ os.wait()
 """
 
 
-def files_of(folder: Path, in_child: str = "pass") -> list[dict[str, dict[str, list[object]]]]:
+def files_of(folder: Path, in_child: str = "pass") -> list[dict[str, list[object]]]:
     """Return what a process and its fork wrote."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     measuring = str(ROOT / "tests/support/measuring")

@@ -9,12 +9,10 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import dlt
-from dlt.common.destination.client import WithStateSync
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.schema import Schema
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.destinations.sql_client import SqlClientBase, WithSchemas, WithSqlClient
-from dlt.pipeline.state_sync import load_pipeline_state_from_destination
 
 from dlthub_project.dlt_internals.relations import query_in
 from dlthub_project.dlt_internals.twins import Twin, read_by
@@ -391,14 +389,3 @@ def empty_arrow_table(dataset: dlt.Dataset, columns: Mapping[str, Any]) -> Any:
 
     capabilities = dataset.sql_client.capabilities
     return columns_to_arrow(dict(columns), capabilities, "UTC").empty_table()
-
-
-def stored_state(pipeline: dlt.Pipeline) -> Mapping[str, Any]:
-    """Return the state of a pipeline that its destination has, which a new machine begins with.
-
-    Empty where it keeps none.
-    """
-    with pipeline.destination_client() as client:
-        if not isinstance(client, WithStateSync):
-            return {}
-        return load_pipeline_state_from_destination(pipeline.pipeline_name, client) or {}

@@ -14,6 +14,7 @@ from dlt.common.configuration.specs.pluggable_run_context import (
     PluggableRunContext,
 )
 from dlt.common.data_types import coerce_value, py_type_to_sc_type
+from dlt.common.destination.client import WithStateSync
 from dlt.common.json import json
 from dlt.common.runtime.collector import LogCollector as LogCollector
 from dlt.common.runtime.collector_base import Collector
@@ -21,6 +22,7 @@ from dlt.common.schema import Schema
 from dlt.common.storages import FileStorage, LoadStorage, NormalizeStorage
 from dlt.common.storages.load_package import ParsedLoadJobFileName
 from dlt.common.versioned_state import decompress_state
+from dlt.pipeline.state_sync import load_pipeline_state_from_destination
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
@@ -382,3 +384,14 @@ def replace_schema(pipeline: dlt.Pipeline, schema: Schema, other: Schema) -> Non
     if "_schema_storage" in vars(pipeline):
         schemas = pipeline._schema_storage.live_schemas
         schemas.update({name: other for name, one in schemas.items() if one is schema})
+
+
+def stored_state(pipeline: dlt.Pipeline) -> Mapping[str, Any]:
+    """Return the state of a pipeline that its destination has, which a new machine begins with.
+
+    Empty where it keeps none.
+    """
+    with pipeline.destination_client() as client:
+        if not isinstance(client, WithStateSync):
+            return {}
+        return load_pipeline_state_from_destination(pipeline.pipeline_name, client) or {}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
-from dlthub_project.dlt_internals import datasets
+from dlthub_project.dlt_internals import pipelines
 from dlthub_project.dlt_internals.sql_clients import connected
 from pytest_dlthub.assertions.rows import is_dlt_name, records_of_sql
 
@@ -89,7 +89,7 @@ def contents_of(pipeline: dlt.Pipeline, ignore: Collection[str]) -> Contents:
                     records[name] = records_of_sql(client, query)[1]
     stored: Mapping[str, Any] = {}
     with suppress(DestinationUndefinedEntity):
-        stored = datasets.stored_state(pipeline)
+        stored = pipelines.stored_state(pipeline)
     of_data = {
         name: hints
         for schema in schemas

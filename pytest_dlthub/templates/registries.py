@@ -76,7 +76,7 @@ _OF_PYTHON: dict[str, Callable[[], Any]] = {
     "sqlite3.register_adapter()": lambda: {str(kind): v for kind, v in sqlite3.adapters.items()},
     "sys.set_int_max_str_digits()": getattr(sys, "get_int_max_str_digits", lambda: None),
     "zoneinfo.reset_tzpath()": lambda: [*zoneinfo.TZPATH],
-    "ElementTree.register_namespace()": lambda: {**getattr(ElementTree, "_namespace_map", {})},
+    "ElementTree.register_namespace()": lambda: {**vars(ElementTree).get("_namespace_map", {})},
     "os.umask()": _of_umask,
 }
 _OF_LIBRARIES: dict[str, tuple[str, Callable[[ModuleType], Any]]] = {

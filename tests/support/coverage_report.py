@@ -39,25 +39,25 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def covered(
-    of_processes: Iterable[dict[str, dict[str, list[Any]]]], folders: Iterable[str] = _PACKAGES
+    of_processes: Iterable[dict[str, list[Any]]], folders: Iterable[str] = _PACKAGES
 ) -> dict[str, Any]:
     """Return what there is to be run in folders, and what of it was, in the form of SlipCover."""
-    run: dict[tuple[str, str], set[Any]] = defaultdict(set)
+    run: dict[str, set[Any]] = defaultdict(set)
     for files in of_processes:
-        for name, kinds in files.items():
-            run[name, "lines"].update(kinds["executed_lines"])
-            run[name, "branches"].update(map(tuple, kinds["executed_branches"]))
+        for name, found in files.items():
+            # a branch is a pair of lines
+            run[name].update(tuple(one) if isinstance(one, list) else one for one in found)
     # nothing was run here: all files are there, with all of their lines
-    found: dict[str, Any] = slipcover.Slipcover(
+    there: dict[str, Any] = slipcover.Slipcover(
         branch=True, source=list(folders), exclude_also=["@overload"]
     ).get_coverage()
-    for name, file in found["files"].items():
+    for name, file in there["files"].items():
         for kind in ("lines", "branches"):
-            there = set(file[f"missing_{kind}"])
-            file[f"executed_{kind}"] = sorted(there & run[name, kind])
-            file[f"missing_{kind}"] = sorted(there - run[name, kind])
-    slipcover.slipcover.add_summaries(found)
-    return found
+            known = set(file[f"missing_{kind}"])
+            file[f"executed_{kind}"] = sorted(known & run[name])
+            file[f"missing_{kind}"] = sorted(known - run[name])
+    slipcover.slipcover.add_summaries(there)
+    return there
 
 
 if __name__ == "__main__":

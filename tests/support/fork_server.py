@@ -48,7 +48,6 @@ LIBRARIES = (
     "rich.console",
     "rich.traceback",
     "semver",
-    "slipcover",
     "sqlalchemy",
     "sqlglot.dialects.duckdb",
     "sqlglot.dialects.postgres",

@@ -145,13 +145,13 @@ TRACE_POINT = "while the trace is stored"
 ALL_STRUCK = {**STRUCK, TRACE_POINT: "stored_trace"}
 
 
-def arm(stack: ExitStack) -> None:
-    """Let the kill happen from now on."""
+def arm(stack: ExitStack, pipeline: str = "shop") -> None:
+    """Let the kill happen from now on, in the runs of a pipeline."""
     global armed
     armed = True
     if name := ALL_STRUCK.get(os.environ.get("KILL", "")):
         (point,) = chosen_points(name, "kill")
-        stack.enter_context(listening(Strike(point, "kill", "shop", lambda _: None)))
+        stack.enter_context(listening(Strike(point, "kill", pipeline, lambda _: None)))
 
 
 def destination() -> Any:

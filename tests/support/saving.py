@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import killed
@@ -62,12 +63,14 @@ def main() -> None:
     os.environ["KIND"] = kind
     dataset = current.catalog()[name]
     if what == "batch":
-        if point := os.environ.get("KILL"):
-            {**killed.POINTS, **POINTS}[point]()
-            killed.armed = True
-        dataset.save(
-            batch_of(kind, 1, new_column="new", new_table=[{"a": 1}]), write_disposition=None
-        )
+        with ExitStack() as stack:
+            if point := os.environ.get("KILL"):
+                if point not in killed.STRUCK:
+                    {**killed.WRAPPED, **POINTS}[point]()
+                killed.arm(stack, "save_shop_pipeline")
+            dataset.save(
+                batch_of(kind, 1, new_column="new", new_table=[{"a": 1}]), write_disposition=None
+            )
     else:
         print("ready", flush=True)
         sys.stdin.readline()
