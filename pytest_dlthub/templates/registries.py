@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from xml.etree import ElementTree
 
 _BUILT_IN = dict(vars(builtins))
 # to read it by `os.umask` is to set it, for other threads too
@@ -76,7 +75,6 @@ _OF_PYTHON: dict[str, Callable[[], Any]] = {
     "sqlite3.register_adapter()": lambda: {str(kind): v for kind, v in sqlite3.adapters.items()},
     "sys.set_int_max_str_digits()": getattr(sys, "get_int_max_str_digits", lambda: None),
     "zoneinfo.reset_tzpath()": lambda: [*zoneinfo.TZPATH],
-    "ElementTree.register_namespace()": lambda: {**vars(ElementTree).get("_namespace_map", {})},
     "os.umask()": _of_umask,
 }
 _OF_LIBRARIES: dict[str, tuple[str, Callable[[ModuleType], Any]]] = {

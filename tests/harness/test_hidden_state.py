@@ -22,7 +22,6 @@ import zoneinfo
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy
 import pandas
@@ -292,7 +291,6 @@ SETTINGS: dict[str, Callable[[pytest.MonkeyPatch], object]] = {
     "sqlite3.register_converter()": lambda _: sqlite3.register_converter("OF_A_TEST", bytes),
     "sqlite3.register_adapter()": lambda _: sqlite3.register_adapter(OfATest, str),
     "zoneinfo.reset_tzpath()": lambda _: zoneinfo.reset_tzpath(["/of_a_test"]),
-    "ElementTree.register_namespace()": lambda _: ElementTree.register_namespace("t", "urn:t"),
     "yaml.add_constructor()": lambda _: yaml.add_constructor("!t", str, yaml.SafeLoader),
     "pendulum's locale and week": lambda _: pendulum.set_locale("de"),
 }
@@ -322,7 +320,6 @@ def settings_put_back() -> Iterator[None]:
         yield
         sqlite3.converters.pop("OF_A_TEST", None)
         sqlite3.adapters.pop((OfATest, sqlite3.PrepareProtocol), None)
-        ElementTree._namespace_map.pop("urn:t", None)
     if "of_a_test" in csv.list_dialects():
         csv.unregister_dialect("of_a_test")
     csv.field_size_limit(field)
