@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dlthub_project.data_quality import CheckResult, CheckResults, check_dataset, checks_of
+from dlthub_project.data_quality import (
+    CheckResult,
+    CheckResults,
+    check_dataset,
+    checks_of,
+    without_rows,
+)
 from dlthub_project.data_quality.loaded_data import loaded_dataset
 from dlthub_project.dlt_internals import pipelines
 from dlthub_project.errors import ProjectError
@@ -95,7 +101,8 @@ def _results(pipeline: dlt.Pipeline, info: Any) -> CheckResults:
     except ProjectError as error:
         why = CheckResult(name, "checks of dlt.yml", 0, 0, "error", False, error=error.reason)
         return CheckResults([why])
-    return _asked(dataset, checks, info) if checks else CheckResults([])
+    found = _asked(dataset, checks, info) if checks else ()
+    return CheckResults([*found, *without_rows(dataset, pipeline.last_trace, info)])
 
 
 def _asked(dataset: dlt.Dataset, checks: Mapping[str, Sequence[Check]], info: Any) -> CheckResults:

@@ -12,7 +12,12 @@ from dlthub_project.data_quality.check_results import CheckResult, CheckResults
 from dlthub_project.data_quality.check_suite import CheckSuite, prepare_checks
 from dlthub_project.data_quality.checked_pipelines import enable_data_quality
 from dlthub_project.data_quality.dataset_checks import checks_of, metrics_of
-from dlthub_project.data_quality.loaded_data import check_dataset, check_load, measure_load
+from dlthub_project.data_quality.loaded_data import (
+    check_dataset,
+    check_load,
+    measure_load,
+    without_rows,
+)
 from dlthub_project.data_quality.metric_kinds import Metric, MetricResult
 from dlthub_project.data_quality.project_checks import checks_in_project
 from dlthub_project.data_quality.stored_results import (
@@ -45,4 +50,5 @@ __all__ = [
     "store_results",
     "with_checks",
     "with_metrics",
+    "without_rows",
 ]

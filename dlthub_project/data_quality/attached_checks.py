@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dlthub_project.data_quality.attachments import Kind, attached, attaching
 from dlthub_project.data_quality.check_kinds import Check, check_of
@@ -48,6 +48,27 @@ def with_checks(*checks: Check | Mapping[str, Sequence[Check]]) -> Callable[[_T]
 def declared_checks() -> list[tuple[str, Check]]:
     """Return the resources and checks that code of this process has brought together so far."""
     return list(_declared)
+
+
+def extracted_checks(trace: Any, load_ids: Collection[str]) -> dict[str, list[Check]]:
+    """Return the checks of the resources that were extracted into loads, by resource.
+
+    A schema has those of tables alone, and a resource that has yielded nothing may have none.
+
+    Args:
+        trace: The trace of the run; None for none.
+        load_ids: The loads.
+    """
+    step = trace.last_pipeline_step_trace("extract") if trace is not None else None
+    loads = step.step_info.metrics if step is not None and step.step_info is not None else {}
+    found: dict[str, list[Check]] = {}
+    for extracted in (one for load_id in load_ids for one in loads.get(load_id, ())):
+        for resource, hints in extracted["hints"].items():
+            more = hints.get("additional_table_hints")
+            of_table = more if isinstance(more, Mapping) else hints
+            if plain := attached(of_table, _CHECKS.hint):
+                found[resource] = [check_of(one) for one in plain]
+    return found
 
 
 def attached_checks(*schemas: dlt.Schema) -> dict[str, list[Check]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dlthub_project.data_quality.attached_checks import extracted_checks
 from dlthub_project.data_quality.check_kinds import Check, FreshnessCheck, RowCountCheck
 from dlthub_project.data_quality.check_results import CheckResult, CheckResults
 from dlthub_project.data_quality.check_suite import CheckSuite
@@ -55,7 +56,29 @@ def check_load(
     found = checks_of(dataset, loaded, **_called(pipeline, is_whole))
     for table, of_table in (checks or {}).items():
         _add(found.setdefault(table, []), of_table)
-    return check_dataset(dataset, found, load_info)
+    results = check_dataset(dataset, found, load_info)
+    return CheckResults([*results, *without_rows(dataset, pipeline.last_trace, load_info)])
+
+
+def without_rows(dataset: dlt.Dataset, trace: Any, load_info: LoadInfo | None) -> list[CheckResult]:
+    """Return results for resources that have run, and of which no row has come so far.
+
+    The schema has no table of such a one, and so not its checks: a minimum of rows would not fail.
+
+    Args:
+        dataset: The dataset with all its schemas.
+        trace: The trace of the run.
+        load_info: What the run returned.
+    """
+    with_tables = {t.get("resource") for schema in dataset.schemas for t in schema.tables.values()}
+    naming = dataset.schema.naming
+    load_ids = load_info.loads_ids if load_info is not None else []
+    return [
+        _of_no_rows(naming.normalize_table_identifier(resource), check)
+        for resource, checks in extracted_checks(trace, load_ids).items()
+        if resource not in with_tables
+        for check in checks
+    ]
 
 
 def check_dataset(

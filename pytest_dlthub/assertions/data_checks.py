@@ -14,6 +14,7 @@ from dlthub_project.data_quality import (
     CheckResults,
     CheckSuite,
     checks_of,
+    without_rows,
 )
 from dlthub_project.errors import LoadFailedChecks
 from pytest_dlthub.assertions.noted_checks import FailedCheck, note_results, noted_now
@@ -86,7 +87,10 @@ def checked(
     found = checks_of(dataset) if checks is None else checks
     results = CheckSuite(dataset, found, load_ids).run()
     note_results(dataset, found, results)
-    return results
+    if checks is not None or isinstance(run_or_dataset, dlt.Dataset):
+        return results
+    run = run_or_dataset
+    return CheckResults([*results, *without_rows(dataset, run.pipeline.last_trace, run.load_info)])
 
 
 def _asked(run_or_dataset: Any) -> tuple[dlt.Dataset, list[str] | None]:

@@ -219,3 +219,31 @@ def test_dlt_hub_has_the_checks() -> None:
 
     assert data_quality.checks is dq.checks
     assert data_quality.CheckSuite is dq.CheckSuite
+
+
+def test_checks_of_a_resource_that_has_yielded_nothing_are_looked_at(dlt_run: DltRun) -> None:
+    """The schema has no table of it, and not its checks."""
+
+    @dq.with_checks(dq.checks.row_count(min=1), dq.checks.is_unique("id"))
+    @dlt.resource(name="Orders")
+    def orders(number: int = 0) -> Iterator[Any]:
+        yield from ({"id": n} for n in range(number))
+
+    @dq.with_checks(dq.checks.is_unique("id"))
+    @dlt.resource
+    def lines() -> Iterator[Any]:
+        yield {"id": 1}
+
+    run = dlt_run([orders(), lines()])
+
+    found = {(result.table, result.check): result for result in run.checks}
+    assert not found["orders", "row_count"].passed
+    assert found["orders", "id__is_unique"].unchecked == "no rows"
+    assert found["lines", "id__is_unique"].passed
+    with pytest.raises(AssertionError, match="orders: row_count"):
+        assert_checks(run)
+    with raises_check("orders", "row_count"):
+        assert_checks(run)
+    assert not dq.check_load(run.pipeline, run.load_info).of("orders", "row_count").passed
+
+    assert_checks(dlt_run([orders(3), lines()], pipeline_name="with_orders"))
