@@ -260,6 +260,7 @@ def test_the_tables_of_all_pipelines_of_a_dataset_are_visible(shop: Path) -> Non
     assert dataset("SELECT count(*) FROM items, staff").fetchall() == [(3,)]
 
 
+@pytest.mark.slow
 def test_the_columns_of_two_pipelines_that_share_a_schema_are_all_visible(shop: Path) -> None:
     def load(pipeline: str, row: dict[str, int], table: str) -> None:
         dlt.pipeline(pipeline, destination="warehouse", dataset_name="shop_data").run(

@@ -126,6 +126,7 @@ def test_a_table_of_files_takes_frames_and_dicts_alike(
     assert sorted(store.open().numbers.select("id", "n").fetchall()) == [*BEFORE[:1], *BEFORE]
 
 
+@pytest.mark.slow
 def test_rows_that_are_saved_into_their_own_table_get_ids_of_their_own(
     make_store: MakeStore,
 ) -> None:

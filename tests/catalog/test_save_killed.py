@@ -97,6 +97,7 @@ def test_nothing_is_there_of_a_save_that_is_killed(
     assert_next_save_finds(store, committed=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "point"),
     [

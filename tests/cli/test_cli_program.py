@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from processes import python
 
 DltProgram = Callable[..., subprocess.CompletedProcess[str]]
@@ -54,6 +55,7 @@ def test_at_a_terminal_tables_have_boxes_and_questions_an_answer(shop: Path) -> 
     assert not data.exists()
 
 
+@pytest.mark.slow
 def test_in_a_pipe_the_output_is_plain_and_may_end_early(shop: Path) -> None:
     dlt = shlex.join(PROGRAM)
     script = f"""

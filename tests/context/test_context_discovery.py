@@ -200,6 +200,7 @@ WHO_AM_I = """
 """
 
 
+@pytest.mark.slow
 def test_plain_dlt_code_in_a_nested_project_is_in_the_nearest_one(
     write_project: WriteProject, run_python: Callable[..., str]
 ) -> None:

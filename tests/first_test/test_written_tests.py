@@ -340,6 +340,7 @@ def test_frames_apis_databases_and_marked_rows_of_several_sources_are_given(writ
         assert line in text.splitlines(), text
 
 
+@pytest.mark.slow
 def test_values_that_the_code_needs_are_kept_when_they_are_asked_for(write: Write) -> None:
     with pytest.raises(ProjectError, match=r"(?s)nobody else.*`name`, which are made up: --keep"):
         write("load_picky")

@@ -153,6 +153,7 @@ def test_nested_rows_become_tables_of_their_own(open_report: OpenReport) -> None
     assert sorted(row["sku"] for row in run.rows("totals")) == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_rows_are_added_to_what_a_pipeline_has_loaded_and_the_other_way_round(
     open_project: OpenProject,
 ) -> None:
@@ -177,6 +178,7 @@ def orders_api():
     assert [row["price"] for row in second.rows("totals")] == [3, 4]
 
 
+@pytest.mark.slow
 def test_outputs_in_several_datasets(open_report: OpenReport) -> None:
     run = open_report(
         outputs="[{dataset: reports, tables: {totals: totals, placed: orders}}, "
@@ -215,6 +217,7 @@ def test_what_cannot_be_given_is_refused_before_anything_is_loaded(
         report.run()
 
 
+@pytest.mark.slow
 def test_a_table_of_two_inputs_is_named_with_its_dataset(open_report: OpenReport) -> None:
     report = open_report(
         {"transformations/report/totals.sql": "SELECT (SELECT count(*) FROM mails) AS mails"},

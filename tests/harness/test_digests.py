@@ -278,6 +278,7 @@ CODE = """
     """
 
 
+@pytest.mark.slow
 def test_two_processes_agree(run_bare_python: Callable[..., str], tmp_path: Path) -> None:
     assert len({run_bare_python(CODE, tmp_path, PYTHONHASHSEED=str(n)) for n in (1, 2, 3)}) == 1
 

@@ -168,6 +168,7 @@ def test_fixtures_before_the_sandbox_of_a_test_leave_nothing(
     assert not list(pytester.path.glob("*.duckdb"))
 
 
+@pytest.mark.slow
 def test_a_pipeline_that_runs_before_the_sandbox_leaves_no_id_in_the_global_folder(
     pytester: pytest.Pytester, name: str, home: Path
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 RunTests = Callable[..., pytest.RunResult]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shop")
 def test_a_kept_pipeline_starts_anew_and_that_of_a_fixture_goes_on(run_tests: RunTests) -> None:
     result = run_tests(

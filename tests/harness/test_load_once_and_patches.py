@@ -502,6 +502,7 @@ def test_where_a_fixture_is_the_first_to_import_the_source(
     result.stdout.fnmatch_lines(["3 templates built (* s), 6 copies made"])
 
 
+@pytest.mark.slow
 def test_python_ends_well_after_code_was_compared(pytester: pytest.Pytester) -> None:
     """DuckDB crashes at exit if somebody still has what is in its module."""
     pytest.importorskip("sqlalchemy")

@@ -498,6 +498,7 @@ def test_it(dlt_loaded, n):
     assert builds() == 2
 
 
+@pytest.mark.slow
 def test_error_when_the_driver_is_missing(
     in_postgres: Path, run_tests_apart: RunTests, pytester: pytest.Pytester
 ) -> None:

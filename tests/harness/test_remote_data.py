@@ -35,6 +35,7 @@ def schemas(postgres_url: str) -> Iterator[Callable[[], list[str]]]:
     connection.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "workers", [[], pytest.param(["-n1"], marks=pytest.mark.slow)], ids=["alone", "xdist"]
 )

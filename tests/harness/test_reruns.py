@@ -37,6 +37,7 @@ FLAKY = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
 def test_a_rerun_starts_clean_and_when_it_passes_nothing_is_kept(
     shop: Path, run_tests: RunTests, kept_data: KeptData, workers: str

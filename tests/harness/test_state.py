@@ -131,6 +131,7 @@ def test_a_failing_request_is_made_as_often_as_in_production_unless_a_test_choos
     result.assert_outcomes(passed=6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", pytest.param("project", marks=pytest.mark.slow)])
 def test_telemetry_is_off_whatever_the_settings_say(
     request: pytest.FixtureRequest, pytester: pytest.Pytester, run_tests_apart: RunTests, kind: str

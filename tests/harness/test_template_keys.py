@@ -283,6 +283,7 @@ def test_within_a_session_each_test_has_what_its_own_settings_load(
     result.stdout.fnmatch_lines(["6 templates built (* s), 8 copies made"])
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "marker",
     ["dlt.yml", pytest.param(".dlt/.workspace", marks=pytest.mark.slow), "rows.csv"],

@@ -90,6 +90,7 @@ def test_each_test_has_inputs_outputs_and_a_cache_of_its_own(
     assert not (pytester.path / "_data").exists()
 
 
+@pytest.mark.slow
 def test_outputs_that_pass_an_input_through_are_read_and_counted(
     run_tests: RunTests, pytester: pytest.Pytester
 ) -> None:

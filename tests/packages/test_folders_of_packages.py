@@ -22,6 +22,7 @@ def no_xdg_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
 
 
+@pytest.mark.slow
 def test_a_read_only_package_is_used_with_data_of_the_users_own(
     install: Install, site: Path, home: Path
 ) -> None:

@@ -103,6 +103,7 @@ def order_of(manifest: str, write_project: WriteProject, code: str = NUMBERS) ->
     return [one.name for one in planned(entities, entities.list_pipelines())]
 
 
+@pytest.mark.slow
 def test_four_threads_load_into_one_new_database(write_project: WriteProject) -> None:
     """Plain dlt: one of the four succeeds."""
     write_project(FOUR, {"sources/shop.py": NUMBERS})

@@ -139,6 +139,7 @@ def test_a_database_that_this_process_has_open_is_copied(write_shop: WriteShop) 
     assert shop.rows("parts", "id", "sku") == [(7, "7/1"), (7, "7/2")]
 
 
+@pytest.mark.slow
 def test_a_copied_table_without_new_rows_has_its_columns(write_shop: WriteShop) -> None:
     shop = write_shop(
         {"transformations/report/totals.sql": "SELECT count(sku) AS n FROM orders__lines"},

@@ -103,6 +103,7 @@ def test_tables_of_files_travel_to_dbt_as_rows(write_shop: WriteShop, use_dbt: U
     assert shop.rows("totals", "city", "orders") == [("Oslo", 2), ("Rome", 1)]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("says", "message"),
     [

@@ -118,6 +118,7 @@ def test_functions_make_tables_of_ibis_expressions_and_of_queries_in_texts(
     assert shop.rows("counted", "city", "n") == [("Oslo", 1), ("Rome", 2)]
 
 
+@pytest.mark.slow
 def test_connections_of_ibis_to_the_cache_end_with_the_function(write_shop: WriteShop) -> None:
     module = """
         import dlt

@@ -59,6 +59,7 @@ def test_a_load_that_ends_while_inputs_are_looked_at_is_not_lost(
     assert shop.rows("totals", "city", "orders") == [("Oslo", 1), ("Rome", 1)]
 
 
+@pytest.mark.slow
 def test_inputs_of_one_dataset_have_the_loads_of_their_own_pipelines(
     write_shop: WriteShop,
 ) -> None:
@@ -143,6 +144,7 @@ def test_a_replaced_table_is_made_of_all_loads_beside_one_that_is_added_to(
     assert shop.loads() == 2
 
 
+@pytest.mark.slow
 def test_a_replaced_table_of_which_nothing_is_left_is_emptied(write_shop: WriteShop) -> None:
     shop = write_shop(
         {
@@ -175,6 +177,7 @@ def test_merged_tables_replace_the_rows_of_a_key(write_shop: WriteShop) -> None:
     assert shop.rows("cities", "city", "latest") == [("Oslo", 1), ("Rome", 4)]
 
 
+@pytest.mark.slow
 def test_an_input_that_is_not_incremental_is_offered_whole_and_is_no_reason_to_run(
     write_shop: WriteShop,
 ) -> None:
@@ -223,6 +226,7 @@ def test_loads_that_cannot_be_told_apart_are_an_error_where_rows_are_to_be_appen
     assert "incremental: false" in caught.value.instruction
 
 
+@pytest.mark.slow
 def test_outputs_of_loads_that_cannot_be_told_apart_are_replaced(
     write_shop: WriteShop, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -251,6 +255,7 @@ def test_nothing_is_said_of_outputs_that_the_manifest_has_replaced(
     assert [each for each in caplog.records if "orders_cache" in each.getMessage()] == []
 
 
+@pytest.mark.slow
 def test_a_table_that_is_written_later_sees_all_loads(write_shop: WriteShop) -> None:
     shop = write_shop(
         {
@@ -282,6 +287,7 @@ def test_outputs_in_the_dataset_of_the_inputs_are_no_inputs(write_shop: WriteSho
     assert shop.rows("totals", "city", dataset="shop_data") == [("Oslo",)]
 
 
+@pytest.mark.slow
 def test_steps_taken_one_by_one_write_each_row_once(write_shop: WriteShop) -> None:
     shop = write_shop()
     shop.load(1)

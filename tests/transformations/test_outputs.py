@@ -18,6 +18,7 @@ from dlthub_project.errors import EntityNotFound, ManifestError, ProjectError
 WriteShop = Callable[..., Any]
 
 
+@pytest.mark.slow
 def test_a_table_goes_to_several_datasets_under_other_names(write_shop: WriteShop) -> None:
     shop = write_shop(
         outputs="[{dataset: reports, tables: {totals: totals}},"
@@ -32,6 +33,7 @@ def test_a_table_goes_to_several_datasets_under_other_names(write_shop: WriteSho
     assert shop.report.run().is_empty
 
 
+@pytest.mark.slow
 def test_transformations_of_one_cache_make_what_is_theirs(write_shop: WriteShop) -> None:
     shop = write_shop(
         {
@@ -62,6 +64,7 @@ def test_an_output_that_nothing_makes_is_told_before_anything_is_written(
     assert "orders__lines__parts, totals. Did you mean `totals`?" in caught.value.instruction
 
 
+@pytest.mark.slow
 def test_the_contract_of_a_dataset_holds_and_what_is_refused_is_not_marked_as_seen(
     write_shop: WriteShop,
 ) -> None:
@@ -201,6 +204,7 @@ def test_two_runs_at_once_write_each_row_once(write_shop: WriteShop) -> None:
     assert shop.rows("totals", "city") == [("Oslo",), ("Rome",)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tables", ["", ", tables: {orders: events, orders__lines: lines}"])
 def test_an_output_may_pass_an_input_through(write_shop: WriteShop, tables: str) -> None:
     names = ("events", "lines") if tables else ("orders", "orders__lines")

@@ -91,6 +91,7 @@ def test_a_relation_on_another_database_is_read_as_arrow(
     assert ids(reports.dataset(), "dear") == [2, 3]
 
 
+@pytest.mark.slow
 def test_error_when_a_query_has_two_columns_of_one_name(
     make_pipeline: MakePipeline, shop: dlt.Dataset
 ) -> None:
@@ -144,6 +145,7 @@ def test_a_query_is_appended_to_a_table_that_rows_have_made(
     assert all(row_id for (row_id,) in row_ids)
 
 
+@pytest.mark.slow
 def test_data_that_a_table_cannot_have_together_leave_no_package(
     make_pipeline: MakePipeline, shop: dlt.Dataset
 ) -> None:

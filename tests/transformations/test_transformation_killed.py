@@ -63,6 +63,7 @@ def kill_and_run_again(folder: Path, point: str, **environment: str) -> dict[str
     return dict(json.loads(done.stdout))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "point",
     ["before a job is marked", *(pytest.param(point, marks=pytest.mark.slow) for point in SLOW)],

@@ -15,6 +15,7 @@ import contextlib
 import importlib.machinery
 import json
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -91,15 +92,20 @@ def measure(folder: str) -> None:
         with open(file, "w") as text:
             json.dump(run, text)
 
-    at_once = os._exit
+    at_once, kill = os._exit, os.kill
 
     def exit_at_once(status: int) -> None:
         write()
         at_once(status)
 
+    def kill_and_write(process: int, number: int) -> None:
+        if process == os.getpid() and number == getattr(signal, "SIGKILL", None):
+            write()
+        kill(process, number)
+
     atexit.register(write)
-    # forked processes end so
-    os._exit = exit_at_once  # type: ignore[assignment]
+    # forked processes end so, and those that test what a kill leaves
+    os._exit, os.kill = exit_at_once, kill_and_write  # type: ignore[assignment]
 
 
 if os.environ.get("MEASURE_INTO"):
