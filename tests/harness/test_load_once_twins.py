@@ -173,7 +173,6 @@ def test_what_is_not_read_yet_can_be_given_to_another_process(dlt_dataset):
 """
 
 
-@pytest.mark.slow
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("speed", ["on", "off"])
 def test_each_test_reads_what_is_in_its_copy(
