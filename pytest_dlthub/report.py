@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -275,10 +275,7 @@ def _write_recordings(terminal: TerminalReporter) -> None:
     """Tell what was recorded, and what is cut off; with `-q`, too: a green is worth less then."""
     reports = [report for reports in terminal.stats.values() for report in reports]
     lines = [line for report in reports for line in getattr(report, _TOLD, ())]
-    if lines:
-        terminal.write_sep("=", "dlt recordings")
-        for line in dict.fromkeys(lines):
-            terminal.write_line(line)
+    _write_section(terminal, "dlt recordings", [*dict.fromkeys(lines)])
 
 
 def _write_crashes(terminal: TerminalReporter) -> None:
@@ -289,21 +286,25 @@ def _write_crashes(terminal: TerminalReporter) -> None:
         for report in terminal.stats.get(outcome, ())
         for line in getattr(report, _CRASHED, ())
     ]
-    if lines:
-        terminal.write_sep("=", "dlt crashes")
-        for line in lines[:_MOST_CRASHES]:
-            terminal.write_line(line)
-        if len(lines) > _MOST_CRASHES:
-            terminal.write_line(f"and {len(lines) - _MOST_CRASHES} more")
+    _write_section(terminal, "dlt crashes", lines, _MOST_CRASHES)
 
 
 def _write_additive_changes(terminal: TerminalReporter) -> None:
     """Tell how schemas have grown since their snapshots, where that fails no test."""
     found = [f"{nodeid}: {text}" for nodeid, text in properties_of_tests(terminal, ADDITIVE)]
+    _write_section(terminal, "dlt schemas", found, _MOST_REASONS)
     if found:
-        terminal.write_sep("=", "dlt schemas")
-        for line in found[:_MOST_REASONS]:
-            terminal.write_line(line)
-        if len(found) > _MOST_REASONS:
-            terminal.write_line(f"and {len(found) - _MOST_REASONS} more")
         terminal.write_line("pytest --snapshot-update takes these into the snapshots")
+
+
+def _write_section(
+    terminal: TerminalReporter, title: str, lines: Sequence[str], most: int | None = None
+) -> None:
+    """Write a section, if there are lines: so many of them, and how many more there are."""
+    if lines:
+        terminal.write_sep("=", title)
+        shown = lines[:most]
+        for line in shown:
+            terminal.write_line(line)
+        if len(lines) > len(shown):
+            terminal.write_line(f"and {len(lines) - len(shown)} more")

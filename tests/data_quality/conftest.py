@@ -10,6 +10,8 @@ from typing import Any
 import dlt
 import pytest
 
+from dlthub_project import data_quality as dq
+
 MakePipeline = Callable[[str], dlt.Pipeline]
 
 
@@ -53,3 +55,16 @@ DESTINATIONS = [
 def pipeline(request: pytest.FixtureRequest, make_pipeline: MakePipeline) -> dlt.Pipeline:
     """A pipeline that has loaded nothing."""
     return make_pipeline(request.param)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> dlt.Pipeline:
+    """A pipeline on DuckDB that looks at what it loads, and measures it."""
+    return dq.enable_data_quality(
+        dlt.pipeline(
+            "shop",
+            destination=dlt.destinations.duckdb(str(tmp_path / "shop.duckdb")),
+            dataset_name="sales",
+            pipelines_dir=str(tmp_path / "pipelines"),
+        )
+    )

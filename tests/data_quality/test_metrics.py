@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import dlt
@@ -166,19 +165,6 @@ def test_metrics_of_each_load_are_stored(pipeline: dlt.Pipeline) -> None:
     of_orders = dq.read_metric(dataset, table="orders", column="id", metric="mean")
     assert sorted(of_orders.select("value_text").fetchall()) == [("1.5",), ("2.5",)]
     assert len(dq.read_check(dataset).fetchall()) == 2
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> dlt.Pipeline:
-    """A pipeline on DuckDB that measures what it loads."""
-    return dq.enable_data_quality(
-        dlt.pipeline(
-            "shop",
-            destination=dlt.destinations.duckdb(str(tmp_path / "shop.duckdb")),
-            dataset_name="sales",
-            pipelines_dir=str(tmp_path / "pipelines"),
-        )
-    )
 
 
 @pytest.mark.slow

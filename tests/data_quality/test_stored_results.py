@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import dlt
@@ -70,19 +69,6 @@ def test_each_load_has_results_of_its_own(pipeline: dlt.Pipeline) -> None:
     # what is loaded is as it was
     assert {name for name in dataset().tables if not name.startswith("_dlt")} == {"orders"}
     assert len(dataset()["_dlt_loads"].fetchall()) == 2
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> dlt.Pipeline:
-    """A pipeline on DuckDB that looks at what it loads."""
-    return dq.enable_data_quality(
-        dlt.pipeline(
-            "shop",
-            destination=dlt.destinations.duckdb(str(tmp_path / "shop.duckdb")),
-            dataset_name="sales",
-            pipelines_dir=str(tmp_path / "pipelines"),
-        )
-    )
 
 
 def test_no_key_tells_a_person_or_a_secret(

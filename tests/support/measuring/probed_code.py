@@ -21,8 +21,6 @@ from slipcover.branch import preinstrument
 from slipcover.importer import SlipcoverLoader
 from slipcover.slipcover import probe
 
-# probes stay where they are: taking them out replaces the code of functions
-_NEVER = -1
 _PROBE, _SIGNAL = "\0probe", "\0signal"
 _made: dict[int, tuple[Any, Any]] = {}
 _new: Callable[..., Any] = probe.new
@@ -80,7 +78,7 @@ def _with_probes(code: CodeType, measured: slipcover.Slipcover) -> CodeType:
         if not isinstance(value, tuple) or not value:
             return value
         if value[0] == _PROBE:
-            return _new(measured, code.co_filename, value[1], _NEVER)
+            return _new(measured, code.co_filename, value[1], measured.d_miss_threshold)
         return probe.signal if value == (_SIGNAL,) else value
 
     return code.replace(co_consts=tuple(map(whole, code.co_consts)))
