@@ -80,7 +80,10 @@ def _with(
 ) -> dict[_Table, list[_T]]:
     for table, of_table in declared.items():
         if not is_left_out(table):
-            there = attached.setdefault(table, [])
-            # the same one may be declared and come with the resource
-            there += [one for one in of_table if one not in there]
+            add_missing(attached.setdefault(table, []), of_table)
     return attached
+
+
+def add_missing(there: list[_T], more: Sequence[_T]) -> None:
+    """Add what is not there: the same one may be declared and come with the resource."""
+    there += [one for one in more if one not in there]

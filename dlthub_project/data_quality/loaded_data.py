@@ -10,7 +10,7 @@ from dlthub_project.data_quality.attached_checks import extracted_checks
 from dlthub_project.data_quality.check_kinds import Check, FreshnessCheck, RowCountCheck
 from dlthub_project.data_quality.check_results import CheckResult, CheckResults
 from dlthub_project.data_quality.check_suite import CheckSuite
-from dlthub_project.data_quality.dataset_checks import checks_of, metrics_of
+from dlthub_project.data_quality.dataset_checks import add_missing, checks_of, metrics_of
 from dlthub_project.data_quality.metric_kinds import Metric, MetricResult
 from dlthub_project.data_quality.metric_queries import measured
 from dlthub_project.data_quality.stored_results import loads_of_tables
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
+_Table = TypeVar("_Table", bound="str | None")
 
 
 def check_load(
@@ -51,11 +52,7 @@ def check_load(
     loads = loads_of_tables(pipeline, load_info)
     if load_info is None or not loads:
         return CheckResults([])
-    dataset = loaded_dataset(pipeline)
-    loaded = {package.schema_name for package in load_info.load_packages}
-    found = checks_of(dataset, loaded, **_called(pipeline, is_whole))
-    for table, of_table in (checks or {}).items():
-        _add(found.setdefault(table, []), of_table)
+    dataset, found = _asked_of(checks_of, pipeline, load_info, checks or {}, is_whole)
     results = check_dataset(dataset, found, load_info)
     return CheckResults([*results, *without_rows(dataset, pipeline.last_trace, load_info)])
 
@@ -156,11 +153,7 @@ def measure_load(
     loads = loads_of_tables(pipeline, load_info)
     if load_info is None or not loads:
         return []
-    dataset = loaded_dataset(pipeline)
-    loaded = {package.schema_name for package in load_info.load_packages}
-    found = metrics_of(dataset, loaded, **_called(pipeline, is_whole))
-    for table, of_table in (metrics or {}).items():
-        _add(found.setdefault(table, []), of_table)
+    dataset, found = _asked_of(metrics_of, pipeline, load_info, metrics or {}, is_whole)
     results: list[MetricResult] = []
     with dataset:
         for table, of_table in found.items():
@@ -175,13 +168,21 @@ def measure_load(
     return results
 
 
-def _called(pipeline: dlt.Pipeline, is_whole: bool) -> dict[str, Any]:
-    return {"name": pipelines.requested_dataset_name(pipeline), "is_whole": is_whole}
-
-
-def _add(there: list[_T], more: Sequence[_T]) -> None:
-    # the same one may be declared and come with the resource
-    there += [one for one in more if one not in there]
+def _asked_of(
+    declared: Callable[..., dict[_Table, list[_T]]],
+    pipeline: dlt.Pipeline,
+    load_info: LoadInfo,
+    more: Mapping[_Table, Sequence[_T]],
+    is_whole: bool,
+) -> tuple[dlt.Dataset, dict[_Table, list[_T]]]:
+    """Return the dataset, and what is asked of its tables: what is declared, and more."""
+    dataset = loaded_dataset(pipeline)
+    loaded = {package.schema_name for package in load_info.load_packages}
+    name = pipelines.requested_dataset_name(pipeline)
+    found = declared(dataset, loaded, name=name, is_whole=is_whole)
+    for table, of_table in more.items():
+        add_missing(found.setdefault(table, []), of_table)
+    return dataset, found
 
 
 def _answers(
