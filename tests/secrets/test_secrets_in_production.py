@@ -25,7 +25,7 @@ WriteProject = Callable[..., Path]
 
 MANIFEST = """
 sources:
-  s: {type: shop.s, pin: of-the-manifest-4711, colour: light-blue}
+  s: {type: shop.s, pin: of-the-manifest-vkjw, colour: light-blue}
 destinations:
   warehouse: {type: duckdb}
 pipelines:
@@ -46,7 +46,7 @@ def s(pin: str = dlt.secrets.value, badge: str = dlt.secrets.value, colour: str 
         raise RuntimeError(f"sent {pin} and {badge[:20]}")
     return rows
 """
-BADGE = "of-the-environment-0815-and-more"
+BADGE = "of-the-environment-qwzx-and-more"
 
 
 @pytest.fixture
@@ -58,10 +58,10 @@ def project(write_project: WriteProject, monkeypatch: pytest.MonkeyPatch) -> Pat
 def test_an_explanation_hides_what_the_source_declares_as_a_secret(project: Path) -> None:
     told = ensure_project().project.explain
 
-    assert "4711" not in str(told("sources.s.pin"))
-    assert "0815" not in str(told("sources.s.badge"))
+    assert "vkjw" not in str(told("sources.s.pin"))
+    assert "qwzx" not in str(told("sources.s.badge"))
     # also of a whole section
-    assert "4711" not in str(told("sources.s"))
+    assert "vkjw" not in str(told("sources.s"))
     assert "light-blue" in str(told("sources.s.colour"))
 
 
@@ -97,8 +97,8 @@ def test_the_error_the_trace_and_the_logs_of_a_run_hide_its_secrets(
     assert isinstance(error.__context__, ResourceExtractionError)
     for text in told:
         assert "***" in text
-        assert "4711" not in text
-        assert "0815" not in text
+        assert "vkjw" not in text
+        assert "qwzx" not in text
 
     logged = written.getvalue()
     assert "observer Talks failed" in logged
@@ -106,8 +106,8 @@ def test_the_error_the_trace_and_the_logs_of_a_run_hide_its_secrets(
     traces = {name: stored[name].fetchall() for name in stored.schema.data_table_names()}
     for text in (logged, str(traces)):
         assert "***" in text
-        assert "4711" not in text
-        assert "0815" not in text
+        assert "vkjw" not in text
+        assert "qwzx" not in text
 
 
 def test_errors_hide_what_is_known_and_what_has_a_name(
