@@ -27,6 +27,7 @@ from pytest_dlthub.recordings.recorder import Recorder, recorder_in
 from pytest_dlthub.recordings.settings import Settings
 
 _PAGES = 5
+_SERVED: list[Any] = []
 
 
 def pages_of(rows: int) -> list[list[dict[str, Any]]]:
@@ -47,15 +48,18 @@ def pages_of(rows: int) -> list[list[dict[str, Any]]]:
     return [found[n * size : (n + 1) * size] for n in range(_PAGES)]
 
 
+@dlt.resource
+def orders() -> Iterator[Any]:
+    """Yield what is served: a source has its rows from elsewhere, and not in its arguments."""
+    yield from _SERVED
+
+
 def figures(rounds: int, rows: int) -> Iterator[Figure]:
     """Measure."""
     # as in a session: without one, nothing would be looked for
     KNOWN.learn("a-token-of-the-shop-4711", is_secret=True)
     pages = pages_of(rows)
-
-    @dlt.resource
-    def orders() -> Iterator[Any]:
-        yield from pages
+    _SERVED.extend(pages)
 
     with tempfile.TemporaryDirectory() as name:
         folders = (Path(name, "runs", str(number)) for number in itertools.count())

@@ -20,7 +20,7 @@ from dlt.extract import DltResource
 from dlthub_project.dlt_internals import seams
 from dlthub_project.recordings.masks import holds_secret
 from dlthub_project.recordings.stand_ins import looks_personal
-from dlthub_project.recordings.typed_values import NotRecordable, to_json
+from dlthub_project.recordings.typed_values import PLAIN, NotRecordable, to_json
 from dlthub_project.secrets import is_secret_name
 
 _LAYOUT = (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
@@ -83,6 +83,8 @@ def arguments_of(resource: DltResource) -> dict[str, Any]:
 
 
 def _without_secret_names(value: Any) -> Any:
+    if type(value) in PLAIN:
+        return value
     if isinstance(value, Mapping):
         return {
             key: _without_secret_names(one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -147,9 +148,11 @@ class Masks:
 
     def _of(self, value: Any, field: _Field) -> Any:
         """Return a mapping or a list with stand-ins; itself where nothing is replaced."""
-        if isinstance(value, Mapping):
+        kind = type(value)
+        # the usual types first: to ask for any mapping takes longer
+        if kind is dict or (kind is not list and isinstance(value, Mapping)):
             changed: dict[Any, Any] | None = None
-            if type(value) is not dict:
+            if kind is not dict:
                 self._is_plain = False
             # each row comes here: names of its own are found faster
             children, is_strict, texts = field.children, self._is_strict, self._texts
@@ -159,12 +162,12 @@ class Masks:
                     child = self._child(field, key)
                 if type(key) is not str or key[:1] == "$":
                     self._is_plain = False
-                kind = type(one)
+                kind_of_one = type(one)
                 if not (child.is_masked or is_strict):
-                    if kind is str:
+                    if kind_of_one is str:
                         texts.append(one)
                         continue
-                    if kind in _ATOMS or (kind is float and math.isfinite(one)):
+                    if kind_of_one in _ATOMS or (kind_of_one is float and math.isfinite(one)):
                         continue
                 made = self._value(one, child)
                 if made is not one:
@@ -173,8 +176,8 @@ class Masks:
             return value if changed is None else changed
         if isinstance(value, list):
             made_all = [self._of(one, field) for one in value]
-            is_same = all(made is one for made, one in zip(made_all, value, strict=True))
-            return value if is_same and type(value) is list else made_all
+            is_same = kind is list and all(map(operator.is_, made_all, value))
+            return value if is_same else made_all
         return self._value(value, field)
 
     def _value(self, value: Any, field: _Field) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -188,7 +189,13 @@ def is_secret_name(path: Iterable[str]) -> bool:
     Args:
         path: The names. A name may be a path itself, as `SOURCES__SHOP__KEY` and `shop.key` are.
     """
-    return any(_SECRET_NAME.search(_words(one)) for name in path for one in _LEVEL.split(name))
+    return any(map(_is_one_secret, path))
+
+
+@lru_cache(maxsize=10_000)
+def _is_one_secret(name: str) -> bool:
+    # rows have few names, and each row has them again
+    return any(_SECRET_NAME.search(_words(one)) for one in _LEVEL.split(name))
 
 
 def may_name_secret(text: str) -> bool:
