@@ -136,6 +136,15 @@ def arrow_files(pipeline: dlt.Pipeline) -> Iterator[tuple[str, Schema, str, str]
         yield PurePath(path).parts[-3], schema, table, path
 
 
+def schemas_after_run(pipeline: dlt.Pipeline) -> list[Schema]:
+    """Return the schemas of a pipeline that has just run: as in memory, where dlt has them.
+
+    `Pipeline.schemas` reads each from its file, some 2 ms, though the run has just written it.
+    """
+    live = pipeline._schema_storage.live_schemas
+    return [live.get(name) or pipeline.schemas[name] for name in pipeline.schema_names]
+
+
 def tables_of(schema: Schema) -> Iterator[tuple[str, str, dict[str, Any], list[str]]]:
     """Yield the tables of a schema, those without rows too, and without dlt's own.
 

@@ -287,7 +287,7 @@ class Recorder:
         dataset = self._loaded.dataset(_folder(), name)
         dataset.is_watched = str(pipeline.destination.destination_type).endswith("duckdb")
         counts: Mapping[str, int] = row_counts(pipeline, info, untraced_steps(pipeline))
-        for schema in [pipeline.schemas[one] for one in pipeline.schema_names]:
+        for schema in watched.schemas_after_run(pipeline):
             self._know_tables(schema)
             for table, resource, root, columns in watched.tables_of(schema):
                 owner = self._owner_of.get((schema.name, resource))

@@ -22,10 +22,20 @@ class SeenTable:
     Attributes:
         columns: Those with a value.
         keys: The values of its key, as text; None where there are too many, or nobody has looked.
+        key: The columns of that key; None before they are asked for.
+        width: How many columns there were then.
     """
 
     columns: set[str] = field(default_factory=set)
     keys: set[str] | None = field(default_factory=set)
+    key: list[str] | None = None
+    width: int = 0
+
+    def key_of(self, columns: Mapping[str, Any]) -> list[str]:
+        """Return its key, asked for anew when it has more columns: rows come one by one."""
+        if self.key is None or self.width != len(columns):
+            self.key, self.width = watched.key_of(columns), len(columns)
+        return self.key
 
     def add_keys(self, keys: set[str] | None) -> None:
         """Take keys of more of its rows."""
@@ -54,7 +64,7 @@ class Values:
         for row in given:
             if not row.keys() <= seen:
                 seen |= {name for name, value in row.items() if value is not None}
-        key = watched.key_of(columns)
+        key = found.key_of(columns)
         if key and found.keys is not None:
             found.add_keys({repr([row.get(name) for name in key]) for row in given})
 
