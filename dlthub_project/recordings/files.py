@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from uuid import NAMESPACE_URL, uuid4, uuid5
+from uuid import uuid4
 
 import yaml
 from filelock import FileLock
@@ -127,7 +128,7 @@ class Recording:
                 content.write(written / name)
             (written / RECORD).write_text(self._to_yaml(), encoding="utf-8")
             # workers and sessions may record one test at the same time
-            with FileLock(_lock_of(folder)):
+            with FileLock(_lock()):
                 if folder.exists():
                     os.rename(folder, replaced)
                 os.rename(written, folder)
@@ -174,10 +175,14 @@ class Recording:
         return _HEAD + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=100)
 
 
-def _lock_of(folder: Path) -> Path:
-    """Return a file for a folder that is the same in every process, whatever sandbox it is in."""
-    name = uuid5(NAMESPACE_URL, str(folder.resolve()))
-    return Path(tempfile.gettempdir(), f"dlt-record-{name}.lock")
+def _lock() -> Path:
+    """Return one file for all recordings of this user, whatever sandbox a process is in.
+
+    Nobody can remove the file of a lock that others may wait for; a recording is put in its place
+    in an instant.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
+    return Path(tempfile.gettempdir(), f"dlt-record-of-{user}.lock")
 
 
 def of_today(
