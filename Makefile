@@ -25,7 +25,10 @@ example: $(READY) ## run the example project: two pipelines, a report, its tests
 
 test: $(READY) ## run the tests with coverage; ARGS="-k name" for some options of pytest
 	rm -rf .measured && mkdir .measured
-	MEASURE_INTO="$(CURDIR)/.measured" PYTHONPATH="$(CURDIR)/tests/support/measuring" \
+	temporary="$$($(BIN)/python tests/support/temporary.py)"; \
+	trap 'rm -rf "$$temporary"' EXIT INT TERM; \
+	TMPDIR="$$temporary" MEASURE_INTO="$(CURDIR)/.measured" \
+		PYTHONPATH="$(CURDIR)/tests/support/measuring" \
 		$(BIN)/python -m pytest -n auto --dist worksteal -m "not installs and not slow" $(ARGS)
 	$(BIN)/python tests/support/coverage_report.py .measured --fail-under $(COVERAGE)
 
