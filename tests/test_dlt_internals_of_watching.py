@@ -137,7 +137,13 @@ def test_a_connection_that_code_takes_is_told_and_none_that_dlt_takes(
     import duckdb
 
     # they are put back afterwards
-    monkeypatch.setattr(duckdb, "connect", duckdb.connect)
+    for name in ("connect", "execute", "executemany", "query", "sql"):
+        monkeypatch.setattr(duckdb, name, getattr(duckdb, name))
+        if name != "connect":
+            connection = duckdb.DuckDBPyConnection
+            monkeypatch.setattr(connection, name, getattr(connection, name))
+    # as `from duckdb import connect` at the head of a module
+    monkeypatch.setitem(globals(), "connect", duckdb.connect)
     native = vars(DuckDbSqlClient)["native_connection"]
     monkeypatch.setattr(DuckDbSqlClient, "native_connection", native)
     told: list[Any] = []
@@ -152,3 +158,14 @@ def test_a_connection_that_code_takes_is_told_and_none_that_dlt_takes(
     duckdb.connect(str(tmp_path / "other.duckdb")).close()
 
     assert [*dict.fromkeys(told)] == [("data", ""), (None, str(tmp_path / "other.duckdb"))]
+
+    told.clear()
+    globals()["connect"](str(tmp_path / "held.duckdb")).close()
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{tmp_path}/other.duckdb' AS other (READ_ONLY)")
+        connection.sql("select 1")
+    duckdb.sql(f"attach if not exists '{tmp_path}/held.duckdb' as held")
+    duckdb.execute("detach held")
+
+    places = [place.rpartition("/")[2] for _, place in told]
+    assert places == ["held.duckdb", "", "other.duckdb", "held.duckdb"]

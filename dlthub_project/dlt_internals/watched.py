@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import PurePath
 from typing import Any
 
@@ -31,6 +33,10 @@ APPLY_CONTRACT = (Schema, "apply_schema_contract")
 
 BREACH = DataValidationError
 _OF_LIBRARIES = ("dlt", "dlthub_project", "pytest_dlthub")
+# of DuckDB: those of connections, and of the module
+_TOLD = [(False, "connect"), *product((True, False), ("execute", "executemany", "query", "sql"))]
+_ATTACH = re.compile(r"\battach\b", re.IGNORECASE)
+_ATTACHED = re.compile(r"\battach\b[^';]*'([^']+)'", re.IGNORECASE)
 # functions that stand for those of resources
 _IN_PLACE = ("dlthub_project.", "pytest_dlthub.")
 
@@ -176,13 +182,13 @@ def key_of(columns: Mapping[str, Any]) -> list[str]:
 
 
 def tell_of_connections(tell: Callable[[str | None, str], None]) -> None:
-    """Call `tell` when code takes a connection of DuckDB for itself.
+    """Call `tell` when code takes a connection of DuckDB for itself, or attaches a database to one.
 
-    With the name of the dataset whose client it takes it from, and a database that it opens.
+    With the name of the dataset whose client it takes it from, and a database that it opens; of
+    databases that it attaches by their path, or `.` where a statement does not show one.
     """
     import duckdb
 
-    connect = duckdb.connect
     native: Any = vars(DuckDbSqlClient)["native_connection"]
     get = native.fget
 
@@ -192,14 +198,48 @@ def tell_of_connections(tell: Callable[[str | None, str], None]) -> None:
             tell(client.dataset_name, "")
         return get(client)
 
+    setattr(DuckDbSqlClient, "native_connection", property(taken, native.fset))  # noqa: B010  # mypy lets nobody assign a property
+    replaced = {}
+    for owner, name in _TOLD:
+        held: Any = duckdb.DuckDBPyConnection if owner else duckdb
+        original = getattr(held, name)
+        told = _connecting(original, tell) if name == "connect" else _attaching(original, tell)
+        setattr(held, name, told)
+        replaced[id(original)] = told
+    _replace_in_modules(replaced)
+
+
+def _connecting(connect: Any, tell: Callable[[str | None, str], None]) -> Any:
     @functools.wraps(connect)
     def connected(*args: Any, **kwargs: Any) -> Any:
         if _is_of_user(2):
             tell(None, str(args[0] if args else kwargs.get("database", "")))
         return connect(*args, **kwargs)
 
-    setattr(DuckDbSqlClient, "native_connection", property(taken, native.fset))  # noqa: B010  # mypy lets nobody assign a property
-    duckdb.connect = connected
+    return connected
+
+
+def _attaching(execute: Any, tell: Callable[[str | None, str], None]) -> Any:
+    @functools.wraps(execute)
+    def executed(*args: Any, **kwargs: Any) -> Any:
+        # that of a connection, or of the module
+        for text in (*args[:2], kwargs.get("query")):
+            if isinstance(text, str) and _ATTACH.search(text) and _is_of_user(2):
+                for path in _ATTACHED.findall(text) or ["."]:
+                    tell(None, path)
+        return execute(*args, **kwargs)
+
+    return executed
+
+
+def _replace_in_modules(replaced: Mapping[int, Any]) -> None:
+    """Replace functions that modules of users have taken by their names: `from duckdb import`."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in (*_OF_LIBRARIES, "duckdb", "_duckdb"):
+            continue
+        for held, value in list(getattr(module, "__dict__", {}).items()):
+            if id(value) in replaced:
+                setattr(module, held, replaced[id(value)])
 
 
 def _is_of_user(depth: int) -> bool:

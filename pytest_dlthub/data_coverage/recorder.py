@@ -247,8 +247,8 @@ class Recorder:
         if dataset_name is not None:
             dataset = self._loaded.find(folder, dataset_name)
             datasets = [dataset] if dataset is not None else []
-        elif database.startswith((":", "md:")) or not Path(database).exists():
-            # its own database
+        elif not database or database.startswith((":", "md:")) or not Path(database).exists():
+            # its own database; what is attached to it is told, too
             return
         else:
             datasets = [*self._loaded.all()]

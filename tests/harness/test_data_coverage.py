@@ -18,6 +18,7 @@ HEAD = """
     from unittest.mock import ANY
     import unittest
     import duckdb
+    from duckdb import connect
     import dlt
     import pytest
     from pytest_dlthub import (
@@ -262,6 +263,17 @@ CASES = {
     "own_connection": Case(
         RUN + "path = run.database_path\nduckdb.connect(str(path), read_only=True).close()",
         unknown=f"{READ} / reads orders.name / reads orders__tags.tag",
+    ),
+    "own_connection_that_attaches": Case(
+        "path = tmp_path / 'own.duckdb'\n"
+        "dlt_run(source(), destination=dlt.destinations.duckdb(str(path)))\n"
+        "with connect() as own:\n    own.execute(f\"ATTACH '{path}' AS data\")",
+        unknown=READ,
+        fixtures="dlt_run, tmp_path",
+    ),
+    "own_connection_to_its_own": Case(
+        "dlt_run(source())\nwith connect() as own:\n    own.execute('select 1 as attachment')",
+        not_covered=READ,
     ),
     "own_connection_of_a_client": Case(
         RUN + "with run.pipeline.sql_client() as client:\n"
