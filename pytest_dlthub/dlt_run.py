@@ -15,7 +15,7 @@ from dlt.common.destination import Destination
 from dlthub_project.errors import known_names
 from dlthub_project.runner import PipelineRunner, extractables, narrowed
 from dlthub_project.sandbox import active_sandbox, choose_file_format_freely
-from pytest_dlthub.crashes import SAME, Matrix, is_project_runner, once_more
+from pytest_dlthub.crashes import SAME, Matrix, is_project_runner, once_more, rows_given
 from pytest_dlthub.given import Given, Recorded, children_told, give, read_given
 from pytest_dlthub.placeholders import placeholders
 from pytest_dlthub.recordings.runs import asked
@@ -152,13 +152,12 @@ class DltRun:
         """
         __tracebackhide__ = True
         is_project = is_project_runner(runner)
-        if given == "recorded" or arguments.get("record") is not None:
-            raise TypeError("crashed: recordings are not replayed here; give rows: given={...}")
         sandbox = active_sandbox()
         assert sandbox is not None
+        own = rows_given(given, arguments.get("record"), sandbox)
 
         def run(is_again: bool) -> dlt.Pipeline:
-            loaded, rows = once_more(data, given, again) if is_again else (data, given)
+            loaded, rows = once_more(data, own, again) if is_again else (data, own)
             return self(loaded, given=rows, runner=is_project, **arguments).pipeline
 
         has_again = again is not SAME

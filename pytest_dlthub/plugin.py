@@ -323,11 +323,12 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """End the session on Ctrl-C while a test runs a pipeline; isolate examples of Hypothesis."""
     try:
         with _isolated_examples(item), finished_runs.failing(item, "call"):
-            if item.get_closest_marker("dlt_crash") is not None:
-                from pytest_dlthub.crashes import marked
+            if item.get_closest_marker("dlt_crash") is None:
+                return (yield)
+            from pytest_dlthub.crashes import marked
 
-                marked.check(item)
-            return (yield)
+            with marked.broken_before(item):
+                return (yield)
     except Exception as error:
         _end_on_interrupt(item, error)
         raise

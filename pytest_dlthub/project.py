@@ -16,7 +16,7 @@ from dlthub_project.profile_check import check_profile
 from dlthub_project.runner import extractables, narrowed
 from dlthub_project.runner.pipeline_order import planned
 from dlthub_project.sandbox import Sandbox, active_sandbox, isolated
-from pytest_dlthub.crashes import SAME, Matrix, is_project_runner, once_more
+from pytest_dlthub.crashes import SAME, Matrix, is_project_runner, once_more, rows_given
 from pytest_dlthub.data_coverage import active
 from pytest_dlthub.given import Given, Recorded, children_told, give, read_given
 from pytest_dlthub.placeholders import placeholders
@@ -169,19 +169,18 @@ class DltProject:
         """
         __tracebackhide__ = True
         is_by_dlt = not is_project_runner(runner)
-        if given == "recorded" or arguments.get("record") is not None:
-            raise TypeError("crashed: recordings are not replayed here; give rows: given={...}")
         sandbox = self._sandbox or active_sandbox()
         assert sandbox is not None
+        own = rows_given(given, arguments.get("record"), sandbox)
         # it runs in copies of the sandbox
         project = DltProject(self._folder, is_run_by_dlt=is_by_dlt)
 
         def run(is_again: bool) -> dlt.Pipeline:
-            loaded, rows = data, given
+            loaded, rows = data, own
             if is_again:
                 name = pipeline if isinstance(pipeline, str) else pipeline.pipeline_name
                 of_pipeline = project._sources(name, data) if data is None else data
-                loaded, rows = once_more(of_pipeline, given, again)
+                loaded, rows = once_more(of_pipeline, own, again)
             return project.run(pipeline, data=loaded, given=rows, **arguments).pipeline
 
         has_again = again is not SAME

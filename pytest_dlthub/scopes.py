@@ -264,6 +264,11 @@ def isolated_examples(item: pytest.Item) -> Iterator[None]:
 
 
 def _check_fixtures(item: pytest.Item) -> None:
+    if item.get_closest_marker("dlt_recorded") is not None:
+        raise pytest.UsageError(
+            "dlt_recorded: Hypothesis runs this test many times, and a recording has its runs once."
+            " Give rows, given={...}: those of a recording by the path of its file."
+        )
     for name in getattr(item, "fixturenames", ()):
         if name in _OF_WHOLE_TEST:
             raise pytest.UsageError(

@@ -31,7 +31,12 @@ if TYPE_CHECKING:
     from dlthub_project.sandbox.branches import branch_of, continued
     from dlthub_project.sandbox.change_report import blocked_in_subprocesses, changed_destinations
     from dlthub_project.sandbox.destinations import sent_to, short_type
-    from dlthub_project.sandbox.extraction import Seam, extracted_through, through_seam
+    from dlthub_project.sandbox.extraction import (
+        Seam,
+        extracted_through,
+        is_extracted_through,
+        through_seam,
+    )
     from dlthub_project.sandbox.guard import is_allowed, is_local
     from dlthub_project.sandbox.lasting_sources import put_back_sources
     from dlthub_project.sandbox.looked_up import secrets_of_subprocesses
@@ -60,6 +65,7 @@ __all__ = [
     "enter",
     "extracted_through",
     "is_allowed",
+    "is_extracted_through",
     "is_local",
     "is_unobserved",
     "isolated",
@@ -98,6 +104,7 @@ _HOME_OF = {
     "continued": "branches",
     "extracted_through": "extraction",
     "is_allowed": "guard",
+    "is_extracted_through": "extraction",
     "is_local": "guard",
     "observe_everywhere": "patches",
     "placed_by_plugin": "replacements",

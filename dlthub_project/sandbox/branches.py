@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from dlthub_project.sandbox import pipelines
+from dlthub_project.sandbox import extraction, pipelines
 from dlthub_project.sandbox.isolation import isolated
 from dlthub_project.sandbox.overrides import Overrides
 from dlthub_project.sandbox.settings import Sandbox
@@ -22,8 +22,8 @@ def branch_of(sandbox: Sandbox, folder: str) -> Sandbox:
 def continued(sandbox: Sandbox, folder: str) -> Iterator[Sandbox]:
     """Run a block of a forked process in a copy of the sandbox of the process above.
 
-    Settings of the test hold in it. Pipelines that the test has made are made anew when they are
-    used, with the folders and the state of the copy.
+    Settings of the test hold in it, and what is recorded of it is replayed. Pipelines that the test
+    has made are made anew when they are used, with the folders and the state of the copy.
 
     Args:
         sandbox: That of the process above.
@@ -33,4 +33,5 @@ def continued(sandbox: Sandbox, folder: str) -> Iterator[Sandbox]:
     with isolated(here):
         Overrides(here).copy_from(Overrides(sandbox))
         pipelines.leave_behind(sandbox.folder)
+        extraction.hand_on(sandbox.folder, folder)
         yield here

@@ -36,6 +36,18 @@ def extracted_through(seam: Seam | None, sandbox: Sandbox) -> Iterator[None]:
             _seams.pop(sandbox.folder, None)
 
 
+def hand_on(folder: str, to_folder: str) -> None:
+    """Have a copy of a sandbox go through what that goes through: a forked process is in it."""
+    if folder in _seams:
+        _seams[to_folder] = _seams[folder]
+
+
+def is_extracted_through(sandbox: Sandbox) -> bool:
+    """Tell whether extractions in a sandbox go through a seam."""
+    entered = _seams.get(sandbox.folder, [])
+    return bool(entered) and entered[-1] is not None
+
+
 def through_seam(
     pipeline: dlt.Pipeline, arguments: Mapping[str, Any], sandbox: Sandbox
 ) -> AbstractContextManager[Mapping[str, Any]]:

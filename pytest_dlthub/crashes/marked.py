@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import unittest
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import dlt
@@ -20,17 +22,32 @@ class Failed(Exception):
     """The test fails by itself, without any fault."""
 
 
-def check(item: pytest.Item) -> None:
-    """Break the run of a marked test at each point, in forks, before the test runs itself.
+@contextmanager
+def broken_before(item: pytest.Item) -> Iterator[None]:
+    """Break the run of a test at each point, in forks, if it is marked; then run it in a block.
 
     Raises:
-        AssertionError: Its pipeline does not survive.
+        Failed: Its pipeline does not survive; or it passes in the block, and fails in a fork, so
+            that nothing was tested.
         UsageError: The mark cannot be understood, or the test runs no pipeline, or several.
     """
     __tracebackhide__ = True
+    failure = _check(item)
+    yield
+    if failure is not None:
+        pytest.fail(
+            f"{MARK}: nothing was tested. In a process of its own, a fork of this one, the test "
+            f"fails by itself: {failure}",
+            pytrace=False,
+        )
+
+
+def _check(item: pytest.Item) -> str | None:
+    """Break the run of a marked test; return what has failed in a fork without any fault."""
+    __tracebackhide__ = True
     mark = item.get_closest_marker(MARK)
     if mark is None:
-        return
+        return None
     if mark.args or not mark.kwargs.keys() <= {*_ARGUMENTS}:
         raise pytest.UsageError(f"{MARK} takes {', '.join(_ARGUMENTS)}, by name: {_HOW}")
     cls = getattr(item, "cls", None)
@@ -49,12 +66,13 @@ def check(item: pytest.Item) -> None:
     )
     try:
         matrix.crashes()
-    except Failed:
+    except Failed as failed:
         # it is run once more, and says so itself, with its own traceback
-        return
+        return str(failed)
     except AssertionError as error:
         # no frame of the test has any part in it
         pytest.fail(str(error), pytrace=False)
+    return None
 
 
 def _run(item: pytest.Item, *, is_whole: bool) -> dlt.Pipeline:

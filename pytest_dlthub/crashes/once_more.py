@@ -9,11 +9,13 @@ from dlt.extract import DltResource, DltSource
 
 from dlthub_project.errors import known_names
 from dlthub_project.runner import extractables
+from dlthub_project.sandbox import Sandbox, is_extracted_through
 
 SAME: Any = object()
 """The source yields the same once more: what `again` is by default."""
 
 _RUNNERS = ("dlt", "project")
+_NOT_REPLAYED = "crashed: recordings are not replayed here; give rows: given={...}"
 
 
 def once_more(
@@ -37,6 +39,22 @@ def once_more(
         # rows
         return [], None
     return data, dict.fromkeys(_names(data), ())
+
+
+def rows_given(given: Any, record: Any, sandbox: Sandbox) -> Mapping[str, Any] | None:
+    """Return what is given to a run that is broken: rows of the test, and none of a recording.
+
+    Raises:
+        TypeError: They would come from a recording.
+    """
+    if given == "recorded" or record is not None:
+        raise TypeError(_NOT_REPLAYED)
+    if given is None and is_extracted_through(sandbox):
+        raise TypeError(
+            f"{_NOT_REPLAYED}; or mark the test with dlt_crash, too, and have it run the pipeline"
+        )
+    found: Mapping[str, Any] | None = given
+    return found
 
 
 def is_project_runner(runner: str) -> bool:

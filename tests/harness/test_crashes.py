@@ -121,6 +121,26 @@ def test_a_marked_test_is_broken_and_then_runs_itself(dlt_runs: DltRuns) -> None
     assert dlt_runs.last.row_counts == {"replaced": 1}
 
 
+def test_a_marked_test_that_passes_here_and_fails_in_a_fork_is_red(run_tests: RunTests) -> None:
+    result = run_tests(
+        """
+        import os
+
+        import pytest
+
+        PROCESS = os.getpid()
+
+        @pytest.mark.dlt_crash(points="commit")
+        def test_here(dlt_run):
+            dlt_run([{"id": 1}], table_name="orders", write_disposition="replace")
+            assert os.getpid() == PROCESS
+        """
+    )
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*dlt_crash: nothing was tested. In a process of its own,*"])
+
+
 @pytest.mark.slow
 def test_marked_tests_that_cannot_be_broken_are_errors(run_tests: RunTests) -> None:
     result = run_tests(

@@ -255,3 +255,41 @@ def test_orders(dlt_run):
     run_tests(code, "--dlt-record", "--record-mode=once").assert_outcomes(passed=1)
     result = run_tests(code, "--disable-socket", "--block-network")
     result.assert_outcomes(passed=1)
+
+
+def test_recording_is_replayed_in_the_processes_that_a_crash_kills(
+    run_tests: RunTests, api: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = f"""{API}
+from hypothesis import HealthCheck, given, settings, strategies
+
+
+@pytest.mark.dlt_crash(points=["commit"])
+@pytest.mark.dlt_recorded
+def test_killed(dlt_run):
+    assert dlt_run(shop, runner=True).row_counts == {{"orders": 2}}
+
+
+@pytest.mark.dlt_recorded
+def test_crashed(dlt_run):
+    dlt_run.crashed(shop, points="commit")
+
+
+@pytest.mark.dlt_recorded
+@settings(max_examples=1, database=None, suppress_health_check=[*HealthCheck])
+@given(n=strategies.integers())
+def test_examples(dlt_run, n):
+    dlt_run(shop)
+"""
+    monkeypatch.setenv(TOKEN, "a-real-token")
+    result = run_tests(code, "--dlt-record")
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines_random(
+        ["*recordings are not replayed here*", "*a recording has its runs once*"]
+    )
+
+    monkeypatch.delenv(TOKEN)
+    api.unlink()
+    result = run_tests(code, "-k", "test_killed")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*test_killed: dlt_run: a kill at 1 point"])
