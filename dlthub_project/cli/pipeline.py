@@ -64,7 +64,7 @@ def _list(args: argparse.Namespace) -> None:
 def _run(args: argparse.Namespace) -> None:
     """Run the pipeline and print what was loaded."""
     from dlthub_project import current
-    from dlthub_project.runner import Steps, row_counts
+    from dlthub_project.runner import Steps, known_row_counts
 
     profile = activate(args).profile
     manager = current.runner()
@@ -85,20 +85,21 @@ def _run(args: argparse.Namespace) -> None:
             observers=[Steps(lambda _, step: tell(f"{name}: {step}")), checks],
         )
     where = f"{pipeline.dataset_name}@{pipeline.destination.destination_name}"
-    counts = dict(sorted(row_counts(pipeline, info).items()))
+    known = known_row_counts(pipeline, info)
+    counts = dict(sorted((known or {}).items()))
     document = {
         "name": name,
         "profile": profile,
         "dataset": pipeline.dataset_name,
         "destination": pipeline.destination.destination_name,
         "load_ids": info.loads_ids,
-        "rows": counts,
+        "rows": None if known is None else counts,
         "checks": checks_told(checks.results),
     }
     title = f"{name} -> {where} (profile {profile})"
     if failed := [str(one) for one in checks.results if not one.passed]:
         title += f"; checks that do not hold: {'; '.join(failed)}"
-    empty = "nothing new to load"
+    empty = "nothing new to load" if known is not None else "loaded; the rows are not counted"
     show(args, document, Table(("table", "rows"), list(counts.items()), title, empty))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlthub_project.cli.arguments import activate, add_format_argument, at_least_one
 from dlthub_project.cli.command import FAILED, INTERRUPTED, Operation
-from dlthub_project.cli.output import Table, show
+from dlthub_project.cli.output import Table, cell, show
 from dlthub_project.secrets import KNOWN
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _show(args: argparse.Namespace, profile: str, results: PipelineResults) -> N
             {
                 "name": name,
                 "status": result.status,
-                "rows": dict(result.row_counts),
+                "rows": None if result.row_counts is None else dict(result.row_counts),
                 "seconds": result.seconds,
                 "waited": result.waited,
                 "load_ids": list(result.load_info.loads_ids) if result.load_info else [],
@@ -99,7 +99,7 @@ class _Progress:
     def __init__(self, names: list[str]) -> None:
         self._lock = threading.Lock()
         self._at = dict.fromkeys(names, "waits")
-        self._rows: dict[str, int] = {}
+        self._rows: dict[str, int | None] = {}
         self._began: dict[str, float] = {}
         self._took: dict[str, float] = {}
         self._is_live = sys.stderr.isatty()
@@ -119,7 +119,8 @@ class _Progress:
             print(f"{name}: started", file=sys.stderr, flush=True)
         elif result is not None:
             told = _why(result)
-            rows = f", {result.rows} rows" if result.has_loaded else ""
+            counted = "rows not counted" if result.rows is None else f"{result.rows} rows"
+            rows = f", {counted}" if result.has_loaded else ""
             why = f"{rows}: {told}" if told else rows
             took = f" ({result.seconds:.1f} s)" if result.seconds else ""
             line = f"{name}: {result.status}{why}{took}"
@@ -151,10 +152,10 @@ class _Progress:
                 cells = (
                     name,
                     step,
-                    f"{self._rows[name]:,}" if name in self._rows else "",
+                    cell(self._rows[name]) if name in self._rows else "",
                     "" if seconds is None else f"{seconds:.1f}",
                 )
-                table.add_row(*(Text(cell) for cell in cells))
+                table.add_row(*map(Text, cells))
         return table
 
 

@@ -1,6 +1,6 @@
 """Runs pipelines: one made in code, or one that the manifest declares."""
 
-from dlthub_project.runner.attempts import row_counts, schema_changes
+from dlthub_project.runner.attempts import known_row_counts, row_counts, schema_changes
 from dlthub_project.runner.collector import PlusLogCollector
 from dlthub_project.runner.many_pipelines import PipelineEvent
 from dlthub_project.runner.pipeline_manager import PipelineManager
@@ -28,6 +28,7 @@ __all__ = [
     "Steps",
     "extractables",
     "finish_pending",
+    "known_row_counts",
     "narrowed",
     "row_counts",
     "runner",

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dlt.common.metrics import LoadJobMetrics, LoadMetrics
 from dlt.common.pipeline import LoadInfo, NormalizeInfo
+from dlt.common.storages.load_package import LoadPackageInfo
 from dlt.extract import DltResource, DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 
 MakeData = Callable[[], Any]
+RowCounts = dict[str, int]
+"""Numbers of rows, by table."""
 
 
 class Attempts:
@@ -37,6 +41,8 @@ class Attempts:
         make_data: MakeData,
         run_arguments: Mapping[str, Any],
         prepare: Callable[[], None] | None = None,
+        *,
+        is_extracted: bool = False,
     ) -> None:
         """Make the data, and run nothing yet.
 
@@ -45,6 +51,7 @@ class Attempts:
             make_data: Makes the data: now, and again for every later attempt that extracts.
             run_arguments: Arguments of `dlt.Pipeline.run`.
             prepare: Called before the first step, until it succeeds once.
+            is_extracted: Whether another process has extracted the data: none are made.
         """
         self.number = 0
         self.started_at = datetime.now(timezone.utc)
@@ -53,8 +60,8 @@ class Attempts:
         self._arguments = run_arguments
         self._prepare = prepare
         self.on_pending: Callable[[], None] = lambda: None
-        self._data = make_data()
-        self._is_read = self._is_extracted = False
+        self._data = None if is_extracted else make_data()
+        self._is_read, self._is_extracted = False, is_extracted
         self._loaded: LoadInfo | None = None
         self._failure: PipelineStepFailed | None = None
 
@@ -184,17 +191,55 @@ def row_counts(
         info: What its run returned.
         untraced: What `normalize` returned while the pipeline had no trace.
     """
+    return _summed(info, _traced_counts(pipeline, untraced))
+
+
+def known_row_counts(
+    pipeline: Traced, info: LoadInfo | None, noted: Mapping[str, RowCounts] | None = None
+) -> RowCounts | None:
+    """Return `row_counts`; None if nobody has counted the rows of a package.
+
+    They are not counted where tracing is off, or by a process that died.
+
+    Args:
+        pipeline: The pipeline.
+        info: What its run returned.
+        noted: What `counts_by_package` has returned in another process.
+    """
+    counted = {**(noted or {}), **_traced_counts(pipeline)}
+    return _summed(info, counted) if counted.keys() >= set(info.loads_ids if info else ()) else None
+
+
+def counts_by_package(step: NormalizeInfo) -> dict[str, RowCounts]:
+    """Return how many rows were normalized for each package, by table."""
+    return {
+        load_id: {
+            table: written.items_count
+            for table, written in metrics[-1]["table_metrics"].items()
+            if written.items_count and not table.startswith("_dlt_")
+        }
+        for load_id, metrics in step.metrics.items()
+        # a step that has failed may have none
+        if metrics
+    }
+
+
+def _traced_counts(
+    pipeline: Traced, untraced: Iterable[NormalizeInfo] = ()
+) -> dict[str, RowCounts]:
     trace = pipeline.last_trace
-    counts: dict[str, int] = {}
-    loaded = set(info.loads_ids) if info else set()
-    steps = [step.step_info for step in trace.steps] if trace else []
-    for step in [*steps, *untraced]:
-        if not isinstance(step, NormalizeInfo):
-            continue
-        for load_id in loaded.intersection(step.metrics):
-            for table, written in step.metrics[load_id][-1]["table_metrics"].items():
-                if written.items_count and not table.startswith("_dlt_"):
-                    counts[table] = counts.get(table, 0) + written.items_count
+    counts: dict[str, RowCounts] = {}
+    for step in [*(step.step_info for step in (trace.steps if trace else ())), *untraced]:
+        if isinstance(step, NormalizeInfo):
+            counts.update(counts_by_package(step))
+    return counts
+
+
+def _summed(info: LoadInfo | None, counted: Mapping[str, RowCounts]) -> RowCounts:
+    counts: RowCounts = {}
+    for load_id in info.loads_ids if info else ():
+        for table, rows in counted.get(load_id, {}).items():
+            counts[table] = counts.get(table, 0) + rows
     return counts
 
 
@@ -223,3 +268,35 @@ def joined(earlier: LoadInfo | None, later: LoadInfo) -> LoadInfo:
         loads_ids=[*ids, *later.loads_ids],
         load_packages=[*kept, *later.load_packages],
     )
+
+
+def with_packages(pipeline: dlt.Pipeline, info: LoadInfo, load_ids: Iterable[str]) -> LoadInfo:
+    """Return `info` of these packages, and of no others.
+
+    Those that it lacks are told from what is on disk: a process has loaded them that died before it
+    had stored its trace.
+    """
+    packages = {package.load_id: package for package in info.load_packages}
+    metrics = dict(info.metrics)
+    for load_id in load_ids:
+        if load_id not in packages:
+            packages[load_id] = pipeline.get_load_package_info(load_id)
+            metrics[load_id] = [_metrics_on_disk(pipeline, packages[load_id])]
+    ordered = sorted(load_ids)
+    return info._replace(
+        metrics={load_id: metrics[load_id] for load_id in ordered if load_id in metrics},
+        loads_ids=ordered,
+        load_packages=[packages[load_id] for load_id in ordered],
+    )
+
+
+def _metrics_on_disk(pipeline: dlt.Pipeline, package: LoadPackageInfo) -> LoadMetrics:
+    noted = pipeline.get_load_package_state(package.load_id).get("load_metrics", {})
+    jobs = {job: LoadJobMetrics(**metrics) for job, metrics in noted.items()}
+    return {
+        "started_at": min((job.started_at for job in jobs.values()), default=package.completed_at),
+        "finished_at": package.completed_at,
+        "job_metrics": jobs,
+        "dataset_name": pipeline.dataset_name,
+        "outputs": [],
+    }

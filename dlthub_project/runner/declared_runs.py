@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,9 +31,13 @@ def run_declared(
     resources: Sequence[str] | None = None,
     data: Any = None,
     observers: Iterable[object] = (),
+    before: Collection[str] | None = None,
     **run_arguments: Any,
 ) -> LoadInfo:
-    """Run a pipeline of `entities`; see `PipelineManager.run`."""
+    """Run a pipeline of `entities`; see `PipelineManager.run`.
+
+    With `before`, finish the run of a process that died; see `PipelineRunner.resume`.
+    """
     config = run_config(pipeline.pipeline_name)
     runner = PipelineRunner(
         pipeline,
@@ -46,30 +50,20 @@ def run_declared(
     contract = entities.datasets.contract_of(pipelines.requested_dataset_name(pipeline))
     if contract is not None:
         run_arguments.setdefault("schema_contract", contract)
-    if data is not None:
-        info = runner.run(narrowed(data, resources, limit), **run_arguments)
-        check_loaded(runner, info, config.on_failed_check, is_whole=False)
-        return info
 
     def declared() -> Any:
         return narrowed(_declared_sources(entities, pipeline.pipeline_name), resources, limit)
 
-    info = runner.run_made(declared, **run_arguments)
-    is_narrow = resources is not None or limit is not None
+    if before is not None:
+        info = runner.resume(before)
+    elif data is not None:
+        info = runner.run(narrowed(data, resources, limit), **run_arguments)
+    else:
+        info = runner.run_made(declared, **run_arguments)
+    is_narrow = data is not None or resources is not None or limit is not None
     is_whole = not is_narrow and _loads_alone(entities, pipeline)
     check_loaded(runner, info, config.on_failed_check, is_whole=is_whole)
     return info
-
-
-def check_resumed(entities: DltEntityFactory, pipeline: dlt.Pipeline, observer: object) -> None:
-    """Look at what a pipeline has loaded that another process had begun; see `run_declared`."""
-    trace = pipeline.last_trace
-    info = trace.last_load_info if trace else None
-    if info is not None:
-        config = run_config(pipeline.pipeline_name)
-        runner = PipelineRunner(pipeline, observers=[observer])
-        is_whole = _loads_alone(entities, pipeline)
-        check_loaded(runner, info, config.on_failed_check, is_whole=is_whole)
 
 
 def _loads_alone(entities: DltEntityFactory, pipeline: dlt.Pipeline) -> bool:

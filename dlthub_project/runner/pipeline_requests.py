@@ -14,17 +14,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from dlt.common.pipeline import NormalizeInfo
 
 from dlthub_project.context import find_package, used_context
 from dlthub_project.entities import DltEntityFactory
 from dlthub_project.entities.entries import pipeline_value
 from dlthub_project.errors import LoadFailedChecks, ProjectError
-from dlthub_project.runner.attempts import row_counts
-from dlthub_project.runner.declared_runs import check_resumed, run_declared
+from dlthub_project.runner.attempts import RowCounts, counts_by_package, known_row_counts
+from dlthub_project.runner.declared_runs import run_declared
 from dlthub_project.runner.locks import turn_at
 from dlthub_project.runner.pipeline_results import (
     PipelineResult,
@@ -32,11 +34,10 @@ from dlthub_project.runner.pipeline_results import (
     failure_of,
     is_interrupt,
 )
-from dlthub_project.runner.resume import finish_pending
 
 if TYPE_CHECKING:
     import dlt
-    from dlt.common.pipeline import LoadInfo
+    from dlt.pipeline.trace import PipelineStepTrace
 
     from dlthub_project.context import Project
     from dlthub_project.data_quality import CheckResult, CheckResults
@@ -128,37 +129,45 @@ def _run_in_turn(
     begun = record.read()
     if begun is not None and begun.result is not None:
         return replace(begun.result, is_resumed=True)
+    is_begun = begun is not None and begun.has_extracted(pipeline)
+    noted = _Noted(record, begun if begun and is_begun else _Begun.of(request, pipeline))
     checks = _Checks()
-    if begun is not None and begun.has_extracted(pipeline):
-        tell(request.pipeline, "load")
-        finish_pending(pipeline)
-        trace = pipeline.last_trace
-        result = _loaded(pipeline, trace.last_load_info if trace else None, is_resumed=True)
-        with checks.heard():
-            check_resumed(entities, pipeline, checks)
-    else:
-        record.write(_Begun.of(request, pipeline))
-        arguments = {
-            key: value
-            for key, value in request.arguments.items()
-            if key not in ("destination", "dataset_name")
-        }
-        observers = [*arguments.pop("observers", ()), Steps(tell), checks]
-        info = None
-        with checks.heard():
-            info = run_declared(entities, pipeline, observers=observers, **arguments)
-        info = checks.failed.load_info if checks.failed else info
-        result = _loaded(pipeline, info, is_resumed=begun is not None)
-    result = checks.told_in(result)
-    record.write(_Begun.of(request, pipeline, result))
+    arguments = {
+        key: value
+        for key, value in request.arguments.items()
+        if key not in ("destination", "dataset_name")
+    }
+    observers = [*arguments.pop("observers", ()), Steps(tell), noted, checks]
+    before = noted.begun.before if is_begun else None
+    info = None
+    with checks.heard():
+        info = run_declared(entities, pipeline, observers=observers, before=before, **arguments)
+    info = checks.failed.load_info if checks.failed else info
+    loaded = PipelineResult(
+        pipeline.pipeline_name,
+        "loaded",
+        info,
+        row_counts=known_row_counts(pipeline, info, noted.begun.row_counts),
+        is_resumed=begun is not None,
+    )
+    result = checks.told_in(loaded)
+    record.write(replace(noted.begun, result=result))
     return result
 
 
-def _loaded(pipeline: dlt.Pipeline, info: LoadInfo | None, *, is_resumed: bool) -> PipelineResult:
-    counts = row_counts(pipeline, info)
-    return PipelineResult(
-        pipeline.pipeline_name, "loaded", info, row_counts=counts, is_resumed=is_resumed
-    )
+class _Noted:
+    """An observer that notes what another process cannot know if this one dies."""
+
+    def __init__(self, record: _Record, begun: _Begun) -> None:
+        self._record = record
+        self.begun = begun
+        record.write(begun)
+
+    def after_normalize(self, pipeline: dlt.Pipeline, step: PipelineStepTrace) -> None:
+        if isinstance(step.step_info, NormalizeInfo):
+            counts = {**self.begun.row_counts, **counts_by_package(step.step_info)}
+            self.begun = replace(self.begun, row_counts=counts)
+            self._record.write(self.begun)
 
 
 class _Checks:
@@ -219,35 +228,29 @@ class _Begun:
 
     Attributes:
         request: Its id.
-        pending: The load packages that were pending before.
-        completed: Those that were loaded before.
+        before: The load packages that were there before, pending or loaded.
+        row_counts: The rows that it has normalized, by load package and table.
         result: Its result; None until there is one.
     """
 
     request: str
-    pending: frozenset[str]
-    completed: frozenset[str]
+    before: frozenset[str]
+    row_counts: Mapping[str, RowCounts] = field(default_factory=dict)
     result: PipelineResult | None = None
 
     @staticmethod
-    def of(
-        request: PipelineRequest, pipeline: dlt.Pipeline, result: PipelineResult | None = None
-    ) -> _Begun:
-        return _Begun(request.id, _pending(pipeline), _completed(pipeline), result)
+    def of(request: PipelineRequest, pipeline: dlt.Pipeline) -> _Begun:
+        return _Begun(request.id, _packages(pipeline))
 
     def has_extracted(self, pipeline: dlt.Pipeline) -> bool:
         """Whether the request has extracted all its data already."""
-        own = (_pending(pipeline) | _completed(pipeline)) - self.pending - self.completed
-        return bool(own)
+        return bool(_packages(pipeline) - self.before)
 
 
-def _pending(pipeline: dlt.Pipeline) -> frozenset[str]:
+def _packages(pipeline: dlt.Pipeline) -> frozenset[str]:
     extracted = pipeline.list_extracted_load_packages()
-    return frozenset((*extracted, *pipeline.list_normalized_load_packages()))
-
-
-def _completed(pipeline: dlt.Pipeline) -> frozenset[str]:
-    return frozenset(pipeline.list_completed_load_packages())
+    normalized = pipeline.list_normalized_load_packages()
+    return frozenset((*extracted, *normalized, *pipeline.list_completed_load_packages()))
 
 
 class _Record:

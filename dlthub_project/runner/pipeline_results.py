@@ -86,7 +86,8 @@ class PipelineResult:
         status: `loaded`; `failed`; `interrupted`: it stopped at a signal, and its next run goes on;
             `skipped`: it was never started.
         error: Why it did not load; None if it did.
-        row_counts: The rows that were normalized, by table.
+        row_counts: The rows that were normalized, by table; None if they are not known: tracing is
+            off, or a worker died while it counted them.
         seconds: How long it ran, without waiting for its turn.
         waited: How long it waited for its turn at a database, in seconds.
         is_resumed: Whether it finished what a worker had begun that died.
@@ -98,7 +99,7 @@ class PipelineResult:
     status: Status
     _load_info: LoadInfo | _Packed | None = field(default=None, repr=False, compare=False)
     error: PipelineFailure | None = None
-    row_counts: Mapping[str, int] = field(default_factory=dict)
+    row_counts: Mapping[str, int] | None = field(default_factory=dict)
     seconds: float = 0.0
     waited: float = 0.0
     is_resumed: bool = False
@@ -128,9 +129,9 @@ class PipelineResult:
         return self.is_ok or by_checks
 
     @property
-    def rows(self) -> int:
-        """The number of rows that were normalized."""
-        return sum(self.row_counts.values())
+    def rows(self) -> int | None:
+        """The number of rows that were normalized; None if it is not known."""
+        return None if self.row_counts is None else sum(self.row_counts.values())
 
 
 class PipelineResults(Mapping[str, PipelineResult]):

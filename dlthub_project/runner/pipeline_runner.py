@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,7 +13,13 @@ from dlt.common import logger
 from dlt.common.pipeline import LoadInfo
 
 from dlthub_project.dlt_internals import configuration, pipelines, traces
-from dlthub_project.runner.attempts import Attempts, MakeData, repeatable, schema_changes
+from dlthub_project.runner.attempts import (
+    Attempts,
+    MakeData,
+    repeatable,
+    schema_changes,
+    with_packages,
+)
 from dlthub_project.runner.resume import drop_working_folder, restore
 from dlthub_project.runner.retry import checked_steps, retrying
 from dlthub_project.runner.traces import MakePipeline, TraceStore, kept_files
@@ -90,12 +96,40 @@ class PipelineRunner:
             target = (run_arguments.get("destination"), run_arguments.get("dataset_name"))
             prepare = partial(restore, self.pipeline, *target)
         attempts = Attempts(self.pipeline, make_data, run_arguments, prepare)
-        self._observers.tell("on_before")
-        try:
+
+        def run() -> LoadInfo:
             if self._clean:
                 with kept_files(self.pipeline):
                     drop_working_folder(self.pipeline)
+            return self._run(attempts)
+
+        return self._observed(run)
+
+    def resume(self, before: Collection[str]) -> LoadInfo:
+        """Normalize and load what a process that died had extracted; its run ends here.
+
+        Args:
+            before: The packages that were there before that run.
+
+        Returns:
+            What the run has loaded, in that process and in this one.
+
+        Raises:
+            PipelineStepFailed: As `dlt.Pipeline.load` raises it; that of the last attempt.
+        """
+        attempts = Attempts(self.pipeline, lambda: None, {}, is_extracted=True)
+
+        def resume() -> LoadInfo:
             info = self._run(attempts)
+            loaded = {*self.pipeline.list_completed_load_packages()}
+            return with_packages(self.pipeline, info, loaded.difference(before))
+
+        return self._observed(resume)
+
+    def _observed(self, run: Callable[[], LoadInfo]) -> LoadInfo:
+        self._observers.tell("on_before")
+        try:
+            info = run()
         except BaseException as error:
             hide_in_error(error)
             self._observers.tell("on_after", load_info=None, error=error)

@@ -379,6 +379,24 @@ def test_many_pipelines_are_run_and_told_with_a_status(
     assert "Did you mean `load_orders`?" in done.stderr
 
 
+def test_rows_that_are_not_counted_are_not_told_as_none(
+    write_project: WriteProject, dlt_main: DltProgram
+) -> None:
+    """dlt counts rows in its trace, which may be switched off."""
+    write_project(MANY, {"sources/shop.py": MANY_SOURCES})
+    untraced = {"ENABLE_RUNTIME_TRACE": "false"}
+    done = dlt_main("pipeline", "load_orders", "run", **untraced)
+    assert done.returncode == 0, done.stderr
+    assert "(profile dev): loaded; the rows are not counted" in done.stdout
+
+    done = dlt_main("project", "run", "load_orders", "--workers", "1", **untraced)
+    assert "load_orders: loaded, rows not counted" in done.stderr
+    assert done.stdout.splitlines()[1].split()[:3] == ["load_orders", "loaded", "-"]
+
+    done = dlt_main("project", "run", "load_orders", "--format", "json", **untraced)
+    assert json.loads(done.stdout)["pipelines"][0]["rows"] is None
+
+
 CHECKED = """
     sources: {orders: {type: shop.orders}}
     destinations: {warehouse: {type: duckdb}}

@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -199,9 +200,9 @@ def test_a_worker_that_is_killed_takes_nothing_with_it(
     assert loaded_ids() == list(range(10))
     assert ("load_d", "extract") in steps
     assert ("load_d", "done") in steps
-    # it travelled; killed between load and trace, a pipeline is resumed without what dlt returned
-    if other == "done" or not results["load_c"].is_resumed:
-        assert "1 load package(s) were loaded" in str(results["load_c"].load_info)
+    # it travelled, also where the pool ends its worker between load and trace
+    assert "1 load package(s) were loaded" in str(results["load_c"].load_info)
+    assert [result.row_counts for result in results.values()] == [{"rows": 10}] * 2
 
 
 def test_a_pipeline_runs_after_those_that_it_waits_for(write_project: WriteProject) -> None:
@@ -513,6 +514,118 @@ run_request(pickle.loads(Path("request").read_bytes()), tell)
     [schema] = {package.schema for package in answer.load_info.load_packages}
     assert schema.naming.normalize_identifier("New Id") == "new_id"
     assert schema.version_hash == current.catalog().dataset("raw").schema.version_hash
+    assert loaded_ids() == list(range(10))
+
+
+BEGUN = """
+    sources:
+      a: {type: shop.numbers, first: 0}
+      b: {type: shop.letters}
+    destinations:
+      warehouse: {type: duckdb}
+    datasets:
+      raw: {destination: warehouse, tables: {rows: {checks: [{is_unique: id}]}}}
+    pipelines:
+      load:
+        source: [a, b]
+        destination: warehouse
+        dataset_name: raw
+        run_config: {on_failed_check: fail}
+"""
+LETTERS = """
+    @dlt.source
+    def letters():
+        return dlt.resource([{"letter": letter} for letter in "abc"], name="letters")
+"""
+DIES = """
+import os, pickle, signal, sys
+from pathlib import Path
+from dlthub_project.dlt_internals.fault_points import listening
+from dlthub_project.faults import Strike, chosen_points
+from dlthub_project.runner.pipeline_requests import run_request
+
+class Second(Strike):
+    passed = False
+
+    def reached(self, place):
+        if self.passed or place.name != self._point.place:
+            super().reached(place)
+        self.passed = self.passed or place.name == self._point.place
+
+[point] = chosen_points(sys.argv[1], "kill")
+strike = Second if sys.argv[2:] else Strike
+with listening(strike(point, "kill", "load", lambda _: None)):
+    run_request(pickle.loads(Path("request").read_bytes()))
+"""
+
+
+class Heard:
+    """An observer of the runs that have ended."""
+
+    def __init__(self) -> None:
+        self.loaded: list[list[str]] = []
+
+    def on_after(self, pipeline: object, load_info: Any) -> None:
+        self.loaded.append(load_info.loads_ids)
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "trace",
+        pytest.param("before_job", marks=pytest.mark.slow),
+        # of the second package of two
+        pytest.param("entered second", marks=pytest.mark.slow),
+        pytest.param("normalize", marks=pytest.mark.slow),
+        # nobody has noted the rows of the first package
+        pytest.param("normalized", marks=pytest.mark.slow),
+    ],
+)
+def test_what_a_dead_worker_has_loaded_is_told_by_the_next(
+    write_project: WriteProject, point: str
+) -> None:
+    """dlt keeps what it returned only in a trace, which a killed worker has not stored.
+
+    The trace of the day before is there, and is not told in its place.
+    """
+    root = write_project(BEGUN, {"sources/shop.py": NUMBERS + LETTERS})
+    run_request(replace(request_for("load"), id="of the day before"))
+    day_before = {*current.entities().get_pipeline("load").list_completed_load_packages()}
+    request = request_for("load")
+    (root / "request").write_bytes(pickle.dumps(request))
+    died = subprocess.run([*python(), "-c", DIES, *point.split()], cwd=root, check=False)
+    assert died.returncode == -9
+
+    # a worker on its way, and what a client gets of it
+    heard = Heard()
+    result = run_request(replace(request, arguments={"observers": [heard]}))
+    result = pickle.loads(pickle.dumps(result))
+
+    packages = {*current.entities().get_pipeline("load").list_completed_load_packages()}
+    assert loaded_ids() == sorted([*range(10), *range(10)])
+    assert result.is_resumed
+    is_known = point != "normalized"
+    assert result.row_counts == ({"rows": 10, "letters": 3} if is_known else None)
+    assert result.rows == (13 if is_known else None)
+    assert {*result.load_info.loads_ids} == packages - day_before
+    assert len(result.load_info.loads_ids) == 2
+    assert heard.loaded == [result.load_info.loads_ids]
+    assert [package.state for package in result.load_info.load_packages] == ["loaded"] * 2
+    assert "finished in" in str(result.load_info)
+    assert "2 load package(s) were loaded" in str(result.load_info)
+    # the rows are looked at, too
+    assert (result.status, result.has_loaded) == ("failed", True)
+    assert [str(check) for check in result.checks] == ["rows: id__is_unique: 20 of 20 rows fail"]
+
+
+def test_rows_that_nobody_counts_are_not_told_as_none(
+    write_project: WriteProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_project(FOUR, {"sources/shop.py": NUMBERS})
+    monkeypatch.setenv("ENABLE_RUNTIME_TRACE", "false")
+    result = current.runner().run_pipelines("load_a")["load_a"]
+
+    assert (result.status, result.row_counts, result.rows) == ("loaded", None, None)
     assert loaded_ids() == list(range(10))
 
 
