@@ -50,6 +50,7 @@ def test_every_column_of_an_airport_and_of_a_plane_is_as_in_the_files(
             "tzone": "America/New_York",
         }
     ]
+    assert run.rows("airports", "faa", where={"tzone": None}) == [("EEN",), ("LRO",), ("YAK",)]
     assert run.rows("planes", where={"tailnum": "N201AA"}) == [
         {
             "tailnum": "N201AA",
