@@ -24,11 +24,13 @@ def test_cancelled_flights_count_but_have_no_delay(dlt_run: DltRun) -> None:
 
 def test_mean_over_chunks_is_the_mean_over_rows(dlt_run: DltRun) -> None:
     delay = pd.Series(range(5_000))
-    flights = pd.DataFrame({"carrier": "UA", "dep_time": 517, "dep_delay": delay})
+    carriers = ["UA"] * 3_000 + ["AA"] * 2_000
+    flights = pd.DataFrame({"carrier": carriers, "dep_time": 517, "dep_delay": delay})
     run = dlt_run(flights, table_name="flights")
 
     report = delays.delays_by_carrier(run.dataset, chunk_size=2_048)  # 2,048 + 2,048 + 904
-    assert report["mean_delay"].item() == delay.mean()
+    assert report["carrier"].tolist() == ["AA", "UA"]
+    assert report["mean_delay"].tolist() == [delay[3_000:].mean(), delay[:3_000].mean()]
 
 
 def test_report_of_2013_is_saved_beside_the_flights(
@@ -36,6 +38,7 @@ def test_report_of_2013_is_saved_beside_the_flights(
 ) -> None:
     dlt_project.run("load_flights", resources=["flights"])
     delays.main()
+    delays.main()  # a report that is made again takes the place of the first
 
     report = dlt_project.catalog.dataset("nyc").table("delays_by_carrier").df()
     assert report is not None
