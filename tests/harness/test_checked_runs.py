@@ -443,6 +443,9 @@ def test_a_check_that_cannot_be_looked_at_is_red_and_secrets_are_masked(
         def test_of_no_rows(dlt_run):
             run(dlt_run, dq.checks.is_unique("id", where="id > 5"))
 
+        def test_of_a_resource_that_yields_nothing(dlt_run):
+            run(dlt_run, dq.checks.row_count(min=1, name="some"), rows=())
+
         def test_with_a_secret(dlt_run, dlt_config):
             dlt_config["sources.shop.api_key"] = dlt.TSecretStrValue("s3cr3t-t0ken-of-a-test")
             run(dlt_run, dq.checks.is_in("note", ["a"]))
@@ -450,12 +453,13 @@ def test_a_check_that_cannot_be_looked_at_is_red_and_secrets_are_masked(
         """
     )
 
-    result.assert_outcomes(passed=1, failed=2)
+    result.assert_outcomes(passed=1, failed=3)
     result.stdout.fnmatch_lines(
         [
             "orders: notes__is_not_null cannot be checked: *no column `notes`*mean `note`*",
             "orders: broken cannot be checked: *is no condition in SQL*",
             "orders: row_count: 1 of 1 row fails",
+            "orders: some*",
             "orders: note__is_in: 1 of 1 row fails",
         ]
     )
