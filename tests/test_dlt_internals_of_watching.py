@@ -5,6 +5,7 @@ import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import dlt
@@ -62,6 +63,29 @@ def test_each_source_is_extracted_by_itself_and_rows_are_counted_by_resource(
 
     assert seen["shop"] == ({"orders": 1}, "drop_data")
     assert watched.registered_sources()[__name__.rpartition(".")[2], "shop"] == __name__
+
+
+@pytest.mark.leans_on("dlt.extract.reference:SourceFactory", "dlt.extract:DltResource")
+def test_what_a_module_has_made_by_a_call_is_not_registered() -> None:
+    def made() -> Any:
+        @dlt.source(section="shops")
+        def second_shop() -> Any:
+            return dlt.resource([{"id": 1}], name="orders")
+
+        return second_shop
+
+    module = ModuleType("own")
+    first, loose = shop(), dlt.resource([{"id": 1}], name="loose")
+    details = dlt.transformer(lambda item: item, data_from=loose, name="details")
+    module.__dict__.update(first=first, made=made(), loose=loose, details=details, source=shop)
+    module.__dict__["of_source"] = first.orders
+
+    assert watched.held_sources(module) == {
+        (__name__.rpartition(".")[2], "shop"): "own",
+        ("shops", "second_shop"): __name__,
+        ("None", "loose"): "own",
+    }
+    assert ("shops", "second_shop") not in watched.registered_sources()
 
 
 @pytest.mark.leans_on("dlt.extract:DltResource", "dlt.extract.incremental:Incremental")

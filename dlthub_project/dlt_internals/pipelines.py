@@ -83,8 +83,11 @@ def make_again(
 
 
 def requested_dataset_name(pipeline: dlt.Pipeline) -> str:
-    """Return the name that a pipeline's dataset was given, without the suffix of `dev_mode`."""
-    return pipeline.dataset_name.removesuffix(pipeline._pipeline_instance_id)
+    """Return the name that a pipeline's dataset was given, without the suffix of `dev_mode`.
+
+    Empty for one that was given none, and loads into a function: dlt makes no name for it.
+    """
+    return (pipeline.dataset_name or "").removesuffix(pipeline._pipeline_instance_id)
 
 
 def as_stored(schema: Schema) -> Schema:

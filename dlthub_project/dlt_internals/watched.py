@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import PurePath
+from types import ModuleType
 from typing import Any
 
 import dlt
@@ -76,6 +77,29 @@ def registered_sources() -> dict[tuple[str, str], str]:
             held = getattr(held, part, None)
         if isinstance(held, SourceFactory | DltResource) or hasattr(held, "_factory"):
             found[one.section, one.name] = module
+    return found
+
+
+def held_sources(module: ModuleType) -> dict[tuple[str, str], str]:
+    """Return the sources that a module holds by a name, and that dlt has not registered.
+
+    By section and name; the module of the function, or the module itself. dlt registers the
+    functions alone that stand in modules and classes: what a module has made by a call, such as
+    `rest_api_source(...)`, `dlt.resource(rows, name="orders")` or a function that makes sources, is
+    not among `registered_sources`.
+    """
+    found = {}
+    for held in list(vars(module).values()):
+        if isinstance(held, SourceFactory) and "<locals>" in getattr(held, "__qualname__", ""):
+            function: Any = held
+            own = str(function.__module__)
+            section = getattr(sys.modules.get(own), "__source_name__", own.rpartition(".")[2])
+            found[str(held.section or section), str(held.name or function.__name__)] = own
+        elif isinstance(held, DltSource):
+            found[str(held.section), str(held.name)] = module.__name__
+        elif isinstance(held, DltResource) and not (held.source_name or held._pipe.has_parent):
+            made_by = module_of(held) or module.__name__
+            found[str(held.section), str(held.name)] = made_by
     return found
 
 

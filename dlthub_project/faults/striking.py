@@ -70,6 +70,10 @@ class Trail:
         """Tell whether an extract of a pipeline has come to its end."""
         return any(p.pipeline == pipeline and p.name == "after package" for p in self._places)
 
+    def loads(self, pipeline: str) -> int:
+        """Return how many loads of a pipeline have been entered."""
+        return sum(p.pipeline == pipeline and p.name == "after entry" for p in self._places)
+
     def tables(self, pipeline: str, *, of_followups: bool) -> set[str]:
         """Return the tables of the jobs that were run, without dlt's own."""
         return {

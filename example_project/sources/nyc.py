@@ -72,7 +72,7 @@ def read_csv(file_name: str, key: tuple[str, ...]) -> pa.Table:
     path = Path(package.origin).parent / "data" / file_name
     options = csv.ConvertOptions(
         column_types={"time_hour": pa.timestamp("us", tz="UTC")},
-        null_values=["NA", ""],
+        null_values=["NA"],
         strings_can_be_null=True,
     )
     if path.suffix == ".zip":

@@ -24,11 +24,13 @@ def test_cancelled_flights_count_but_have_no_delay(dlt_run: DltRun) -> None:
 
 def test_mean_over_chunks_is_the_mean_over_rows(dlt_run: DltRun) -> None:
     delay = pd.Series(range(5_000))
-    flights = pd.DataFrame({"carrier": "UA", "dep_time": 517, "dep_delay": delay})
+    carriers = ["UA"] * 3_000 + ["AA"] * 2_000
+    flights = pd.DataFrame({"carrier": carriers, "dep_time": 517, "dep_delay": delay})
     run = dlt_run(flights, table_name="flights")
 
     report = delays.delays_by_carrier(run.dataset, chunk_size=2_048)  # 2,048 + 2,048 + 904
-    assert report["mean_delay"].item() == delay.mean()
+    assert report["carrier"].tolist() == ["AA", "UA"]
+    assert report["mean_delay"].tolist() == [delay[3_000:].mean(), delay[:3_000].mean()]
 
 
 def test_report_of_2013_is_saved_beside_the_flights(
@@ -36,6 +38,7 @@ def test_report_of_2013_is_saved_beside_the_flights(
 ) -> None:
     dlt_project.run("load_flights", resources=["flights"])
     delays.main()
+    delays.main()  # a report that is made again takes the place of the first
 
     report = dlt_project.catalog.dataset("nyc").table("delays_by_carrier").df()
     assert report is not None
@@ -44,4 +47,6 @@ def test_report_of_2013_is_saved_beside_the_flights(
     assert (flights["UA"], flights["OO"]) == (58_665, 32)
     assert report["cancelled"].sum() == 8_255
     assert report.set_index("carrier")["mean_delay"]["UA"] == pytest.approx(12.106, abs=0.001)
-    assert "58665" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "58665" in printed
+    assert "12.1\n" in printed  # UA's mean delay, rounded

@@ -1,22 +1,23 @@
 """Loading flights and weather: the figures of 2013, and what later runs add."""
 
+from collections import Counter
 from datetime import date, datetime, timezone
 
 import pytest
 
 from pytest_dlthub import DltProject, DltRun, assert_unique
-from sources.nyc import departures
+from sources.nyc import FLIGHTS_KEY, WEATHER_KEY, departures
 
 
 def test_every_flight_of_2013_is_loaded(dlt_project: DltProject) -> None:
     run = dlt_project.run("load_flights")
 
     assert run.row_counts == {"flights": 336_776, "weather": 26_115}
-    columns = run.columns("flights")
-    assert len(columns) == 19
-    assert columns["dep_time"] == "bigint"
-    assert columns["tailnum"] == "text"
-    assert columns["time_hour"] == "timestamp"
+    flights, weather = run.columns("flights"), run.columns("weather")
+    assert Counter(flights.values()) == {"bigint": 14, "text": 4, "timestamp": 1}
+    assert Counter(weather.values()) == {"bigint": 5, "double": 8, "text": 1, "timestamp": 1}
+    assert flights["dep_time"] == "bigint"
+    assert flights["time_hour"] == weather["time_hour"] == "timestamp"
 
 
 def test_second_run_loads_nothing_new(dlt_project: DltProject) -> None:
@@ -38,17 +39,23 @@ def test_february_is_added_to_january(dlt_project: DltProject) -> None:
     assert len(run.rows("weather")) == 2_211 + 2_010
 
 
-def test_load_that_stopped_within_an_hour_goes_on_without_doubles(dlt_project: DltProject) -> None:
+@pytest.mark.parametrize(
+    ("table", "key", "rows"),
+    [("weather", WEATHER_KEY, 124), ("flights", FLIGHTS_KEY, 1_639)],
+)
+def test_load_that_stopped_within_an_hour_goes_on_without_doubles(
+    dlt_project: DltProject, table: str, key: tuple[str, ...], rows: int
+) -> None:
     source = dlt_project.source("departures")
-    pages = source(until=date(2013, 1, 3), chunk_size=50)  # three airports an hour: 16 and 2/3
-    stopped = dlt_project.run("load_flights", data=pages, resources=["weather"], limit=1)
+    pages = source(until=date(2013, 1, 3), chunk_size=50)  # ends within an hour of either
+    stopped = dlt_project.run("load_flights", data=pages, resources=[table], limit=1)
     whole = source(until=date(2013, 1, 3))
-    rest = dlt_project.run("load_flights", data=whole, resources=["weather"])
+    rest = dlt_project.run("load_flights", data=whole, resources=[table])
 
-    assert stopped.row_counts == {"weather": 50}
-    assert rest.row_counts == {"weather": 74}
-    assert len(rest.rows("weather")) == 124
-    assert_unique(rest.dataset.table("weather"), "time_hour", "origin")
+    assert stopped.row_counts == {table: 50}
+    assert rest.row_counts == {table: rows - 50}
+    assert len(rest.rows(table)) == rows
+    assert_unique(rest.dataset.table(table), *key)
 
 
 def test_missing_values_are_null(dlt_run: DltRun) -> None:

@@ -1,5 +1,7 @@
 """Loading airlines, airports and planes: one row for each key, however often it runs."""
 
+from collections import Counter
+
 import pyarrow as pa
 
 from pytest_dlthub import DltProject, assert_unique
@@ -38,6 +40,8 @@ def test_every_column_of_an_airport_and_of_a_plane_is_as_in_the_files(
 ) -> None:
     run = dlt_project.run("load_reference", resources=["airports", "planes"])
 
+    assert Counter(run.columns("airports").values()) == {"text": 4, "double": 2, "bigint": 2}
+    assert Counter(run.columns("planes").values()) == {"text": 5, "bigint": 4}
     assert run.rows("airports", where={"faa": "JFK"}) == [
         {
             "faa": "JFK",
@@ -50,6 +54,7 @@ def test_every_column_of_an_airport_and_of_a_plane_is_as_in_the_files(
             "tzone": "America/New_York",
         }
     ]
+    assert run.rows("airports", "faa", where={"tzone": None}) == [("EEN",), ("LRO",), ("YAK",)]
     assert run.rows("planes", where={"tailnum": "N201AA"}) == [
         {
             "tailnum": "N201AA",

@@ -125,7 +125,8 @@ class Matrix:
             raise pytest.UsageError(_not_the_same(apart))
         steps = (self._at(point, whole, folder / point.name) for point in points)
         found = run_side_by_side(steps, _at_once())
-        return Crashes(whole.pipeline, self.kind, self.runner, tuple(found))
+        loads = whole.trail.loads(whole.pipeline)
+        return Crashes(whole.pipeline, self.kind, self.runner, tuple(found), loads)
 
     def _checked(self, crashes: Crashes) -> Crashes:
         __tracebackhide__ = True

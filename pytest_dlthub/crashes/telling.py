@@ -67,12 +67,15 @@ class Crashes:
         kind: What has happened at each point.
         runner: Who has run it.
         crashes: What has come of it, in the order of a run.
+        loads: How many loads a run has that is not interrupted: the first that comes to a point, or
+            to a table there, is the one that is broken.
     """
 
     pipeline: str
     kind: Kind
     runner: Runner
     crashes: tuple[Crash, ...] = field(repr=False)
+    loads: int = 1
 
     @property
     def reached(self) -> list[str]:
@@ -91,6 +94,8 @@ class Crashes:
         count = len(self.reached)
         noun = "point" if count == 1 else "points"
         told = f"{self.pipeline}: {words_of(self.kind)} at {count} {noun}"
+        if self.loads > 1:
+            told = f"{told}, each in the first of {self.loads} loads that comes to it"
         missed = ", ".join(self.unreached)
         return f"{told}; never reached: {missed}" if missed else told
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pytest_dlthub.data_coverage.items import ELSEWHERE, Facts, Item
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from dlthub_project.manifest import Manifest
     from pytest_dlthub.activation import Session
 
+_STANDARD_LIBRARY = os.path.dirname(os.__file__)
 _OF_DLT = ("dlt", "dlthub_project", "pytest_dlthub")
 
 
@@ -55,6 +59,9 @@ class Owners:
         from dlthub_project.dlt_internals import watched
 
         self._registered.update(watched.registered_sources())
+        for name, module in list(sys.modules.items()):
+            if _is_of_user(name, module) and not self._is_of_tests(name):
+                self._registered.update(watched.held_sources(module))
 
     def known(self) -> Facts:
         """Return what the project declares, or which sources tests have imported."""
@@ -153,7 +160,8 @@ class Owners:
 
         key = str(resource.section), str(resource.name)
         made_by = self._registered.get(key)
-        if made_by is None or not (module == made_by or watched.is_given(resource)):
+        is_its_own = module in (None, made_by) or watched.is_given(resource)
+        if made_by is None or not is_its_own:
             return None
         return self._name(*key)
 
@@ -167,6 +175,18 @@ class Owners:
         file = watched.file_of(module)
         name = Path(file).name
         return bool(file) and (file in self._session.test_files or name == "conftest.py")
+
+
+def _is_of_user(name: str, module: ModuleType) -> bool:
+    """Tell whether a module is one of the user, and of no library."""
+    # some look at all of a library when they are asked for what they do not have
+    file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
+    return (
+        isinstance(file, str)
+        and not file.startswith(_STANDARD_LIBRARY)
+        and "site-packages" not in file
+        and name.partition(".")[0] not in _OF_DLT
+    )
 
 
 def told(owner: str, owners: Iterable[str]) -> str:

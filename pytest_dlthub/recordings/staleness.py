@@ -80,7 +80,7 @@ def _of_resource(name: str, recorded: RecordedResource, resource: DltResource) -
     if function is not None and recorded.code is not None and function["code"] != recorded.code:
         yield (
             f"`{name}`: the code of {function['name']} ({place_of(resource)}) has changed since, or"
-            " that of a function which it calls. If it yields the same, write "
+            " what it uses of its module. If it yields the same, write "
             f"`code: {function['code']}` for it in recording.yml"
         )
     elif (function is None) != (recorded.code is None):

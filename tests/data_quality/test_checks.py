@@ -11,7 +11,7 @@ import pytest
 
 from dlthub_project import ProjectError
 from dlthub_project import data_quality as dq
-from dlthub_project.data_quality.check_kinds import check_of
+from dlthub_project.data_quality.check_kinds import Scope, check_of
 from pytest_dlthub import ChecksFailed, DltRun, assert_checks, raises_check
 
 check = dq.checks
@@ -82,6 +82,25 @@ def test_each_check_finds_what_fails(dataset: dlt.Dataset) -> None:
     assert {(name, failing) for _, name, _, failing in prepared} == {
         (one.name, n) for one, n in ALL if one.name not in functions
     }
+
+
+def test_rows_whose_keys_are_null_twice_fail_once_and_are_found(pipeline: dlt.Pipeline) -> None:
+    rows = [{"id": 1, "a": None, "b": 1}, {"id": 2, "a": None, "b": 1}, {"id": 3, "a": 2, "b": 1}]
+    pipeline.run(rows, table_name="orders")
+    checks: list[dq.Check] = [check.is_unique("a", "b"), check.is_primary_key("a", "b")]
+    suite = dq.CheckSuite(pipeline.dataset(), {"orders": checks})
+
+    assert [one.failing for one in suite.run()] == [2, 2]
+    for name in ("a_b__is_unique", "a_b__is_primary_key"):
+        failed = suite.get_failures("orders", name).select("id").fetchall()
+        assert sorted(failed) == [(1,), (2,)]
+
+
+def test_a_row_count_has_a_bound_on_either_side_of_that_of_the_load_before() -> None:
+    asked = check.row_count(change=0.25).failing(Scope("TRUE", None, earlier=9))
+
+    assert ">= 7 AND" in asked
+    assert "<= 11 THEN" in asked
 
 
 def test_a_check_is_the_same_after_it_travelled() -> None:

@@ -47,6 +47,12 @@ from pytest_dlthub import assert_checks
 def test_good(dlt_run):
     dlt_run(orders)
 
+def test_good_of_a_function_without_a_dataset(dlt_run):
+    @dlt.destination
+    def warehouse_api(items, table):
+        pass
+    dlt_run([{"id": 1}], table_name="others", destination=warehouse_api)
+
 def test_by_dlt_run(dlt_run):
     dlt_run(orders(BAD))
 
@@ -115,7 +121,7 @@ def loaded_at_the_end():
 def test_with_a_run_in_its_teardown(loaded_at_the_end):
     "passes, and its teardown is an error"
 """
-RED_WAYS = EACH_WAY.count("def test_") - 2
+RED_WAYS = EACH_WAY.count("def test_") - 3
 
 
 @pytest.fixture
@@ -130,7 +136,7 @@ def test_a_failed_check_is_red_and_tells_the_rows(shop_code: Path, run_tests: Ru
     few = ("test_good", "in_a_thread", "by_itself")
     result = run_tests(EACH_WAY, "-k", " or ".join(few))
 
-    result.assert_outcomes(passed=1, failed=2)
+    result.assert_outcomes(passed=2, failed=2)
     result.stdout.fnmatch_lines(
         [
             "*_ test_in_a_thread _*",
@@ -155,7 +161,7 @@ def test_a_failed_check_is_red_however_the_run_was_made(
 ) -> None:
     result = run_tests(EACH_WAY, *options)
 
-    result.assert_outcomes(passed=2, failed=RED_WAYS, errors=1)
+    result.assert_outcomes(passed=3, failed=RED_WAYS, errors=1)
 
 
 @pytest.mark.slow
@@ -437,6 +443,9 @@ def test_a_check_that_cannot_be_looked_at_is_red_and_secrets_are_masked(
         def test_of_no_rows(dlt_run):
             run(dlt_run, dq.checks.is_unique("id", where="id > 5"))
 
+        def test_of_a_resource_that_yields_nothing(dlt_run):
+            run(dlt_run, dq.checks.row_count(min=1, name="some"), rows=())
+
         def test_with_a_secret(dlt_run, dlt_config):
             dlt_config["sources.shop.api_key"] = dlt.TSecretStrValue("s3cr3t-t0ken-of-a-test")
             run(dlt_run, dq.checks.is_in("note", ["a"]))
@@ -444,12 +453,13 @@ def test_a_check_that_cannot_be_looked_at_is_red_and_secrets_are_masked(
         """
     )
 
-    result.assert_outcomes(passed=1, failed=2)
+    result.assert_outcomes(passed=1, failed=3)
     result.stdout.fnmatch_lines(
         [
             "orders: notes__is_not_null cannot be checked: *no column `notes`*mean `note`*",
             "orders: broken cannot be checked: *is no condition in SQL*",
             "orders: row_count: 1 of 1 row fails",
+            "orders: some*",
             "orders: note__is_in: 1 of 1 row fails",
         ]
     )

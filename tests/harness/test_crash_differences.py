@@ -145,6 +145,22 @@ def test_contents_are_rows_as_the_source_has_them(dlt_run: DltRun) -> None:
     assert differences(found, contents_of(first.pipeline, ["orders.at"])) == []
 
 
+def test_contents_are_of_all_schemas_and_know_how_their_loads_are_entered(dlt_run: DltRun) -> None:
+    def shop(name: str) -> Any:
+        return dlt.source(lambda: dlt.resource([{"id": 1}], name=f"of_{name}"), name=name)()
+
+    run = dlt_run([shop("first"), shop("second")])
+    with run.pipeline.sql_client() as client:
+        loads = client.make_qualified_table_name("_dlt_loads")
+        of = "WHERE schema_name ="
+        client.execute_sql(f"INSERT INTO {loads} SELECT * FROM {loads} {of} 'first'")
+        client.execute_sql(f"UPDATE {loads} SET status = 1 {of} 'second'")
+    found = contents_of(run.pipeline, [])
+
+    assert {*found.tables} == {"of_first", "of_second"}
+    assert (found.unfinished, found.entered_twice) == (["of_second"], 1)
+
+
 def test_a_strike_happens_once_at_its_point(dlt_run: DltRun) -> None:
     struck: list[str] = []
     trail = Trail()

@@ -176,13 +176,17 @@ def test_marked_tests_that_cannot_be_broken_are_errors(run_tests: RunTests) -> N
         def test_of_dlt():
             run()
 
+        def test_of_later_loads():
+            run()
+            run()
+
         class TestOfUnittest(unittest.TestCase):
             def test_it(self):
                 run()
         """,
         "--tb=short",
     )
-    result.assert_outcomes(failed=7)
+    result.assert_outcomes(failed=8)
     result.stdout.fnmatch_lines_random(
         [
             "*dlt_crash: a test that is marked runs one pipeline, and this one runs none*",
@@ -192,7 +196,8 @@ def test_marked_tests_that_cannot_be_broken_are_errors(run_tests: RunTests) -> N
             "*dlt_crash takes kind, points, ignore, by name*",
             "orders: 1 row 3 times after a kill between commit and mark (id=1)",
             "*use dlt_run.crashed(...)*",
-            "*::test_of_dlt: shop: a kill at 1 point*",
+            "*::test_of_dlt: shop: a kill at 1 point",
+            "*::test_of_later_loads: *at 1 point, each in the first of 2 loads that comes to it",
         ]
     )
 

@@ -353,6 +353,35 @@ CASES = {
         "    return dlt.resource(rows, name='orders').apply_hints("
         "incremental=dlt.sources.incremental('id'))\n\n\n",
     ),
+    # what dlt has not registered
+    "called": Case(
+        "assert cases.called.name",
+        not_covered="sources",
+        own="called = dlt.source(lambda: dlt.resource(rows, name='orders'), name='called')()\n\n\n",
+    ),
+    "called_and_run": Case(
+        "dlt_run(cases.called_and_run)",
+        "sources / resources orders",
+        own="called_and_run = dlt.source(lambda: dlt.resource(rows, name='orders'),"
+        " name='called_and_run')()\n\n\n",
+    ),
+    "made_by_a_function": Case(
+        "assert callable(cases.made_by_a_function)",
+        not_covered="sources",
+        own="def made():\n    @dlt.source\n    def made_by_a_function():\n"
+        "        return dlt.resource(rows, name='orders')\n    return made_by_a_function\n\n\n"
+        "made_by_a_function = made()\n\n\n",
+    ),
+    "held_rows": Case(
+        "assert cases.held_rows.name",
+        not_covered="sources",
+        own="held_rows = dlt.resource([{'id': 1}], name='held_rows')\n\n\n",
+    ),
+    "held_rows_and_run": Case(
+        "dlt_run(cases.held_rows_and_run)",
+        "sources / resources held_rows_and_run",
+        own="held_rows_and_run = dlt.resource([{'id': 1}], name='held_rows_and_run')\n\n\n",
+    ),
     # contracts
     "frozen": Case(
         RUN + "with raises_contract_violation(table='orders'):\n"
@@ -446,7 +475,15 @@ def said_of(report: dict[str, Any], source: str, state: str) -> set[str]:
 
 
 # one of each kind; all of them take as long as a hundred other tests
-OFTEN = ("given_rows", "fetched", "unique_before_it_looked", "merged_others", "loaded_once")
+OFTEN = (
+    "called",
+    "given_rows",
+    "held_rows_and_run",
+    "fetched",
+    "unique_before_it_looked",
+    "merged_others",
+    "loaded_once",
+)
 
 
 @pytest.mark.parametrize(

@@ -280,6 +280,7 @@ STATEMENTS = [
     "EXPORT DATABASE '{real}/new'",
     "ATTACH 'postgres:dbname=prod host=db.invalid' AS other (TYPE postgres)",
     "ATTACH 'md:prod'",
+    "COPY (SELECT 1) TO 's3://prod.invalid/new.csv'",
     "EXPLAIN ANALYZE COPY (SELECT 1) TO '{real}/new.csv'",
     "PREPARE p AS COPY (SELECT 1) TO '{real}/new.csv'; EXECUTE p",
     "SET enable_profiling='json'; SET profiling_output='{real}/new.json'; SELECT 1",
@@ -291,11 +292,13 @@ STATEMENTS = [
 
 
 def test_statement_that_writes_outside_is_blocked(
-    make_sandbox: MakeSandbox, real: Path, home: Path
+    make_sandbox: MakeSandbox, real: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = content(real)
 
-    with isolated(make_sandbox()), load("duckdb").sql_client() as client:
+    with isolated(make_sandbox()) as sandbox, load("duckdb").sql_client() as client:
+        # a remote place without a slash at its beginning is no file of this folder
+        monkeypatch.chdir(sandbox.folder)
         for statement in STATEMENTS:
             with pytest.raises(RemoteDestinationBlocked):
                 client.execute_sql(statement.format(real=real))

@@ -32,6 +32,15 @@ open_ended = dlt.pipeline("without_destination", dataset_name="data")
 dataset = dlt.dataset("bigquery", "data")
 
 
+@dlt.destination
+def warehouse_api(items, table):
+    pass
+
+
+# dlt has no name of a dataset for these
+nameless = {"function": dlt.pipeline("p", destination=warehouse_api), "nothing": dlt.pipeline("q")}
+
+
 @dlt.resource
 def orders(last=dlt.sources.incremental("id")):
     yield [{"id": id} for id in range(1, 4)]
@@ -92,6 +101,20 @@ def test_pipeline_of_a_module_knows_nothing_of_the_sandbox_before(
                 assert ids(pipeline.dataset()) == [1, 2, 3]
 
         assert not list(Path(make_sandbox("session").local_dir).glob("*.duckdb"))
+
+
+@pytest.mark.parametrize("target", ["function", "nothing"])
+def test_pipeline_of_a_module_without_a_dataset_starts_anew(
+    make_sandbox: MakeSandbox, user_module: Path, target: str
+) -> None:
+    with isolated(make_sandbox("session")):
+        module = imported(user_module, "import")
+        pipeline = module.nameless[target]
+        where = {"destination": "duckdb"} if target == "nothing" else {}
+        for name in ("first", "second"):
+            with isolated(make_sandbox(name)):
+                pipeline.run(module.orders(), **where)
+                assert pipeline.last_trace.last_normalize_info.row_counts["orders"] == 3
 
 
 def test_pipeline_made_before_any_sandbox_is_brought_into_one(
