@@ -289,6 +289,25 @@ def test_a_process_without_context_is_without_one_again_after_a_failure(
     assert contexts.save_run_context() is None
 
 
+@pytest.mark.parametrize("variable", ["DESTINATION__LAKE__REPLACE_STRATEGY", "REPLACE_STRATEGY"])
+@pytest.mark.leans_on(
+    "dlt.common.configuration.resolve:_build_section_lookup_paths",
+    "dlt.common.destination.client:DestinationClientDwhConfiguration",
+)
+def test_way_to_replace_is_the_one_that_dlt_would_find(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    assert destinations.configured_replace_strategy("lake") is None
+
+    monkeypatch.setenv(variable, "insert-from-staging")
+
+    lake = dlt.destinations.filesystem("memory://bucket", destination_name="lake")
+    assert destinations.configured_replace_strategy("lake") == "insert-from-staging"
+    client = datasets.open_destination(lake, "data", "schema")
+    assert client.config.replace_strategy == "insert-from-staging"
+    assert "staging-optimized" not in normalization.replace_strategies(lake)
+
+
 @pytest.mark.parametrize("variable", ["DESTINATION__LAKE__BUCKET_URL", "BUCKET_URL"])
 @pytest.mark.leans_on(
     "dlt.common.configuration.resolve:_build_section_lookup_paths",
