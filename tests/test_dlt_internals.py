@@ -834,6 +834,34 @@ def test_a_document_is_set_in_place_of_another_and_initial_providers_know_nothin
         contexts.resume_contexts(suspended)
 
 
+@pytest.mark.leans_on(
+    "dlt.common.configuration.providers.doc:BaseDocProvider",
+    "dlt.common.configuration.providers.vault:VaultDocProvider",
+    "dlt.common.configuration.specs.pluggable_run_context:PluggableRunContext",
+)
+def test_what_code_has_set_is_told_when_a_run_context_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".dlt").mkdir()
+    (tmp_path / ".dlt" / "config.toml").write_text("[of]\nfile = 1\nboth = 1\n")
+    suspended = contexts.suspend_contexts()
+    try:
+        assert contexts.take_run_context() is None
+        dlt.config["of.both"] = dlt.config["of.deep.code"] = 2
+        toml = dlt.config.writable_provider
+        taken = contexts.take_run_context()
+        assert taken is not None
+        providers, initial = taken
+        before = next(provider for provider in initial if provider.name == toml.name)
+        assert {*configuration.set_since(before, toml)} == {("of", "both"), ("of", "deep", "code")}
+        assert [p.name for p in providers] == [p.name for p in initial]
+        assert not any(map(configuration.is_vault, providers))
+        assert "of.deep" not in dlt.config
+    finally:
+        contexts.resume_contexts(suspended)
+
+
 @pytest.mark.leans_on("dlt.common.destination.reference:Destination._raw_capabilities")
 def test_types_of_destinations_tell_offline_what_they_can_do() -> None:
     naming = dlt.Schema("s", normalizers={"names": "sql_cs_v1"}).naming
