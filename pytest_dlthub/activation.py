@@ -27,7 +27,7 @@ from pytest_dlthub.options import (
     option,
     root_above,
 )
-from pytest_dlthub.plain import EarlyCode
+from pytest_dlthub.plain import EarlyCode, take_over_earlier_code
 from pytest_dlthub.replacements import is_replaced_by_plugins, replacement_by
 
 if TYPE_CHECKING:
@@ -308,6 +308,7 @@ class Session:
         from dlthub_project.sandbox import Sandbox, enter, note_threads
 
         note_threads()
+        take_over_earlier_code()
         self.sandbox = Sandbox(
             folder=str(self.folder / "session"),
             project=str(self.root) if self.root else None,

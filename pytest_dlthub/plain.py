@@ -279,6 +279,14 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
 
+def take_over_earlier_code() -> None:
+    """Have tests know what a plugin that is imported before this one has set in dlt."""
+    if "dlt" in sys.modules:
+        from dlthub_project.sandbox import take_over_context
+
+        take_over_context()
+
+
 class EarlyCode:
     """What plain code finds in the environment before its sandboxes."""
 
@@ -294,6 +302,8 @@ class EarlyCode:
         """Look at the suite as soon as a module imports dlt: one that never does costs nothing."""
         if "dlt" in sys.modules:
             self._begin_if_asked()
+            if self._ours:
+                take_over_earlier_code()
         else:
             sys.meta_path.insert(0, self)
 

@@ -289,6 +289,25 @@ def test_a_process_without_context_is_without_one_again_after_a_failure(
     assert contexts.save_run_context() is None
 
 
+@pytest.mark.parametrize("variable", ["DESTINATION__LAKE__REPLACE_STRATEGY", "REPLACE_STRATEGY"])
+@pytest.mark.leans_on(
+    "dlt.common.configuration.resolve:_build_section_lookup_paths",
+    "dlt.common.destination.client:DestinationClientDwhConfiguration",
+)
+def test_way_to_replace_is_the_one_that_dlt_would_find(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    assert destinations.configured_replace_strategy("lake") is None
+
+    monkeypatch.setenv(variable, "insert-from-staging")
+
+    lake = dlt.destinations.filesystem("memory://bucket", destination_name="lake")
+    assert destinations.configured_replace_strategy("lake") == "insert-from-staging"
+    client = datasets.open_destination(lake, "data", "schema")
+    assert client.config.replace_strategy == "insert-from-staging"
+    assert "staging-optimized" not in normalization.replace_strategies(lake)
+
+
 @pytest.mark.parametrize("variable", ["DESTINATION__LAKE__BUCKET_URL", "BUCKET_URL"])
 @pytest.mark.leans_on(
     "dlt.common.configuration.resolve:_build_section_lookup_paths",
@@ -811,6 +830,34 @@ def test_a_document_is_set_in_place_of_another_and_initial_providers_know_nothin
         assert dlt.config["from"] == "another"
         assert isinstance(toml, tuple(configuration.providers_with_documents()))
         assert configuration.document_of(dlt.config.config_providers[0]) is None
+    finally:
+        contexts.resume_contexts(suspended)
+
+
+@pytest.mark.leans_on(
+    "dlt.common.configuration.providers.doc:BaseDocProvider",
+    "dlt.common.configuration.providers.vault:VaultDocProvider",
+    "dlt.common.configuration.specs.pluggable_run_context:PluggableRunContext",
+)
+def test_what_code_has_set_is_told_when_a_run_context_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".dlt").mkdir()
+    (tmp_path / ".dlt" / "config.toml").write_text("[of]\nfile = 1\nboth = 1\n")
+    suspended = contexts.suspend_contexts()
+    try:
+        assert contexts.take_run_context() is None
+        dlt.config["of.both"] = dlt.config["of.deep.code"] = 2
+        toml = dlt.config.writable_provider
+        taken = contexts.take_run_context()
+        assert taken is not None
+        providers, initial = taken
+        before = next(provider for provider in initial if provider.name == toml.name)
+        assert {*configuration.set_since(before, toml)} == {("of", "both"), ("of", "deep", "code")}
+        assert [p.name for p in providers] == [p.name for p in initial]
+        assert not any(map(configuration.is_vault, providers))
+        assert "of.deep" not in dlt.config
     finally:
         contexts.resume_contexts(suspended)
 

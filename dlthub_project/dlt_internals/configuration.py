@@ -22,6 +22,7 @@ from dlt.common.configuration.providers import EnvironProvider
 from dlt.common.configuration.providers.doc import BaseDocProvider
 from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.providers.toml import SettingsTomlProvider
+from dlt.common.configuration.providers.vault import VaultDocProvider
 from dlt.common.configuration.resolve import _build_section_lookup_paths
 from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.configuration.specs.base_configuration import (
@@ -125,6 +126,27 @@ def set_document(provider: ConfigProvider, document: dict[str, Any]) -> None:
     """Have a provider answer from another mapping."""
     assert isinstance(provider, BaseDocProvider)
     provider._config_doc = document
+
+
+def set_since(initial: ConfigProvider, provider: ConfigProvider) -> Iterator[tuple[str, ...]]:
+    """Yield the paths of values that code has set in a provider; it began as `initial`."""
+    yield from _changed(document_of(initial) or {}, document_of(provider) or {})
+
+
+def _changed(
+    before: Mapping[str, Any], now: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, ...]]:
+    for key, value in now.items():
+        earlier = before.get(key)
+        if isinstance(value, Mapping) and (isinstance(earlier, Mapping) or earlier is None):
+            yield from _changed(earlier or {}, value, (*path, key))
+        elif key not in before or value != earlier:
+            yield (*path, key)
+
+
+def is_vault(provider: ConfigProvider) -> bool:
+    """Tell whether dlt itself has added a provider to those that a context begins with."""
+    return isinstance(provider, VaultDocProvider)
 
 
 def providers_with_documents() -> list[type]:

@@ -179,6 +179,20 @@ def suspend_contexts() -> SuspendedContexts:
     )
 
 
+def take_run_context() -> tuple[list[ConfigProvider], list[ConfigProvider]] | None:
+    """Take the run context away for good: the next use of dlt finds a new one.
+
+    Returns:
+        Its providers, and those that it began with, as no code has changed them; None where there
+        is no context yet.
+    """
+    used = _take(PluggableRunContext)
+    if used is None:
+        return None
+    used.context.unplug()
+    return used.providers.providers, used.context.initial_providers()
+
+
 def resume_contexts(suspended: SuspendedContexts) -> None:
     """Put back what `suspend_contexts` took away, in place of whatever came since."""
     _take(PipelineContext)

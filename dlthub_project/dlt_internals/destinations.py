@@ -169,6 +169,17 @@ def configured_bucket(destination_name: str) -> str | None:
     return resolve_configuration(_Bucket(), sections=sections).bucket_url
 
 
+@configspec
+class _Replacing(BaseConfiguration):
+    replace_strategy: str | None = None
+
+
+def configured_replace_strategy(destination_name: str) -> str | None:
+    """Return how dlt would replace tables of a destination, as its configuration says."""
+    sections = ("destination", destination_name)
+    return resolve_configuration(_Replacing(), sections=sections).replace_strategy
+
+
 def providers() -> list[ConfigProvider]:
     """Return the configuration providers of the active run context, the highest first."""
     return list(Container()[PluggableRunContext].providers.providers)

@@ -32,6 +32,7 @@ __all__ = [
     "limits_of_names",
     "loaded_without_csv",
     "normalize_package",
+    "replace_strategies",
     "write_rows",
 ]
 
@@ -138,6 +139,11 @@ def type_capabilities(
     # those that code gives go above what follows from the naming convention
     found.update(destination.caps_params)
     return found
+
+
+def replace_strategies(destination: AnyDestination) -> Sequence[str]:
+    """Return the ways in which a destination can replace tables, without its configuration."""
+    return destination._raw_capabilities().supported_replace_strategies or ()
 
 
 _OF_NAMES = (

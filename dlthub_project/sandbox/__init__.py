@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dlthub_project.sandbox.branches import branch_of, continued
     from dlthub_project.sandbox.change_report import blocked_in_subprocesses, changed_destinations
     from dlthub_project.sandbox.destinations import sent_to, short_type
+    from dlthub_project.sandbox.early import take_over_context
     from dlthub_project.sandbox.extraction import (
         Seam,
         extracted_through,
@@ -83,6 +84,7 @@ __all__ = [
     "sent_to",
     "settings_last",
     "short_type",
+    "take_over_context",
     "temporary_type",
     "through_seam",
     "unobserved",
@@ -115,6 +117,7 @@ _HOME_OF = {
     "secrets_of_subprocesses": "looked_up",
     "sent_to": "destinations",
     "short_type": "destinations",
+    "take_over_context": "early",
     "temporary_type": "replacements",
     "through_seam": "extraction",
     "untraced_steps": "runs",

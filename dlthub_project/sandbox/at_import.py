@@ -329,6 +329,15 @@ def add_provider(
     _sandbox: Any, original: Callable[..., Any], providers: Any, provider: Any
 ) -> None:
     """Add a provider, as `dlt.config.register_provider` does."""
+    make = addition_of(provider)
+    with _outermost() as is_outermost:
+        original(providers, provider)
+        if is_outermost:
+            _note_for_dlt(make, provider, may_place=True, is_registration=True)
+
+
+def addition_of(provider: Any) -> Callable[[Any], None]:
+    """Return what adds a provider, with the values that it has now, to those of dlt."""
     from dlthub_project.dlt_internals import configuration
 
     document = copy.deepcopy(configuration.document_of(provider))
@@ -340,10 +349,19 @@ def add_provider(
         if provider.name not in others:
             others.add_provider(provider)
 
-    with _outermost() as is_outermost:
-        original(providers, provider)
-        if is_outermost:
-            _note_for_dlt(make, provider, may_place=True, is_registration=True)
+    return make
+
+
+def note_earlier(make: Callable[[Any], None], provider: Any, path: tuple[str, ...] = ()) -> None:
+    """Note what code has done before anybody looked, as if a module had done it at its import.
+
+    Args:
+        make: Does it again, in dlt's providers.
+        provider: Whose value it has set, or which it has added.
+        path: Where the value is; empty for a provider that is added.
+    """
+    may_place = not path or any(word in path for word in _OF_PLACES)
+    _of_dlt.append(_Change(None, make, provider, may_place, is_registration=not path))
 
 
 def add_extras(_sandbox: Any, original: Callable[..., Any], pluggable: Any) -> None:

@@ -6,8 +6,11 @@ where telemetry is off. No setting of dlt's moves that folder.
 
 from __future__ import annotations
 
+import copy
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from dlt.common.configuration.providers.provider import ConfigProvider
 
@@ -40,6 +43,40 @@ class RunContext(contexts.PlainRunContext):
             return providers
         finally:
             self._is_reading = False
+
+
+def take_over_context() -> None:
+    """Have sandboxes, and the code before them, know what code has set until now.
+
+    A plugin of pytest that is imported earlier than ours may have used dlt. Its run context knows
+    of no sandbox, and makes room for one that does.
+    """
+    taken = contexts.take_run_context()
+    if taken is None:
+        return
+    from dlthub_project.sandbox import at_import, patches
+
+    patches.note_settings()
+    providers, initial = taken
+    began_as = {provider.name: provider for provider in initial}
+    for provider in providers:
+        if provider.name in began_as:
+            for path in configuration.set_since(began_as[provider.name], provider):
+                at_import.note_earlier(_setting_of(provider, path), provider, path)
+        elif not configuration.is_vault(provider):
+            at_import.note_earlier(at_import.addition_of(provider), provider)
+
+
+def _setting_of(provider: ConfigProvider, path: tuple[str, ...]) -> Callable[[Any], None]:
+    *sections, key = path
+    value, _ = provider.get_value(key, Any, None, *sections)
+    name = provider.name
+
+    def make(providers: Any) -> None:
+        if name in providers:
+            providers[name].set_value(key, copy.deepcopy(value), None, *sections)
+
+    return make
 
 
 def open_early(run_dir: str | None, profile: str | None) -> RunContext | None:

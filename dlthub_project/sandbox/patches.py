@@ -335,6 +335,8 @@ def install() -> None:
     for name in datasets.ATTRIBUTES_OF_PLACE:
         # code keeps datasets, and relations of them, in modules and caches
         setattr(dlt.Dataset, name, wrapping.OfDataset(name, pipelines.bring_dataset_into))
+    columns = datasets.ATTRIBUTE_OF_COLUMNS
+    setattr(dlt.Relation, columns, wrapping.Attribute(columns, pipelines.bring_relation_into))
     for name in clients.ATTRIBUTES_OF_FILES:
         setattr(clients.client_of_files(), name, wrapping.Attribute(name, kept_clients.bring_into))
     # also outside of sandboxes, see there

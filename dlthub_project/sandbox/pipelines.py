@@ -219,6 +219,16 @@ def remember_pipeline(dataset: dlt.Dataset, pipeline: dlt.Pipeline) -> None:
     vars(dataset).setdefault(_RECORD, _DatasetRecord()).pipeline = pipeline
 
 
+def bring_relation_into(relation: dlt.Relation, sandbox: Sandbox) -> None:
+    """Have a relation find its columns anew where its dataset reads in another place than then."""
+    dataset = datasets.dataset_of(relation)
+    bring_dataset_into(dataset, sandbox)
+    record: _DatasetRecord = vars(dataset)[_RECORD]
+    place = record.sandbox.folder if record.sandbox else ""
+    if vars(relation).setdefault(_RECORD, place) != place:
+        vars(relation).update({_RECORD: place, datasets.ATTRIBUTE_OF_COLUMNS: None})
+
+
 def bring_dataset_into(dataset: dlt.Dataset, sandbox: Sandbox) -> None:
     """Have a dataset read in this sandbox that code keeps in a module or cache.
 

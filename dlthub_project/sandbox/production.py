@@ -26,6 +26,7 @@ from dlt.common.schema.utils import get_inherited_table_hint
 from dlt.common.storages import ParsedLoadJobFileName
 from dlt.destinations.utils import verify_schema_replace_disposition
 
+from dlthub_project.dlt_internals import destinations as dlt_destinations
 from dlthub_project.dlt_internals import normalization, pipelines
 from dlthub_project.errors import NotSupportedInProduction
 from dlthub_project.sandbox import change_report
@@ -43,6 +44,8 @@ _MOST_PROBLEMS = 10
 _CSV_LOSES = ("postgres", "snowflake")
 # dlt maps its types by the dialect of a server, and needs its driver to tell which
 _TYPES_OF_DIALECT = ("sqlalchemy",)
+# DuckDB lacks the first, which is a faster second
+_OPTIMIZED, _OF_SAME_ROWS = "staging-optimized", "insert-from-staging"
 
 
 @dataclass
@@ -334,10 +337,25 @@ def _problems_of_types(
 
 
 def _replace_strategy(production: Production) -> Any:
-    name = production.destination.destination_name
     given = original_of(production.destination).config_params.get("replace_strategy")
-    keys = (f"destination.{name}.replace_strategy", "destination.replace_strategy")
-    return given or next(filter(None, map(dlt.config.get, keys)), None)
+    name = production.destination.destination_name
+    return given or dlt_destinations.configured_replace_strategy(name)
+
+
+def replace_as_it_can(destination: Destination[Any, Any], config: Any, sandbox: Sandbox) -> None:
+    """Have what stands for a destination replace tables as it can, where production is faster.
+
+    The rows are the same. What production itself lacks is an error of `checked`.
+    """
+    if getattr(config, "replace_strategy", None) != _OPTIMIZED or not is_replaced(destination):
+        return
+    supported = normalization.replace_strategies(destination)
+    if _OPTIMIZED not in supported and _OF_SAME_ROWS in supported:
+        config.replace_strategy = _OF_SAME_ROWS
+        of = destination.destination_name
+        change_report.note(
+            sandbox.folder, f"replace_strategy {_OPTIMIZED} of {of} -> {_OF_SAME_ROWS}"
+        )
 
 
 def _first_line(error: Exception) -> str:

@@ -86,15 +86,19 @@ def compute_table_schema(
 def check_merge_strategies(pipeline: dlt.Pipeline) -> None:
     """Make sure that tables are merged as their schema says, which is not of resources alone.
 
+    Hints of nested tables and schemas that are imported say it too, and a pipeline may get its
+    destination after it has extracted.
+
     Raises:
-        MergeStrategyNotSupported: What stands for the destination cannot do it. dlt itself appends
-            where a filesystem cannot merge.
+        MergeStrategyNotSupported: The destination cannot do it, or what stands for it. dlt itself
+            appends where a filesystem cannot merge.
     """
     replaced = production_of(pipeline)
     if replaced is None:
         return
     for name in pipeline.schema_names:
         for table in pipeline.schemas[name].data_tables(include_incomplete=True):
+            _check_merge_strategy_of_production(table, replaced, is_as_declared=False)
             _check_merge_strategy(table, replaced)
 
 
@@ -110,11 +114,18 @@ def _merges(table: Any) -> str:
     return f"Resource `{table.get('resource') or table['name']}` merges {wanted}."
 
 
-def _check_merge_strategy_of_production(table: Any, replaced: Production) -> None:
+def _check_merge_strategy_of_production(
+    table: Any, replaced: Production, *, is_as_declared: bool = True
+) -> None:
     capabilities = replaced.capabilities()
     if table.get("write_disposition") != "merge" or isinstance(capabilities, str):
         return
     supported = _strategies(capabilities, table)
+    if not (supported or is_as_declared):
+        # it may have had a table format, which has been dropped for what stands here
+        formats = capabilities.supported_table_formats or ()
+        with_format = ({**table, "table_format": one} for one in formats)
+        supported = next(filter(None, (_strategies(capabilities, t) for t in with_format)), [])
     # without one, dlt takes the first that the destination has
     if supported and table.get("x-merge-strategy") in (None, *supported):
         return

@@ -76,6 +76,7 @@ def configuration(
 ) -> Any:
     """Resolve a configuration, with files from elsewhere in the sandbox."""
     resolved = original(destination, *args, **kwargs)
+    production.replace_as_it_can(destination, resolved, sandbox)
     made_in = destinations.sandbox_of(destination, sandbox)
     return local_files.bring_in(destination, resolved, made_in, sandbox)
 

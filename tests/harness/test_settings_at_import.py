@@ -379,3 +379,47 @@ def test_what_a_module_sets_when_a_test_reloads_it_is_the_tests(
     )
 
     run_pytest("-p", "no:cacheprovider").assert_outcomes(passed=3)
+
+
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize("kind", ["plain", "isolated", "project", "workspace"])
+def test_what_is_set_before_the_plugin_begins_holds_and_what_is_set_then_too(
+    request: pytest.FixtureRequest,
+    pytester: pytest.Pytester,
+    run_tests_apart: RunTests,
+    kind: str,
+) -> None:
+    """By a plugin with `-p`, or one whose package is imported before ours; in a new process."""
+    if kind == "project":
+        request.getfixturevalue("shop")
+    elif kind == "workspace":
+        pytester.mkdir(".dlt").joinpath(".workspace").touch()
+    pytester.makeini(f"[pytest]\npythonpath = .\ndlt_isolation = {kind == 'isolated'}\n")
+    pytester.makeconftest("import dlt\ndlt.secrets['of.conftest'] = 'set'")
+    pytester.makepyfile(
+        early_plugin="""
+        import os, dlt
+        from dlt.common.configuration.providers import CustomLoaderDocProvider
+
+        dlt.config["of.plugin"] = {"deep": "set"}
+        dlt.secrets["destination.warehouse.credentials"] = "postgresql://u:p@prod.invalid/prod"
+        dlt.config.register_provider(CustomLoaderDocProvider("own", lambda: {"own": "set"}))
+        """,
+    )
+
+    result = run_tests_apart(
+        """
+        import dlt, pytest
+
+        @pytest.mark.parametrize("n", range(2))
+        def test_it(n, dlt_run):
+            assert dlt.config["of.plugin.deep"] == dlt.config["own"] == "set"
+            assert dlt.secrets["of.conftest"] == "set"
+            dlt.config["of.plugin.deep"] = dlt.secrets["of.conftest"] = "of the test"
+            run = dlt_run([{"id": n}], table_name="rows", destination="postgres")
+            assert run.rows("rows") == [{"id": n}]
+        """,
+        *("-p", "early_plugin"),
+    )
+
+    result.assert_outcomes(passed=2)

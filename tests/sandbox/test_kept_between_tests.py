@@ -221,6 +221,24 @@ def test_a_dataset_in_a_cache_follows_the_tests(
         ids()
 
 
+@pytest.mark.parametrize("kept_folder", [True, False])
+def test_a_relation_in_a_cache_has_the_columns_that_this_test_has_loaded(
+    make_sandbox: MakeSandbox, kept_folder: bool
+) -> None:
+    cached: list[dlt.Relation] = []
+    for column in ("one", "two"):
+        sandbox = make_sandbox(f"loads-{column}")
+        with isolated(sandbox):
+            pipeline = dlt.pipeline("shop", destination="postgres", dataset_name="main")
+            pipeline.run([{"id": 1, column: 1}], table_name="items")
+            cached = cached or [pipeline.dataset()["items"]]
+            columns = {name for name in cached[0].columns if not name.startswith("_dlt")}
+            assert columns == {"id", column}
+            assert columns <= {*cached[0].df().columns} == {*cached[0].columns_schema}
+        if not kept_folder:
+            shutil.rmtree(sandbox.folder)
+
+
 def pipeline_to(reference: str) -> dlt.Pipeline:
     destination = (
         dlt.destinations.sqlalchemy("sqlite:///shop.db") if "sql" in reference else reference

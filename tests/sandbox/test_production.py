@@ -8,6 +8,7 @@ import dlt
 import pyarrow as pa
 import pytest
 from dlt.common.schema import Schema
+from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlthub_project.errors import MergeStrategyNotSupported, NotSupportedInProduction
 from dlthub_project.sandbox import changed_destinations, isolated
@@ -108,6 +109,57 @@ def test_a_merge_strategy_that_production_lacks_is_an_error(
             pipeline.extract(rows)
 
 
+def by_nested_hints(pipeline: dlt.Pipeline) -> None:
+    hints = dlt.mark.make_nested_hints(
+        primary_key="n", write_disposition={"disposition": "merge", "strategy": "upsert"}
+    )
+    rows = [{"id": 1, "lines": [{"n": 1}]}]
+    pipeline.run(dlt.resource(rows, name="rows", nested_hints={"lines": hints}))
+
+
+def by_schema(pipeline: dlt.Pipeline) -> None:
+    column: Any = {"id": {"name": "id", "data_type": "bigint", "primary_key": True}}
+    table: Any = {"name": "rows", "columns": column, "x-merge-strategy": "upsert"}
+    schema = Schema("shop")
+    schema.update_table({**table, "write_disposition": "merge"})
+    pipeline.run(dlt.resource([{"id": 1}], name="rows", write_disposition="merge"), schema=schema)
+
+
+def before_its_destination(pipeline: dlt.Pipeline) -> None:
+    upsert: Any = {"disposition": "merge", "strategy": "upsert"}
+    rows = dlt.resource([{"id": 1}], name="rows", primary_key="id", write_disposition=upsert)
+    dlt.pipeline("late", dataset_name="data").extract(rows)
+    late = dlt.pipeline("late", destination="redshift", dataset_name="data")
+    late.normalize()
+
+
+@pytest.mark.parametrize("run", [by_nested_hints, by_schema, before_its_destination])
+def test_a_merge_strategy_that_no_resource_has_is_an_error_too(
+    make_sandbox: MakeSandbox, run: Any
+) -> None:
+    with isolated(make_sandbox()):
+        pipeline = dlt.pipeline("p", destination="redshift", dataset_name="data")
+        with pytest.raises(MergeStrategyNotSupported, match="`redshift` has delete-insert, scd2"):
+            run(pipeline)
+
+
+def test_a_table_format_that_is_dropped_here_still_merges(make_sandbox: MakeSandbox) -> None:
+    """Athena merges Iceberg's tables alone."""
+    rows = dlt.resource(
+        [{"id": 1}],
+        name="rows",
+        primary_key="id",
+        write_disposition="merge",
+        table_format="iceberg",
+    )
+    with isolated(make_sandbox()):
+        pipeline = dlt.pipeline("p", destination="athena", dataset_name="data")
+        pipeline.run(rows)
+        dlt.attach("p").run([{"id": 2}], table_name="others")
+        pipeline.run(rows)
+        assert pipeline.dataset()["rows"]["id"].fetchall() == [(1,)]
+
+
 CANNOT: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     "precision of a timestamp": (
         "redshift",
@@ -189,14 +241,37 @@ def test_a_text_that_production_has_room_for_is_loaded(make_sandbox: MakeSandbox
             assert len(pipeline.dataset()["rows"].fetchall()) == 1
 
 
+@pytest.mark.parametrize(
+    "variable",
+    ["DESTINATION__REPLACE_STRATEGY", "REPLACE_STRATEGY", "P__DESTINATION__REPLACE_STRATEGY"],
+)
 def test_a_way_to_replace_that_production_lacks_is_an_error(
-    make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch
+    make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    monkeypatch.setenv("DESTINATION__REPLACE_STRATEGY", "insert-from-staging")
+    monkeypatch.setenv(variable, "insert-from-staging")
     with isolated(make_sandbox()):
         pipeline = dlt.pipeline("p", destination="weaviate", dataset_name="data")
         with pytest.raises(NotSupportedInProduction, match="insert-from-staging"):
             pipeline.run([{"id": 1}], table_name="rows", write_disposition="replace")
+
+
+def test_a_faster_way_to_replace_that_production_has_replaces_here_too(
+    make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DESTINATION__REPLACE_STRATEGY", "staging-optimized")
+    sandbox = make_sandbox()
+    with isolated(sandbox):
+        pipeline = dlt.pipeline("p", destination="snowflake", dataset_name="data")
+        for number in (1, 2):
+            pipeline.run([{"id": number}], table_name="rows", write_disposition="replace")
+        assert pipeline.dataset()["rows"]["id"].fetchall() == [(2,)]
+        changes = changed_destinations(sandbox.folder)
+        # dlt's own DuckDB does not have it, in production either
+        with pytest.raises(PipelineStepFailed):
+            dlt.pipeline("own", destination="duckdb").run(
+                [{"id": 1}], table_name="rows", write_disposition="replace"
+            )
+    assert "replace_strategy staging-optimized of snowflake -> insert-from-staging" in changes
 
 
 def test_two_names_that_production_takes_for_one_are_an_error(
