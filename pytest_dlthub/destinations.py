@@ -12,6 +12,7 @@ import pytest
 from dlthub_project.sandbox import Sandbox
 from dlthub_project.secrets import KNOWN
 from pytest_dlthub.activation import SESSION
+from pytest_dlthub.folders import folders_of_tests
 from pytest_dlthub.replacements import (
     is_replaced_by_plugins,
     replacement_by,
@@ -20,16 +21,17 @@ from pytest_dlthub.replacements import (
 
 
 def session_sandbox(
-    node: pytest.Item | pytest.Session, folder: Path, destinations: Mapping[str, Any]
+    request: pytest.FixtureRequest, folder: Path, destinations: Mapping[str, Any]
 ) -> Sandbox:
     """Return a sandbox in `folder`, for fixtures of wider scope too.
 
     Args:
-        node: Whose it is; conftests beside it may say what stands for destinations.
+        request: Whose it is; conftests beside it may say what stands for destinations.
         folder: The folder.
         destinations: What the fixture `dlt_destinations` says.
     """
-    session = node.config.stash[SESSION]
+    node: pytest.Item | pytest.Session = request.node
+    session = request.config.stash[SESSION]
     for value in destinations.values():
         # in a traceback, they are arguments of fixtures
         KNOWN.learn_look_up("destination", value, False)
@@ -37,6 +39,7 @@ def session_sandbox(
         folder=str(folder),
         project=str(session.root) if session.root else None,
         working_dir=str(session.working_dir),
+        local_roots=folders_of_tests(request),
         allowed=session.allowed,
         destinations={name: settings_of(name, value) for name, value in destinations.items()},
         loader_file_format=session.loader_file_format,
@@ -56,16 +59,9 @@ def sandbox_of_test(
     """Return the sandbox of one test in `folder`; its marks allow more than the session does."""
     marks = request.node.iter_markers("dlt_allow_remote")
     allowed_here = [name for mark in marks for name in mark.args]
-    sandbox = session_sandbox(request.node, folder, destinations)
+    sandbox = session_sandbox(request, folder, destinations)
     return replace(
         sandbox,
         allowed=(*sandbox.allowed, *allowed_here),
-        # what tests write to their own tmp_path is theirs
-        local_roots=(str(_base_of_tmp_path(request)),),
         every_type=every_type,
     )
-
-
-def _base_of_tmp_path(request: pytest.FixtureRequest) -> Path:
-    factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
-    return factory.getbasetemp()

@@ -161,7 +161,7 @@ def dlt_project_factory(
     @contextmanager
     def make() -> Iterator[DltProject]:
         folder = session.new_test_folder("dlt_project_factory")
-        sandbox = session_sandbox(request.session, folder, dlt_destinations)
+        sandbox = session_sandbox(request, folder, dlt_destinations)
         try:
             yield DltProject(request.config.rootpath, sandbox)
         finally:

@@ -7,6 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
+
 _KEPT_FOR_SECONDS = 3 * 24 * 3600
 
 
@@ -31,6 +33,19 @@ def new_session_folder(basetemp: Path | None) -> Path:
             if now - earlier.stat().st_mtime > _KEPT_FOR_SECONDS:
                 shutil.rmtree(earlier, ignore_errors=True)
     return made
+
+
+def folders_of_tests(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Return the folders below which `tmp_path` and `tmp_path_factory` make theirs.
+
+    What code writes there is local for tests, and for fixtures of each scope: one file for all.
+    """
+    try:
+        factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
+    except pytest.FixtureLookupError:
+        # it is this fixture, or asks for it; or there is none
+        return ()
+    return (str(factory.getbasetemp()),)
 
 
 def real_time(folder: Path) -> float:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dlthub.activation import SESSION
+from pytest_dlthub.folders import folders_of_tests
 from pytest_dlthub.replacements import is_replaced_by_plugins, replacement_by
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def _scope_of(
     sandbox = replace(
         session,
         folder=str(folder),
+        local_roots=folders_of_tests(request),
         # of conftests beside the module, too
         replacement=replacement_by(request.node),
         is_replaced_by_plugins=is_replaced_by_plugins(request.node),

@@ -26,6 +26,7 @@ from dlt.common.configuration.specs.pluggable_run_context import PluggableRunCon
 from dlt.common.configuration.utils import get_resolved_traces
 from dlt.common.destination.reference import DestinationReference
 from dlt.common.pipeline import current_pipeline
+from dlt.common.runtime import anon_tracker
 from dlt.common.typing import TSecretStrValue
 from dlt.extract.reference import SourceReference
 from dlt.pipeline.exceptions import PipelineStepFailed
@@ -67,6 +68,16 @@ def test_saved_context_comes_back_with_the_providers_added_by_hand(shop: Path) -
     assert contexts.active_run_context() is context
     assert "extra" in provider_names()
     assert dlt.config["by_hand"] == 1
+
+
+@pytest.mark.leans_on("dlt.common.runtime.anon_tracker:_send_event")
+def test_suspended_telemetry_goes_on_to_where_it_went(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anon_tracker, "_ANON_TRACKER_ENDPOINT", "https://telemetry.invalid")
+
+    resume = contexts.suspend_telemetry()
+    assert anon_tracker._ANON_TRACKER_ENDPOINT is None
+    resume()
+    assert anon_tracker._ANON_TRACKER_ENDPOINT == "https://telemetry.invalid"
 
 
 class Extra(configuration.DocumentProvider):

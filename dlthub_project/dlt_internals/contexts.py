@@ -37,9 +37,9 @@ from dlt.common.configuration.specs.pluggable_run_context import (
 from dlt.common.configuration.utils import TraceLogContext
 from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.pipeline import PipelineContext
+from dlt.common.runtime import anon_tracker, signals
 from dlt.common.runtime import init as runtime_init
 from dlt.common.runtime import run_context as dlt_run_context
-from dlt.common.runtime import signals
 from dlt.common.runtime.run_context import RunContext
 
 from dlthub_project.secrets import KNOWN
@@ -248,6 +248,16 @@ def initialize_runtime(name: str, config: RuntimeConfiguration | None) -> Runtim
             # what is written, and not the record, which a test may look at
             setattr(handler, "format", _masking(handler.format))  # noqa: B010  # of this one alone
     return resolved
+
+
+def suspend_telemetry() -> Callable[[], None]:
+    """Have dlt's telemetry send nothing until the function that is returned is called.
+
+    It is started once in a process: no setting ends what code has started before.
+    """
+    endpoint = anon_tracker._ANON_TRACKER_ENDPOINT
+    setattr(anon_tracker, "_ANON_TRACKER_ENDPOINT", None)  # noqa: B010  # dlt types it as text
+    return lambda: setattr(anon_tracker, "_ANON_TRACKER_ENDPOINT", endpoint)
 
 
 def _masking(tell: Callable[[logging.LogRecord], str]) -> Callable[[logging.LogRecord], str]:

@@ -28,7 +28,15 @@ from dlthub_project.dlt_internals import (
     normalization,
     sql_clients,
 )
-from dlthub_project.sandbox import at_import, looked_up, pipelines, steps, uses, wrapping
+from dlthub_project.sandbox import (
+    at_import,
+    looked_up,
+    own_connections,
+    pipelines,
+    steps,
+    uses,
+    wrapping,
+)
 from dlthub_project.sandbox import clients as kept_clients
 from dlthub_project.sandbox.background_work import POOLS, hand_on_to_pools
 
@@ -310,6 +318,7 @@ _is_observing = False
 def install() -> None:
     """Wrap all of it, once; of clients and what obtains tokens, what was imported since."""
     global _installed
+    own_connections.lead_into_sandboxes()
     late = {owner: _of_clients(owner) for owner in clients.classes_of_connections()}
     late.update((owner, [_of_tokens(owner)]) for owner in http_client.classes_of_tokens())
     for owner in late.keys() - _wrapped:

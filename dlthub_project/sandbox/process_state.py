@@ -14,6 +14,7 @@ from dlthub_project.sandbox.settings import SPEED_VARIABLE
 
 _MEMORY = "fsspec.implementations.memory"
 _HTTP_HELPER = "dlt.sources.helpers.requests"
+_TELEMETRY = "dlt.common.runtime.anon_tracker"
 
 
 def save() -> Callable[[], None]:
@@ -21,7 +22,7 @@ def save() -> Callable[[], None]:
 
     That is the environment, also where `os.environ` is another object by then, the working
     directory, the loggers of dlt, the configuration of its HTTP client, and what is in buckets of
-    `memory://`.
+    `memory://`. dlt's telemetry, if it has been started, sends nothing until then.
     """
     environ, environment = os.environ, dict(os.environ)
     before = dict(environment)
@@ -32,6 +33,7 @@ def save() -> Callable[[], None]:
     loggers = _loggers()
     buckets = _buckets()
     restore_client = _save_client()
+    restore_telemetry = _suspend_telemetry()
 
     def restore() -> None:
         complete(environment)
@@ -41,6 +43,7 @@ def save() -> Callable[[], None]:
         _restore_loggers(loggers)
         _restore_buckets(buckets)
         restore_client()
+        restore_telemetry()
 
     return restore
 
@@ -51,6 +54,15 @@ def _save_client() -> Callable[[], None]:
     from dlthub_project.dlt_internals import http_client
 
     return http_client.save_shared_client()
+
+
+def _suspend_telemetry() -> Callable[[], None]:
+    # its import may have failed half way
+    if not hasattr(sys.modules.get(_TELEMETRY), "track"):
+        return lambda: None
+    from dlthub_project.dlt_internals import contexts
+
+    return contexts.suspend_telemetry()
 
 
 def _restore_environment(

@@ -25,6 +25,7 @@ from dlthub_project.sandbox import (
     guard,
     lasting_sources,
     local_files,
+    own_connections,
     pipelines,
     production,
     remote_data,
@@ -62,6 +63,8 @@ def client(
     arguments = {"schema": given["schema"], **dlt_clients.fresh(given)}
     with clients.being_made():
         opened = original(here, *args, **kwargs)
+    # its driver may have been imported for it
+    own_connections.lead_into_sandboxes()
     guard.check_resolved(here, opened, given.get("initial_config"), *sandboxes)
     local_files.make_folders(here, opened.config, *sandboxes)
     shared_databases.remember(opened.config, sandbox)

@@ -440,3 +440,56 @@ def test_fixtures_of_wider_scope_go_on_from_those_that_they_ask_for_and_from_no_
         pytester.makeconftest("def pytest_collection_modifyitems(items): items.reverse()")
 
     run_tests(FROM_EACH_OTHER).assert_outcomes(passed=5)
+
+
+IN_TMP_PATH = """
+    import dlt, duckdb, etl, pytest
+
+    @pytest.fixture(scope="session")
+    def folder_of_another(): return "others"
+
+    @pytest.fixture(scope="session")
+    def tmp_path_factory(tmp_path_factory, folder_of_another): return tmp_path_factory
+
+    def load(folder, *ids):
+        path = folder / "mine.duckdb"
+        pipeline = dlt.pipeline(
+            "mine", destination=dlt.destinations.duckdb(str(path)), dataset_name="data"
+        )
+        pipeline.run([{"id": number} for number in ids], table_name="items")
+        return path, pipeline
+
+    def ids(loaded):
+        path, pipeline = loaded
+        of_pipeline = sorted(pipeline.dataset()["items"].select("id").fetchall())
+        with duckdb.connect(str(path), read_only=True) as connection:
+            assert sorted(connection.sql("SELECT id FROM data.items").fetchall()) == of_pipeline
+        return [row[0] for row in of_pipeline]
+
+    @pytest.fixture(scope="session")
+    def of_session(tmp_path_factory): return load(tmp_path_factory.mktemp("session"), 1)
+
+    @pytest.fixture(scope="module")
+    def of_module(tmp_path_factory): return load(tmp_path_factory.mktemp("module"), 2)
+
+    class TestIt:
+        @pytest.fixture(scope="class")
+        def of_class(self, tmp_path_factory): return load(tmp_path_factory.mktemp("class"), 3)
+
+        def test_is_read(self, of_session, of_module, of_class):
+            assert [ids(of_session), ids(of_module), ids(of_class)] == [[1], [2], [3]]
+
+        def test_goes_on(self, of_class):
+            of_class[1].run([{"id": 4}], table_name="items")
+            assert ids(of_class) == [3, 4]
+
+    def test_of_a_test(tmp_path): assert ids(load(tmp_path, 5)) == [5]
+"""
+
+
+def test_what_fixtures_of_each_scope_load_into_tmp_path_is_there_for_their_tests(
+    plain: pytest.Pytester, run_tests: RunTests
+) -> None:
+    plain.makeini("[pytest]\npythonpath = .\ndlt_isolation = on\n")
+
+    run_tests(IN_TMP_PATH).assert_outcomes(passed=3)

@@ -32,6 +32,7 @@ _ASSIGNMENT = re.compile(r"[A-Z_]+=")
 _DURATION = re.compile(r" in \d+(\.\d+)?s.*")
 # all that a page's commands see of this process's environment: nothing of dlt's, pytest's or ours
 PASSED_ON = ("LANG", "LC_", "MEASURE_INTO", "PYTHONPATH", "SYSTEMROOT", "VIRTUAL_ENV")
+USED_BY_PAGES = ("inline_snapshot", "requests_mock", "syrupy")
 _FAILURE = re.compile(r"\b(failed|FAILED|errors?|ERROR)\b")
 
 
@@ -159,7 +160,7 @@ class Reader:
             **{name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)},
             "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(self.home),
-            "PYTEST_ADDOPTS": without_neighbours(but=("inline_snapshot", "syrupy")),
+            "PYTEST_ADDOPTS": without_neighbours(but=USED_BY_PAGES),
             "TMPDIR": str(self.temporary),
             # where saves keep their locks
             "XDG_STATE_HOME": str(self.temporary / "state"),

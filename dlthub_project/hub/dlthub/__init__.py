@@ -77,4 +77,8 @@ if not any(getattr(finder, "is_of_parts", False) for finder in sys.meta_path):
 if "DLTHUB_PROJECT_SANDBOX" in os.environ:
     from dlthub_project.sandbox.settings import active_sandbox
 
-    active_sandbox()
+    _sandbox = active_sandbox()
+    if _sandbox is not None and _sandbox.is_inherited:
+        from dlthub_project.sandbox.own_connections import lead_program_into_sandbox
+
+        lead_program_into_sandbox()

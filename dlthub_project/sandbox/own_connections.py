@@ -1,0 +1,80 @@
+"""Connections that code opens itself: of a file that a sandbox has elsewhere, they open that one.
+
+A test that loads by dlt and reads by `duckdb.connect(PATH)` would else read what production has
+left at `PATH`, and be green whatever it has loaded.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from dlthub_project.sandbox.settings import Sandbox, active_sandbox, lasting_sandboxes, lies_in
+
+_DRIVERS = ("duckdb", "sqlite3", "sqlite3.dbapi2")
+_NO_FILES = (":", "file:", "md:", "motherduck:")
+_wrapped: set[str] = set()
+
+
+def lead_into_sandboxes() -> None:
+    """Wrap `connect` of the drivers that are imported, once each."""
+    for name in _DRIVERS:
+        driver = sys.modules.get(name)
+        if name not in _wrapped and hasattr(driver, "connect"):
+            _wrapped.add(name)
+            vars(driver)["connect"] = _wrap(vars(driver)["connect"])
+
+
+def lead_program_into_sandbox() -> None:
+    """Do so in a program that a test has started, and that may use dlt only by its files."""
+    for name in _DRIVERS:
+        importlib.import_module(name)
+    lead_into_sandboxes()
+
+
+def _wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def connect(*args: Any, **named: Any) -> Any:
+        __tracebackhide__ = True
+        if active_sandbox() is None:
+            return original(*args, **named)
+        if args:
+            args = (_in_its_place(args[0]), *args[1:])
+        elif "database" in named:
+            named["database"] = _in_its_place(named["database"])
+        return original(*args, **named)
+
+    return connect
+
+
+def _in_its_place(database: Any) -> Any:
+    """Return the file that dlt has made for a path, in a sandbox that lasts; else the path."""
+    if not isinstance(database, str | os.PathLike):
+        return database
+    path = os.fsdecode(database)
+    if not path or path.startswith(_NO_FILES) or "://" in path:
+        return database
+    # those of fixtures of wider scope stand behind that of the test, the newest last
+    active, *others = lasting_sandboxes()
+    sandboxes = (active, *reversed(others))
+    if lies_in(path, *(sandbox.folder for sandbox in sandboxes)):
+        return database
+    found = (here for each in sandboxes for here in _places(path, each) if os.path.exists(here))
+    return next(found, database)
+
+
+def _places(path: str, sandbox: Sandbox) -> Iterator[str]:
+    """Yield where in a sandbox dlt has the file of this path, if it has."""
+    # with dlt, which this module does not import: a program may have no need of it
+    from dlthub_project.sandbox.local_files import path_in
+
+    relative = os.path.relpath(path)
+    if sandbox.project is None and not relative.startswith(os.pardir):
+        # dlt puts it into the folder of local files, which is the working directory in production
+        yield sandbox.in_local_dir(relative)
+    if not sandbox.is_local_path(path):
+        yield path_in(sandbox, path)
