@@ -65,6 +65,7 @@ class Session:
         working_dir: Where pytest was started.
         test_files: The files of the tests that were collected, selected or not.
         imports: What is noted of modules when they are imported.
+        installed_options: The options that there are before a conftest is read, by their `dest`.
     """
 
     root: Path | None
@@ -79,6 +80,7 @@ class Session:
     basetemp: Path | None
     test_files: set[str] = field(default_factory=set)
     imports: Imports = field(default_factory=Imports)
+    installed_options: frozenset[str] = frozenset()
     _folder: Path | None = None
     _restore: dict[str, str | None] = field(default_factory=dict)
     sandbox: Sandbox | None = None
@@ -115,6 +117,7 @@ class Session:
             checks=checks_runs(config),
             working_dir=Path.cwd(),
             basetemp=Path(basetemp).absolute() if basetemp else None,
+            installed_options=frozenset(vars(config.known_args_namespace)),
         )
         if _AT_IMPORT in sys.modules:
             session._set_before = sys.modules[_AT_IMPORT].count()

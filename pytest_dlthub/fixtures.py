@@ -26,7 +26,7 @@ from pytest_dlthub.imported_fixtures import (
 )
 from pytest_dlthub.masking import mask_kept
 from pytest_dlthub.options import schema_changes_that_fail
-from pytest_dlthub.report import ADDITIVE, FAILED, FOLDER, HELD
+from pytest_dlthub.report import ADDITIVE, BLOCKED, FAILED, FOLDER, HELD
 
 if TYPE_CHECKING:
     import dlt
@@ -102,7 +102,7 @@ def dlt_isolated(
     workspace every test has this fixture by itself; plain dlt code asks for it:
     `@pytest.mark.usefixtures("dlt_isolated")`.
     """
-    from dlthub_project.sandbox import isolated
+    from dlthub_project.sandbox import blocked_in_subprocesses, isolated
     from pytest_dlthub.destinations import sandbox_of_test
     from pytest_dlthub.recordings.runs import RecordedTest
 
@@ -114,7 +114,7 @@ def dlt_isolated(
     if FOLDER in stash and keep != "all":
         # of a failed attempt: the test is run again
         session.delete(stash[FOLDER])
-    stash[FOLDER], stash[FAILED] = folder, False
+    stash[FOLDER], stash[FAILED], stash[BLOCKED] = folder, False, []
     sandbox = sandbox_of_test(request, folder, dlt_destinations, _dlt_destination_type)
     recorded = RecordedTest(request.node)
     # where every test is isolated, so are fixtures of wider scope, which begin before this one
@@ -122,6 +122,8 @@ def dlt_isolated(
     with isolated(sandbox), recorded.in_sandbox(sandbox), telling:
         yield sandbox
     recorded.finish(has_failed=stash[FAILED])
+    # also while fixtures were torn down, which is told when the folder is gone
+    stash[BLOCKED] = blocked_in_subprocesses(str(folder))
     if keep != "all" and (keep == "none" or not stash[FAILED]):
         session.delete(folder)
     else:

@@ -10,12 +10,13 @@ import os
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
+from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
 _INSTALLED = ("site-packages", "dist-packages")
@@ -33,13 +34,15 @@ _WRITING = os.O_WRONLY | os.O_RDWR
 class Opened:
     """Files that were read, folders that were listed, and files that were written to.
 
-    Of those in `asked` it was asked whether they are there, and of those in `looked_at` also what
-    the system knows of them. `connected` are the addresses of sockets, as Python has them, and
-    `hosts` those that were looked up, with the port.
+    Of those in `scanned` entries were given out, which tell more than names. Of those in `asked`
+    it was asked whether they are there, and of those in `looked_at` also what the system knows of
+    them. `connected` are the addresses of sockets, as Python has them, and `hosts` those that were
+    looked up, with the port.
     """
 
     files: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
+    scanned: set[str] = field(default_factory=set)
     written: set[str] = field(default_factory=set)
     asked: set[str] = field(default_factory=set)
     looked_at: set[str] = field(default_factory=set)
@@ -52,6 +55,7 @@ class Opened:
         return self.files - self.written
 
 
+_OF_ENTRIES = ("folders", "scanned")
 _QUESTIONS = ("stat", "lstat", "access", "readlink")
 # functions of `os.path` that ask the system themselves on Windows, from Python 3.12 on
 _QUESTIONS_OF_PATHS = ("exists", "lexists", "isfile", "isdir", "islink")
@@ -235,29 +239,50 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
         for recording in _recordings[:]:
             recording.hosts.add(arguments[:2])
         return
+    for path, *kinds in _paths_of(event, arguments):
+        if isinstance(path, bytes):
+            path = os.fsdecode(path)
+        if isinstance(path, os.PathLike):
+            path = os.fspath(path)
+        if not isinstance(path, str):
+            # a number of a file that is open
+            continue
+        path = os.path.abspath(path)
+        for recording in _recordings[:]:
+            for kind in kinds:
+                getattr(recording, kind).add(path)
+
+
+def _paths_of(event: str, arguments: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    """Yield the paths that an event is about, each with the names of what it is noted in."""
     if event == "open":
         path, mode, flags = arguments
-        kind = "written" if _writes(mode, flags) else "files"
+        yield path, "written" if _writes(mode, flags) else "files"
     elif event in ("os.listdir", "os.scandir"):
-        if _is_of_imports():
-            return
-        path, kind = arguments[0], "folders"
+        if not _is_of_imports():
+            kinds = ("folders",) if event == "os.listdir" or _is_of_python() else _OF_ENTRIES
+            yield _folder_of(arguments[0]), *kinds
     elif event == "sqlite3.connect":
-        path, kind = arguments[0], "files"
-    else:
-        return
-    if isinstance(path, bytes):
-        path = os.fsdecode(path)
-    if isinstance(path, os.PathLike):
-        path = os.fspath(path)
-    if path is None and kind == "folders":
-        path = "."
-    if not isinstance(path, str):
-        # a number of a file that is open
-        return
-    path = os.path.abspath(path)
-    for recording in _recordings[:]:
-        getattr(recording, kind).add(path)
+        path = _file_of_sqlite(arguments[0])
+        yield path, "files"
+        if isinstance(path, str):
+            # what is not in the file yet
+            yield f"{path}-wal", "files"
+
+
+def _folder_of(path: Any) -> Any:
+    if isinstance(path, int):
+        # that is open
+        with suppress(OSError):
+            return os.readlink(f"/proc/self/fd/{path}")
+    return "." if path is None else path
+
+
+def _file_of_sqlite(database: Any) -> Any:
+    """Return the path of a database, which may be a URI."""
+    if isinstance(database, str) and database.startswith("file:"):
+        return unquote(database.removeprefix("file:").partition("?")[0].removeprefix("//"))
+    return database
 
 
 def _watch_questions() -> None:
@@ -320,10 +345,23 @@ def _asks_whether_there() -> bool:
     return False
 
 
+def _is_of_python() -> bool:
+    """Tell whether Python's library lists a folder: `glob` and others ask for names."""
+    frame = _asking_frame()
+    return frame is not None and frame.f_code.co_filename.startswith(("<frozen", *_LIBRARY))
+
+
+def _asking_frame() -> FrameType | None:
+    """Return the frame of who asks: the first that is not of this file."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    return frame
+
+
 def _is_of_imports() -> bool:
     """Tell whether a folder is listed to find a module, or the project's own files."""
-    # that of who asks is above this one
-    frame: FrameType | None = sys._getframe(2)
+    frame = _asking_frame()
     while frame is not None:
         file = frame.f_code.co_filename
         if file.startswith(("<frozen importlib", *_OURS)):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FAILED = pytest.StashKey[bool]()
 FOLDER = pytest.StashKey[Path]()
+# what subprocesses of a test were kept from, when its sandbox has ended
+BLOCKED = pytest.StashKey[list[str]]()
 # connections that a test may have open, see `LoadedRuns`
 HELD = pytest.StashKey[Any]()
 # what is to be told of the recording of a test
@@ -94,6 +96,7 @@ def tell_of_test(
         lines = []
     folders = [one for one in (*wider, folder) if one is not None]
     blocked = [blocked_in_subprocesses(str(one)) for one in folders]
+    blocked.append(item.stash.get(BLOCKED, []))
     lines += dict.fromkeys(line for lines_of_one in blocked for line in lines_of_one)
     if error is not None:
         said = " ".join(str(one) for one in causes(error))

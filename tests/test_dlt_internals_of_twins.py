@@ -98,7 +98,11 @@ def test_a_query_is_answered_by_the_twin_and_a_statement_by_the_file(
     "dlt.destinations.impl.duckdb.sql_client:DuckDbSqlClient.begin_transaction",
 )
 @pytest.mark.parametrize(
-    "way", ["changed", "connection", "attribute", "transaction", "attached", "unknown"]
+    "way",
+    [
+        *("changed", "connection", "attribute", "transaction", "attached", "unknown"),
+        *("cursor", "opened"),
+    ],
 )
 def test_whoever_may_write_has_the_file_itself(
     dataset: HeldDataset, twin: TwinOf, tmp_path: Path, way: str
@@ -114,6 +118,11 @@ def test_whoever_may_write_has_the_file_itself(
         client.native_connection.execute("DELETE FROM data.items")
     elif way == "attribute":
         client.execute("DELETE FROM data.items")
+    elif way == "cursor":
+        with client.execute_query("SELECT id FROM items") as cursor:
+            cursor.native_cursor.execute("DELETE FROM data.items")
+    elif way == "opened":
+        client.open_connection().execute("DELETE FROM data.items")
     elif way == "transaction":
         with client.begin_transaction():
             client.execute_sql("DELETE FROM data.items")
@@ -128,7 +137,7 @@ def test_whoever_may_write_has_the_file_itself(
         client.execute_sql("SELECT path FROM duckdb_databases()")
 
     assert type(client) is not TwinClient
-    is_deleted = way in ("connection", "attribute", "transaction")
+    is_deleted = way not in ("changed", "attached", "unknown")
     assert client.execute_sql("SELECT count(*) FROM items") == [(0 if is_deleted else 1,)]
     dataset.release()
 

@@ -83,12 +83,15 @@ def classes_of_connections() -> list[type]:
     from dlt.destinations.sql_client import SqlClientBase
 
     from dlthub_project.dlt_internals.sql_clients import sql_clients
+    from dlthub_project.dlt_internals.twins import TwinClient
 
     found, waiting = sql_clients(), [SqlClientBase]
+    # it connects as dlt's does, and looks at who asks
+    others = (SqlClientBase, TwinClient)
     while waiting:
         owner: type = waiting.pop()
         waiting += owner.__subclasses__()
-        if "open_connection" in vars(owner) and owner not in (*found, SqlClientBase):
+        if "open_connection" in vars(owner) and owner not in (*found, *others):
             found.append(owner)
     return found
 

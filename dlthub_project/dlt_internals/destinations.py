@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
     from dlt.common.destination.reference import AnyDestination
 
+# what dlt calls the database of a connection that is open already
+_OF_CONNECTION = ":external:"
+
 
 def is_custom_destination(destination: AnyDestination) -> bool:
     """Tell whether `destination` is a function with `@dlt.destination`."""
@@ -238,9 +241,12 @@ def _path_of_dlts(config: Any, path: str | None) -> str | None:
     None for a database that is not in a file.
     """
     database = str(getattr(config.credentials, "database", None) or "")
-    if path is None or database.startswith(":") or is_open_already(config):
+    if path is None or is_open_already(config):
         return None
-    return str(config.make_location(path, "%s.duckdb"))
+    if database == _OF_CONNECTION:
+        # without one DuckDB makes a file of that name, in the working folder
+        return str(config.credentials._conn_str())
+    return None if database.startswith(":") else str(config.make_location(path, "%s.duckdb"))
 
 
 def local_bucket(bucket_url: str) -> str | None:
@@ -267,7 +273,11 @@ def move(config: Any, path: str) -> bool:
         return False
     # the object may be the user's own
     config.credentials = moved = credentials.copy()
-    moved.database = path
+    if moved.database == _OF_CONNECTION:
+        # by that name dlt knows that the connection is missing: it says so after the load
+        moved._conn_str = lambda: path
+    else:
+        moved.database = path
     moved.on_resolved()
     moved.__is_resolved__ = True
     return True

@@ -45,6 +45,26 @@ def connected(client: SqlClientBase[Any]) -> Iterator[Any]:
         yield client
 
 
+def columns_and_rows(
+    client: SqlClientBase[Any], query: str
+) -> tuple[list[tuple[str, str]], list[tuple[Any, ...]]]:
+    """Return what a destination answers to a query: names and types of columns, and rows.
+
+    Args:
+        client: A client with an open connection.
+        query: The query, in the SQL of the destination. One that gives no columns gives no rows.
+    """
+    with client.execute_query(query) as cursor:
+        # that of SQLAlchemy has the one of the driver, if there are rows
+        native: Any = cursor.native_cursor
+        native = native if hasattr(native, "description") else native.cursor
+        if native is None or native.description is None:
+            return [], []
+        # PostgreSQL's driver reads JSON itself
+        columns = [(str(column[0]), str(column[1]).lower()) for column in native.description]
+        return columns, list(cursor.fetchall())
+
+
 def leave_on_server(client: SqlClientBase[Any]) -> None:
     """Make a client of PostgreSQL leave rows on the server until somebody fetches their chunk.
 

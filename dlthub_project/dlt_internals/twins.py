@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 # what opens a database in another way than it would be opened by default
 _SETTINGS = ("extensions", "global_config", "local_config", "pragmas", "read_only", "statements")
-# a query that names one of these may tell where the file is, or change something
-_NOT_OF_DATA = ("duckdb_", "pragma", "setting", "nextval", "currval", "setseed", "variable")
-# they ask a client for its connection to see whether it is open
+# a query that names one of these may tell where the file is, or which connection this one is
+_NOT_OF_DATA = (
+    *("duckdb_", "pragma", "setting", "nextval", "currval", "setseed", "variable", "txid"),
+    *("current_transaction", "current_query", "connection_id", "_duckdb"),
+    # or change something, also where it is a query in a text
+    *("checkpoint", "logging", "profiling", "write_log", "query(", "serialized_sql"),
+)
+# they read what they have asked for, and see whether a connection is open
 _OF_CLIENTS = ("dlt.dataset.", "dlt.destinations.", "dlthub_project.dlt_internals.")
 
 
@@ -47,16 +52,21 @@ class TwinClient(DuckDbSqlClient):
     _twin: Twin
 
     def execute_query(self, query: Any, *args: Any, **kwargs: Any) -> Any:
-        if not (_only_reads(query) and self._twin.is_same(str(self.credentials.database))):
+        is_same = _only_reads(query) and self._twin.is_same(str(self.credentials.database))
+        # DuckDB's cursor is the connection
+        if not (is_same and _is_asked_by_clients()):
             part(self)
         # by its name: this object may be of another class by now
         return DuckDbSqlClient.execute_query(self, query, *args, **kwargs)
 
+    def open_connection(self) -> Any:
+        if not _is_asked_by_clients():
+            part(self)
+        return DuckDbSqlClient.open_connection(self)
+
     @property
     def native_connection(self) -> Any:
-        caller = sys._getframe(1).f_globals.get("__name__", "")
-        if not str(caller).startswith(_OF_CLIENTS):
-            # whoever has it may do anything with it
+        if not _is_asked_by_clients():
             part(self)
         return self._conn
 
@@ -110,6 +120,11 @@ def part(client: Any) -> None:
         if client._conn is not None:
             client.close_connection()
             client.open_connection()
+
+
+def _is_asked_by_clients() -> bool:
+    """Tell whether code of clients calls who asks; any other may do anything with a connection."""
+    return str(sys._getframe(2).f_globals.get("__name__", "")).startswith(_OF_CLIENTS)
 
 
 def _only_reads(query: Any) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from dlthub_project.dlt_internals import sql_clients
+
 if TYPE_CHECKING:
     import dlt
 
@@ -48,23 +50,12 @@ def records_of_sql(client: Any, query: str) -> tuple[list[str], list[dict[str, A
     Raises:
         ValueError: Two columns have one name.
     """
-    with client.execute_query(query) as cursor:
-        # that of SQLAlchemy has the one of the driver, if there are rows
-        native = cursor.native_cursor
-        native = native if hasattr(native, "description") else native.cursor
-        if native is None or native.description is None:
-            return [], []
-        names = [column[0] for column in native.description]
-        # PostgreSQL's driver reads JSON itself
-        kinds = [str(column[1]).lower() for column in native.description]
-        rows = cursor.fetchall()
+    columns, rows = sql_clients.columns_and_rows(client, query)
+    names = [name for name, _ in columns]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"The query gives several columns `{twice[0]}`. Rename them with AS.")
-    columns = (
-        (name, {"data_type": kind if kind == "json" else None})
-        for name, kind in zip(names, kinds, strict=True)
-    )
-    return names, read_records(columns, rows)
+    hints = ((name, {"data_type": kind if kind == "json" else None}) for name, kind in columns)
+    return names, read_records(hints, rows)
 
 
 def without_dlt_columns(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import hashlib
 import inspect
+import itertools
 import marshal
 import sys
 import types
@@ -20,6 +21,7 @@ from typing import Any
 from uuid import UUID
 
 import dlt
+import pytest
 from dlt.common.schema import Schema
 from dlt.extract import DltResource, DltSource
 from dlt.extract.incremental import Incremental
@@ -51,6 +53,14 @@ _OF_CODE = (
 
 # of these libraries: what stands for an API, and tells afterwards what it was asked
 _STUBS = ("pytest_httpx", "requests_mock", "responses", "respx")
+OF_SESSION = (
+    *(pytest.Config, pytest.PytestPluginManager, pytest.FixtureRequest, pytest.Item),
+    pytest.Collector,
+)
+"""Types of what leads to all of a session of pytest."""
+
+# lists, objects and so on in one value: some seconds
+_MOST_VALUES = 500_000
 
 _OF_DESCRIPTORS: dict[type, tuple[str, ...]] = {
     types.MethodType: ("__func__", "__self__"),
@@ -84,10 +94,12 @@ def digest(*values: Any) -> str:
 
 
 class _Digester:
-    def __init__(self, around: list[int] | None = None) -> None:
+    def __init__(self, outer: _Digester | None = None) -> None:
         self.state = hashlib.blake2b(digest_size=16)
         # the values that those being added now are in
-        self._around: list[int] = [] if around is None else around
+        self._around: list[int] = [] if outer is None else outer._around
+        # of all that were added: what is in several others is added for each of them
+        self._count: Iterator[int] = itertools.count() if outer is None else outer._count
 
     def add(self, value: Any) -> None:
         kind = type(value)
@@ -98,6 +110,8 @@ class _Digester:
         elif id(value) in self._around:
             # functions that call each other, a list that is in itself
             self._parts("around", str(len(self._around) - self._around.index(id(value))))
+        elif next(self._count) > _MOST_VALUES:
+            raise NoDigest(f"{_name(value)} is one of more than {_MOST_VALUES:,} values")
         else:
             self._around.append(id(value))
             try:
@@ -130,6 +144,8 @@ class _Digester:
             self._add_of_dlt(value)
         elif library in _STUBS:
             raise NoDigest(f"{_name(value)} of {library} tells what it was asked")
+        elif isinstance(value, OF_SESSION):
+            raise NoDigest(f"{_name(value)} is of a session of pytest")
         else:
             self._add_data(value)
 
@@ -188,7 +204,7 @@ class _Digester:
                 yield from (name, value)
 
     def _digest_of(self, value: Any) -> str:
-        digester = _Digester(self._around)
+        digester = _Digester(self)
         digester.add(value)
         return digester.state.hexdigest()
 

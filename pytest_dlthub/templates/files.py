@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-import contextlib
 import hashlib
-import json
 import os
 import stat
 import sys
@@ -16,17 +13,22 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_dlthub.imports import Opened, is_library_file, recorded
+from pytest_dlthub.imports import Opened, is_library_file, is_ours, recorded
+from pytest_dlthub.templates.opened_below import opened_below
+from pytest_dlthub.templates.python_files import INSTALLED, may_have_code
 
 # of the system; what is installed is known by its version
 _OF_SYSTEM = ("/proc/", "/sys/", "/dev/", "/run/", "/etc/", "/usr/lib", "/usr/share/")
 # but these, where temporary files of users may be
 _OF_USERS = ("/dev/shm/", "/run/user/")
-_OF_PYTHON = (".pyc", ".pyi", ".so", ".pth")
-_NOT_DATA = (*_OF_PYTHON, ".py", ".md", ".rst", ".log", "~")
-_INSTALLED = ("site-packages", "dist-packages", "__pycache__")
+# beside modules, where nobody has opened it
+_NOT_DATA = (".pyc", ".pyi", ".so", ".pth", ".py", ".md", ".rst", ".log", "~")
+# what tools keep in folders: no source lists it
+_OF_TOOLS = (
+    *(".git", ".hg", ".svn", ".venv", ".tox", ".nox", ".cache", ".pytest_cache", ".mypy_cache"),
+    *(".ruff_cache", ".hypothesis", ".coverage", ".idea", ".vscode", ".DS_Store", ".nfs"),
+)
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 # by path: size, time of change and inode, with the digest of that
 _known: dict[str, tuple[tuple[int, int, int], str]] = {}
@@ -102,30 +104,38 @@ class Build:
         """
         started = time.time_ns()
         opened = Opened()
+        counts = _Filter(self.root, own)
         try:
-            with recorded(opened):
+            with (
+                opened_below(str(self.root), counts.has_inputs) as below,
+                recorded(opened),
+            ):
                 yield
         finally:
             self.connected, self.hosts = opened.connected, opened.hosts
-            written = opened.written | also.written
-            counts = _Filter(self.root, own)
+            # opened to be written to, perhaps, and then only read
+            read = {path for path in opened.written if _is_older(path, started)}
+            written = (opened.written | also.written) - read
             modules = _own_modules()
-            files = {path for path in opened.files | also.files if counts.file(path)} - written
+            files = {p for p in opened.files | also.files | read | below.files if counts.file(p)}
             # of packages that are installed to be edited, or found through PYTHONPATH
-            files |= {file for file in modules if not counts.is_below_root(file)}
+            files |= {file for file in modules if not counts.is_in_key(file)}
+            files -= written
             code = {f for f in modules if f not in self.tests and not f.endswith("conftest.py")}
             beside = {os.path.dirname(file) for file in {*code, *sources}}
             for folder in beside:
                 written |= {f.path for f in _files_in(folder) if f.stat().st_mtime_ns >= started}
-            looked_at = _counting(counts, {*opened.looked_at, *also.looked_at}) - written
+            # an entry tells more than the name, and nobody says whether it was asked for that
+            entries = {path for folder in opened.scanned for path in _paths_in(folder)}
+            looked_at = _counting(counts, {*opened.looked_at, *also.looked_at, *entries}) - written
             asked = _counting(counts, {*opened.asked, *also.asked}) - looked_at - {*files, *written}
+            # where a module may be found that was not there
+            places = {os.path.abspath(p) for p in sys.path} | {os.path.dirname(f) for f in code}
+            places = {path for path in places if not counts.is_below_root(_as_folder(path))}
+            listed = opened.folders | also.folders | places
             self.conditions = Conditions(
                 {path: _digest_of(path) for path in sorted(files)},
-                {
-                    path: _names_in(path, written)
-                    for path in sorted(opened.folders | also.folders)
-                    if counts.folder(path)
-                },
+                {path: _names_in(path, written) for path in sorted(listed) if counts.folder(path)},
                 {path: _data_in(path, written) for path in sorted(beside)},
                 sorted(path for path in written if counts.file(path)),
                 {path: _kind_of(path) for path in sorted(asked)},
@@ -142,24 +152,42 @@ class _Filter:
 
     def __post_init__(self) -> None:
         self._root = _as_folder(self.root)
+        self._in_key: dict[str, bool] = {}
         self._own = [_as_folder(path) for path in self.own]
         self._python = tuple(_as_folder(path) for path in (sys.prefix, sys.base_prefix))
         self._own += [path for path in self._python if path.startswith(self._root)]
 
     def file(self, path: str) -> bool:
-        if path.endswith(".py") and self.is_below_root(path):
-            # the key has them
-            return False
-        return self.folder(path) and not path.endswith(_OF_PYTHON)
+        is_code = path.endswith(".py") and (self.is_in_key(path) or is_ours(path))
+        return not is_code and not path.endswith(".pyc") and self.folder(path)
 
     def folder(self, path: str) -> bool:
-        if any(f"{os.sep}{name}" in path for name in _INSTALLED):
+        if not {*INSTALLED}.isdisjoint(path.split(os.sep)):
             return False
         if _as_folder(path).startswith(tuple(self._own)):
             return False
         is_of_system = path.startswith(_OF_SYSTEM) and not path.startswith(_OF_USERS)
         is_elsewhere = is_of_system or path.startswith(self._python)
         return self.is_below_root(path) or not is_elsewhere
+
+    def has_inputs(self, folder: str) -> bool:
+        """Tell whether files of a folder below the root are looked at."""
+        if os.path.basename(folder).startswith("."):
+            return False
+        return may_have_code(folder) and self.folder(folder)
+
+    def is_in_key(self, path: str) -> bool:
+        """Tell whether the key of a lasting template has a Python file: see `PythonFiles`."""
+        folder = os.path.dirname(path)
+        if folder not in self._in_key:
+            is_root = _as_folder(folder) == self._root
+            self._in_key[folder] = is_root or (
+                self.is_below_root(folder)
+                and may_have_code(folder)
+                and not os.path.islink(folder)
+                and self.is_in_key(folder)
+            )
+        return self._in_key[folder]
 
     def is_above_root(self, path: str) -> bool:
         return self._root.startswith(_as_folder(path))
@@ -170,107 +198,6 @@ class _Filter:
 
 def _as_folder(path: str | Path) -> str:
     return os.path.join(os.path.abspath(path), "")
-
-
-class PythonFiles:
-    """The Python files below a folder, less its tests."""
-
-    def __init__(self, root: Path, known: Path) -> None:
-        """Make it.
-
-        Args:
-            root: The folder.
-            known: A folder to keep what is known of test files, by content: to parse one takes ms.
-        """
-        self._root = root
-        self._known = known / "test_files.json"
-
-    @property
-    def digest(self) -> str:
-        """A digest of all of them, and of their names."""
-        plain: dict[str, str] = {}
-        tests: dict[str, bytes] = {}
-        for path in sorted(_python_files(self._root)):
-            with contextlib.suppress(OSError):
-                content = Path(path).read_bytes()
-                plain[path] = hashlib.blake2b(content, digest_size=16).hexdigest()
-                # whether they are collected or not: another session may collect others
-                if os.path.basename(path).startswith("test_") or path.endswith("_test.py"):
-                    tests[path] = content
-        parsed = self._parsed({plain[path]: content for path, content in tests.items()})
-        # a source may be called like a test
-        used = {name for path in tests for name in parsed[plain[path]]["names"]}
-        state = hashlib.blake2b(digest_size=16)
-        for path, digest in plain.items():
-            parts = [digest]
-            if path in tests:
-                found = parsed[digest]
-                bodies = (text for name, text in found["bodies"].items() if name in used)
-                parts = [found["digest"], *bodies]
-            state.update("\0".join([path, *parts, ""]).encode("utf-8", "surrogateescape"))
-        return state.hexdigest()
-
-    def _parsed(self, contents: Mapping[str, bytes]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        # not there yet, or half written
-        with contextlib.suppress(OSError, ValueError):
-            found = json.loads(self._known.read_text(encoding="utf-8"))
-        new = {d: _without_tests(c) for d, c in contents.items() if d not in found}
-        found = {**{d: f for d, f in found.items() if d in contents}, **new}
-        if new:
-            with contextlib.suppress(OSError):
-                self._known.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                written = self._known.with_name(f"{os.getpid()}-{self._known.name}")
-                written.write_text(json.dumps(found), encoding="utf-8")
-                written.replace(self._known)
-        return found
-
-
-def _python_files(root: Path) -> Iterator[str]:
-    for folder, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if _may_have_code(os.path.join(folder, name))]
-        yield from (os.path.join(folder, name) for name in files if name.endswith(".py"))
-
-
-def _may_have_code(folder: str) -> bool:
-    name = os.path.basename(folder)
-    if name.startswith(".") or name in (*_INSTALLED, "_data", "node_modules"):
-        return False
-    return not os.path.exists(os.path.join(folder, "pyvenv.cfg"))
-
-
-def _without_tests(code: bytes) -> dict[str, Any]:
-    """Return of a test file: a digest without its tests, those of tests, and the names used."""
-    try:
-        tree = ast.parse(code)
-    except (SyntaxError, ValueError):
-        return {"digest": hashlib.blake2b(code).hexdigest(), "bodies": {}, "names": []}
-    names: set[str] = set()
-    bodies: dict[str, str] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            names.add(node.id)
-        elif isinstance(node, ast.Attribute):
-            names.add(node.attr)
-        elif isinstance(node, ast.ImportFrom):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, _FUNCTIONS) and is_test(node):
-            bodies[node.name] = bodies.get(node.name, "") + _digest_of_tree(node)
-    # what decorators of tests say is in their marks, and shows in what fixtures do
-    for node in ast.walk(tree):
-        if isinstance(body := getattr(node, "body", None), list):
-            body[:] = [n for n in body if not (isinstance(n, _FUNCTIONS) and is_test(n))]
-    return {"digest": _digest_of_tree(tree), "bodies": bodies, "names": sorted(names)}
-
-
-def is_test(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Tell whether a function is a test: no fixture, and nothing that a source is made of."""
-    marks = all(".mark." in ast.unparse(decorator) for decorator in node.decorator_list)
-    return marks and node.name.startswith("test_")
-
-
-def _digest_of_tree(tree: ast.AST) -> str:
-    return hashlib.blake2b(ast.dump(tree).encode(), digest_size=16).hexdigest()
 
 
 def file_digest(path: Path) -> str:
@@ -335,10 +262,30 @@ def _looks_of(path: str) -> str:
 
 def _names_in(folder: str, written: Collection[str]) -> str:
     try:
-        names = [n for n in os.listdir(folder) if os.path.join(folder, n) not in written]
+        with os.scandir(folder) as entries:
+            names = [
+                f"{entry.name}/" if entry.is_dir() else entry.name
+                for entry in entries
+                if entry.path not in written
+            ]
     except OSError:
         return ""
-    return "/".join(sorted(n for n in names if not n.startswith(".") and n not in _INSTALLED))
+    return "/".join(sorted(n for n in names if not n.startswith((*_OF_TOOLS, *INSTALLED))))
+
+
+def _paths_in(folder: str) -> list[str]:
+    try:
+        return [os.path.join(folder, name) for name in os.listdir(folder)]
+    except OSError:
+        return []
+
+
+def _is_older(path: str, time_ns: int) -> bool:
+    """Tell whether a file is there that nobody has written to since."""
+    try:
+        return os.stat(path).st_mtime_ns < time_ns
+    except OSError:
+        return False
 
 
 def _data_in(folder: str, written: Collection[str]) -> str:

@@ -28,13 +28,14 @@ from pytest_dlthub.imports import Imports
 from pytest_dlthub.templates import process
 from pytest_dlthub.templates.code import Code
 from pytest_dlthub.templates.digests import NoDigest, digest
-from pytest_dlthub.templates.files import Build, PythonFiles, file_digest
+from pytest_dlthub.templates.files import Build, file_digest
 from pytest_dlthub.templates.loads import Load
 from pytest_dlthub.templates.parts import Difference
 from pytest_dlthub.templates.plugins import inputs_of_plugins
+from pytest_dlthub.templates.python_files import PythonFiles
 
 # what a template consists of, and what its key is made from: raise it with any change of these
-_FORMAT = 7
+_FORMAT = 8
 _VERSIONS = ("dlt", "duckdb", "pytest-dlthub")
 
 # what shells, terminals, CI and those who run tests set anew for each session, test or worker
@@ -47,9 +48,14 @@ _CHANGING = {
     *("CI_PIPELINE_URL", "CI_PIPELINE_CREATED_AT", "CI_COMMIT_SHA", "CI_COMMIT_SHORT_SHA"),
     *("GITHUB_RUN_ID", "GITHUB_RUN_NUMBER", "GITHUB_RUN_ATTEMPT", "GITHUB_SHA", "GITHUB_ENV"),
     *("GITHUB_OUTPUT", "GITHUB_PATH", "GITHUB_STATE", "GITHUB_STEP_SUMMARY", "GITHUB_ACTION"),
-    *("RUNNER_TRACKING_ID", "RUNNER_NAME", "CIRCLE_BUILD_NUM", "CIRCLE_SHA1", ENVIRONMENT_VARIABLE),
+    *("RUNNER_TRACKING_ID", "RUNNER_NAME", "CIRCLE_BUILD_NUM", "CIRCLE_SHA1"),
 }
-_CHANGING_GROUPS = ("PYTEST_", "COV_CORE_", "COVERAGE_", "TERM_", "VSCODE_", "XDG_SESSION_")
+_CHANGING_GROUPS = (
+    *("PYTEST_XDIST_", "COV_CORE_", "COVERAGE_", "TERM_PROGRAM", "VSCODE_", "XDG_SESSION_"),
+    *("PYTEST_ADDOPTS", "PYTEST_DEBUG", "PYTEST_VERSION", "TERM_SESSION_ID"),
+)
+# they say which test this is
+_OF_TEST = ("PYTEST_CURRENT_TEST", ENVIRONMENT_VARIABLE)
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,7 @@ class Inputs:
         lasting: Path | None,
         tests: Collection[str],
         own: Sequence[Path],
+        asked: Any = None,
     ) -> None:
         """Make the inputs.
 
@@ -93,7 +100,9 @@ class Inputs:
                 are not read.
             tests: The files of which tests were collected.
             own: Folders whose files are no inputs.
+            asked: What a session was started with that code may ask for.
         """
+        self._asked = asked
         self._root = root
         self._imports = imports
         self._code = Code(imports, tests)
@@ -101,6 +110,7 @@ class Inputs:
         self._tests = tests
         self._own = [str(folder) for folder in own]
         self._settings = process.settings()
+        self._changing = {n: v for n, v in os.environ.items() if _changes(n)}
         self._environment_at_start = self._environment()
         self._code.begin()
         imports.note_libraries()
@@ -213,13 +223,16 @@ class Inputs:
         return {n: v for n, v in now.items() if n in self._settings and v != self._settings[n]}
 
     def _environment(self) -> Mapping[str, str]:
-        # the plugin's own names are of folders of the session
+        """Return all variables but those that each session has anew, where no test has set them."""
+        removed = dict.fromkeys(self._changing.keys() - os.environ.keys(), "")
+        # those with folders of the session are the plugin's own
+        own = tuple(self._own)
         return {
             name: value
-            for name, value in sorted(os.environ.items())
-            if name not in _CHANGING
-            and not name.startswith(_CHANGING_GROUPS)
-            and not value.startswith(tuple(self._own))
+            for name, value in sorted({**os.environ, **removed}.items())
+            if name not in _OF_TEST
+            and not value.startswith(own)
+            and not (_changes(name) and value == self._changing.get(name))
         }
 
     @cached_property
@@ -228,10 +241,17 @@ class Inputs:
             return ""
         versions = {name: version(name) for name in _VERSIONS}
         zone = (time.tzname, time.timezone)
-        python = (sys.version_info[:2], sys.platform, zone)
+        python = (sys.version_info[:2], sys.platform, zone, sys.flags.optimize, sys.flags.utf8_mode)
+        started = {name: self._settings.get(name) for name in process.AT_START}
         files = PythonFiles(self._root, self._lasting).digest
         code = (str(self._root), files, self._code.at_start)
-        return digest(_FORMAT, versions, _installed_versions(), python, code)
+        return digest(
+            _FORMAT, versions, _installed_versions(), python, started, code, _digest(self._asked)
+        )
+
+
+def _changes(name: str) -> bool:
+    return name in _CHANGING or name.startswith(_CHANGING_GROUPS)
 
 
 def _own_providers() -> list[str]:

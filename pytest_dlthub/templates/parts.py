@@ -25,7 +25,7 @@ import dlt
 from dlt.pipeline.pipeline import Pipeline
 
 from pytest_dlthub.imports import is_library, is_ours, is_pythons
-from pytest_dlthub.templates.digests import PLAIN, digest
+from pytest_dlthub.templates.digests import OF_SESSION, PLAIN, digest
 from pytest_dlthub.templates.hidden_state import HOLDERS, Unknown, inner_of
 
 MISSING = object()
@@ -40,7 +40,7 @@ class _Order:
 ORDER = _Order()
 """Stands for the order of the keys of a mapping."""
 
-LEAVES = (*PLAIN, bytes, ModuleType, Signature, Pipeline, Unknown)
+LEAVES = (*PLAIN, *OF_SESSION, bytes, ModuleType, Signature, Pipeline, Unknown)
 """Types of what has no parts that are looked at."""
 
 # what these consist of is not replaced in place

@@ -21,6 +21,13 @@ from pytest_dlthub.templates.digests import digest
 from pytest_dlthub.templates.hidden_state import of_decimals
 from pytest_dlthub.templates.registries import registries
 
+AT_START = (
+    *("decimal.getcontext()", "locale", "level of logging", "warnings.filters", "os.umask()"),
+    *("socket.getdefaulttimeout()", "csv.field_size_limit()", "calendar.setfirstweekday()"),
+    *("sys.getrecursionlimit()", "sys.set_int_max_str_digits()", "gettext.textdomain()"),
+)
+"""Settings that a conftest, an option or a plugin may have set before the first test."""
+
 # seconds that clocks of machines are put right by
 _LARGEST_STEP = 60
 

@@ -6,6 +6,7 @@ import builtins
 import calendar
 import csv
 import gettext
+import mimetypes
 import sqlite3
 import sys
 import zoneinfo
@@ -51,6 +52,24 @@ def _of_umask() -> str | None:
     return next((line for line in lines if line.startswith("Umask:")), None)
 
 
+def _of_types() -> list[dict[str, str]]:
+    if not mimetypes.inited:
+        # as the first question does
+        mimetypes.init()
+    types = (mimetypes.types_map, mimetypes.common_types)
+    return [dict(known) for known in (*types, mimetypes.encodings_map, mimetypes.suffix_map)]
+
+
+def _of_limits() -> dict[str, tuple[int, int]] | None:
+    try:
+        import resource
+    except ImportError:
+        # Windows
+        return None
+    names = (name for name in vars(resource) if name.startswith("RLIMIT_"))
+    return {name: resource.getrlimit(getattr(resource, name)) for name in names}
+
+
 def _of_yaml(yaml: ModuleType) -> dict[str, Any]:
     kinds = ("yaml_constructors", "yaml_multi_constructors", "yaml_implicit_resolvers")
     return {
@@ -74,6 +93,8 @@ _OF_PYTHON: dict[str, Callable[[], Any]] = {
     "sqlite3.register_converter()": lambda: dict(sqlite3.converters),
     "sqlite3.register_adapter()": lambda: {str(kind): v for kind, v in sqlite3.adapters.items()},
     "sys.set_int_max_str_digits()": getattr(sys, "get_int_max_str_digits", lambda: None),
+    "mimetypes.add_type()": _of_types,
+    "resource.setrlimit()": _of_limits,
     "zoneinfo.reset_tzpath()": lambda: [*zoneinfo.TZPATH],
     "os.umask()": _of_umask,
 }

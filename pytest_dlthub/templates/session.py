@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -85,6 +86,7 @@ class Templates:
             lasting=cache_folder() if config.getoption("dlt_reuse") else None,
             tests=session.test_files,
             own=[session.folder, *template_folders(config)],
+            asked=_asked_of_session(config),
         )
         self._stores = [
             TemplateStore(folder, self._session, self._inputs.used_now)
@@ -197,6 +199,15 @@ class Templates:
         # not while the other is handled, of which the user is not to read
         assert failure is not None
         raise failure
+
+
+def _asked_of_session(config: pytest.Config) -> tuple[Any, ...]:
+    """Return what a session was started with that code of the project may ask for."""
+    # pytest-xdist gives its workers one that nobody has declared
+    installed = {*config.stash[SESSION].installed_options, "loadgroup"}
+    own = {name: value for name, value in vars(config.option).items() if name not in installed}
+    # with the content of the file
+    return own, config.inipath, config.getoption("override_ini")
 
 
 def _tell_of_recordings(item: pytest.Item, loads: Mapping[str, Load]) -> None:

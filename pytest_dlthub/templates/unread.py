@@ -7,7 +7,7 @@ import functools
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from pytest_dlthub.templates.files import is_test
+from pytest_dlthub.templates.python_files import is_test
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # what runs later than the body that it stands in

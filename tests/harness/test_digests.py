@@ -19,6 +19,7 @@ import pyarrow as pa
 import pytest
 
 from dlthub_project.sandbox import Sandbox, isolated
+from pytest_dlthub.templates import digests
 from pytest_dlthub.templates.digests import NoDigest, digest
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -230,6 +231,27 @@ def test_functions_that_know_each_other_have_one() -> None:
 def test_error_where_nothing_can_be_compared(value: Any) -> None:
     with pytest.raises(NoDigest):
         digest([value])
+
+
+def test_error_where_what_values_share_would_be_looked_at_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(digests, "_MOST_VALUES", 1000)
+    shared: list[Any] = []
+    for _ in range(60):
+        shared = [shared, shared]
+
+    with pytest.raises(NoDigest, match="more than 1,000 values"):
+        digest(shared)
+
+
+def test_error_where_a_value_leads_to_the_session_of_pytest(
+    request: pytest.FixtureRequest,
+) -> None:
+    config = request.config
+    for value in (request, config, config.pluginmanager, request.node, request.session):
+        with pytest.raises(NoDigest, match="is of a session of pytest"):
+            digest({"kept": value})
 
 
 @pytest.mark.sampled(2)

@@ -319,6 +319,14 @@ def test_what_is_blocked_in_a_subprocess_of_a_fixture_or_an_example_is_told(
             with pytest.raises(subprocess.CalledProcessError):
                 load("class")
 
+        @pytest.fixture
+        def of_test():
+            yield
+            load("teardown")
+
+        def test_teardown(of_test):
+            pass
+
         def test_module(of_module):
             pass
 
@@ -333,6 +341,6 @@ def test_what_is_blocked_in_a_subprocess_of_a_fixture_or_an_example_is_told(
         """
     )
 
-    result.assert_outcomes(failed=2, errors=1)
-    for name in ("module", "class", "example"):
+    result.assert_outcomes(passed=1, failed=2, errors=2)
+    for name in ("teardown", "module", "class", "example"):
         result.stdout.fnmatch_lines([f"blocked in a subprocess: Destination `{name}` *"])

@@ -10,6 +10,7 @@ import importlib
 import io
 import locale
 import logging
+import mimetypes
 import os
 import shutil
 import socket
@@ -290,6 +291,7 @@ SETTINGS: dict[str, Callable[[pytest.MonkeyPatch], object]] = {
     "gettext.textdomain()": lambda _: gettext.textdomain("of_a_test"),
     "sqlite3.register_converter()": lambda _: sqlite3.register_converter("OF_A_TEST", bytes),
     "sqlite3.register_adapter()": lambda _: sqlite3.register_adapter(OfATest, str),
+    "mimetypes.add_type()": lambda _: mimetypes.add_type("of/a-test", ".of_a_test"),
     "zoneinfo.reset_tzpath()": lambda _: zoneinfo.reset_tzpath(["/of_a_test"]),
     "yaml.add_constructor()": lambda _: yaml.add_constructor("!t", str, yaml.SafeLoader),
     "pendulum's locale and week": lambda _: pendulum.set_locale("de"),
@@ -298,6 +300,15 @@ if hasattr(sys, "set_int_max_str_digits"):
     SETTINGS["sys.set_int_max_str_digits()"] = lambda _: sys.set_int_max_str_digits(700)
 if sys.platform == "linux":
     SETTINGS["os.umask()"] = lambda _: os.umask(0o077)
+
+    SETTINGS["resource.setrlimit()"] = lambda _: limit_files(-1)
+
+
+def limit_files(more: int) -> None:
+    import resource
+
+    lower, upper = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lower + more, upper))
 
 
 class OfATest:
@@ -318,6 +329,7 @@ def settings_put_back() -> Iterator[None]:
         kept = {**yaml.SafeLoader.yaml_constructors}
         patched.setattr(yaml.SafeLoader, "yaml_constructors", kept)
         yield
+        mimetypes.types_map.pop(".of_a_test", None)
         sqlite3.converters.pop("OF_A_TEST", None)
         sqlite3.adapters.pop((OfATest, sqlite3.PrepareProtocol), None)
     if "of_a_test" in csv.list_dialects():

@@ -13,10 +13,12 @@ import os
 import pickle
 import subprocess
 import sys
+from contextlib import suppress
 
 import dlt
 import duckdb
 import pytest
+from dlt.destinations.exceptions import DatabaseException
 from dlt.destinations.sql_client import SqlClientBase
 
 
@@ -159,6 +161,78 @@ def test_the_file_that_is_told_is_in_the_sandbox(dlt_dataset, dlt_isolated, agai
     assert dlt_isolated.folder in told and "templates" not in told
 
 
+def raw_cursor(client):
+    with client.execute_query("SELECT 1") as cursor:
+        return cursor
+
+
+def native_cursor(client):
+    with client.execute_query("SELECT 1") as cursor:
+        return cursor.native_cursor
+
+
+def cursor_of_attribute(client):
+    return client.cursor()
+
+
+def native_connection(client):
+    return client.native_connection
+
+
+def opened_connection(client):
+    return client.open_connection()
+
+
+def the_client(client):
+    return client
+
+
+HANDLES = [
+    raw_cursor, native_cursor, cursor_of_attribute, native_connection, opened_connection,
+    the_client,
+]
+# what a later test would see of each, and what is there without it
+LEFT = {
+    "ATTACH IF NOT EXISTS ':memory:' AS other; CREATE OR REPLACE TABLE other.t AS SELECT 1 AS n":
+        ("SELECT n FROM other.t", None),
+    "SET GLOBAL default_null_order = 'nulls_first'":
+        ("SELECT n FROM (VALUES (1), (NULL)) v(n) ORDER BY n LIMIT 1", [(1,)]),
+    "PRAGMA default_collation = NOCASE": ("SELECT 'a' = 'A'", [(False,)]),
+    "SET GLOBAL TimeZone = 'Asia/Tokyo'": (HOUR, [("00",)]),
+    "CREATE OR REPLACE TEMP TABLE left_here AS SELECT 1 AS n": ("SELECT n FROM left_here", None),
+    "CREATE OR REPLACE TEMP MACRO left_here() AS 1": ("SELECT left_here()", None),
+    "USE memory": ("SELECT current_catalog()", [("crm",)]),
+    # these two are no plain reads, and end the reading through the template
+    "SELECT * FROM query('SELECT * FROM enable_log' || 'ging()')":
+        ("SELECT current_setting('enable_logging')", [(False,)]),
+    "PREPARE left_here AS SELECT 1": ("EXECUTE left_here", None),
+}
+
+
+def answer(dataset, question):
+    try:
+        return dataset.sql_client.execute_sql(question)
+    except DatabaseException:
+        return None
+
+
+@pytest.mark.parametrize("again", [1, 2])
+@pytest.mark.parametrize("handle", HANDLES, ids=lambda way: way.__name__)
+def test_what_is_left_in_a_connection_is_not_there_in_the_next_test(dlt_dataset, handle, again):
+    for question, expected in LEFT.values():
+        assert answer(dlt_dataset, question) == expected
+    dlt_dataset.release()
+    used = handle(dlt_dataset.sql_client)
+    for statement in LEFT:
+        if handle is the_client:
+            # which reads through the template up to the statement
+            dlt_dataset.release()
+            used = dlt_dataset.sql_client
+        execute = used.execute_sql if handle is the_client else used.execute
+        with suppress(duckdb.Error, DatabaseException):
+            execute(statement)
+
+
 def test_a_setting_of_the_connection_holds(dlt_dataset, dlt_config, dlt_isolated):
     dlt_config["destination.credentials.session_timezone"] = "Asia/Tokyo"
     assert dlt_dataset.sql_client.execute_sql(HOUR) == [("09",)]
@@ -182,4 +256,4 @@ def test_each_test_reads_what_is_in_its_copy(
 
     result = run_tests(SUITE)
 
-    result.assert_outcomes(passed=23)
+    result.assert_outcomes(passed=35)

@@ -243,7 +243,8 @@ def test_within_a_session_each_test_has_what_its_own_settings_load(
             @dlt.resource
             def rows():
                 os.environ["SET_BY_THE_SOURCE"] = "1"
-                yield {"token": token, "region": os.environ.get("REGION", "none")}
+                yield {"token": token, "region": os.environ.get("REGION", "none"),
+                       "commit": os.environ.get("GITHUB_SHA", "none")}
             return rows
 
 
@@ -254,6 +255,10 @@ def test_within_a_session_each_test_has_what_its_own_settings_load(
             kind, value = request.param
             if kind == "env":
                 monkeypatch.setenv("REGION", value)
+            elif kind == "ci" and value:
+                monkeypatch.setenv("GITHUB_SHA", value)
+            elif kind == "ci":
+                monkeypatch.delenv("GITHUB_SHA")
             elif kind == "config":
                 Overrides(dlt_isolated)["sources.token"] = value
             elif kind == "toml":
@@ -263,7 +268,7 @@ def test_within_a_session_each_test_has_what_its_own_settings_load(
 
 
         ALL = [("none", ""), ("env", "a"), ("env", "b"), ("config", "a"), ("toml", "b"),
-               ("env", "a"), ("none", ""), ("toml", "b")]
+               ("env", "a"), ("none", ""), ("toml", "b"), ("ci", "a"), ("ci", "b"), ("ci", "")]
 
 
         @pytest.mark.dlt_load(source=shop)
@@ -272,15 +277,67 @@ def test_within_a_session_each_test_has_what_its_own_settings_load(
             kind, value = request.node.callspec.params["settings"]
             region = value if kind == "env" else "none"
             token = value if kind in ("config", "toml") else "none"
-            assert dlt_loaded.rows("rows") == [{"token": token, "region": region}]
+            commit = (value or "none") if kind == "ci" else "of the session"
+            expected = {"token": token, "region": region, "commit": commit}
+            assert dlt_loaded.rows("rows") == [expected]
         """
     )
     monkeypatch.delenv("REGION", raising=False)
+    # which CI sets anew for each session
+    monkeypatch.setenv("GITHUB_SHA", "of the session")
 
     result = run_pytest("-p", "no:cacheprovider")
 
-    result.assert_outcomes(passed=8)
-    result.stdout.fnmatch_lines(["6 templates built (* s), 8 copies made"])
+    result.assert_outcomes(passed=11)
+    result.stdout.fnmatch_lines(["9 templates built (* s), 11 copies made"])
+
+
+@pytest.mark.slow
+def test_what_a_session_is_started_with_makes_a_new_template(
+    pytester: pytest.Pytester, built: Callable[..., int]
+) -> None:
+    pytester.makepyfile(
+        **{
+            "conftest": """
+                import csv
+                import shared
+
+                def pytest_addoption(parser):
+                    parser.addoption("--region", default="EU")
+                    parser.addoption("--limit", type=int, default=1000)
+
+                def pytest_configure(config):
+                    shared.CONFIG = config
+                    csv.field_size_limit(config.getoption("--limit"))
+                """,
+            "shared": "CONFIG = None",
+            "src/etl": """
+                import csv
+                import dlt
+                import shared
+
+                REGION = shared.CONFIG.getoption("--region")
+
+                @dlt.resource
+                def rows():
+                    yield {"region": REGION, "limit": csv.field_size_limit()}
+                """,
+            "test_it": """
+                import pytest
+                from src.etl import rows
+
+                @pytest.mark.dlt_load(source=rows)
+                def test_it(dlt_loaded):
+                    pass
+                """,
+        }
+    )
+
+    found = [built(), built("-v", "--tb=short"), built("--region=US"), built("--limit=2000")]
+    (pytester.path / "pytest.ini").write_text("[pytest]")
+    found += [built(), built()]
+
+    assert found == [1, 0, 1, 1, 1, 0]
 
 
 @pytest.mark.sampled(1)

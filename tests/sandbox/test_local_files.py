@@ -13,6 +13,7 @@ import dlt
 import duckdb
 import pytest
 from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
+from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox import changed_destinations, isolated
@@ -89,6 +90,23 @@ def test_database_outside_is_a_new_one_in_the_sandbox(
     if way != "local_dir":
         assert [line for line in told if f"(duckdb {real}/prod.duckdb) -> {sandbox.folder}" in line]
         assert told[0].endswith("/prod.duckdb")
+
+
+@pytest.mark.parametrize(
+    "given", [":external:", DuckDbCredentials(":external:"), {"database": ":external:"}]
+)
+def test_connection_that_is_missing_leaves_no_file_in_the_working_folder(
+    make_sandbox: MakeSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: Any
+) -> None:
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+
+    # dlt 1.27 does not say that it is missing
+    with isolated(make_sandbox()) as sandbox, suppress(PipelineStepFailed):
+        load(dlt.destinations.duckdb(given))
+
+    assert content(tmp_path / "project") == {}
+    assert [path.name for path in Path(sandbox.folder).rglob(":external:")] == [":external:"]
 
 
 def test_link_in_the_sandbox_to_a_real_database_leads_nowhere(

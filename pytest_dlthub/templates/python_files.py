@@ -1,0 +1,124 @@
+"""The Python files of a project, less its tests: what of them a key has."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+INSTALLED = ("site-packages", "dist-packages", "__pycache__")
+"""Folders of what is known by its version."""
+
+_NAMES_OF_TESTS = re.compile(rb"\btest_[a-zA-Z0-9_]+")
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+class PythonFiles:
+    """The Python files below a folder, less its tests."""
+
+    def __init__(self, root: Path, known: Path) -> None:
+        """Make it.
+
+        Args:
+            root: The folder.
+            known: A folder to keep what is known of test files, by content: to parse one takes ms.
+        """
+        self._root = root
+        self._known = known / "test_files.json"
+
+    @property
+    def digest(self) -> str:
+        """A digest of all of them, and of their names."""
+        plain: dict[str, str] = {}
+        tests: dict[str, bytes] = {}
+        used: set[str] = set()
+        for path in sorted(_python_files(self._root)):
+            with contextlib.suppress(OSError):
+                content = Path(path).read_bytes()
+                plain[path] = hashlib.blake2b(content, digest_size=16).hexdigest()
+                # whether they are collected or not: another session may collect others
+                if os.path.basename(path).startswith("test_") or path.endswith("_test.py"):
+                    tests[path] = content
+                else:
+                    used.update(map(bytes.decode, _NAMES_OF_TESTS.findall(content)))
+        parsed = self._parsed({plain[path]: content for path, content in tests.items()})
+        # a source may be called like a test
+        used |= {name for path in tests for name in parsed[plain[path]]["names"]}
+        state = hashlib.blake2b(digest_size=16)
+        for path, digest in plain.items():
+            parts = [digest]
+            if path in tests:
+                found = parsed[digest]
+                bodies = (text for name, text in found["bodies"].items() if name in used)
+                parts = [found["digest"], *bodies]
+            state.update("\0".join([path, *parts, ""]).encode("utf-8", "surrogateescape"))
+        return state.hexdigest()
+
+    def _parsed(self, contents: Mapping[str, bytes]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        # not there yet, or half written
+        with contextlib.suppress(OSError, ValueError):
+            found = json.loads(self._known.read_text(encoding="utf-8"))
+        new = {d: _without_tests(c) for d, c in contents.items() if d not in found}
+        found = {**{d: f for d, f in found.items() if d in contents}, **new}
+        if new:
+            with contextlib.suppress(OSError):
+                self._known.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                written = self._known.with_name(f"{os.getpid()}-{self._known.name}")
+                written.write_text(json.dumps(found), encoding="utf-8")
+                written.replace(self._known)
+        return found
+
+
+def _python_files(root: Path) -> Iterator[str]:
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if may_have_code(os.path.join(folder, name))]
+        yield from (os.path.join(folder, name) for name in files if name.endswith(".py"))
+
+
+def may_have_code(folder: str) -> bool:
+    """Tell whether a folder of the project, and not of a tool, is one of its code."""
+    name = os.path.basename(folder)
+    if name.startswith(".") or name in (*INSTALLED, "_data", "node_modules"):
+        return False
+    return not os.path.exists(os.path.join(folder, "pyvenv.cfg"))
+
+
+def _without_tests(code: bytes) -> dict[str, Any]:
+    """Return of a test file: a digest without its tests, those of tests, and the names used."""
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError):
+        return {"digest": hashlib.blake2b(code).hexdigest(), "bodies": {}, "names": []}
+    names: set[str] = set()
+    bodies: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            names.add(node.attr)
+        elif isinstance(node, ast.ImportFrom):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, _FUNCTIONS) and is_test(node):
+            bodies[node.name] = bodies.get(node.name, "") + _digest_of_tree(node)
+    # what decorators of tests say is in their marks, and shows in what fixtures do
+    for node in ast.walk(tree):
+        if isinstance(body := getattr(node, "body", None), list):
+            body[:] = [n for n in body if not (isinstance(n, _FUNCTIONS) and is_test(n))]
+    return {"digest": _digest_of_tree(tree), "bodies": bodies, "names": sorted(names)}
+
+
+def is_test(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Tell whether a function is a test: no fixture, and nothing that a source is made of."""
+    marks = all(".mark." in ast.unparse(decorator) for decorator in node.decorator_list)
+    return marks and node.name.startswith("test_")
+
+
+def _digest_of_tree(tree: ast.AST) -> str:
+    return hashlib.blake2b(ast.dump(tree).encode(), digest_size=16).hexdigest()
