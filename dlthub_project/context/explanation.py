@@ -203,7 +203,7 @@ class _Explainer:
         if look_up and () in look_up.sections and gives_way(look_up):
             name = look_up.key.upper()
             value = shown(os.environ[name], secret=secret)
-            remark = "has no section, and the manifest a value"
+            remark = "ignored: it has no section, and the manifest has a value"
             yield Layer("environment", name, value, "", remark, counts=False)
         default = self._default(path)
         if default is not None:
