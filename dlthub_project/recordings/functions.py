@@ -1,4 +1,4 @@
-"""The origin of a recording: the function of a resource, by its code, and its arguments."""
+"""What a resource is recorded of: its function, by its code, and what that was called with."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ HIDDEN = "(hidden)"
 def function_of(resource: DltResource) -> dict[str, str] | None:
     """Return the name of a resource's function, and a digest of its code.
 
-    The digest covers the functions of the same module that it calls, without comments, layout and
-    docstrings. None if there is no code of the user: for data alone, and for dlt's functions.
+    The digest counts the functions of the same module that it calls, and neither comments, nor
+    blanks, nor documentation. None for what is no code of the user: data alone, or dlt's own.
     """
     function = seams.written(resource)
     if function is None or function.module.startswith(_OF_DLT):
@@ -62,8 +62,7 @@ def place_of(resource: DltResource) -> str:
 def arguments_of(resource: DltResource) -> dict[str, Any]:
     """Return what a resource extracts with, as far as a file may show it: no objects.
 
-    Secrets and paths of this machine become `HIDDEN`; long values, and those that look personal,
-    become a digest.
+    Secrets, and paths of this machine, are `HIDDEN`; what is long, or looks personal, is a digest.
     """
     found: dict[str, Any] = {}
     for name, value in sorted(seams.arguments_of(resource).items()):
@@ -98,7 +97,7 @@ def _without_secret_names(value: Any) -> Any:
 
 
 def _is_personal(value: Any, path: tuple[str, ...]) -> bool:
-    """Tell whether a value, or one in it, looks personal; an argument does so by its form alone."""
+    """Tell whether a value, or one in it, looks personal; of an argument by its form alone."""
     if isinstance(value, Mapping):
         return any(_is_personal(one, (*path, str(key))) for key, one in value.items())
     if isinstance(value, list | tuple | set | frozenset):
@@ -112,7 +111,7 @@ def _is_of_machine(value: Any) -> bool:
 
 
 def _called(code: CodeType, names: Mapping[str, Any], seen: set[CodeType]) -> Iterator[CodeType]:
-    """Yield the code of functions of the same module that some code names, directly or not."""
+    """Yield the code of the functions of the same module that a function names, and so on."""
     inner = [one for one in code.co_consts if isinstance(one, CodeType)]
     for name in sorted({name for one in (code, *inner) for name in one.co_names}):
         function = inspect.unwrap(names[name]) if callable(names.get(name)) else None
@@ -126,7 +125,7 @@ def _called(code: CodeType, names: Mapping[str, Any], seen: set[CodeType]) -> It
 
 @lru_cache(maxsize=1_000)
 def _text(code: CodeType) -> str:
-    """Return the source of code without its layout: the same text in every version of Python."""
+    """Return the source of code without its layout, in every version of Python the same."""
     try:
         source = inspect.cleandoc("\n" + inspect.getsource(code))
         tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
@@ -137,10 +136,10 @@ def _text(code: CodeType) -> str:
         is_alone = token.type == tokenize.STRING and tokens[index + 1].type == tokenize.NEWLINE
         before = next((t for t in reversed(tokens[:index]) if t.type != tokenize.NL), None)
         if is_alone and before is not None and before.type in _LAYOUT:
-            # a docstring
+            # documentation
             continue
         if token.type not in _NOT_CODE:
             kept.append(token.string)
-    # only Python 3.12 parses the parts of an f-string, and then its braces are not doubled
+    # Python 3.12 has the parts of an f-string apart, and no braces doubled
     text = re.sub(r"\s+", "", "".join(kept)).replace("{{", "{").replace("}}", "}")
     return re.sub(r",([)\]}])", r"\1", text)
