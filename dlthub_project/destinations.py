@@ -1,4 +1,4 @@
-"""Destinations beside those of dlt, which finds them here: files with tables in an open format."""
+"""Destinations that dlt lacks, and finds here: files with tables in an open format."""
 
 import functools
 from importlib.util import find_spec
@@ -32,7 +32,7 @@ class _OpenTables(filesystem):
         super().__init__(*args, **{"preferred_table_format": self._format, **kwargs})
 
 
-# dlt tells arguments from defaults by the signature
+# dlt reads the arguments of a destination from this signature
 functools.update_wrapper(_OpenTables.__init__, filesystem.__init__)
 
 

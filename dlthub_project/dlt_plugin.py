@@ -105,14 +105,14 @@ def _open(
 
 
 def _open_early(run_dir: str | None, profile: str | None) -> RunContextBase | None:
-    # what tests of plain code import is no affair of projects, and of no package that has them
+    # for plain code alone, whether projects are ours or those of an installed `dlthub`
     from dlthub_project.sandbox.early import open_early
 
     return open_early(run_dir, profile)
 
 
 def _losses_of(pipeline: Pipeline) -> list[ProjectError]:
-    # sandboxes stand below the catalog, which knows them
+    # the room of sandboxes must not import the catalog, so the function is handed to it here
     from dlthub_project.catalog.losses import losses_of_arrow
 
     return losses_of_arrow(pipeline)
@@ -134,9 +134,9 @@ def add_commands(
 def _left_to_command() -> None:
     """Leave the folder to dlt: the command opens a project itself.
 
-    It may be another project or profile than this one, which cannot be opened, or repair it.
+    The command may open another project or profile, or repair this project, which cannot be opened.
     """
-    # nobody has read what the project says of telemetry, which starts only once
+    # telemetry starts only once, and the project, which may switch it off, is not read yet
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
 
 
@@ -156,7 +156,7 @@ def _is_dlt_program() -> bool:
 
 
 def _words() -> tuple[str, str]:
-    """Return the command that the `dlt` program is called for, and its operation, if it is next."""
+    """Return the command that the `dlt` program is called for, and its operation; empty if none."""
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     return (*words, "", "")[0], (*words, "", "")[1]
 

@@ -20,7 +20,7 @@ class ProjectError(Exception):
     """
 
     def __init__(self, reason: str, instruction: str = "") -> None:
-        # for `repr` and what sends errors on; what is learned later, `str` masks
+        # masked here for `repr` and error trackers; `str` also masks secrets that are learned later
         reason, instruction = KNOWN.masked(reason), KNOWN.masked(instruction)
         super().__init__(reason, instruction)
         self.reason = reason
@@ -166,7 +166,7 @@ def known_names(name: str, known: Iterable[str]) -> str:
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception, and what it came from: its cause, else what was handled then."""
+    """Yield an exception and those that it came from: its cause, else the one handled meanwhile."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
@@ -189,7 +189,7 @@ class RemoteDestinationBlocked(BaseException):
     """
 
     def __init__(self, reason: str, instruction: str) -> None:
-        # for `repr` and what sends errors on; what is learned later, `str` masks
+        # masked here for `repr` and error trackers; `str` also masks secrets that are learned later
         reason, instruction = KNOWN.masked(reason), KNOWN.masked(instruction)
         super().__init__(reason, instruction)
         self.reason = reason

@@ -71,7 +71,7 @@ def spec_of_others(
 
 
 def _asking() -> "list[set[int]]":
-    """Return what says which threads ask, of the finder here or that of the `.pth` line."""
+    """Return the sets of asking threads: of the finder here, and of that of the `.pth` line."""
     ours = [f for f in sys.meta_path if getattr(f, "is_dlthub_fallback", False)]
     return [getattr(finder, "asking", set()) for finder in ours]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _ACCESS_PROFILE = "access"
 _TEST_PROFILE = "tests"
-# in front of `access`, the innermost last
+# prefixes of the profile `access`, the innermost last
 _prefixes: list[str] = []
 
 
@@ -127,7 +127,7 @@ def activate_package(root: Path) -> ProjectRunContext:
     earlier = contexts.save_run_context()
     active = earlier.context if earlier else None
     if _prefixes:
-        # also where the project is active, on another one
+        # even if the project is active, on another profile
         return ensure_project(str(root), access_profile())
     if isinstance(active, ProjectRunContext) and _is_same(Path(active.run_dir), root):
         return active

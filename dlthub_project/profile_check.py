@@ -60,7 +60,7 @@ def check_profile(
 
 def _to_build(kind: str, name: str | None) -> Iterator[tuple[str, Callable[[], Any]]]:
     entities = current.entities()
-    # not one by one: each would have all pipelines looked through
+    # all at once: one by one, each would look through all pipelines
     located = entities.datasets.locate_all() if kind in ("", "dataset") else {}
 
     def get_dataset(name: str) -> Any:
@@ -76,7 +76,7 @@ def _to_build(kind: str, name: str | None) -> Iterator[tuple[str, Callable[[], A
         "pipeline": (entities.list_pipelines(), entities.get_pipeline),
         "sources of pipeline": (entities.list_pipelines(), entities.get_pipeline_sources),
         "cache": (entities.list_caches(), entities.get_cache),
-        # its code is looked at, and not run
+        # this looks at its code, and does not run it
         "transformation": (
             entities.list_transformations(),
             lambda name: entities.get_transformation(name).info(),

@@ -155,7 +155,7 @@ class NewDataset(WritableDataset):
             destination: The destination that it will live on.
             location: Its name, its destination's name and its contract.
             data_dir: An existing folder for the working files of saves.
-            not_loaded: The error of who reads it.
+            not_loaded: The error that a read raises.
         """
         self._not_loaded = not_loaded
         schemas = [first_schema(location.dataset_name)]

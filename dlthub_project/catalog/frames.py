@@ -100,7 +100,7 @@ def _from_stream(data: Any) -> Iterator[pa.Table]:
 
 
 def _from_reader(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
-    """Yield a table for each batch. No batch gives a table without rows: dlt still creates it."""
+    """Yield a table for each batch; without a batch, one without rows, so that dlt creates it."""
     is_empty = True
     for batch in reader:
         is_empty = False

@@ -263,12 +263,12 @@ class AtomicPipeline(LosslessPipeline):
             raise PipelineStepFailed(self, "load", "", error) from error
 
 
-# of a column, what a database does not change when it is loaded to
+# the hints of a column that a database does not change when dlt loads into it
 _TYPE = ("data_type", "precision", "scale", "timezone")
 
 
 def as_in_database(stored: Sequence[Schema], schema: Schema) -> bool:
-    """Give the tables of a schema what they have in the database; tell if that changes any.
+    """Give the tables of a schema what they have in the database; tell whether one has changed.
 
     Columns keep their types, which dlt replaces by those of Arrow data. Its own columns are
     nullable where a table is there without them, because its rows have none: tables of Arrow data,

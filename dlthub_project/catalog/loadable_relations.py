@@ -82,12 +82,12 @@ def relation_pages(item: Any, *, exact: bool = False, with_row_ids: bool = False
 
 
 def _refuse_doubles(relation: dlt.Relation) -> None:
-    """Refuse columns that have one name in the table: dlt would load one of them alone."""
+    """Refuse columns that have one name in the table: dlt would load only one of them."""
     naming = dlt.current.source_schema().naming
     by_name: dict[str, list[str]] = {}
     for name, expression in relations.columns_of_result(relation):
         by_name.setdefault(naming.normalize_identifier(name), []).append(expression)
-    # those of dlt come with each joined table
+    # each joined table brings columns of dlt
     own = naming.normalize_identifier("_dlt")
     doubles = {name: each for name, each in by_name.items() if len(each) > 1}
     if doubles := {name: each for name, each in doubles.items() if not name.startswith(own)}:
@@ -185,7 +185,7 @@ def _stays_query(relation: dlt.Relation, pipeline: dlt.Pipeline, table: TTableSc
     if not relations.inserts_from(pipeline, relation):
         return False
     if not all(column.get("data_type") for column in relation.columns_schema.values()):
-        # only the rows tell the types
+        # the schema lacks a type, and only the rows tell it
         return False
     name = dlt.current.source_schema().naming.normalize_table_identifier(table["name"] or "")
     replaces = table.get("write_disposition") == "replace"

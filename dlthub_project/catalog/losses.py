@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 
 class LosslessPipeline(dlt.Pipeline):
-    """A pipeline that inserts what CSV would change: an empty text into NULL, and bytes.
+    """A pipeline that sends PostgreSQL no CSV where CSV would change the values of Arrow data.
 
-    PostgreSQL has Arrow data as CSV from plain dlt.
+    Plain dlt sends Arrow data as CSV: an empty text becomes NULL, and bytes become texts.
     """
 
     keeps_what_csv_changes = True
@@ -86,7 +86,7 @@ def losses_of_arrow(pipeline: dlt.Pipeline) -> list[ProjectError]:
     """
     found: list[ProjectError] = []
     if isinstance(pipeline, LosslessPipeline):
-        # it has refused them
+        # such a pipeline has refused them before
         return found
     for path, name, schema in pipelines.extracted_files(pipeline, pipelines.ARROW):
         table = schema.tables.get(name, {})
@@ -112,7 +112,8 @@ def _refuse_losses_of_arrow(path: str, table: str, columns: Columns) -> None:
                     raise lossy.error(table)
 
 
-# dlt gives a value that a column of another type cannot hold a column of its own
+# types that change a value. For a value that a column of another type cannot hold, dlt makes a
+# further column
 _CHANGING = frozenset(("date", "bool", "double", "wei", "decimal"))
 
 
@@ -154,7 +155,7 @@ def _values(
 
 
 def _is_lost(value: Any, column: TColumnSchema) -> bool:
-    """Tell whether dlt makes another value of one that is given in a row."""
+    """Tell whether dlt changes a value of a row when it casts it to the type of the column."""
     kind = column.get("data_type")
     is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
     if kind == "date":
@@ -180,7 +181,7 @@ def _has_time(value: datetime | str) -> bool:
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
-            # dlt makes a column of its own for it, or understands it
+            # dlt understands it, or makes a further column for it
             return False
     return value.time() != datetime.min.time()
 

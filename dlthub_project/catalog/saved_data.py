@@ -43,7 +43,7 @@ def named_data(data: Any, table_name: str | None) -> tuple[str, Any]:
     name = table_name or _own_name(data)
     if name is None:
         raise ProjectError(
-            f"save() needs the name of a table: data of type {type(data).__name__} name none.",
+            f"save() needs the name of a table: data of type {type(data).__name__} have none.",
             'Give it: dataset.save(data, table_name="my_table").',
         )
     return name, _loadable(data, name)
@@ -57,7 +57,7 @@ def _check(data: Any) -> None:
     if isinstance(data, SourceFactory | DltResource | DltSource | dlt.Relation) or is_frame(data):
         return
     is_no_rows = isinstance(data, str | bytes | bytearray | PurePath | io.IOBase | dlt.Dataset)
-    # numpy's items are no values of Python
+    # a scalar of numpy is no row, though some can be iterated
     is_no_rows = is_no_rows or type(data).__module__.startswith("numpy")
     if isinstance(data, Mapping) and any(map(is_frame, data.values())):
         raise ProjectError("save() takes a dict as one row, and this one holds frames.", _ACCEPTED)
@@ -73,11 +73,11 @@ def _check_arguments(function: Callable[..., Any]) -> None:
     except TypeError as error:
         name = getattr(function, "__name__", type(function).__name__)
         raise ProjectError(
-            f"save() calls {name} without arguments, and that is a {error}.",
-            "Give it those: dataset.save(functools.partial(function, argument), ...).",
+            f"save() calls {name} without arguments, and it needs some: {error}.",
+            "Bind them: dataset.save(functools.partial(function, argument), ...).",
         ) from None
     except ValueError:
-        # builtins do not tell their arguments
+        # Python does not know the arguments of some builtins
         return
 
 

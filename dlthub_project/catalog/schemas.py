@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dlt.common.schema.typing import TColumnSchema, TTableSchema
 
 
-# of a table, what dlt wants to be the same in all schemas
+# the hints of a table that dlt wants to be the same in all schemas
 _OF_TABLE = ("parent", "resource")
 
 
@@ -100,7 +100,7 @@ class Dispute:
     other_type: str
 
     def error(self, dataset: str) -> DisputedColumn:
-        """Return the error of who reads the column."""
+        """Return the error that a read of the column raises."""
         hint = f'columns={{"{self.column}": {{"data_type": "{self.first_type}"}}}}'
         return DisputedColumn(
             f"Column `{self.column}` of table `{self.table}` in dataset `{dataset}` is "
@@ -270,7 +270,7 @@ _HOLD_ALL: dict[str, tuple[str, ...]] = {
     "date": ("text", "json", "timestamp"),
     "time": ("text", "json"),
     "timestamp": ("text", "json"),
-    # what is no JSON, or cannot be written as bytes, is refused by the destination
+    # the destination refuses a text that is no JSON, and a value that it cannot write as bytes
     "text": ("json", "binary"),
     "json": ("text", "binary"),
     "binary": ("text", "json"),
@@ -280,7 +280,7 @@ _EXACT_DIGITS_OF_DOUBLE = 15
 
 
 def _loss(column: TColumnSchema, there: TColumnSchema) -> bool | None:
-    """Return whether values may be lost in silence, or only if out of range; None if never."""
+    """Tell how values may be lost: True in silence, False only if out of range, None never."""
     one, other = str(column["data_type"]), str(there["data_type"])
     if other in _HOLD_ALL.get(one, ()):
         return None

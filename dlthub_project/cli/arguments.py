@@ -120,7 +120,7 @@ def named_entity(args: argparse.Namespace, kind: str, known: Iterable[str]) -> s
 
 
 def names_to_list(args: argparse.Namespace, kind: str, known: Iterable[str]) -> list[str]:
-    """Return the known names, or that which stands before the operation.
+    """Return the known names, or only the one that stands before the operation.
 
     Raises:
         EntityNotFound: The project does not have it.
@@ -178,7 +178,7 @@ def opened(args: argparse.Namespace) -> Project:
 
 
 def folder_of(args: argparse.Namespace) -> tuple[Path, bool]:
-    """Return the folder of the project that the arguments name, and if they name a package.
+    """Return the folder of the project that the arguments name, and whether they name a package.
 
     The `dlt.yml` is not read.
 
@@ -216,7 +216,7 @@ def checked(
 
 
 def _named_folder(args: argparse.Namespace) -> tuple[str | None, bool]:
-    """Return the folder that `--project` names or None, and if it is that of a package."""
+    """Return the folder that `--project` names or None, and whether it is that of a package."""
     from dlthub_project.context import find_package, installed_packages
     from dlthub_project.errors import ProjectRunContextNotAvailable, known_names
     from dlthub_project.manifest import FILE_NAME

@@ -61,7 +61,7 @@ class Operation:
         """Do it, as the `dlt` program does."""
         with told_with_status():
             self.run(args)
-            # a pipe that nobody reads any more is to be noticed here
+            # if nobody reads the pipe any more, its error is raised here
             sys.stdout.flush()
 
 
@@ -148,7 +148,7 @@ def subcommand_of(parent: str, operation: Operation) -> type:
 
 @contextmanager
 def told_with_status() -> Iterator[None]:
-    """Have the `dlt` program print what the block raises, without secrets, and end with a status.
+    """Print what the block raises, without secrets, and end the `dlt` program with a status.
 
     `dlt --debug` shows the traceback.
     """
@@ -162,7 +162,7 @@ def told_with_status() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        # `dlt project list | head -1`. Python would tell of it once more when it ends
+        # `dlt project list | head -1`. Python would print the error once more when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(FAILED) from None
     except KeyboardInterrupt:

@@ -112,7 +112,7 @@ def _drop(args: argparse.Namespace) -> None:
 
 
 def _opened_dataset(args: argparse.Namespace) -> tuple[WritableDataset, str]:
-    """Return the dataset that the arguments name, and its destination; it is there.
+    """Return the dataset that the arguments name, which must exist, and its destination.
 
     Raises:
         DatasetNotLoaded: It does not exist yet.
@@ -125,7 +125,7 @@ def _opened_dataset(args: argparse.Namespace) -> tuple[WritableDataset, str]:
     name = named_entity(args, "dataset", entities.list_datasets())
     where = entities.datasets.locate(name, args.destination).destination_name
     dataset = current.catalog().dataset(name, args.destination)
-    # one that is declared, and not there, tells so when it is read
+    # a declared dataset that does not exist raises its error only when it is read
     _ = dataset.schemas
     return dataset, where
 
@@ -145,7 +145,7 @@ def _tables(
             f"{known_names(schema, names)}"
         )
     tables = {
-        # a column without a type, and a table that no row has made, are not there
+        # the destination lacks columns without a type, and tables that have never had a row
         name: {key: column for key, column in table["columns"].items() if "data_type" in column}
         for found in dataset.schemas
         if schema in (None, found.name)

@@ -103,7 +103,10 @@ def _add_source(args: argparse.Namespace) -> None:
         _add(args, "sources", name, {"type": args.type})
         return
     if template.code and not name.isidentifier():
-        raise ProjectError(f"`{name}` is to be a Python module, and cannot be one.")
+        raise ProjectError(
+            f"The source would be the Python module `{name}`, and `{name}` cannot be one.",
+            "Take another name, of letters, digits and `_`, with no digit first.",
+        )
     project_dir = Path(opened(args).project_dir)
     files = {Path(folder, filled(p, name)): make for p, make in template.data.items()}
     if template.code:
@@ -186,7 +189,7 @@ def _setting(text: str) -> tuple[str, Any]:
     try:
         return key, yaml.safe_load(value)
     except yaml.YAMLError:
-        # not from it: it may quote a secret
+        # without its cause, which may quote a secret
         raise argparse.ArgumentTypeError(f"the value of {key} is no YAML") from None
 
 

@@ -171,7 +171,7 @@ def _test(args: argparse.Namespace) -> None:
 
 
 def _check_known(project: Project, section: str, name: str) -> None:
-    """Make sure that an entry may refer to `name`, and import no code to know.
+    """Make sure that an entry may refer to `name`, without importing code.
 
     Raises:
         EntityNotFound: It is not declared, and is nothing that dlt or the project finds undeclared.
@@ -281,12 +281,12 @@ def with_project_arguments(command: type[SupportsCliCommand]) -> type[SupportsCl
             from dlthub_project.dlt_internals import contexts
 
             if hasattr(args, "profile"):
-                # `show` opens a program of its own
+                # `show` starts another program, which reads the variable
                 os.environ[PROFILE_VARIABLE] = args.profile
             is_asked = hasattr(args, "profile") or hasattr(args, "project")
             is_plain = type(contexts.active_run_context()) is contexts.PlainRunContext
             if is_asked or (is_plain and find_project_dir() is not None):
-                # if it is plain, the program could not open this project
+                # with a plain context here, the program could not open this project: tell why
                 with told_with_status():
                     activate(args)
             self.docs_url = command.docs_url
@@ -317,9 +317,9 @@ def users_traceback(project_dir: str) -> Iterator[None]:
 
 
 def _cut(shown: traceback.TracebackException, project_dir: str) -> bool:
-    """Cut a traceback to what begins in the project's code, and return whether that is any.
+    """Cut a traceback to the frames from the project's code on; tell whether it has any.
 
-    What led to the error is left out where it has nothing of the project.
+    Causes without a frame of the project are left out.
     """
     causes = (shown.__cause__, shown.__context__)
     if not any(cause is not None and _cut(cause, project_dir) for cause in causes):

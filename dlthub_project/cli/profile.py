@@ -134,7 +134,7 @@ def _pin(args: argparse.Namespace) -> None:
 def _unpin(args: argparse.Namespace) -> None:
     from dlthub_project.context import PIN_FILE, read_pin, settings_folder
 
-    # the pin may name a profile that is not there any more: nothing is opened
+    # no project is opened: the pin may name a profile that does not exist any more
     folder, _ = folder_of(args)
     settings_dir = folder / settings_folder()
     pinned = read_pin(settings_dir)

@@ -72,14 +72,14 @@ def _clean(args: argparse.Namespace) -> None:
     from dlthub_project.context import local_data_of, remove_local_data
     from dlthub_project.sandbox import active_sandbox
 
-    # not `opened`: in the sandbox of a test, its data are meant
+    # not `opened`: in the sandbox of a test, this removes the data of the sandbox
     project = activate(args).project
     folders = local_data_of(
         project,
         skip_data_dir=args.skip_data_dir,
         is_sandboxed=active_sandbox() is not None,
     )
-    # what hides a folder from git is made with it, before there are any data
+    # a new folder holds a `.gitignore` before it holds any data
     if not any(
         set(files) - {".gitignore"} for folder in folders for _, _, files in os.walk(folder)
     ):

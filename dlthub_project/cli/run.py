@@ -78,7 +78,7 @@ def _why(result: PipelineResult) -> str | None:
 
 
 def checks_told(results: Iterable[CheckResult]) -> list[dict[str, Any]]:
-    """Return what checks have found, for the JSON of a command."""
+    """Return what checks have found, as the JSON of a command has it."""
     return [
         {
             "table": one.table,
@@ -94,7 +94,7 @@ def checks_told(results: Iterable[CheckResult]) -> list[dict[str, Any]]:
 
 
 class _Progress:
-    """What each pipeline is at: a live table on a terminal, else a line for each change."""
+    """How far each pipeline is: a live table on a terminal, else a line for each change."""
 
     def __init__(self, names: list[str]) -> None:
         self._lock = threading.Lock()
@@ -105,7 +105,7 @@ class _Progress:
         self._is_live = sys.stderr.isatty()
 
     def hear(self, event: PipelineEvent) -> None:
-        """Take a change in."""
+        """Note a change, and show it."""
         with self._lock:
             name, result = event.pipeline, event.result
             self._at[name] = event.step if result is None else result.status
@@ -128,7 +128,7 @@ class _Progress:
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Show the table in a block, where there is a terminal; it is gone at the end."""
+        """Show the table on a terminal, as long as the block runs."""
         if not self._is_live:
             yield
             return

@@ -117,7 +117,7 @@ def _verify_outputs(args: argparse.Namespace) -> None:
 def _drop(args: argparse.Namespace) -> None:
     cache = _cache(args)
     held = list(cache.info().holds)
-    # the file may be there without a plan, of a populate that was killed
+    # a populate that was killed may have left the file without a plan
     is_there = bool(held) or cache.path.exists()
     if is_there:
         confirm(f"Drop cache `{cache.name}` ({cache.path}) with {', '.join(held) or 'no tables'}?")

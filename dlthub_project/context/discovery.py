@@ -31,7 +31,7 @@ _TOML_FILES = ("config.toml", "secrets.toml")
 
 
 def settings_folder() -> str:
-    """Return the name of the folder with the TOML files, in that of the project."""
+    """Return the name of the folder, within the project's, that has the TOML files."""
     return os.environ.get("DLT_CONFIG_FOLDER") or ".dlt"
 
 

@@ -104,7 +104,7 @@ class _Explainer:
         self._manifest = manifest
         self._is_for_others = is_for_others
         self._layers = Layers(manifest)
-        # to look is to import the code of the source
+        # cached: the question imports the code of the source
         self._secret_arguments = cache(resources.secret_arguments)
 
     def explain(self, path: tuple[str, ...], *, secret: bool = False) -> Explanation:
@@ -203,14 +203,14 @@ class _Explainer:
         if look_up and () in look_up.sections and gives_way(look_up):
             name = look_up.key.upper()
             value = shown(os.environ[name], secret=secret)
-            remark = "has no section, and the manifest a value"
+            remark = "ignored: it has no section, and the manifest has a value"
             yield Layer("environment", name, value, "", remark, counts=False)
         default = self._default(path)
         if default is not None:
             yield Layer("default", ".".join(path), shown(default, secret=secret))
 
     def _given_folder(self, name: str) -> Iterator[Layer]:
-        """Yield the layer of a folder that a variable or code has given, and not the manifest."""
+        """Yield the layer of a folder that a variable or code has given, not the manifest."""
         folder = self._manifest.folders.get(name)
         if folder is None:
             return
@@ -263,7 +263,7 @@ def look_up_of(path: tuple[str, ...]) -> LookUp | None:
 
 
 def _is_public(path: tuple[str, ...]) -> bool:
-    """Tell whether a value is no secret though it stands in credentials: a host, a port, a user."""
+    """Tell whether a value is public although credentials hold it: a host, a port, a user."""
     return path[-1] in PUBLIC_FIELDS and "credentials" in path[:-1]
 
 

@@ -102,7 +102,7 @@ class Layers:
         return list(dict.fromkeys(map(str, names)))
 
     def is_in_secrets(self, found: Found) -> bool:
-        """Tell whether a layer keeps the value among secrets, or a secret variable has it."""
+        """Tell whether a layer keeps the value among secrets, or takes it of a secret variable."""
         if isinstance(found.provider, ManifestProvider):
             return names_secret_variable(found.value)
         if isinstance(found.provider, EnvironProvider):

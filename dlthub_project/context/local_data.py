@@ -32,7 +32,7 @@ def local_data_of(
         folder = Path(getattr(project, name))
         if not is_sandboxed:
             _refuse_more_than_data(project, name, _real(folder))
-        # what is below another one goes with it
+        # a folder below another one is removed with that
         if folder.is_dir() and not any(_real(folder).is_relative_to(_real(f)) for f in found):
             found.append(folder)
     return found
@@ -48,7 +48,7 @@ def remove_local_data(folders: list[Path]) -> None:
         for folder in folders:
             shutil.rmtree(_real(folder))
             if folder.is_symlink():
-                # a link stays, and leads somewhere
+                # the link itself stays, and must not lead nowhere
                 _real(folder).mkdir()
     except OSError as error:
         raise ProjectError(
@@ -65,7 +65,7 @@ def _refuse_more_than_data(project: Project, name: str, folder: Path) -> None:
     for kept in (project.root_dir, project.project_dir, project.settings_dir, Path.home()):
         if _real(Path(kept)).is_relative_to(folder):
             raise ProjectError(
-                f"`{name}` of profile {project.current_profile} is {folder}, and {kept} is there: "
+                f"`{name}` of profile {project.current_profile} is {folder}, which holds {kept}: "
                 "it has more in it than data.",
                 "Remove the data by hand, or give the project another folder for it.",
             )
@@ -73,7 +73,7 @@ def _refuse_more_than_data(project: Project, name: str, folder: Path) -> None:
     if not is_inside and not any(project.current_profile in part for part in folder.parts):
         raise ProjectError(
             f"`{name}` of profile {project.current_profile} is {folder}, outside of the project, "
-            "and its name has no profile in it: nobody knows whose files are there.",
+            "and its path does not name the profile: nobody knows whose files are there.",
             "Remove the data by hand, or give each profile a folder: `{current_profile}`.",
         )
     for other, used in _folders_of_others(project):
@@ -93,7 +93,7 @@ def _folders_of_others(project: Project) -> Iterator[tuple[str, Path]]:
         try:
             opened = open_project(root, other)
         except ProjectError:
-            # nobody can have loaded anything with it
+            # a profile that cannot be opened has loaded nothing
             continue
         for folder in (opened.data_dir, opened.local_dir, opened.tmp_dir):
             yield other, _real(Path(folder))

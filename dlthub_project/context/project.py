@@ -151,7 +151,7 @@ class Project:
         active = contexts.active_run_context()
         if getattr(active, "project", None) is not self:
             raise ProjectError(
-                f"Values are explained of the active project alone, and {active!r} is active now.",
+                f"Only values of the active project are explained, and {active!r} is active now.",
                 "Ask the active one: `current.project().explain(...)`.",
             )
         return explain(self.manifest, path)
@@ -213,8 +213,7 @@ def open_project(
 def _heard_folders(manifest: Manifest, in_environment: Mapping[str, str]) -> dict[str, str]:
     """Return the folders of the environment that replace those of the manifest.
 
-    A declared folder that each profile has for itself, and that is made of dlt's own variable,
-    holds.
+    A declared folder stays if each profile has its own and the manifest makes it of dlt's variable.
 
     Raises:
         ProjectError: A variable of dlt's would give the profiles one folder, instead of the folder

@@ -17,7 +17,7 @@ from dlthub_project.dlt_internals.configuration import DocumentProvider
 from dlthub_project.manifest import Manifest
 from dlthub_project.secrets import uses_variable
 
-# `type` names code, and `with_args` has arguments of its decorator: both are no values of a source
+# `type` names code, and `with_args` has arguments of its decorator: neither is a value of a source
 _NOT_CONFIGURATION = ("type", "with_args")
 # keys of the manifest, and dlt's names for them
 _DESTINATION_KEYS = {"type": "destination_type"}
@@ -218,7 +218,7 @@ class EnvironmentBesideManifest(EnvironProvider):
         return self._environment.get_value(key, hint, pipeline_name or "", *sections)
 
     def has_nothing(self, key: str, section: str) -> bool:
-        """Tell at once that there is no variable, where the provider of the variables can tell."""
+        """Tell whether no variable can have the value, as the provider of the variables knows."""
         tells = getattr(self._environment, "has_nothing", None)
         is_declared = key in self._manifest.declared_names
         return tells is not None and not is_declared and bool(tells(key, section))

@@ -296,7 +296,7 @@ def switched_profile(name: str) -> Iterator[ProjectRunContext]:
 def used_context(run_dir: str, profile: str, *, may_activate: bool) -> Iterator[ProjectRunContext]:
     """Give a block the run context of a project and profile, and refuse all others meanwhile.
 
-    dlt has one run context for a process: what two threads do at once is of one profile.
+    dlt has one run context in a process, so two threads cannot use two profiles at once.
 
     Args:
         run_dir: The folder of the project.
@@ -347,7 +347,7 @@ def _activate(run_dir: str | None, profile: str | None) -> ProjectRunContext:
     if _USES.count and not _is_of(active, run_dir, profile):
         raise ProjectError(
             f"{active!r} is in use by {_USES.count} running pipelines, and a process has one "
-            f"profile at a time: `{profile or 'that of the other project'}` is refused.",
+            f"profile at a time: {f'`{profile}`' if profile else 'another project'} is refused.",
             "Run the pipelines of the other profile afterwards, or in a process of their own.",
         )
     earlier = contexts.save_run_context()
@@ -364,7 +364,7 @@ def _activate(run_dir: str | None, profile: str | None) -> ProjectRunContext:
 
 
 def _make_folder(folder: Path, root: Path, *, is_ignored: bool) -> None:
-    """Make a folder for data; git ignores what is made for it below `root`, if it is to."""
+    """Make a folder for data; with `is_ignored`, git ignores the new folders below `root`."""
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     if not is_ignored or not made or not made[-1].is_relative_to(root):

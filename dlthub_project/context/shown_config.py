@@ -18,7 +18,7 @@ from dlthub_project.secrets import (
     names_secret_variable,
 )
 
-# what leads to a source's code, and the arguments of dlt's own factory
+# keys that are no arguments of a source: they lead to its code and to dlt's factory
 _NO_ARGUMENTS = ("type", "with_args")
 
 SecretsOf: TypeAlias = "Callable[[str], set[str] | None]"
@@ -28,8 +28,8 @@ SecretsOf: TypeAlias = "Callable[[str], set[str] | None]"
 def masked_config(manifest: Manifest, section: str = "") -> Any:
     """Return the merged manifest, or a part of it, with variables filled in and secrets masked.
 
-    Which arguments of a source are secrets its code tells, which is imported. Where that is not
-    possible, all of them are masked.
+    The code of a source tells which of its arguments are secrets, so it is imported. If it cannot
+    be imported, all arguments are masked.
 
     Args:
         manifest: The manifest of the active project.
@@ -46,7 +46,7 @@ def masked_config(manifest: Manifest, section: str = "") -> Any:
             above = f"below `{'.'.join(path[:depth])}`" if depth else "in the merged manifest"
             raise ValueNotSet(f"There is no `{part}` {above}. {known_names(part, map(str, names))}")
         found = found[part]
-    # to look is to import the code of the source
+    # cached: the question imports the code of the source
     return _masked(manifest, found, path, cache(partial(_secret_arguments, manifest)))
 
 

@@ -122,7 +122,7 @@ def _problem_of_settings(path: Path) -> Problem | None:
     try:
         tomlkit.parse(path.read_text(encoding="utf-8"))
     except ParseError as error:
-        # its message may quote a secret
+        # without the message of the error, which may quote a secret
         return Problem(f"{path}:{error.line}:{error.col}", "", "is not valid TOML")
     except (OSError, ValueError) as error:
         kind = error.strerror if isinstance(error, OSError) else "its content is not valid"

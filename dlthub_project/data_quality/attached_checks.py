@@ -25,11 +25,11 @@ def with_checks(*checks: Check | Mapping[str, Sequence[Check]]) -> Callable[[_T]
     below `@dlt.source`, or takes an object: `with_checks(dq.checks.is_unique("id"))(orders)`.
 
     Args:
-        *checks: The checks of a resource; of a source, a mapping of the names of its resources to
-            theirs.
+        *checks: The checks of a resource; for a source, a mapping from the names of its resources
+            to the checks of each.
 
     Raises:
-        TypeError: Something is no check, or is given to what has no tables.
+        TypeError: Something is no check, or the decorated object makes no tables.
         ValueError: A source has no such resource.
     """
     attach: Callable[[_T], _T] = attaching(_CHECKS, checks)
@@ -46,14 +46,15 @@ def with_checks(*checks: Check | Mapping[str, Sequence[Check]]) -> Callable[[_T]
 
 
 def declared_checks() -> list[tuple[str, Check]]:
-    """Return the resources and checks that code of this process has brought together so far."""
+    """Return the resources, with their checks, that code of this process has decorated so far."""
     return list(_declared)
 
 
 def extracted_checks(trace: Any, load_ids: Collection[str]) -> dict[str, list[Check]]:
     """Return the checks of the resources that were extracted into loads, by resource.
 
-    A schema has those of tables alone, and a resource that has yielded nothing may have none.
+    A schema has only the checks of tables, and a resource that has yielded nothing may have no
+    table.
 
     Args:
         trace: The trace of the run; None for none.

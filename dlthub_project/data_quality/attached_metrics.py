@@ -22,11 +22,12 @@ def with_metrics(*metrics: Metric | Mapping[str, Sequence[Metric]]) -> Callable[
     It stands where `with_checks` may stand.
 
     Args:
-        *metrics: The metrics of a resource: of columns and of its table. Of a source, those of the
-            dataset (`dq.metrics.dataset`), and a mapping of the names of its resources to theirs.
+        *metrics: The metrics of a resource: of columns and of its table. For a source, metrics of
+            the dataset (`dq.metrics.dataset`), and a mapping from the names of its resources to the
+            metrics of each.
 
     Raises:
-        TypeError: Something is no metric, or is given to what has no such.
+        TypeError: Something is no metric, or the decorated object makes no tables.
         ValueError: A source has no such resource.
     """
     of_dataset = [one for one in metrics if isinstance(one, Metric) and one.level == "dataset"]

@@ -22,11 +22,11 @@ class Kind:
     """A kind of what is attached.
 
     Attributes:
-        function: The decorator's name.
-        noun: What it attaches one of.
-        made_by: What makes such.
-        type: Their class; each has `as_dict`.
-        hint: The hint of a table that has them.
+        function: The name of the decorator.
+        noun: The word for one of them: `check` or `metric`.
+        made_by: The module whose functions make them, for errors.
+        type: Their class; each object of it has `as_dict`.
+        hint: The hint of a table that holds them.
     """
 
     function: str
@@ -45,13 +45,14 @@ def attaching(
     """Make a decorator that attaches to a resource, a transformer, a transformation or a source.
 
     Args:
-        kind: What it attaches.
-        given: Those of a resource; of a source, mappings of its resources to theirs.
-        of_whole: Those of a source as a whole: all its resources bring them.
-        hint_of_whole: The hint that these have.
+        kind: What the decorator attaches.
+        given: The checks or metrics of a resource; for a source, mappings from its resources to
+            those of each.
+        of_whole: Those of a source as a whole: each of its resources carries them.
+        hint_of_whole: The hint that holds those of a source as a whole.
 
     Raises:
-        TypeError: Something is of another kind, or is given to what has no tables.
+        TypeError: Something is of another kind, or the decorated object makes no tables.
         ValueError: A source has no such resource, or none at all.
     """
     noun = kind.noun
@@ -96,7 +97,7 @@ def attaching(
             if hasattr(target, "add_postprocessor"):
                 target.add_postprocessor(attached_to_source)
                 return target
-            # before dlt 1.30
+            # dlt before 1.30
             raise TypeError(f"{kind.function}: with this dlt, it stands below `@dlt.source`")
         if inspect.isfunction(target) and is_of_source:
             return _wrapped(target, attach_to)
@@ -110,7 +111,7 @@ def attaching(
 
 
 def attached(table: Mapping[str, Any], hint: str) -> Sequence[Any]:
-    """Return what a table of a schema has of it, as plain data."""
+    """Return what was attached to a table of a schema under a hint, as plain data."""
     return table.get(hint) or ()
 
 
@@ -120,7 +121,7 @@ async def _awaited(source: Any, then: Callable[[Any], Any]) -> Any:
 
 def _attach(resource: DltResource, hint: str, ones: Sequence[Any]) -> None:
     before = resources.table_hint(resource, hint) or []
-    # an object, or a source and its resource, may be given the same one
+    # the same check may be attached twice: to a source and to its resource
     plain = [*before, *(made for one in ones if (made := one.as_dict()) not in before)]
     resource.apply_hints(additional_table_hints={hint: plain})
 

@@ -23,7 +23,7 @@ class Scope:
     """The rows that are looked at, and how the destination spells SQL.
 
     Attributes:
-        condition: In SQL, of a row that counts.
+        condition: The condition, in SQL, that the rows to look at fulfil.
         dialect: The dialect in which users write conditions, as sqlglot calls it.
         earlier: The rows that there were after the load before; None if nobody knows.
     """
@@ -68,7 +68,7 @@ class Check:
 
     @property
     def default_name(self) -> str:
-        """The name that it has if it is given none."""
+        """The name of a check that is given no name."""
         return "__".join(("_".join(self.columns), self.kind)).removeprefix("__")
 
     @property
@@ -97,7 +97,7 @@ class Check:
 
     @property
     def definition(self) -> str:
-        """All that it checks, as a text: a check that is changed has another one."""
+        """All that it checks, as a text: a changed check has another text."""
         return json.dumps(self.as_dict(), sort_keys=True, default=str)
 
     def failing(self, scope: Scope) -> str:
@@ -105,7 +105,7 @@ class Check:
         raise NotImplementedError
 
     def failing_row(self, scope: Scope) -> str | None:
-        """Return the condition of a row that fails; None where no row is to blame."""
+        """Return the condition that failing rows fulfil; None if the check blames no rows."""
         raise NotImplementedError
 
 
@@ -114,7 +114,7 @@ class RowCheck(Check):
     """A check of each row by itself."""
 
     def passes(self, scope: Scope) -> str:
-        """Return the condition of a row that passes."""
+        """Return the condition that passing rows fulfil."""
         raise NotImplementedError
 
     def failing(self, scope: Scope) -> str:
@@ -126,7 +126,7 @@ class RowCheck(Check):
 
 @dataclass(frozen=True)
 class TableCheck(Check):
-    """A check of a table as a whole: one fails, and no row is to blame."""
+    """A check of a table as a whole: the table fails, and no row is to blame."""
 
     def failing_row(self, scope: Scope) -> None:
         return None
@@ -208,7 +208,7 @@ class UniqueCheck(Check):
         return f"{scope.condition} AND EXISTS (SELECT 1 FROM ({groups}) AS g WHERE {same})"
 
     def groups(self, scope: Scope) -> str:
-        """Return a query of the values that more than one row has, and of how many (`n`)."""
+        """Return a query of the values that several rows have, and of the number of rows (`n`)."""
         names = ", ".join(map(quoted, self.columns))
         return (
             f"SELECT {names}, COUNT(*) AS n FROM checked WHERE {self._counted(scope)} "
@@ -304,13 +304,13 @@ class RowCountCheck(TableCheck):
 
     @property
     def _share(self) -> Fraction:
-        # as it is written: 0.1 of 10 is 1
+        # the share as it is written, in decimals: 0.1 of 10 is exactly 1
         return Fraction(str(self.change))
 
 
 @dataclass(frozen=True)
 class FunctionCheck(Check):
-    """A check that is a function from a relation to one of the rows that fail."""
+    """A check by a function, which takes a relation and returns a relation of failing rows."""
 
     function: Callable[[dlt.Relation], dlt.Relation] = field(kw_only=True)
 
@@ -322,7 +322,7 @@ class FunctionCheck(Check):
     def definition(self) -> str:
         options = {one.name: getattr(self, one.name) for one in fields(self)}
         code = getattr(self.function, "__code__", None)
-        # the code itself: its file may have moved
+        # its code, and not its place: the file may have moved
         options["function"] = (self.kind, code and code.co_code.hex(), code and _constants(code))
         return json.dumps(options, sort_keys=True, default=str)
 
@@ -340,7 +340,7 @@ class FunctionCheck(Check):
 
 
 def _constants(code: Any) -> list[Any]:
-    """Return what code compares with and calls, without places in memory."""
+    """Return the constants of some code and the names that it calls, without memory addresses."""
     inner = [_constants(one) if hasattr(one, "co_code") else repr(one) for one in code.co_consts]
     return [*code.co_names, *inner]
 
@@ -372,7 +372,7 @@ def check_of(plain: Mapping[str, Any]) -> Check:
 
 
 def literal(value: Any) -> str:
-    """Return a value as SQL has it, before it is put into the words of a destination."""
+    """Return a value as a literal of SQL, which is not yet in the dialect of a destination."""
     import sqlglot
 
     return sqlglot.exp.convert(value).sql(dialect="duckdb")
@@ -394,5 +394,5 @@ def of_user(condition: str, dialect: str | None) -> str:
 
 
 def parent_name(table: str) -> str:
-    """Return what queries call another table of the dataset."""
+    """Return the name under which queries know another table of the dataset."""
     return f"parent_{table}"

@@ -19,13 +19,13 @@ class CheckResult:
         table: The table.
         check: The name of the check.
         rows: The rows that were looked at.
-        failing: Those of them that fail; of `row_count` and `freshness`, 1 if the table does.
+        failing: How many rows fail; for `row_count` and `freshness`, 1 if the table fails.
         severity: `error` or `warn`.
         passed: Whether as many rows pass as the check asks for.
         samples: Up to ten rows that fail, without dlt's columns, and without those that are marked
             as personal.
-        keys: What tells these rows from others: their primary key, or the columns that should be
-            unique, or else `_dlt_id`.
+        keys: The values that identify these rows: of their primary key, or of the columns that
+            should be unique, or else of `_dlt_id`.
         unchecked: Why nothing was looked at, such as `no rows`; empty if something was.
         error: Why the destination could not answer; empty if it did.
     """
@@ -43,7 +43,7 @@ class CheckResult:
 
     @property
     def status(self) -> Status:
-        """`passed`, `failed`, `unchecked` if it holds of nothing, or `error`."""
+        """`passed`, `failed`, `unchecked` if there was nothing to look at, or `error`."""
         if self.error:
             return "error"
         if not self.passed:
@@ -86,12 +86,12 @@ class CheckResults(Sequence[CheckResult]):
 
     @property
     def failed(self) -> CheckResults:
-        """Those that did not pass, and those that could not be checked."""
+        """The results that did not pass, and those of checks that could not be asked."""
         return CheckResults([result for result in self._results if not result.passed])
 
     @property
     def is_ok(self) -> bool:
-        """Whether none of severity `error` failed."""
+        """Whether no check of severity `error` failed."""
         return not any(result.severity == "error" for result in self.failed)
 
     def __repr__(self) -> str:

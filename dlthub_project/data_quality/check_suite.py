@@ -90,7 +90,7 @@ class CheckSuite:
         return self._failures(table, self._named(table, check))
 
     def get_successes(self, table: str, check: str) -> dlt.Relation:
-        """Return the rows that a check looks at, and that do not fail; see `get_failures`."""
+        """Return the rows that a check looks at and that pass; see `get_failures`."""
         found = self._named(table, check)
         scope = self._scope(table, found)
         fails = f"COALESCE({self._failing_row(table, found)}, FALSE)"
@@ -113,7 +113,9 @@ class CheckSuite:
                     for number, check in enumerate(asked)
                 ]
         if not parts:
-            raise ProjectError("No check is given that is a query.", "Give some: {table: [check]}.")
+            raise ProjectError(
+                "No check of those given can be a query.", "Give some: {table: [check]}."
+            )
         query = " UNION ALL ".join(parts)
         return relations.asked_of(
             next(iter(others.values())), f"SELECT * FROM ({query}) AS r", **others
@@ -176,7 +178,7 @@ class CheckSuite:
     ) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
         """Return up to ten rows, and their keys."""
         of_table = self._tables[table]["columns"]
-        # what a function has computed may be of any column
+        # a function may compute its rows from any column
         computed: set[str] = set()
         if isinstance(check, FunctionCheck) and self._is_personal.any_there:
             columns = relations.columns_of_result(relation)
@@ -192,7 +194,7 @@ class CheckSuite:
         if keys != own or not own:
             keys = [name for name in (*keys, _ROW_ID) if name in shown]
         names = [name for name in shown if not name.startswith("_dlt_")]
-        # of a wide table, what tells a row from others and what is wrong with it
+        # of a wide table, the columns that identify a row and those that are wrong
         if any(name in names for name in primary):
             names = [name for name in names if name in (*primary, *check.columns)]
         asked = list(dict.fromkeys((*names, *keys)))
@@ -242,7 +244,7 @@ class CheckSuite:
         return [] if last is None else [last]
 
     def _last_load(self, table: str, before: str | None = None) -> str | None:
-        """Return the last load of the schema that has a table; before another, if one is given."""
+        """Return the last load, before a given one if any, of the schema that has a table."""
         schemas = [one.name for one in self.dataset.schemas if table in one.tables]
         conditions = [
             f"{quoted('status')} = 0",
@@ -256,7 +258,7 @@ class CheckSuite:
 
     @cached_property
     def _earlier_counts(self) -> Mapping[tuple[str, str], int]:
-        """The stored row counts of the loads before, by table and name of a check."""
+        """The stored row counts of earlier loads, by table and name of the check."""
         before = {
             (table, check.name): min(loads)
             for table, of_table in self.checks.items()
@@ -313,7 +315,7 @@ def prepare_checks(dataset: dlt.Dataset, checks: Mapping[str, Sequence[Check]]) 
 
     Args:
         dataset: The dataset.
-        checks: Checks by table; those that are functions are not among them.
+        checks: Checks by table; checks by functions are left out.
 
     Returns:
         A relation with a row for each check: `table_name`, `check_name`, `row_count`,

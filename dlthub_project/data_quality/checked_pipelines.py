@@ -37,7 +37,7 @@ def enable_data_quality(pipeline: dlt.Pipeline) -> dlt.Pipeline:
     """
     if not isinstance(pipeline, dlt.Pipeline):
         raise TypeError(f"enable_data_quality: {type(pipeline).__name__} is no pipeline")
-    # what dlt looks up from now on may be a secret, and stand in a key
+    # dlt may look up a secret from now on, and a stored key may hold it
     configuration.register_secrets()
     if not isinstance(pipeline, CheckedPipeline):
         pipeline.__class__ = _checked(type(pipeline))
@@ -45,7 +45,7 @@ def enable_data_quality(pipeline: dlt.Pipeline) -> dlt.Pipeline:
 
 
 class CheckedPipeline(dlt.Pipeline):
-    """What a pipeline becomes by `enable_data_quality`."""
+    """The class of a pipeline after `enable_data_quality`."""
 
     # `run` calls `load`
     _is_within = False
@@ -108,7 +108,7 @@ def look_at_load(pipeline: dlt.Pipeline, info: LoadInfo, *, is_whole: bool = Fal
 
 
 def log_unstored(pipeline: dlt.Pipeline, error: Exception) -> None:
-    """Log why nothing is stored; the rows are loaded: whoever retries would load them again."""
+    """Log why nothing is stored; raise nothing, for a retry would load the loaded rows again."""
     logger.error(
         KNOWN.masked(
             f"Pipeline {pipeline.pipeline_name}: what its checks and metrics have found is "

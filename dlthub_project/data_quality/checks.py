@@ -72,7 +72,7 @@ def is_in(column: str, values: Iterable[Any], **options: Any) -> Check:
     """
     found = (values,) if isinstance(values, str) else tuple(values)
     if not found or any(value is None for value in found):
-        raise ValueError("is_in: values are expected, and none of them None: null passes anyway")
+        raise ValueError("is_in: values are expected, without None: null passes this check anyway")
     return ValuesCheck((column,), values=tuple(map(literal, found)), **options)
 
 

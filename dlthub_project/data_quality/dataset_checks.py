@@ -59,7 +59,7 @@ def _meant(dataset: dlt.Dataset, schemas: Collection[str] | None) -> list[dlt.Sc
 
 
 class _LeftOut:
-    """Tells whether what is declared of a table is left out."""
+    """Tells which declared tables are left out: those that nothing has loaded."""
 
     def __init__(self, dataset: dlt.Dataset, meant: Sequence[dlt.Schema], is_whole: bool) -> None:
         self._of_dataset = {table for schema in dataset.schemas for table in schema.tables}
@@ -69,7 +69,7 @@ class _LeftOut:
     def __call__(self, table: str | None) -> bool:
         if table is None or table in self._meant:
             return False
-        # of other pipelines, or of resources that did not run
+        # tables of other pipelines, or of resources that did not run
         return table in self._of_dataset or not self._is_whole
 
 
@@ -85,5 +85,5 @@ def _with(
 
 
 def add_missing(there: list[_T], more: Sequence[_T]) -> None:
-    """Add what is not there: the same one may be declared and come with the resource."""
+    """Add what is missing: a check may be declared and also come with the resource."""
     there += [one for one in more if one not in there]

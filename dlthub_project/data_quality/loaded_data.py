@@ -1,4 +1,4 @@
-"""Looks at what a load has brought, and goes on where a check cannot be asked."""
+"""Looks at what a load has brought, and goes on if the destination cannot answer a check."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def check_load(
 ) -> CheckResults:
     """Look at the tables that a pipeline has loaded.
 
-    A check that cannot be asked is a result with an `error`, and the others go on; so is one of a
-    table that lacks rows since its jobs have failed.
+    If the destination cannot answer a check, or the table lacks rows because its jobs have failed,
+    the result has an `error`, and the other checks go on.
 
     Args:
         pipeline: The pipeline.
@@ -58,9 +58,10 @@ def check_load(
 
 
 def without_rows(dataset: dlt.Dataset, trace: Any, load_info: LoadInfo | None) -> list[CheckResult]:
-    """Return results for resources that have run, and of which no row has come so far.
+    """Return results for resources that have run and have never yielded a row.
 
-    The schema has no table of such a one, and so not its checks: a minimum of rows would not fail.
+    The schema has no table of such a resource, and so lacks its checks: a minimum of rows would not
+    fail.
 
     Args:
         dataset: The dataset with all its schemas.
@@ -81,12 +82,12 @@ def without_rows(dataset: dlt.Dataset, trace: Any, load_info: LoadInfo | None) -
 def check_dataset(
     dataset: dlt.Dataset, checks: Mapping[str, Sequence[Check]], load_info: LoadInfo | None
 ) -> CheckResults:
-    """Look at tables of a dataset; a check that cannot be asked is a result with an `error`.
+    """Look at tables of a dataset; where the destination cannot answer, the result has an `error`.
 
     Args:
         dataset: The dataset.
         checks: Checks by table.
-        load_info: What the run has returned whose loads `only_this_load` means; None for no loads.
+        load_info: What a run has returned: `only_this_load` means its loads; None for no loads.
 
     Returns:
         A result for each check.
@@ -98,7 +99,7 @@ def check_dataset(
         try:
             stack.enter_context(dataset)  # type: ignore[arg-type]  # dlt types its exit otherwise
         except Exception as error:
-            # it cannot be opened, or has no tables to ask
+            # the dataset cannot be opened, or has no tables to ask
             why_not = _Why(dataset, None, load_info).told(error)
         for table, of_table in checks.items():
 
@@ -118,7 +119,7 @@ def check_dataset(
 
 
 def _was_never_loaded(dataset: dlt.Dataset, table: str) -> bool:
-    """Tell whether a schema has a table that the destination has not: no row of it came yet."""
+    """Tell whether the destination lacks a table of a schema, because no row of it ever came."""
     having = [schema for schema in dataset.schemas if table in schema.tables]
     seen = (one["name"] for schema in having for one in schema.data_tables(seen_data_only=True))
     return bool(having) and table not in seen
@@ -175,7 +176,7 @@ def _asked_of(
     more: Mapping[_Table, Sequence[_T]],
     is_whole: bool,
 ) -> tuple[dlt.Dataset, dict[_Table, list[_T]]]:
-    """Return the dataset, and what is asked of its tables: what is declared, and more."""
+    """Return the dataset, and the declared and given checks or metrics of its tables."""
     dataset = loaded_dataset(pipeline)
     loaded = {package.schema_name for package in load_info.load_packages}
     name = pipelines.requested_dataset_name(pipeline)
@@ -191,7 +192,7 @@ def _answers(
     broken: Callable[[_T, str], _R],
     why: _Why,
 ) -> Iterator[_R]:
-    """Ask for all at once; where that fails, for each: one of them spoils the query of all."""
+    """Ask for all at once; if that fails, one by one: a wrong one spoils the query of all."""
     if why.jobs:
         yield from (broken(one, why.jobs) for one in asked)
         return
@@ -209,7 +210,7 @@ def _answers(
 
 
 class _Why:
-    """Why something about a table, or about all of them, cannot be told."""
+    """Why nothing can be told about a table, or about all tables."""
 
     def __init__(self, dataset: dlt.Dataset, table: str | None, load_info: LoadInfo | None) -> None:
         self._dataset = dataset
@@ -226,10 +227,10 @@ class _Why:
         )
 
     def told(self, error: Exception) -> str:
-        """Return what may be told of an error, in one line.
+        """Return an error as one line that may be shown.
 
-        A destination repeats the values that it cannot cast: of a table with columns that are
-        marked as personal, only the kind of the error is told.
+        A destination repeats the values that it cannot cast. If columns of the table are marked as
+        personal, the line has only the kind of the error.
         """
         if isinstance(error, ProjectError):
             return error.reason

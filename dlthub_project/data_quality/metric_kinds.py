@@ -16,7 +16,7 @@ _OF_COLUMNS = {
     "minimum": "MIN({c})",
     "mean": "AVG({n})",
     "median": "PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY {n})",
-    # of several that are there as often, the least: the same one each time
+    # of several values that are equally frequent, the least: always the same one
     "mode": (
         "(SELECT g.v FROM (SELECT {c} AS v, COUNT(*) AS n FROM checked WHERE {c} IS NOT NULL "
         "GROUP BY {c}) AS g ORDER BY g.n DESC, g.v LIMIT 1)"
@@ -31,7 +31,7 @@ _OF_COLUMNS = {
     "minimum_length": "MIN(LENGTH({c}))",
     "maximum_length": "MAX(LENGTH({c}))",
 }
-# of a column, these are values that somebody has
+# these show the value of a row, and so may be personal
 _VALUES = frozenset(("maximum", "minimum", "median", "mode", "quantile"))
 _OF_TABLES = {
     "row_count": "COUNT(*)",
@@ -43,7 +43,7 @@ _EXACT = ("decimal", "wei", "bigint")
 
 @dataclass(frozen=True)
 class Metric:
-    """A number, or another value, that tells of a column, a table or a dataset.
+    """A number, or another value, that describes a column, a table or a dataset.
 
     Attributes:
         level: What it is about: `column`, `table` or `dataset`.
@@ -59,7 +59,7 @@ class Metric:
 
     @property
     def name(self) -> str:
-        """What it is called where it is stored: its kind, and the share of a quantile."""
+        """Its name in the stored results: its kind, and the share of a quantile."""
         return self.kind if self.argument is None else f"{self.kind}_{self.argument:.15g}"
 
     @property
@@ -85,7 +85,7 @@ class Metric:
         if self.level == "column":
             column = quoted(self.column or "")
             data_type = columns.get(self.column or "", {}).get("data_type")
-            # a decimal between two others has more places than they
+            # the mean of two decimals may need more places than they have
             number = f"CAST({column} AS DOUBLE)" if data_type in _EXACT else column
             return _OF_COLUMNS[self.kind].format(c=column, n=number, argument=self.argument)
         if not columns and self.kind != "row_count":
@@ -102,7 +102,7 @@ def metric_of(plain: Mapping[str, Any]) -> Metric:
 
 @dataclass(frozen=True)
 class MetricResult:
-    """What a metric is at a time.
+    """The value of a metric at one time.
 
     Attributes:
         table: The table; None for a metric of the dataset.

@@ -26,7 +26,7 @@ def measured(
     metrics: Sequence[Metric],
     load_ids: Sequence[str],
 ) -> list[MetricResult]:
-    """Return what metrics are at this moment.
+    """Return the values of metrics at this moment.
 
     Args:
         dataset: The dataset.
@@ -35,7 +35,7 @@ def measured(
         load_ids: The loads that `load_row_count` counts.
 
     Raises:
-        ProjectError: There is no such table or column, or a value would be a personal one.
+        ProjectError: There is no such table or column, or a metric would show a personal value.
         Exception: The destination's own, where it cannot answer.
     """
     if table is None:
@@ -54,7 +54,7 @@ def _of_table(dataset: dlt.Dataset, table: str, metrics: Sequence[Metric]) -> Se
     for metric in metrics:
         what = f"Metric `{metric.name}`"
         if metric.level == "dataset":
-            raise ProjectError(f"{what} is one of the dataset, and not of table `{table}`.")
+            raise ProjectError(f"{what} is a metric of a dataset, and not of table `{table}`.")
         named = [metric.column] if metric.column else []
         require_columns(tables, table, named, what)
         if metric.is_value and is_personal(table, metric.column or ""):
@@ -89,7 +89,7 @@ def _of_dataset(
     }
     for metric in metrics:
         if metric.level != "dataset":
-            raise ProjectError(f"Metric `{metric.name}` is none of a dataset; name its table.")
+            raise ProjectError(f"Metric `{metric.name}` is no metric of a dataset; name its table.")
     parts = [
         f"({expressions[metric.kind]()}) AS {quoted(f'm{number}')}"
         for number, metric in enumerate(metrics)
@@ -104,7 +104,7 @@ def _sum(counts: Any) -> str:
 
 
 def _of_loads(tables: Mapping[str, Any], table: str, load_ids: Sequence[str], alias: str) -> str:
-    """Return the condition of a row of one of the loads; nested rows are of their parents' load."""
+    """Return the condition for rows of some loads; a nested row has the load of its parent."""
     there = tables[table]
     if "_dlt_load_id" in there["columns"]:
         loads = ", ".join(map(literal, load_ids)) or "NULL"
@@ -112,7 +112,7 @@ def _of_loads(tables: Mapping[str, Any], table: str, load_ids: Sequence[str], al
     parent = there.get("parent")
     if not parent:
         raise ProjectError(
-            f"The rows of table `{table}` do not tell their loads.",
+            f"The rows of table `{table}` do not tell which load has brought them.",
             "Arrow data have a column for it with "
             "normalize.parquet_normalizer.add_dlt_load_id = true.",
         )
@@ -132,5 +132,5 @@ def _latest(dataset: dlt.Dataset) -> str:
 
 
 def _called(table: str) -> str:
-    """Return what the query calls a table of the dataset."""
+    """Return the name of a table of the dataset in the query."""
     return f"of_{table}"

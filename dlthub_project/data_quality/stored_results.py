@@ -43,7 +43,7 @@ _OF_METRICS = {
 
 
 def results_dataset_name(dataset_name: str) -> str:
-    """Return the name of the dataset that has the results of checks of another."""
+    """Return the name of the dataset that holds the results of the checks of a dataset."""
     return f"{dataset_name}_{_SCHEMA}"
 
 
@@ -158,11 +158,11 @@ def loads_of_tables(pipeline: dlt.Pipeline, load_info: LoadInfo | None) -> dict[
 def stored_row_counts(
     dataset: dlt.Dataset, checks: Mapping[tuple[str, str], str]
 ) -> dict[tuple[str, str], int]:
-    """Return the row counts that were stored by the last load before another.
+    """Return the row counts that the last load before a given one has stored.
 
     Args:
         dataset: The dataset that was looked at.
-        checks: Tables and names of checks, and the load before which it was.
+        checks: The table and the name of each check, and the given load.
     """
     try:
         relation = _read(dataset, _CHECKS)
@@ -179,12 +179,12 @@ def stored_row_counts(
         f"SELECT {names} FROM checked WHERE {quoted('row_count')} IS NOT NULL AND ({wanted}) "
         f"ORDER BY {quoted('load_id')}, {quoted('checked_at')}",
     )
-    # the last one stays
+    # of several counts of one check, the last one stays
     return {(table, check): int(count) for table, check, count, _ in rows}
 
 
 def _resource(name: str, rows: list[Any], types: Mapping[str, str]) -> DltResource:
-    # all columns are there from the first load on, whatever it has found
+    # the table has all columns from the first load on, whatever that has found
     columns: Any = {column: {"data_type": data_type} for column, data_type in types.items()}
     made: DltResource = dlt.resource(rows, name=name, columns=columns)
     return made
@@ -192,10 +192,10 @@ def _resource(name: str, rows: list[Any], types: Mapping[str, str]) -> DltResour
 
 def _store(pipeline: dlt.Pipeline, *resources: DltResource) -> None:
     destination = pipeline.destination
-    # a file system must have one format in a table, whatever is configured at the time
+    # all files of a table must have one format, whatever is configured at the time
     in_files = str(destination.destination_type).endswith(".filesystem")
     arguments: dict[str, Any] = {"loader_file_format": "jsonl"} if in_files else {}
-    # what is pending after a failure is of no use to anybody
+    # nobody needs what is pending after a failure
     with (
         tempfile.TemporaryDirectory() as folder,
         unobserved_here(),

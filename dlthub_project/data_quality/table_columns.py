@@ -18,7 +18,7 @@ _LEVEL = "__"
 class PersonalColumns:
     """The columns of a dataset that are marked as personal.
 
-    A mark of `address` is one of what is in it, too: `address__street`, and the table
+    A mark of `address` also counts for what is in it: for `address__street`, and for the table
     `customers__address`.
     """
 
@@ -26,7 +26,7 @@ class PersonalColumns:
         self._tables = tables_of(dataset)
 
     def __call__(self, table: str, column: str) -> bool:
-        """Tell whether a column is marked, or one that it is a part of, or that its table is."""
+        """Tell whether the column, or a column that it or its table is a part of, is marked."""
         while table in self._tables:
             there = self._tables[table]
             parts = column.split(_LEVEL)
@@ -37,7 +37,7 @@ class PersonalColumns:
             parent = there.get("parent")
             if not parent:
                 return False
-            # what the nested table is called within its parent
+            # the name of the nested table within its parent
             column, table = table.removeprefix(f"{parent}{_LEVEL}"), parent
         return False
 
@@ -62,13 +62,13 @@ def tables_of(dataset: dlt.Dataset) -> dict[str, Any]:
 def require_columns(
     tables: Mapping[str, Any], table: str, columns: Sequence[str], what: str
 ) -> None:
-    """Refuse what reads a table or a column that is not there.
+    """Refuse to read a table or a column that does not exist.
 
     Args:
         tables: See `tables_of`.
         table: The table.
         columns: The columns.
-        what: What reads them.
+        what: What reads them, for errors.
 
     Raises:
         ProjectError: One is not there; the nearest names are told.

@@ -1,4 +1,4 @@
-"""dlt's clients of destinations: what they are made of, and what they have open."""
+"""dlt's clients of destinations: their parts, and their open connections."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def fresh(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def record_of(client: Any, name: str) -> Any:
-    """Return what is noted of a client; one of SQL on files has it at that of the files."""
+    """Return the notes on a client; an SQL client on files has those of the client of the files."""
     state = vars(client)
     if name not in state and "remote_client" in state:
         state = vars(state["remote_client"])
@@ -34,9 +34,9 @@ def record_of(client: Any, name: str) -> Any:
 
 
 def replace(client: Any, other: Any) -> None:
-    """Make a client be another one of its class, in place.
+    """Turn a client into another one of its class, in place.
 
-    It opens a connection where it had one open: code is in a `with` block of it.
+    If it had an open connection, it opens one: code is in a `with` block of it.
     """
     if hasattr(client, "open_connection"):
         other = other.sql_client

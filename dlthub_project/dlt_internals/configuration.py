@@ -71,7 +71,7 @@ class DocumentProvider(BaseDocProvider):
         return False
 
     def without_unset(self, value: Any) -> Any:
-        """Return what a provider below has for it, without the parts that are unset here."""
+        """Return the value of a provider below, without the parts that are unset here."""
         return value
 
 
@@ -155,10 +155,11 @@ def providers_with_documents() -> list[type]:
 
 
 def copy_documents(documents: Mapping[str, Mapping[str, Any]]) -> None:
-    """Have providers of the active context answer as those of another one, which code has set.
+    """Have providers of the active context answer as those of another context, set by code.
 
     Args:
-        documents: What those had, by name. Providers that code cannot write to are left alone.
+        documents: The documents of those providers, by name. Providers that code cannot write to
+            are left alone.
     """
     for provider in Container()[PluggableRunContext].providers.providers:
         if isinstance(provider, BaseDocProvider) and provider.is_writable:
@@ -166,10 +167,10 @@ def copy_documents(documents: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def add_missing_providers(providers: Iterable[ConfigProvider]) -> None:
-    """Have the active context ask those, too, that it has none of that name for.
+    """Add to the active context the providers whose names it lacks.
 
     Args:
-        providers: Those of another context, to which code has added some.
+        providers: The providers of another context, to which code has added some.
     """
     container = Container()[PluggableRunContext].providers
     known = {provider.name for provider in container.providers}
@@ -188,11 +189,11 @@ secret_listeners: list[Callable[[tuple[str, ...]], None]] = []
 
 
 def register_secrets() -> None:
-    """Have every secret known that dlt has looked up, or will look up, in this process.
+    """Learn every secret that dlt has looked up, or will look up, in this process.
 
-    dlt notes each value that it has looked up, with the hint, in one place, also those of
-    `dlt.secrets[...]`. What code gives, such as the URL of a destination, it does not look up: that
-    is in a configuration that gets resolved.
+    dlt notes each value that it has looked up, with its hint, in one place, even those of
+    `dlt.secrets[...]`. It does not look up values that code gives, such as the URL of a
+    destination: they are learned when their configuration is resolved.
     """
     note, resolve = TraceLogContext.log, BaseConfiguration.resolve
     if note.__module__ == __name__:
@@ -257,9 +258,9 @@ class MissingSetting:
     """A setting that dlt did not find.
 
     Attributes:
-        path: One of the places that dlt looks at, with two sections if there is such a one.
+        path: One of the places that dlt looks at, if possible one with two sections.
         is_secret: Whether it is a secret.
-        is_argument: Whether code takes it as an argument, and did not ask for it by its name.
+        is_argument: Whether it is an argument of code, which did not ask for it by name.
         places: All places that dlt looks at.
         variables: The environment variables that dlt looks at.
     """
@@ -282,7 +283,7 @@ def missing_settings(error: ConfigFieldMissingException) -> list[MissingSetting]
                 looked_up.setdefault(trace.key.rpartition("__")[2], []).append(trace)
         hint = hints.get(name)
         for key, of_key in looked_up.items():
-            # without a hint, code has asked for it by its name
+            # there is no hint: code has asked for the setting by its name
             is_secret = _asks_for_secrets(error) if hint is None else _is_secret_part(key, hint)
             places = [(*trace.sections, key.lower()) for trace in of_key]
             nearest = min(places, key=_distance)
@@ -296,14 +297,16 @@ def missing_settings(error: ConfigFieldMissingException) -> list[MissingSetting]
 def _asks_for_secrets(error: ConfigFieldMissingException) -> bool:
     """Tell whether a value was asked for by `dlt.secrets[...]`, and not by `dlt.config[...]`.
 
-    The traces have providers that are not empty, which may be the same ones.
+    Both traces may name the same providers: they name only those that are not empty.
     """
     frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
     return not any(frame.f_locals.get("self") is dlt.config for frame in frames)
 
 
 def _is_secret_part(key: str, hint: Any) -> bool:
-    """Tell whether a value of type `hint`, or its part `key`, is a secret: of credentials some are.
+    """Tell whether a value of type `hint`, or its part `key`, is a secret.
+
+    Credentials have parts that are secrets, and others.
 
     Args:
         key: The name of the value or part, in upper case as environment variables have it.
@@ -319,7 +322,7 @@ def _is_secret_part(key: str, hint: Any) -> bool:
 
 def _distance(place: tuple[str, ...]) -> int:
     *sections, _ = place
-    # below one section, the credentials of one source are those of all
+    # all sources below one section share their credentials
     return abs(len([section for section in sections if section != "credentials"]) - 2)
 
 
@@ -332,7 +335,7 @@ def default_of(path: Sequence[str]) -> Any:
 
 
 def _specs() -> Mapping[str, type[BaseConfiguration]]:
-    # not cheap to import all of them, and seldom asked for
+    # imported here: seldom needed, and slow to import
     from dlt.common.configuration.specs import RuntimeConfiguration
     from dlt.common.data_writers.buffered import BufferedDataWriter
     from dlt.extract.pipe_iterator import PipeIterator
@@ -357,8 +360,8 @@ def looked_up_values() -> Iterator[tuple[str, Any, bool, str]]:
 
 
 def folders_of_schemas(pipeline: Any) -> Any:
-    """Return the settings of where a pipeline imports schemas from, and exports them to.
+    """Return the folders that a pipeline imports schemas from and exports them to.
 
-    What it was not given, a variable or a TOML file may have said. It keeps what is set there.
+    If code gives none, a variable or a TOML file may. A pipeline keeps what is set there.
     """
     return pipeline._schema_storage.config

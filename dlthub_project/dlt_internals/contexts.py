@@ -156,9 +156,9 @@ class SuspendedContexts:
     run_context: PluggableRunContext | None
     pipeline_context: PipelineContext | None
     registries: tuple[dict[str, Any], dict[str, Any]] | None
-    # an active pipeline leaves there what its destination can: sources are made accordingly
+    # an active pipeline leaves its destination's capabilities there, for the sources that are made
     capabilities: DestinationCapabilitiesContext | None = None
-    # what was looked up since the last trace: the next one tells of it
+    # the look-ups since the last trace, which the next trace holds
     look_ups: TraceLogContext | None = None
 
 
@@ -245,7 +245,7 @@ def initialize_runtime(name: str, config: RuntimeConfiguration | None) -> Runtim
     runtime_init.initialize_runtime(name, resolved)
     for handler in logging.getLogger(name).handlers:
         if "format" not in vars(handler):
-            # what is written, and not the record, which a test may look at
+            # masks what is written, and not the record itself, which a test may look at
             setattr(handler, "format", _masking(handler.format))  # noqa: B010  # of this one alone
     return resolved
 
@@ -278,7 +278,7 @@ _VAULTS = ("enable_airflow_secrets", "enable_aws_secrets", "enable_google_secret
 
 
 def narrow_secrets(providers: list[ConfigProvider], settings_dir: str, secrets: str) -> None:
-    """Have fewer secrets in a list of providers.
+    """Remove secrets from a list of providers.
 
     Args:
         providers: The list, which is changed.
@@ -326,7 +326,7 @@ def hidden_by_narrowing(
         try:
             provider = SettingsTomlProvider(name, True, name, [settings_dir])
         except TomlProviderReadException:
-            # whoever asks is told of a missing setting, and not of a file that nobody reads
+            # an error about a missing setting is enough: nobody needs this file
             continue
         for *sections, key in places:
             if provider.get_value(key, Any, "", *sections)[0] is not None:
@@ -346,7 +346,7 @@ def _narrow_environment(provider: EnvironProvider, *, hides_secrets: bool) -> No
             return None, provider.get_key_name(key, *sections)
         return original(key, hint, pipeline_name or "", *sections)
 
-    # of this provider alone: its class is dlt's
+    # set on this provider only, because its class is dlt's
     provider.get_value = get_value  # type: ignore[method-assign]
 
 

@@ -141,12 +141,12 @@ def dataset_of(relation: dlt.Relation) -> dlt.Dataset:
 
 
 def move(dataset: dlt.Dataset, destination: AnyDestination, *, is_of_pipeline: bool) -> None:
-    """Have a dataset read elsewhere, with the schemas that are there.
+    """Have a dataset read from another destination, with the schemas that are stored there.
 
     Args:
-        dataset: The dataset; a connection that it has open is closed.
-        destination: Where it is from now on.
-        is_of_pipeline: Its schemas were those of a pipeline, and none that code gave.
+        dataset: The dataset; an open connection of it is closed.
+        destination: The destination that it reads from now on.
+        is_of_pipeline: Whether its schemas came from a pipeline, and not from code.
     """
     state = vars(dataset)
     opened = state.get("_opened_sql_client")
@@ -222,7 +222,8 @@ class HeldDataset(dlt.Dataset):
     """A dataset that keeps its connection from the first query until `release`.
 
     Attributes:
-        twin: What it is read through while nothing is written to it; None where there is nothing.
+        twin: The open database that it is read through while nothing is written to it; None if
+            there is none.
     """
 
     twin: Twin | None = None
@@ -268,7 +269,7 @@ class HeldDataset(dlt.Dataset):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        # what is open is of this process
+        # an open connection belongs to this process
         return {**vars(self), "twin": None}
 
     def __exit__(self, *_: object) -> None:

@@ -96,7 +96,7 @@ def duckdb_path(credentials: Any) -> str | None:
 @lru_cache(maxsize=64)
 def _database_in(connection_string: str) -> str:
     if "://" not in (path := str(connection_string)):
-        # dlt tries for 0.3 ms whether it is a URL, and then whether it is a valid path
+        # dlt needs 0.3 ms to try whether it is a URL, and then a valid path
         return path
     from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 

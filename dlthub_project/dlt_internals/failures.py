@@ -1,7 +1,7 @@
-"""Where the run of a pipeline has failed: table, column and cause, of dlt's errors and its files.
+"""Finds where a run has failed: table, column and cause, from dlt's errors and files.
 
-dlt tells a failed job by five tracebacks and an id of the job. What it keeps of the load has the
-rest: the types of the columns, and the rows.
+For a failed job, dlt shows five tracebacks and an id. The files of the load have the rest: the
+types of the columns, and the rows.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _WIDTH, _DETAILS = 400, 2
 _LINES_OF_USERS = 20
 _KNOWN = "_dlthub_failure"
 _VARIANT = re.compile(r"__v_\w+$")
-# the last line of a traceback, where dlt tells no more than a text
+# the last line of a traceback, if dlt has only the text of the error
 _SAID = re.compile(
     r"^(?:\w+\.)+\w+: (.+(?:\n(?!\w+\.\w|\n|The above|Traceback|During).*)*)", re.MULTILINE
 )
@@ -67,7 +67,7 @@ class Failure:
     Attributes:
         place: The column as `table.column`, the table, or the resource; empty if nobody knows.
         cause: What is wrong, in one line.
-        details: What the destination or dlt says besides, in a few.
+        details: What else the destination or dlt says, in a few lines.
     """
 
     place: str
@@ -82,13 +82,13 @@ class Failure:
 
 @dataclass(frozen=True)
 class FailedStep:
-    """A step that has failed, without the error and its frames.
+    """A failed step, without the error and its frames.
 
     Attributes:
         step: Its name.
         lines: What has failed and why, in a few lines.
         job: The id of the job that has failed, if one has.
-        text: What dlt says of it.
+        text: The message of dlt.
     """
 
     step: str
@@ -106,15 +106,15 @@ def failed_step(error: BaseException, step: str) -> FailedStep:
 
 
 def failure_lines(error: PipelineStepFailed) -> list[str]:
-    """Return why a step of a pipeline has failed, in a few lines; none if that is not known.
+    """Return why a step of a pipeline has failed, in a few lines; none if nobody knows.
 
-    What is found is kept: the files that tell it may be gone when somebody asks again.
+    The answer is kept, because its files may be gone when somebody asks again.
     """
     known: list[str] | None = vars(error).get(_KNOWN)
     if known is None:
         try:
             known = failure_of(error).lines
-        except Exception:  # files that are gone, errors of other versions: dlt's own text is left
+        except Exception:  # files gone, errors of other versions: dlt's own text remains
             known = []
         vars(error)[_KNOWN] = known
     return list(known)
@@ -149,7 +149,7 @@ def failure_of(error: PipelineStepFailed) -> Failure:
         words = "\n".join([said if is_dlts else _typed(cause), *getattr(cause, "__notes__", ())])
         return _in_words(f"resource {name}", words, _LINES_OF_USERS)
     if job := next(filter(None, map(_job_of, links)), None):
-        # while rows become Parquet, dlt names the job of another table at times
+        # while rows become Parquet, dlt may name the job of another table
         table = _table_of(job)
         place = misfit_in_extracted(pipeline) or ("" if table.startswith("_dlt_") else table)
         return _in_words(place, f"cannot be written: {root}")
@@ -158,8 +158,8 @@ def failure_of(error: PipelineStepFailed) -> Failure:
 
 
 def failed_jobs(info: LoadInfo) -> list[Failure]:
-    """Return why the failed jobs of a load have failed, of which dlt has raised no error."""
-    # that of a trace has no schemas
+    """Return why jobs of a load have failed for which dlt has raised no error."""
+    # the pipeline of a trace has no schemas
     pipeline: Any = info.pipeline if hasattr(info.pipeline, "schemas") else None
     return [
         job_failure(job.job_file_info.job_id(), str(job.failed_message), pipeline, package.load_id)
@@ -175,8 +175,8 @@ def job_failure(
 
     Args:
         job: The name of its file, or its id.
-        message: What dlt tells of it: the destination's own words, or a traceback with them.
-        pipeline: Its pipeline, whose schema and files tell the column.
+        message: dlt's message: the text of the destination, or a traceback that holds it.
+        pipeline: Its pipeline, whose schema and files show the column.
         load_id: Its package.
     """
     table = _table_of(job)
@@ -201,7 +201,7 @@ def _column(
     pipeline: dlt.Pipeline | None,
     load_id: str,
 ) -> str | None:
-    """Return the column that a destination's message is about; None if it does not tell."""
+    """Return the column that a destination's message is about; None if it names none."""
     columns = columns_of(pipeline, _table_of(job))
     named = [name for p in _NAMED for name in p.findall(text) if name in columns]
     if named:
@@ -259,7 +259,7 @@ def _of_schema(error: SchemaException) -> Failure:
 
 
 def _unwritable(links: Sequence[BaseException], pipeline: dlt.Pipeline) -> Failure | None:
-    """Return which value dlt cannot write as JSON: a whole number over 64 bits, or an object."""
+    """Find the value that dlt cannot write as JSON: a whole number over 64 bits, or an object."""
     root = links[-1]
     if not isinstance(root, TypeError | ValueError | OverflowError):
         return None
@@ -286,7 +286,7 @@ def _unwritable(links: Sequence[BaseException], pipeline: dlt.Pipeline) -> Failu
 def _is_writable(value: Any) -> bool:
     try:
         json.typed_dumpb(value)
-    except Exception:  # of any class that a value raises
+    except Exception:  # a value may raise an error of any class
         return False
     return True
 
@@ -296,7 +296,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None and error not in seen:
         yield error
         seen.append(error)
-        # what aborts a package has the error of its job at hand
+        # the error that aborts a package carries the error of its job
         error = getattr(error, "job_exception", None) or error.__cause__ or error.__context__
 
 
@@ -306,12 +306,12 @@ def _job_of(error: BaseException) -> str | None:
 
 
 def _table_of(job: str) -> str:
-    # neither its name nor its id is always whole: one has no number of the attempt
+    # not the whole name or id: one of them lacks the number of the attempt
     return job.partition(".")[0]
 
 
 def _cause_in(links: Sequence[BaseException]) -> BaseException:
-    """Return what a resource has raised, and not what that was raised from."""
+    """Return the error that a resource has raised, and not its cause."""
     for link in links:
         if isinstance(link, ResourceExtractionError):
             return link.__cause__ or link.__context__ or link

@@ -1,7 +1,7 @@
-"""Where a run of dlt may break: it is told of each place that a run reaches, in any thread.
+"""Where a run of dlt may break: listeners hear of each place that a run reaches, in any thread.
 
-What is wrapped does nothing while nobody listens. It is wrapped once, with the first listener, and
-stays so: a sandbox wraps some of the same members, and neither may take away the other's wrapper.
+The wrappers do nothing while nobody listens. They are made with the first listener, and stay: a
+sandbox wraps some of the same members, and neither may remove the wrapper of the other.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ class Place:
     """A place that a run has reached.
 
     Attributes:
-        name: Which one.
+        name: Its name.
         pipeline: The name of the pipeline.
-        table: The table of the job, where it is about one.
-        job: What the job is known by, also when it is tried again.
-        is_followup: The job moves what others have brought to the staging dataset.
-        waiting: The tables of the jobs of the package that are not done; of few places.
+        table: The table of the job, if the place is about a job.
+        job: The id of the job, which stays the same in a second attempt.
+        is_followup: Whether the job moves rows that others have brought to the staging dataset.
+        waiting: The tables of unfinished jobs of the package; only few places have them.
     """
 
     name: PlaceName
@@ -84,17 +84,17 @@ class Startable:
 
 
 class Listener(Protocol):
-    """Is told of places, in the thread that has reached them; what it raises is raised there."""
+    """Hears of places, in the thread that has reached them; what it raises is raised there."""
 
     @property
     def awaits_sync(self) -> bool:
-        """Whether a run is to ask its destination for its state, also where that is new."""
+        """Whether a run must ask its destination for its state, even if that is new."""
 
     def reached(self, place: Place) -> None:
-        """Take a place that a run has reached."""
+        """Hear of a place that a run has reached."""
 
     def chosen(self, jobs: Startable) -> Sequence[str] | None:
-        """Return the files of the jobs to start; None for all. One, if none of them runs."""
+        """Return the files of the jobs to start, at least one if no job runs; None for all."""
 
 
 _listeners: list[Listener] = []
@@ -114,17 +114,17 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 def is_sync_awaited() -> bool:
-    """Tell whether somebody wants to be told that a run asks its destination for its state."""
+    """Tell whether a listener awaits that a run asks its destination for its state."""
     return any(listener.awaits_sync for listener in _listeners)
 
 
 def unreachable(client: str, dataset_name: str, reason: str) -> Exception:
-    """Return what dlt raises when a destination does not answer.
+    """Return the error that dlt raises when a destination does not answer.
 
     Args:
         client: The kind of the destination.
         dataset_name: The dataset.
-        reason: What the destination's driver says.
+        reason: The message of the destination's driver.
     """
     error = ConnectionError(reason)
     return DestinationConnectionError(client, dataset_name, reason, error)
@@ -245,7 +245,7 @@ def _start_new_jobs(
     def some(load_id: str) -> list[str]:
         return [path for path in every(load_id) if Path(path).name in chosen]
 
-    # of this object, and for as long as dlt starts jobs
+    # wrapped on this object only, as long as dlt starts jobs
     vars(storage)["list_new_jobs"] = some
     try:
         return original(load, load_id, schema, *args, **named)
@@ -274,7 +274,7 @@ def _run_job(original: Any, job: Any, *args: Any, **named: Any) -> Any:
         run()
         _reached(_of_job("job committed", pipeline, file_name))
 
-    # of this job alone: `run` is what each class has of its own
+    # wrapped on this job only: each class has a `run` of its own
     vars(job)["run"] = run_told
     try:
         return original(job, *args, **named)

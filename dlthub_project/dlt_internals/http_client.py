@@ -46,7 +46,7 @@ def save_shared_client() -> Callable[[], None]:
     return restore
 
 
-# by dlt's classes that obtain tokens, the attribute that has the present one
+# the attribute that holds the present token, by dlt's classes that obtain tokens
 _TOKENS = {"OAuth2ClientCredentials": "access_token", "OAuthJWTAuth": "token"}
 
 
@@ -57,7 +57,7 @@ def classes_of_tokens() -> list[type]:
 
 
 def token_of(auth: Any) -> str | None:
-    """Return the token that an object of one of these classes has at present."""
+    """Return the present token of an object of one of these classes."""
     found: str | None = getattr(auth, _attribute_of_token(auth))
     return found
 
@@ -72,10 +72,10 @@ def _attribute_of_token(auth: Any) -> str:
 
 
 def resource_that_asked(failure: BaseException) -> str | None:
-    """Return the resource whose code failed over the network; None if a failure is another."""
+    """Return the resource whose code failed over the network; None for any other failure."""
     chain = list(causes(failure))
     asked = [one for one in chain[1:] if isinstance(one, ResourceExtractionError)]
-    # pytest-socket's error is none of the system's, or a warning that is made one
+    # not only `OSError`: pytest-socket has an error of its own, and a warning may be raised
     is_of_network = any(
         isinstance(error, OSError) or "tried to use socket" in str(error.args) for error in chain
     )

@@ -1,4 +1,4 @@
-"""The rows in the files that dlt keeps of a load, for whoever looks for one that does not fit."""
+"""The rows in the files that dlt keeps of a load, to find one that does not fit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CELL = re.compile(r"E?'(?:[^'\\]|\\.|'')*'|[^,()\s]+(?:\([^)]*\))?")
 
 
 def number_of(cell: Any) -> Any:
-    """Return the whole number that a cell of an SQL file is; other cells as they are."""
+    """Return a cell of an SQL file as a whole number, if it is one; other cells as they are."""
     is_whole = isinstance(cell, str) and re.fullmatch(r"-?\d{1,80}", cell)
     return int(cell) if is_whole else cell
 
@@ -35,8 +35,8 @@ def columns_of(pipeline: dlt.Pipeline | None, table: str) -> Mapping[str, Any]:
 
 
 def rows_of_job(pipeline: dlt.Pipeline, load_id: str, job: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the rows of a job's file; none of a file in another format."""
-    # by table and id of the file; what stands behind them changes with each attempt
+    """Yield the rows of a job's file; nothing for a file in an unknown format."""
+    # by table and id of the file; the rest of its name changes with each attempt
     name = ".".join(job.split(".")[:2])
     for path in Path(pipeline.working_dir, "load").glob(f"*/{load_id}/*/{name}.*"):
         if path.is_file() and not path.name.endswith(JOB_EXCEPTION_EXTENSION):
@@ -96,7 +96,7 @@ def leaves_of(row: Any, table: str, naming: NamingConvention) -> Iterator[tuple[
 
 
 def misfit_in_extracted(pipeline: dlt.Pipeline) -> str | None:
-    """Return the first column of which an extracted value does not fit its type."""
+    """Return the first column with an extracted value that does not fit its type."""
     # dlt reads a schema from its file each time
     naming, columns = naming_of(pipeline), functools.cache(functools.partial(columns_of, pipeline))
     for path, table, _schema in pipelines.extracted_files(pipeline):
@@ -109,7 +109,7 @@ def misfit_in_extracted(pipeline: dlt.Pipeline) -> str | None:
 
 
 def fits(value: Any, hints: Mapping[str, Any]) -> bool:
-    """Tell whether a number fits a column: a decimal its digits, a whole number 64 bits."""
+    """Tell whether a number fits a column: a decimal its precision, a whole number 64 bits."""
     if not isinstance(value, int | float | Decimal) or isinstance(value, bool):
         return True
     precision = hints.get("precision")

@@ -2,7 +2,7 @@
 
 A small run of plain dlt makes 926,000 calls of functions, most of them for its configuration: each
 setting is asked for at some places of every provider, and each type is taken apart again each time.
-In a sandbox it makes 429,000 without what is here, and 276,000 with it.
+In a sandbox it makes 429,000 without this module, and 276,000 with it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.specs import BaseConfiguration, base_configuration
 
 _HAS_NOTHING = "_dlthub_has_nothing"
-# what dlt asks of the type of a setting, while it looks that up
+# the functions that dlt calls with the type of a setting, while it looks the setting up
 _OF_TYPES = (
     "extract_inner_hint",
     "is_base_configuration_inner_hint",
@@ -37,10 +37,10 @@ _is_on = False
 
 
 def ask_at_once(provider: ConfigProvider, has_nothing: Callable[[str, str], bool]) -> None:
-    """Have dlt ask a provider once in a look-up, where it has nothing at any of the places.
+    """Have dlt ask a provider only once in a look-up, if it has nothing at any of the places.
 
-    What dlt notes of the look-up is the same. A provider whose `get_value` was replaced is asked at
-    each place. It saves 8 % of the calls of a small run.
+    dlt's notes on the look-up stay the same. A provider whose `get_value` was replaced is asked at
+    each place. This saves 8 % of the calls of a small run.
 
     Args:
         provider: It has `get_key_name`, as dlt's own providers have it.
@@ -50,7 +50,7 @@ def ask_at_once(provider: ConfigProvider, has_nothing: Callable[[str, str], bool
 
 
 def remember(*, is_on: bool) -> None:
-    """Have dlt remember what it has worked out of types, or work it out each time, as it does."""
+    """Have dlt remember what it has found out about types, or find it out each time, as it does."""
     global _is_installed, _is_on
     _is_on = is_on
     if _is_installed or not is_on:
@@ -71,9 +71,9 @@ def remember(*, is_on: bool) -> None:
 
 
 def may_end_a_variable(name: str) -> bool:
-    """Tell whether the name of a variable of the environment may end so; no if none does.
+    """Tell whether the name of an environment variable may end so; False if certainly none does.
 
-    One search in all names: `os.environ` takes ten times as long for each name that it has not.
+    This is one search in all names: `os.environ` takes ten times as long for each missing name.
     """
     variables = getattr(os.environ, "_data", None)
     if os.name != "posix" or type(variables) is not dict:

@@ -27,7 +27,7 @@ def given_database(config: Any) -> Any:
 
 
 def save_in_memory(given: Any) -> Callable[[], None] | None:
-    """Note what a database in memory has, and return a function that puts it back.
+    """Note the content of a database in memory, and return a function that restores it.
 
     Args:
         given: A connection of DuckDB, or an engine of SQLAlchemy.
@@ -66,7 +66,7 @@ def _save_duckdb(connection: Any) -> Callable[[], None] | None:
         try:
             own.execute("SELECT 1")
         except Exception:
-            # code has closed its own, and with that ours: whoever has another one finds `saved`
+            # code has closed its connection, and so ours: other connections still find `saved`
             return
         _put_back(own, name, saved)
         own.close()
@@ -75,7 +75,7 @@ def _save_duckdb(connection: Any) -> Callable[[], None] | None:
 
 
 def _put_back(connection: Any, name: str, saved: str) -> None:
-    # some depend on others
+    # some objects depend on others
     for _ in range(10):
         for kind, full_name in _objects(connection):
             connection.execute(f"DROP {kind} IF EXISTS {full_name} CASCADE")

@@ -172,7 +172,7 @@ def mark_restored(pipeline: dlt.Pipeline) -> None:
 
 
 def thread_of_work() -> int:
-    """Return the thread whose work is done here: for a thread of dlt's pool, its maker."""
+    """Return the thread whose work is done here: in a thread of dlt's pool, its maker."""
     return Container()._effective_thread_id()
 
 
@@ -347,7 +347,7 @@ def cursors_after(pipeline: dlt.Pipeline, load_ids: Sequence[str]) -> list[tuple
             continue
         for name, table in pipeline.schemas[source].tables.items():
             resources = found.get("resources", {})
-            # a later run may have loaded the table by another resource
+            # a later run may have loaded the table from another resource
             of_resource = resources.get(table.get("resource")) or resources.get(name) or {}
             for path, values in of_resource.get("incremental", {}).items():
                 naming = pipeline.schemas[source].naming
@@ -359,7 +359,7 @@ def cursors_after(pipeline: dlt.Pipeline, load_ids: Sequence[str]) -> list[tuple
 
 
 def resources_with_state(pipeline: dlt.Pipeline) -> set[str]:
-    """Return the resources that have state, by which they may yield less the next time."""
+    """Return the resources with state, which may yield less the next time."""
     found = set()
     for source, state in pipeline.state.get("sources", {}).items():
         of_resources: Any = state.get("resources", {})
@@ -383,14 +383,14 @@ def as_stored_value(value: Any, column: Mapping[str, Any]) -> Any:
 
 
 def replace_schema(pipeline: dlt.Pipeline, schema: Schema, other: Schema) -> None:
-    """Have a pipeline go on with another schema object, if it has this one from its source."""
+    """Replace the schema object of a pipeline by another, if it is that of its source."""
     if "_schema_storage" in vars(pipeline):
         schemas = pipeline._schema_storage.live_schemas
         schemas.update({name: other for name, one in schemas.items() if one is schema})
 
 
 def stored_state(pipeline: dlt.Pipeline) -> Mapping[str, Any]:
-    """Return the state of a pipeline that its destination has, which a new machine begins with.
+    """Return the state of a pipeline at its destination, with which a new machine begins.
 
     Empty where it keeps none.
     """

@@ -120,9 +120,9 @@ def has_outer_join(relation: dlt.Relation) -> bool:
 
 
 def columns_of_result(relation: dlt.Relation) -> list[tuple[str, str]]:
-    """Return name and expression of each column of a relation, also of several with one name.
+    """Return name and expression of each column of a relation, even of several with one name.
 
-    `Relation.columns` has the first of them alone.
+    `Relation.columns` has only the first of those.
     """
     import sqlglot
 
@@ -223,7 +223,7 @@ def quoted(*names: str) -> str:
 
 
 def answer(relation: dlt.Relation, query: str, **others: dlt.Relation) -> list[tuple[Any, ...]]:
-    """Return what the destination answers to a query.
+    """Return the rows that the destination returns for a query.
 
     Args:
         relation: A relation; the query calls it `checked`.
@@ -276,8 +276,8 @@ def column_of_breach(breach: Any) -> str | None:
     """Return the column that a breach of a contract is about.
 
     Args:
-        breach: dlt's error; that of a pydantic model has a place, as `("lines", 0, "boo")`, which
-            it has made a text of.
+        breach: dlt's error. If a pydantic model raised it, it holds a place such as
+            `("lines", 0, "boo")`, as a text.
     """
     name: str | None = breach.column_name
     if not name or not name.startswith("("):
@@ -305,9 +305,9 @@ def query_in(relation: dlt.Relation, **qualifier: str) -> str:
 
 
 def table_of(relation: dlt.Relation) -> tuple[dlt.Dataset, str] | None:
-    """Return the dataset and the table whose rows a relation has, all or some of them.
+    """Return the dataset and the table from which a relation has all its rows.
 
-    None for a relation of several tables, or of none that dlt knows, and for aggregates.
+    None for a relation of several tables, of a table that dlt does not know, and for aggregates.
     """
     import sqlglot
 

@@ -1,7 +1,7 @@
-"""Where a resolved configuration of a destination leads to over a network, and what moves it.
+"""Where a resolved configuration of a destination leads to over a network, and what changes that.
 
-A URL says it with host, port and database, or with the bucket. Its parameters, arguments of the
-driver and variables that the driver reads may lead to another server.
+A URL has host, port and database, or the bucket. Its parameters, arguments of the driver and
+variables that the driver reads may lead to another server.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ _WHERE = """
 """
 _SHOWN = frozenset(_WHERE.split())
 
-# object stores: what stands before the path is the bucket
+# object stores: the part before the path is the bucket
 _STORES = ("s3", "s3a", "gs", "gcs", "az", "adl", "abfs", "abfss", "wasb", "wasbs", "memory")
-# of these the path says which bucket it is
+# for these, the path begins with the bucket
 _SERVERS = ("sftp", "ssh", "smb", "hf", "github", "gdrive", "webhdfs", "hdfs", "ftp")
 # of the file system, and which one a client of it asks without a parameter
 _ENDPOINT_VARIABLES = {
@@ -57,7 +57,7 @@ _ENDPOINT_VARIABLES = {
     "gs": ("STORAGE_EMULATOR_HOST",),
     "gcs": ("STORAGE_EMULATOR_HOST",),
 }
-# where a configuration without a host has more than dlt's fingerprint tells
+# settings that lead elsewhere, of configurations without a host, and that dlt's fingerprint lacks
 _OTHER_ATTRIBUTES = (
     "server_hostname",
     "http_path",
@@ -91,7 +91,7 @@ def remote_place(config: Any) -> str:
     try:
         fingerprint = str(config.fingerprint())
     except Exception:
-        # of some it needs what is not there
+        # some need what is missing
         return ""
     leading = {**_query(credentials), **_driver_arguments(config)}
     for name in _OTHER_ATTRIBUTES:
@@ -109,7 +109,7 @@ def _container(url: Any) -> str:
 
 
 def _of_bucket(url: Any, credentials: Any) -> dict[str, str]:
-    """Return what says which server has a bucket of this name."""
+    """Return the settings that say which server has a bucket of this name."""
     found = {}
     names = {"azure_storage_account_name": "account_name", "azure_account_host": "account_host"}
     for attribute, name in {"endpoint_url": "endpoint_url", **names}.items():
@@ -129,7 +129,7 @@ def _query(credentials: Any) -> dict[str, Any]:
 
 
 def _driver_arguments(config: Any) -> dict[str, Any]:
-    """Return what SQLAlchemy hands to the driver beside the URL and may lead elsewhere."""
+    """Return the further arguments of SQLAlchemy for the driver that may lead elsewhere."""
     found: dict[str, Any] = {}
     credentials = getattr(config, "credentials", None)
     for source in (config, credentials):
@@ -153,7 +153,7 @@ def _arguments_of_engine(engine: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _parameters(leading: Mapping[str, Any]) -> str:
-    """Return parameters as they follow a URL: values that may be secret are told by a digest."""
+    """Return parameters as they follow a URL, with digests for values that may be secret."""
     shown = []
     for name in sorted(leading, key=str.lower):
         value = str(leading[name])
@@ -215,7 +215,7 @@ def _host(name: str) -> str:
 
 
 def connects_by_code(config: Any) -> bool:
-    """Tell whether code of the user connects for SQLAlchemy: it may ignore the URL."""
+    """Tell whether code of the user makes SQLAlchemy's connections: it may ignore the URL."""
     credentials = config.credentials
     for arguments in ("engine_kwargs", "engine_args"):
         for source in (config, credentials):
@@ -237,9 +237,9 @@ def _is_listened_to(dialect: Any) -> bool:
 
 
 def variable_that_moves(config: Any) -> str | None:
-    """Return a variable of the environment by which the driver goes elsewhere than the URL says.
+    """Return an environment variable that sends the driver elsewhere than the URL says.
 
-    With one that names an address, a service or a socket nobody can say where that is.
+    If a variable names an address, a service or a socket, nobody can say where that is.
     """
     credentials: Any = getattr(config, "credentials", None)
     scheme = str(getattr(credentials, "drivername", None) or "")

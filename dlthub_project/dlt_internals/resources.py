@@ -64,7 +64,7 @@ _OF_CURSORS = ("_primary_key", "_dedup_key_from_hints")
 
 
 def variants_of(resource: DltResource) -> dict[str, Any]:
-    """Return the hints of the tables that rows have told hints of, by table."""
+    """Return the hints that came with rows (`dlt.mark`), by table."""
     return dict(resource._hints_variants)
 
 
@@ -92,7 +92,7 @@ def _keys_of(cursor: Any) -> dict[str, Any]:
 
 
 def _copied(value: Any) -> Any:
-    """Copy mappings and lists in a value, and nothing that is in them."""
+    """Copy the mappings and lists of a value, at any depth, and no other object."""
     if isinstance(value, dict):
         return {name: _copied(item) for name, item in value.items()}
     return [*map(_copied, value)] if type(value) is list else value
@@ -127,7 +127,7 @@ def resources_of(data: Sequence[DltSource | DltResource]) -> list[DltResource]:
 
 
 def iterators_of(data: DltSource | DltResource) -> list[Any]:
-    """Return the iterators that resources, and their parents, can read but once."""
+    """Return the iterators that resources, and their parents, can read only once."""
     parts = (resource._pipe.gen for resource in resources_of([data]) if not resource._pipe.is_empty)
     return [part for part in parts if isinstance(part, Iterator | AsyncIterator)]
 
@@ -182,7 +182,7 @@ _GIVES_HINTS = frozenset(("make_hints", "sql_database", "sql_table", "with_hints
 
 
 def gives_own_hints(resource: DltResource, unknown_driver: str) -> bool:
-    """Tell whether the function of a resource, which does not run, would tell more hints of it.
+    """Tell whether the function of a resource would give hints of its own if it ran.
 
     Args:
         resource: Any resource; those of dlt's `sql_table` reflect their table, and functions may
@@ -205,7 +205,7 @@ def _names_in(code: Any) -> Iterator[str]:
 
 
 def merges_without_key(resource: DltResource) -> bool:
-    """Tell whether a resource merges, and no hint of it says by which key."""
+    """Tell whether a resource merges although none of its hints says by which key."""
     try:
         hints = resource.compute_table_schema()
     except DataItemRequiredForDynamicTableHints:
@@ -267,7 +267,7 @@ def replace_extraction(resource: DltResource, extract: Callable[[], Iterator[Any
 
 
 def see_items(resource: DltResource, see: Callable[[Any, Any], Any]) -> None:
-    """Have `see` between the function of a resource and its maps, filters and incremental.
+    """Put `see` between the function of a resource and its maps, filters and incremental.
 
     Args:
         resource: The resource; it is changed in place.
@@ -292,7 +292,7 @@ def _copy_source(source: DltSource) -> DltSource:
     clone = source.clone()
     originals = {resource._pipe.instance_id: resource for resource in resources_of([source])}
     for made in resources_of([clone]):
-        # dlt's clone forgets them
+        # dlt's clone drops them
         made._explicit_args = originals[made._pipe.instance_id]._explicit_args
     return clone
 

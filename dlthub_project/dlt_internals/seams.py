@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from types import CodeType
 
 _FILESYSTEM = "dlt.sources.filesystem"
-# their transformers ask over the network, or open files there
+# modules whose transformers ask over the network, or open files there
 _CALLING_OUT = (_FILESYSTEM, "dlt.sources.rest_api")
 
 
 class Mark(NamedTuple):
-    """What a function has said of an item with `dlt.mark`.
+    """The marks that a function has set on an item with `dlt.mark`.
 
     Attributes:
-        table: The table that it is to go to; None where hints say all.
-        hints: Hints of the resource; None where there is a table alone.
-        is_variant: Whether the hints are of that table alone.
+        table: The table for the item; None if only hints are set.
+        hints: Hints of the resource; None if only a table is set.
+        is_variant: Whether the hints count for that table only.
     """
 
     table: str | None = None
@@ -63,7 +63,7 @@ class Written(NamedTuple):
 def see_pages(
     resource: DltResource, see: Callable[[Any, Any], Any], pages: int | None = None
 ) -> None:
-    """Have `see` between the function of a resource and all that follows.
+    """Put `see` between the function of a resource and all that follows.
 
     Args:
         resource: The resource; it is changed in place.
@@ -73,12 +73,12 @@ def see_pages(
     """
     see_items(resource, see)
     if pages is not None and resource._pipe.parent is None:
-        # dlt's own, but in front: behind filters and incremental it counts what they let through
+        # dlt's own limit, but in front: behind filters and incremental it would count too little
         resource._pipe.insert_step(LimitItem(pages, None, False), resource._pipe._gen_idx + 1)
 
 
 def mark_of(meta: Any) -> Mark | None:
-    """Return what `dlt.mark` has set on an item; None for nothing, or for what is not known."""
+    """Return the marks of `dlt.mark` on an item; None for none, or for marks of an unknown kind."""
     if isinstance(meta, TableNameMeta):
         return Mark(table=meta.table_name)
     if isinstance(meta, HintsMeta):
@@ -87,14 +87,14 @@ def mark_of(meta: Any) -> Mark | None:
 
 
 def marked(item: Any, mark: Mark) -> Any:
-    """Return an item as a function yields it that marks it so."""
+    """Return an item with a mark, as a function would yield it."""
     if mark.hints is None:
         return dlt.mark.with_table_name(item, str(mark.table))
     return dlt.mark.with_hints(item, dict(mark.hints), mark.is_variant)  # type: ignore[arg-type]  # as above
 
 
 def unmarked(item: Any) -> tuple[Any, Mark | None]:
-    """Return an item without what a function has marked it with, and that."""
+    """Return an item without its mark, and the mark."""
     if not isinstance(item, DataItemWithMeta):
         return item, None
     return item.data, mark_of(item.meta)
@@ -119,9 +119,9 @@ def written(resource: DltResource) -> Written | None:
 
 
 def held_data(resource: DltResource) -> Callable[[], Iterator[Any]] | None:
-    """Return what yields the data that code has put into a resource; None for a function.
+    """Return the data that code has put into a resource; None for a function.
 
-    Also None for a generator: it asks a source, and can be read once.
+    Also None for a generator: it asks a source, and can be read only once.
     """
     gen = resource._pipe.gen
     is_held = not callable(gen) and not isinstance(gen, Iterator | AsyncIterator)
@@ -149,12 +149,12 @@ def arguments_of(resource: DltResource) -> dict[str, Any]:
 
 
 def _told(value: Any) -> Any:
-    """Return what is to be said of an argument that is an object of dlt's."""
+    """Return a description of an argument that is an object of dlt's."""
     if isinstance(value, Incremental):
-        # not where it stands: that is of a run
+        # without the position of the cursor, which differs between runs
         names = ("cursor_path", "initial_value", "end_value")
         return {name: getattr(value, name, None) for name in names}
-    # of a client of REST APIs, where it asks
+    # for a client of REST APIs, its address
     base_url = getattr(value, "base_url", None)
     return base_url if isinstance(base_url, str) else value
 
@@ -165,15 +165,15 @@ def _configured(resource: DltResource, spec: type[BaseConfiguration]) -> dict[st
         with inject_section(resource._get_config_section_context()):
             config = resolve_configuration(spec(), accept_partial=True)
     except Exception:
-        # of a value that cannot be cast, the run itself tells
+        # if a value cannot be cast, the run itself raises the error
         return {}
     return {name: getattr(config, name, None) for name in spec.get_resolvable_fields()}
 
 
 def calls_out(resource: DltResource) -> bool:
-    """Tell whether a transformer is one of dlt's own that asks or opens what it gets the place of.
+    """Tell whether a transformer of dlt's own asks or opens the places that it gets.
 
-    Also one of the user's that gets files: it opens them.
+    Also a transformer of the user that gets files, because it opens them.
     """
     own = written(resource)
     if own is not None and own.module.startswith(_CALLING_OUT):

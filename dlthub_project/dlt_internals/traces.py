@@ -19,14 +19,14 @@ def rewrite_trace(file: Path, rewritten: Callable[[Any], Any]) -> None:
 
     Args:
         file: The file; one that cannot be read is deleted.
-        rewritten: Returns what is to be kept of a tuple of texts, lists and more of them.
+        rewritten: Returns the content to keep, of a tuple of texts and nested lists.
     """
     trace = load_trace(str(file.parent))
     file.unlink()
     if trace is not None:
         kept = rewritten(trace)
         for schema in _schemas_in(kept):
-            # dlt takes these off a schema that it pickles, and a schema of a pickle has none
+            # dlt removes these from a schema that it pickles: an unpickled schema lacks them
             for name in ("naming", "data_item_normalizer"):
                 vars(schema).setdefault(name, None)
         save_trace(str(file.parent), kept)
@@ -41,7 +41,7 @@ def _schemas_in(value: Any) -> Iterator[Schema]:
 
 
 def rewrite_last_trace(pipeline: dlt.Pipeline, rewritten: Callable[[Any], Any]) -> None:
-    """Have a pipeline keep the trace of what has just run otherwise, in memory and in its file."""
+    """Rewrite the trace of the run that has just ended, in memory and in its file."""
     trace = pipeline._last_trace
     if trace is None or (kept := rewritten(trace)) == trace:
         return

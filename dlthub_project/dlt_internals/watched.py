@@ -1,4 +1,4 @@
-"""What of dlt is looked at to see what code does with data: extraction, contracts, reads."""
+"""The parts of dlt that show what code does with data: extraction, contracts, reads."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ APPLY_CONTRACT = (Schema, "apply_schema_contract")
 
 BREACH = DataValidationError
 _OF_LIBRARIES = ("dlt", "dlthub_project", "pytest_dlthub")
-# of DuckDB: those of connections, and of the module
+# functions of DuckDB: those of connections, and those of the module
 _TOLD = [(False, "connect"), *product((True, False), ("execute", "executemany", "query", "sql"))]
 _ATTACH = re.compile(r"\battach\b", re.IGNORECASE)
 _ATTACHED = re.compile(r"\battach\b[^';]*'([^']+)'", re.IGNORECASE)
-# functions that stand for those of resources
+# functions that replace those of resources
 _IN_PLACE = ("dlthub_project.", "pytest_dlthub.")
 
 
 def refresh_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Return the argument `refresh` of what `EXTRACT_SOURCE` is called with behind the source."""
+    """Return `refresh` of the arguments of `EXTRACT_SOURCE` that follow the source."""
     return kwargs.get("refresh") or (args[2] if len(args) > 2 else None)
 
 
@@ -54,7 +54,7 @@ def name_of_table(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
 
 
 def items_of(extract: Any, load_id: str) -> dict[str, int]:
-    """Return how many rows each resource of the source that was extracted last has given."""
+    """Return the number of rows by resource, of the source that was extracted last."""
     metrics = extract._step_info_metrics(load_id)[-1]["resource_metrics"]
     return {str(name): found.items_count for name, found in metrics.items()}
 
@@ -104,7 +104,7 @@ def held_sources(module: ModuleType) -> dict[tuple[str, str], str]:
 
 
 def module_of(resource: DltResource) -> str | None:
-    """Return the module of the function that extracts; None if data are there without one."""
+    """Return the module of the function that extracts; None for data without a function."""
     function = function_of(resource)
     return None if function is None else str(getattr(function, "__module__", ""))
 
@@ -127,14 +127,14 @@ def cursor_of(resource: DltResource) -> str | None:
     found: Any = resource.incremental
     found = getattr(found, "incremental", found)
     if found is None and (function := function_of(resource)) is not None:
-        # dlt binds that of an argument when it extracts
+        # dlt binds the incremental of an argument only when it extracts
         found = getattr(incremental_parameter(function), "default", None)
     path = getattr(found, "cursor_path", None)
     return str(path) if path else None
 
 
 def breach_in(error: BaseException) -> Any:
-    """Return the breach of a contract that an error goes back to; None if it is another one."""
+    """Return the breach of a contract that caused an error; None if something else did."""
     seen: BaseException | None = error
     while seen is not None and not isinstance(seen, BREACH):
         seen = seen.__cause__ or seen.__context__
@@ -147,7 +147,7 @@ def has_validator(resource: DltResource) -> bool:
 
 
 def contract_of(owner: DltSource | DltResource) -> dict[str, str]:
-    """Return what the contract of a source or resource does not let pass: mode by entity."""
+    """Return the modes by which the contract of a source or resource refuses data, by entity."""
     settings: Any = owner.schema_contract
     if callable(settings) or not settings:
         return {}
@@ -267,7 +267,7 @@ def _replace_in_modules(replaced: Mapping[int, Any]) -> None:
 
 
 def _is_of_user(depth: int) -> bool:
-    """Tell whether a caller is neither dlt nor ours; libraries that ask for it are the user's."""
+    """Tell whether a caller is neither dlt nor ours; other libraries count as the user's code."""
     frame = sys._getframe(depth)
     if frame.f_code.co_name == "__getattr__" and frame.f_back is not None:
         # a client answers `client.execute` with that of its connection

@@ -68,7 +68,7 @@ class Storage:
 def storage_of(entities: DltEntityFactory, destination_name: str) -> Storage:
     """Return what holds the data of a destination, as `place_of` finds it.
 
-    A destination that nobody knows the place of is `remote`.
+    A destination of unknown place is `remote`.
     """
     place, destination_type = place_of(entities, destination_name), _type_of(destination_name)
     is_path = os.path.isabs(place)

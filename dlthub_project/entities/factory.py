@@ -39,15 +39,16 @@ if TYPE_CHECKING:
 
 
 DESTINATION_TYPES = (*dlt.destinations.__all__, *destinations.__all__)
-"""What a destination is that needs no declaration: those of dlt, and those beside them."""
+"""The types of destinations that need no code: those of dlt, and those of this package."""
 
 _SOURCE_KEYS = ("type", "with_args")
-# `get_pipeline_sources` and the runner read the first three, `Datasets` the others
+# not handed to `dlt.pipeline` as they are: `get_pipeline_sources` and the runner read the first
+# three, `Datasets` the others
 _NO_PLAIN_ARGUMENTS = ("source", "run_config", "after", "destination", "dataset_name")
 
 
 HasProject: TypeAlias = "Project | ProjectRunContext | DltEntityFactory"
-"""What entities, runner and catalog are made of."""
+"""What entities, runner and catalog can be made from."""
 
 
 def entities_of(given: HasProject) -> DltEntityFactory:

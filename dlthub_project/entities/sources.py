@@ -159,8 +159,8 @@ def check_source_name(factory: AnySourceFactory, name: str, position: EntryPosit
         if not proposal.isidentifier():
             proposal = f"s_{proposal}"[:_LONGEST_NAME]
         raise ProjectError(
-            f"{position}: dlt calls the schema of a source by its name, and `{name}` is none: it "
-            f"takes letters, digits and `_`, no digit first, {_LONGEST_NAME} at most.",
+            f"{position}: dlt names the schema of a source after it, and `{name}` is no such name: "
+            f"it takes letters, digits and `_`, no digit first, {_LONGEST_NAME} at most.",
             f"Call the source `{proposal}`, also where pipelines name it.",
         )
 

@@ -21,13 +21,14 @@ class Point:
 
     Attributes:
         name: How a test names it.
-        where: The words that follow those of the kind, in a message.
+        where: The end of a message, behind the words for the kind of fault.
         place: The place of dlt that it is.
         kinds: The kinds of faults that can happen there.
-        first: The same, of a run that has nothing at `place`: an extract without a row.
-        is_held: All jobs that run are brought to the place first: none is marked then.
-        of_followups: It is about jobs that move staged rows.
-        of_traces: It is about the pipeline that stores traces.
+        first: The place that stands for `place` in a run that never reaches it: an extract without
+            a row.
+        is_held: Whether all running jobs wait at the place first, so that dlt has marked none.
+        of_followups: Whether it is about jobs that move staged rows.
+        of_traces: Whether it is about the pipeline that stores traces.
     """
 
     name: str
@@ -100,10 +101,10 @@ def words_of(kind: Kind) -> str:
 
 
 def chosen_points(names: str | Sequence[str] | None, kind: Kind) -> tuple[Point, ...]:
-    """Return the points of these names at which such a fault can happen, in the order of a run.
+    """Return the points at which a kind of fault can happen, in the order of a run.
 
     Args:
-        names: Their names; None for all.
+        names: The names of the points; None for all.
         kind: The kind of fault.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Faults that a test asks for one by one: each happens so often, and is told if it does not."""
+"""Faults that a test asks for one by one, each for a number of times; the test fails otherwise."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Fault:
     passed: set[str] = field(default_factory=set, repr=False)
 
     def problem(self) -> str | None:
-        """Return what is to be told of it when the test ends; None if it happened as asked."""
+        """Return what is wrong with it at the end of the test; None if it happened as asked."""
         if self.happened >= (1 if self.times is None else self.times):
             return None
         if self.happened:
@@ -132,9 +132,9 @@ class Faults:
     def disconnect(
         self, step: Step = "load", *, times: int | None = 1, pipeline: str | None = None
     ) -> Fault:
-        """Have the other side not answer: in `extract` the source, else the destination.
+        """Break a connection: in `extract` that to the source, else that to the destination.
 
-        dlt takes both for what may pass: a runner that retries the step tries it again.
+        Both faults are transient for dlt: a runner that retries the step tries it again.
 
         Args:
             step: `sync`, `extract` or `load`.
@@ -151,7 +151,7 @@ class Faults:
         return self._add(asked, times, lambda: lost_connection(step), _places(step), pipeline)
 
     def fill_disk(self, step: Step, *, times: int | None = 1, pipeline: str | None = None) -> Fault:
-        """Have the disk be full in a step: what dlt writes raises `OSError`, "No space left".
+        """Fill the disk in a step: a write of dlt raises `OSError`, "No space left".
 
         Raises:
             ValueError: There is no such step, or `times` is less than one.
@@ -159,7 +159,7 @@ class Faults:
         return self._add(f"fill_disk({step!r})", times, full_disk, _places(step), pipeline)
 
     def problems(self) -> list[str]:
-        """Return what has not happened as it was asked for."""
+        """Return what is wrong with the faults that have not happened as asked."""
         return [problem for fault in self._faults if (problem := fault.problem())]
 
     @property

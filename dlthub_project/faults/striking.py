@@ -13,7 +13,7 @@ from typing import NoReturn
 from dlthub_project.dlt_internals.fault_points import Place, Startable, unreachable
 from dlthub_project.faults.points import Kind, Point
 
-# how often held jobs are looked at, and how often they must be the same ones
+# how often held jobs are looked at, in seconds, and for how many looks they must be the same
 _LOOKS_EVERY, _SAME = 0.005, 5
 # a job that has begun and never commits is not waited for
 _LONGEST_HOLD = 5.0
@@ -21,14 +21,14 @@ _LOST_AFTER_COMMIT = "the answer is lost"
 
 
 class InjectedFault(Exception):
-    """What a test has asked for: code fails for a reason that nobody has thought of."""
+    """The fault of a test that names no error: code fails for an unforeseen reason."""
 
 
 def lost_connection(place: str) -> Exception:
-    """Return what is raised when a connection breaks at a place.
+    """Return the error of a connection that breaks at a place.
 
     Args:
-        place: `extract` for that to a source, which dlt knows nothing of.
+        place: `extract` for a connection to a source, which is not one of dlt's.
     """
     if place == "extract":
         return ConnectionError("the source has closed the connection")
@@ -36,7 +36,7 @@ def lost_connection(place: str) -> Exception:
 
 
 def full_disk() -> OSError:
-    """Return what is raised when a disk is full."""
+    """Return the error of a full disk."""
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -100,8 +100,8 @@ class Trail:
 class Strike:
     """Lets a fault happen once, at one point of the runs of one pipeline.
 
-    A kill is one of the process, by SIGKILL. Where jobs have committed and are not marked, all that
-    run are brought there first: their tables are told.
+    A kill ends the process by SIGKILL. At a point where jobs have committed and are not marked, all
+    running jobs wait there first, and `tell` hears of their tables.
 
     Attributes:
         awaits_sync: No.
@@ -153,7 +153,7 @@ class Strike:
             self._happen([place.table] if place.table else [])
 
     def chosen(self, jobs: Startable) -> Sequence[str] | None:
-        """Have jobs run one after another, or the state last, where the point is between them."""
+        """Start jobs one after another, or the state last, if the point is between them."""
         if jobs.pipeline != self._pipeline or self._struck:
             return None
         others = [file for file, table in jobs.new.items() if table != jobs.state_table]
@@ -167,7 +167,7 @@ class Strike:
     def _is_it(self, place: Place) -> bool:
         if place.name == "job completed":
             return bool(place.waiting)
-        # steps that are called one by one have a trace each
+        # each step that code calls by itself has a trace of its own
         return place.name != "before trace" or self._is_loaded
 
     def _is_first(self) -> bool:
@@ -193,7 +193,7 @@ class Strike:
                 self._happen([place.table])
 
     def _hold(self, table: str, job: str) -> NoReturn:
-        """Wait until all jobs that run are here, and be killed."""
+        """Wait until all running jobs have come here, then be killed."""
         with self._lock:
             watches = not self._held
             self._held[job] = table

@@ -1,4 +1,4 @@
-"""What a run has loaded, as code: called within a session of pytest, to be written into a test."""
+"""What a run has loaded, as code for a test. It is called within a session of pytest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_ROWS = 12
 
 
 class Run(Protocol):
-    """What is asked of a run; `dlt_project.run` returns one."""
+    """What a first test reads of a run; `dlt_project.run` returns one."""
 
     @property
     def tables(self) -> list[str]:
@@ -54,7 +54,7 @@ def describe(run: Callable[[], Run], path: str) -> None:
 
 
 def _rows(rows: list[Mapping[str, Any]]) -> list[dict[str, str | None]]:
-    """Return the rows as code by column; None for what a test may not hold. Of many, none."""
+    """Return the rows as code by column, None for what a test may not hold; none of many rows."""
     if len(rows) > _MOST_ROWS:
         return []
     return [{name: _code(name, value) for name, value in row.items()} for row in rows]
@@ -71,7 +71,7 @@ def _code(name: str, value: Any) -> str | None:
 
 @contextmanager
 def _without_network() -> Iterator[None]:
-    """Refuse connections of Python's sockets in a block: the test is to need none."""
+    """Refuse connections of Python's sockets in a block: the test must not need any."""
     names = ("connect", "connect_ex")
     originals = {name: getattr(socket.socket, name) for name in names}
     look_up = socket.getaddrinfo

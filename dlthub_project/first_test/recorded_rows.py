@@ -40,7 +40,7 @@ class RecordedRows:
         self._test = path
         self._pipeline = pipeline
         self._folder = folder_beside(path, pipeline)
-        # the files are replaced as a whole, and those of a test that does not pass are no use
+        # `write` replaces the folder as a whole; `discard`, when the test fails, deletes a new one
         self._is_new = not self._folder.exists()
 
     def write(self, recorded: Sequence[Recorded], stand_ins: StandIns) -> dict[str, str]:

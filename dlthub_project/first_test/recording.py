@@ -122,7 +122,7 @@ class _Recording:
                 resources.see_items(resource, self._seeing(recorded))
 
     def of_resources(self) -> list[Recorded]:
-        """Return what is loaded, and what that is made from."""
+        """Return the resources that are loaded, and those that they get their data from."""
         for resource, recorded in self._known:
             recorded.columns = resources.reflected_columns(resource)
         found = [recorded for _, recorded in self._known]
@@ -156,7 +156,7 @@ class _Recording:
 
 
 def _first(item: Any, rows: int) -> tuple[Any, int]:
-    """Return at most so many rows of an item, and how many these are."""
+    """Return an item with at most a number of rows, and how many it has then."""
     if isinstance(item, list):
         # a page may be one of frames or Arrow tables
         taken: list[Any] = []

@@ -34,7 +34,7 @@ class StandIns:
         return self._of(item, ())
 
     def lets_show(self, column: str, code: str, given: str) -> bool:
-        """Tell whether a test may show a loaded value: code of the project may have read more.
+        """Tell whether a test may show a loaded value, which code of the project may have added.
 
         Args:
             column: Its column.
@@ -44,7 +44,7 @@ class StandIns:
         try:
             value = ast.literal_eval(code)
         except ValueError:
-            # of another type, such as a date: its column alone tells
+            # a value of another type, such as a date, looks personal by its column alone
             value = code
         if value is None or not self._is_replaced(value, (column,)):
             return True
@@ -93,8 +93,8 @@ class StandIns:
 
 
 def is_secret_value(path: Sequence[str], value: Any) -> bool:
-    """Tell whether a value, which stands at a path, is none that a test may show."""
-    # flags are no secrets
+    """Tell whether a test must not show the value at a path."""
+    # a switch is no secret
     if is_secret_name(path) and not isinstance(value, bool):
         return True
     return isinstance(value, str) and (looks_secret(value) or KNOWN.masked(value) != value)

@@ -28,12 +28,12 @@ from dlthub_project.secrets import KNOWN
 if TYPE_CHECKING:
     from dlthub_project.entities import DltEntityFactory
 
-# of the columns that a database has, what tells how rows are loaded
+# the hints of a database's columns that decide how rows are loaded
 _HINTS = ("data_type", "nullable", "precision", "scale", "timezone", "primary_key", "merge_key")
 _WIDTH_OF_COLUMNS = 60
-# no resource is called so
+# no resource can have this name
 _FIRST, _SECOND = "first run", "second run"
-# settings of this process that a session of tests would take for requests
+# variables of this process that would choose profile and sandbox of the tests
 _NOT_FOR_TESTS = (PROFILE_VARIABLE, ENVIRONMENT_VARIABLE)
 
 
@@ -87,7 +87,7 @@ def write_first_test(
     """
     folder = Path(entities.project.project_dir).resolve()
     if folder not in path.resolve().parents:
-        # whoever runs it is where the command is called, or further from the project
+        # a test outside of the project is run from where the command is called
         folder = Path.cwd()
     recorded = record(entities, pipeline, rows=rows, limit=limit, names=names)
     stand_ins = StandIns(keep_values=keep_values)
@@ -128,8 +128,8 @@ def _written(
         recorded: What was recorded.
         shown: What is given, with stand-ins, as code.
         made_up: The columns with stand-ins, by resource.
-        stand_ins: What has made them.
-        files: The files in which that stands, by resource; None where it stands in the test.
+        stand_ins: The object that has made the stand-ins.
+        files: The files that hold the rows, by resource; None if the test itself holds them.
     """
     items: Mapping[str, Any] = shown if files is None else files
     given = _given(recorded, items, _needing_more(trial, pipeline, recorded, items))
@@ -186,11 +186,11 @@ class _Given:
     """The code of the arguments `given=` and `hints=`.
 
     Attributes:
-        rows: What is given.
+        rows: The rows that are given.
         hints: The hints; empty if there are none.
-        names: The resources that it is given to.
+        names: The resources that get the rows.
         transformers: Those of them that have a parent.
-        arguments: How a run takes it.
+        arguments: The arguments of a run that give them.
     """
 
     rows: str
@@ -308,7 +308,7 @@ def _holds_secret(code: str) -> bool:
 
 
 class _Trial:
-    """Runs tests beside the place of the one to be written, as their conftests count."""
+    """Runs tests beside the place of the new test, where the same conftests count."""
 
     def __init__(self, folder: Path, path: Path, run_tests: Callable[[Path, Path], str]) -> None:
         self._folder = folder
@@ -316,7 +316,7 @@ class _Trial:
         self._run_tests = run_tests
 
     def runs(self, pipeline: str, given: Mapping[str, _Given]) -> tuple[dict[str, _Described], str]:
-        """Return what runs have loaded, each in a test of its own, and why others failed."""
+        """Return what each run has loaded, each in a test of its own, and why other runs failed."""
         with tempfile.TemporaryDirectory() as folder:
             code = ["from dlthub_project.first_test.expectations import describe", ""]
             paths = {name: Path(folder, f"{n}.json") for n, name in enumerate(given)}
@@ -350,7 +350,7 @@ class _Trial:
                 self.path.parent.rmdir()
 
     def write(self, text: str) -> None:
-        """Put the test in its place, all of it at once."""
+        """Put the test in its place, as a whole or not at all."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         beside = self.path.with_name(f".{self.path.name}.{uuid4().hex[:8]}")
         beside.write_text(text, encoding="utf-8")
@@ -371,6 +371,6 @@ def _run_pytest(folder: Path, path: Path) -> str:
 
 
 def _reason(output: str) -> str:
-    """Return what pytest says of a failure; all of it if it says nothing of the kind."""
+    """Return pytest's reason for a failure; all of its output if it gives none."""
     told = [line[1:].rstrip() for line in output.splitlines() if re.match(r"E  ", line)]
     return KNOWN.masked("\n".join(told[:15]) or output[-2000:])

@@ -1,4 +1,4 @@
-"""Mistakes in the checks and metrics of datasets' tables that models alone do not find."""
+"""Finds mistakes in the checks and metrics of tables that the models cannot find."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BOUNDS = {"between": ("low", "high"), "row_count": ("min", "max", "change")}
 
 
 def mistakes_in_checks(datasets: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Yield the mistakes in `datasets` of the right shape."""
+    """Yield the mistakes in a section `datasets` that the models have passed."""
     for name, dataset in datasets.items():
         for table, entry in ((dataset or {}).get("tables") or {}).items():
             path: EntryPath = ("datasets", name, "tables", table)

@@ -18,16 +18,16 @@ EntryPath = tuple[Hashable, ...]
 Position = tuple[int, int]
 """Line and column, from 0."""
 
-# of more nobody reads all, and a file made to be slow could have 50,000
+# the most mistakes that are told: nobody reads more, and a hostile file could have 50,000
 _MOST_PROBLEMS = 500
 
-# what libyaml counts as the end of a line
+# the ends of a line for libyaml
 _LINE_END = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 
 
 _WIDTH = 100
 _KEY = re.compile(r"""(?P<indent>[\s-]*)(?P<name>"[^"]*"|'[^']*'|[^\s"'\[{#][^#:]*)\s*:(?:\s+|$)""")
-# all of a line, piece by piece
+# matches a whole line, piece by piece
 _TOKEN = re.compile(
     r"""(?P<variable>(?P<quote>["']?)\{env\.\w+\}(?P=quote)(?![^\s,}\]]))|"""
     r"""(?P<key>(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,{}\[\]"':\#-][^,{}\[\]"':]{0,80})\s*:(?=[\s,}\]]|$))|"""
@@ -35,9 +35,9 @@ _TOKEN = re.compile(
     r"""(?P<value>"(?:[^"\\]|\\.)*"?|'[^']*'?|[\[{]|[^\s,{}\[\]]+)"""
 )
 _END_OF_VALUE = re.compile(r"\s*(?:[,}\]]|$)")
-# of a longer line the pieces are not told apart: a window of it is shown, or only its length
+# a longer line is not taken apart: a window of it is shown, or only its length
 _LONG = 1_000
-# how far above a line the names of its sections are looked for
+# how many lines above a line the names of its sections are looked for
 _MOST_LINES_ABOVE = 200
 
 
@@ -89,7 +89,7 @@ class Document:
         position = position or self.position(path)
         if position is None:
             return Problem(str(self.path), dotted, message)
-        # what is missing at the end of a file is missing behind its end for libyaml
+        # libyaml finds what is missing at the end of a file behind that end
         line = min(position[0], len(self.lines) - 1)
         column = (
             min(position[1], len(self.lines[line]))
@@ -140,7 +140,7 @@ def _without_secrets(lines: Sequence[str], row: int) -> str:
     for name, value in _keys_above(lines, row):
         in_flow = value.startswith(("{", "["))
         if may_name_secret(name) and value and not in_flow and not value.startswith(("&", "#")):
-            # a text that goes on over several lines
+            # a text of several lines
             return _stars(line)
         if may_name_secret(name) or (in_flow and may_name_secret(value)):
             return _mask_values(line)
@@ -172,8 +172,8 @@ def _stars(text: str) -> str:
 def _mask_values(line: str) -> str:
     """Return `line` with stars for all that is neither a key nor an environment variable.
 
-    Nor what a name like `type` or `host` has, alone up to the next comma or bracket. There are as
-    many stars as the value has characters, since the caret may stand behind it.
+    Values of names such as `type` or `host` stay, up to the next comma or bracket. A value has as
+    many stars as characters, so that the caret keeps its place.
     """
     shown = []
     may_be_key, in_flow, name = True, False, ""

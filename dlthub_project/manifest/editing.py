@@ -1,4 +1,4 @@
-"""Adds entries to a `dlt.yml`, and leaves every other character of it as it is.
+"""Adds entries to a `dlt.yml`, and changes no other character of it.
 
 ruamel.yaml says where things stand, and writes the new entry. The text between is not written
 again: a round trip moves comments that stand between sections, and realigns values.
@@ -37,8 +37,8 @@ _EMPTY = re.compile(r"\{\s*\}")
 def add_entries(path: Path, entries: Entries) -> Document:
     """Add entries to the manifest at `path`, and return it as it is then.
 
-    The file is replaced at once, and only if it reads back with just the entries more, and with
-    no mistake that it did not have before.
+    The file is replaced at once, and only if the new text reads as the old entries and the added
+    ones, without a new mistake.
 
     Args:
         path: The `dlt.yml`.
@@ -70,7 +70,7 @@ def add_entries(path: Path, entries: Entries) -> Document:
     new = [m for m in mistakes_of_all_profiles(after) if m.message not in known]
     if new:
         raise ProjectError(
-            f"{path} stays as it is, for it would have mistakes:\n{after.error(new)}"
+            f"{path} stays as it is, for the new entries have mistakes:\n{after.error(new)}"
         )
     bom = _BOM if written.startswith(_BOM) else b""
     _replace(path, bom + text.encode("utf-8"), written)
@@ -158,7 +158,7 @@ def _by_hand(path: Path, entries: Entries, reason: str = "") -> ProjectError:
 
 
 class _written_beside:  # noqa: N801  # a context manager, used as a function
-    """A temporary file beside `path` for a block; gone after it, or renamed."""
+    """A temporary file beside `path` for a block, which may rename it; deleted afterwards."""
 
     def __init__(self, path: Path, content: bytes) -> None:
         try:
@@ -181,13 +181,13 @@ class _written_beside:  # noqa: N801  # a context manager, used as a function
 
 
 def _replace(path: Path, content: bytes, written: bytes) -> None:
-    # a link stays one
+    # a symbolic link stays a symbolic link
     real = Path(os.path.realpath(path))
     with _written_beside(real, content) as name:
         os.chmod(name, real.stat().st_mode & 0o7777)
         if real.read_bytes() != written:
             raise ProjectError(
-                f"{path} has changed while it was read, and stays as it is now.", "Try again."
+                f"{path} has changed while it was read. Nothing was added.", "Try again."
             )
         os.replace(name, real)
 
@@ -225,7 +225,7 @@ def _added(text: str, at: Sequence[str], entry: Mapping[str, Any], path: Path) -
 
 
 def _step_of(root: MappingNode) -> int:
-    """Return by how many columns the manifest indents."""
+    """Return the number of columns by which the manifest indents."""
     for _, value in root.value:
         if value.id == "mapping" and not value.flow_style and value.value:
             return int(value.value[0][0].start_mark.column)
@@ -241,7 +241,7 @@ def _at_the_end(text: str, new: Mapping[str, Any], step: int) -> str:
 def _behind_last(
     text: str, mapping: MappingNode, indent: int, new: Mapping[str, Any], step: int
 ) -> str:
-    """Add behind the last entry of a section in block style, written as that one is."""
+    """Add an entry behind the last one of a section in block style, indented as that one is."""
     at = _end_of_section(text, _end_of(text, *mapping.value[-1]), indent)
     flow = all(getattr(v, "flow_style", False) and v.value for _, v in mapping.value)
     starts = [key.start_mark.index for key, _ in mapping.value]
@@ -280,7 +280,7 @@ def _in_flow(text: str, mapping: MappingNode, new: Mapping[str, Any]) -> str:
 
 
 def _end_of(text: str, key: Any, value: Any) -> int:
-    """Return where the last character of an entry is, and its last line ends."""
+    """Return where the last character of an entry stands, and where its last line ends."""
     if value.start_mark.index < key.end_mark.index:
         # an alias: what it stands for is written above
         alias = re.compile(r"[\"']?\s*:\s*\*[^\s,}]+").match(text, key.end_mark.index)

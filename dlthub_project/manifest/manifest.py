@@ -119,7 +119,7 @@ class Manifest:
         return entries.keys()
 
     def words(self) -> set[str]:
-        """Return the names of all entries, and what their types are: words that messages need."""
+        """Return the names of all entries, and their types: words that messages need unmasked."""
         found: set[str] = set()
         for entries in self.merged.values():
             for name, entry in entries.items() if isinstance(entries, Mapping) else ():
@@ -217,7 +217,7 @@ def read_document(path: Path) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         position = (mark.line, mark.column) if mark else (0, 0)
-        # not from it: it quotes the file
+        # without its cause, which quotes the file
         raise document.error(
             [Mistake((), _in_plain_words(error, document, position), position)]
         ) from None

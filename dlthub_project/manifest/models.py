@@ -26,13 +26,13 @@ _OVERLAY = "InProfile"
 
 
 class _Closed(BaseModel):
-    """An entry in which a key that nobody reads is a mistake."""
+    """An entry in which an unknown key is a mistake."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class _Open(BaseModel):
-    """An entry that is plain dlt configuration but for the keys named here."""
+    """An entry whose unknown keys are plain dlt configuration."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -349,7 +349,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _overlay(definition: dict[str, Any]) -> dict[str, Any]:
-    """Return `definition` as a profile may have it: null removes a key of the entry below.
+    """Return `definition` as a profile may have it: null removes a key of the overlaid entry.
 
     References lead to overlays again.
     """

@@ -15,14 +15,14 @@ SECTIONS = ("sources", "destinations", "datasets", "pipelines", "caches", "trans
 _MOST_BYTES = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SEPARATOR = re.compile(r"[/\\]")
-# dlt.pipeline refuses them
+# characters that dlt.pipeline refuses
 _NOT_OF_PIPELINES = re.compile(r'[.%{}:*?"<>|]')
-# names of other entries, which need not be declared
+# keys that name other entries, which need not be declared
 _REFERENCES = {
     "pipelines": ("source", "destination", "staging", "dataset_name", "after"),
     "datasets": ("destination",),
 }
-# paths on their way to the operating system
+# keys whose values are paths
 _PATHS = {
     "destinations": ("bucket_url", "credentials", "database", "path"),
     "pipelines": ("pipelines_dir", "import_schema_path", "export_schema_path"),
@@ -94,7 +94,7 @@ def _in_entry(section: str, name: str, entry: Mapping[str, Any]) -> Iterator[Mis
         )
     for key in _REFERENCES.get(section, ()):
         for path, value in _texts((section, name, key), entry.get(key)):
-            # what a variable stands for is not known yet
+            # the value of a variable is not known yet
             if value and "{" not in value and (problem := problem_of_name(value)):
                 yield Mistake(path, problem)
     for key in _PATHS.get(section, ()):

@@ -1,4 +1,4 @@
-"""Turns the nodes of a YAML document into data, and finds what data alone would hide."""
+"""Turns the nodes of a YAML document into data, and finds mistakes that the data would hide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lays the section of a profile, and of those that it extends, over the base manifest."""
+"""Lays the sections of a profile, and of the profiles that it extends, over the base manifest."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class _Extending:
             extends = section.get("extends") if isinstance(section, Mapping) else None
             parents = [extends] if isinstance(extends, str) else extends
             for parent in parents if isinstance(parents, list) else ():
-                # anything else is for the validation to report
+                # the validation reports any other type
                 if isinstance(parent, str):
                     self.follow(parent, (*chain, profile))
             self.found[profile] = None

@@ -90,7 +90,7 @@ class _Reader:
         self._known: dict[str, str] = {}
 
     def value_or_mistake(self, name: str) -> str:
-        """Return setting `name`; when that is wrong, note why and return nothing of use."""
+        """Return setting `name`; if it is wrong, note why and return an empty text."""
         try:
             return self._value(name)
         except _SettingMistake as error:
@@ -126,7 +126,7 @@ class _Reader:
             if unknown:
                 raise _SettingMistake(name, unknown)
             check = problem_of_path if name in PATH_SETTINGS else problem_of_name
-            # the default name is that of the folder, which is there
+            # the default name is that of the folder, which exists and so is valid
             problem = check(filled) if name in self._declared else ""
             if problem:
                 raise _SettingMistake(name, problem)
@@ -167,7 +167,7 @@ def _pattern(settings: tuple[str, ...]) -> re.Pattern[str]:
     plain = "|".join(settings)
     qualified = "|".join(PROJECT_SETTINGS)
     ours = rf"env\.{_NAME}(?::[^{{}}]*)?|project\.(?:{qualified})|{plain}"
-    # a doubled brace is the way to write one of ours literally
+    # doubled braces write one of our names literally
     return re.compile(rf"\{{\{{(?P<literal>{ours})\}}\}}|\{{(?P<variable>{ours})\}}")
 
 

@@ -35,15 +35,15 @@ _IN_PLAIN_WORDS = {
     "float_type": "a number",
     "string_pattern_mismatch": 'a variable, such as "{env.NAME}"',
 }
-# of more nobody reads all, and for 50,000 mistakes what is meant takes seconds to find
+# nobody reads more, and to guess what was meant takes seconds for 50,000 mistakes
 _MOST_MESSAGES = 500
 _LONGEST_NAME = 80
 _MOST_KEYS = 100
-# from `piplines` and `source` on, and not yet `process`
+# `piplines` and `source` are that similar, `process` is not
 _NEAR = 0.8
 
 
-# profiles times entries: what is checked in half a second
+# profiles times entries that are checked in half a second
 _MOST_CHECKS = 200_000
 
 
@@ -56,7 +56,7 @@ def validate(merged: Mapping[str, Any]) -> list[Mistake]:
     found: dict[EntryPath, list[ErrorDetails]] = {}
     for detail in _details(merged):
         found.setdefault(_path_in(merged, detail), []).append(detail)
-    # a mapping with a wrong key, where a word may stand too, is wrong in two ways for pydantic
+    # pydantic reports a mapping with a wrong key twice where a word may stand, too
     above = {path[:length] for path in found for length in range(len(path))}
     wrong = [(path, details) for path, details in found.items() if path not in above]
     return [
@@ -66,10 +66,10 @@ def validate(merged: Mapping[str, Any]) -> list[Mistake]:
 
 
 def _misspelt_sections(merged: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Yield the top-level keys that nobody would read: named and filled almost as a section.
+    """Yield the top-level keys that are misspelt sections: by their names and their content.
 
-    Any other one is configuration of dlt. `destination` is dlt's name of our section: the entries
-    of `destinations` take its place.
+    Any other key is configuration of dlt. `destination` is dlt's own section: nobody would read it,
+    because the entries of `destinations` take its place.
     """
     if "destination" in merged:
         yield Mistake(("destination",), "is read by nobody. Did you mean `destinations`?")
@@ -105,7 +105,7 @@ def _details(merged: Mapping[str, Any]) -> list[ErrorDetails]:
     try:
         models.ManifestModel.model_validate(merged)
     except ValidationError as error:
-        # without the input: it may hold secrets
+        # without the input, which may hold secrets
         return error.errors(include_url=False, include_input=False)
     return []
 
@@ -142,7 +142,7 @@ def _message(merged: Mapping[str, Any], path: EntryPath, details: Sequence[Error
 
 
 def _misspelt(merged: Mapping[str, Any], path: EntryPath) -> str:
-    """Say which key of an entry probably is the one that it lacks."""
+    """Say which key of an entry probably is a misspelt required key."""
     entry = _value_at(merged, path[:-1])
     keys = [key for key in entry or () if isinstance(key, str) and len(key) <= _LONGEST_NAME]
     near = difflib.get_close_matches(str(path[-1]), keys[:_MOST_KEYS], n=1)
@@ -156,7 +156,7 @@ def _expected(detail: ErrorDetails) -> str:
 
 
 def _nearest(value: Any, details: Sequence[ErrorDetails]) -> str:
-    """Say which of the words that may stand there is nearest to the one that does."""
+    """Say which of the allowed words is nearest to the one that stands there."""
     words = [
         word
         for detail in details
@@ -187,7 +187,7 @@ def _description(path: EntryPath) -> str:
 
 
 def _models_at(path: EntryPath) -> list[type[BaseModel]]:
-    """Return the models that what stands at `path` may be."""
+    """Return the models that an entry at `path` may have."""
     annotations: list[Any] = [models.ManifestModel]
     for part in path:
         annotations = [below for each in annotations for below in _below(each, part)]

@@ -1,7 +1,7 @@
 """What the functions of resources yield, in files that a person can read.
 
-A folder holds a file for each resource and run, `orders.jsonl`, or Parquet for frames and Arrow
-tables, and `recording.yml`, which says what they are recorded of.
+A folder holds a file for each resource and run: `orders.jsonl`, or Parquet for frames and Arrow
+tables. Its `recording.yml` says what was recorded, and from which code.
 """
 
 from dlthub_project.recordings.files import (

@@ -43,8 +43,8 @@ class RecordedResource:
         function: The name of the function that has yielded them; None for data alone.
         code: A digest of the code of that function.
         arguments: What it extracted with, but for secrets and objects.
-        cut_after: After how many pages the recording ends although more followed; None for all.
-        hints: Hints that it has from its database.
+        cut_after: The number of pages after which it was cut off; None if it is complete.
+        hints: The hints that the resource has from its database.
     """
 
     files: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ class RecordedRun:
     Attributes:
         pipeline: The pipeline.
         resources: What was recorded, by resource.
-        cursors: Where the cursors stood before, as values of JSON: what an API was asked from.
+        cursors: The cursors before the run, as values of JSON: from where on an API was asked.
     """
 
     pipeline: str
@@ -78,10 +78,10 @@ class Recording:
 
     Attributes:
         runs: Its runs, in order.
-        recorded: The day.
+        recorded: The day on which it was recorded.
         profile: The profile of the project or workspace; None for plain dlt code.
         masked: The fields whose values are stand-ins, as `resource.field`.
-        versions: Those of dlt and of this package.
+        versions: The versions of dlt and of this package.
     """
 
     runs: tuple[RecordedRun, ...]
@@ -113,11 +113,11 @@ class Recording:
             ) from error
 
     def write(self, folder: Path, pages: Mapping[str, Pages]) -> None:
-        """Put the recording into a folder, all of it or nothing; one that is there is replaced.
+        """Write the recording into a folder, as a whole or not at all; it replaces an earlier one.
 
         Args:
             folder: The folder.
-            pages: What stands in the files, by their names.
+            pages: The content of the files, by their names.
         """
         folder.parent.mkdir(parents=True, exist_ok=True)
         written = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
@@ -140,7 +140,7 @@ class Recording:
         """Yield what the function of a resource has yielded, anew with each call.
 
         Raises:
-            ProjectError: A file is not there, or is not what it should be.
+            ProjectError: A file is missing or broken.
         """
         for name in resource.files:
             yield from read_pages(folder / name, resource.yields)
@@ -178,8 +178,8 @@ class Recording:
 def _lock() -> Path:
     """Return one file for all recordings of this user, whatever sandbox a process is in.
 
-    Nobody can remove the file of a lock that others may wait for; a recording is put in its place
-    in an instant.
+    A lock for each recording would leave a file each: nobody can remove the file of a lock that
+    others may wait for. One lock is enough, because it is held only for an instant.
     """
     user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
     return Path(tempfile.gettempdir(), f"dlt-record-of-{user}.lock")
@@ -188,7 +188,7 @@ def _lock() -> Path:
 def of_today(
     runs: Iterable[RecordedRun], *, profile: str | None, masked: Iterable[str]
 ) -> Recording:
-    """Return a recording that is made now."""
+    """Return a recording of today, with the present versions."""
     versions = _versions()
     day = datetime.now(timezone.utc).date().isoformat()
     return Recording(tuple(runs), day, profile, tuple(sorted(masked)), versions)
@@ -223,10 +223,10 @@ def folder_beside(test: Path, name: str) -> Path:
 
 
 def read_recorded_file(path: Path) -> list[Any] | None:
-    """Return what a file of a recording holds; None for a file that is of no recording.
+    """Return what a file of a recording holds; None for a file of no recording.
 
     Raises:
-        ProjectError: It is of one, and cannot be read.
+        ProjectError: The file is part of a recording, and cannot be read.
     """
     if not is_recorded(path.parent):
         return None
@@ -243,7 +243,7 @@ def name_of_file(resource: str, run: int, taken: Sequence[str]) -> str:
     Args:
         resource: The resource.
         run: The number of the run, from 1 on.
-        taken: The names that others have.
+        taken: The names of the other files.
     """
     name = safe_name(resource) + (f".run{run}" if run > 1 else "")
     same = {one.lower() for one in taken}

@@ -1,4 +1,4 @@
-"""What a recording does not show: stand-ins for secrets and for what the user has named."""
+"""Stand-ins in a recording: for secrets, and for fields that the user has named."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from dlthub_project.recordings.stand_ins import looks_personal, stand_in
 from dlthub_project.recordings.typed_values import NotRecordable
 from dlthub_project.secrets import KNOWN, LONG, holds_token, is_secret_name
 
-# of each page: to look at each value takes longer than to write it
+# the rows of a page whose values are looked at: to look at all takes longer than to write them
 _LOOKED_AT = 5
 _ATOMS = frozenset((int, bool, type(None)))
 
 
 class _Field:
-    """A field of a resource, at any depth, and what is to be done with its values."""
+    """A field of a resource, at any depth, and whether its values are masked."""
 
     __slots__ = ("children", "is_kept", "is_masked", "name", "path")
 
@@ -36,7 +36,7 @@ class Masks:
 
     Attributes:
         fields: The fields of which values were replaced, as `resource.field`.
-        personal: Those that look personal, and were not.
+        personal: The fields whose values look personal, and stay.
     """
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:
@@ -67,12 +67,12 @@ class Masks:
             NotRecordable: The name of a field is a secret.
         """
         root = self._root(resource)
-        # a number may be a secret, too: then each is looked at from the start
+        # if a secret is a number, each value is looked at from the start
         self._is_strict = any(secret.isdigit() for secret in KNOWN.values())
         self._is_plain, self._texts = True, []
         masked = self._of(page, root)
         if holds_secret("\0".join(self._texts)):
-            # one of them: now each is looked at
+            # one of the texts does: now each value is looked at
             self._is_strict = True
             masked = self._of(page, root)
         for row in masked[:_LOOKED_AT] if isinstance(masked, list) else [masked]:
@@ -100,14 +100,14 @@ class Masks:
         return table
 
     def names(self, resource: str, path: Sequence[str]) -> bool:
-        """Tell whether values at a path are to be replaced by their names alone."""
+        """Tell whether the names in a path are enough for its values to be replaced."""
         field = self._root(resource)
         for name in path:
             field = self._child(field, name)
         return field.is_masked
 
     def look_at(self, value: Any, field: _Field) -> None:
-        """Note which fields in a value look personal, and are shown as they are."""
+        """Note which fields in a value look personal, and are shown all the same."""
         for path, one, is_shown in self._leaves(value, field):
             if is_shown and one is not None and looks_personal(path[1:], one):
                 self.personal[".".join(path)] = None
@@ -149,12 +149,12 @@ class Masks:
     def _of(self, value: Any, field: _Field) -> Any:
         """Return a mapping or a list with stand-ins; itself where nothing is replaced."""
         kind = type(value)
-        # the usual types first: to ask for any mapping takes longer
+        # the usual types first: `isinstance` with an abstract class takes longer
         if kind is dict or (kind is not list and isinstance(value, Mapping)):
             changed: dict[Any, Any] | None = None
             if kind is not dict:
                 self._is_plain = False
-            # each row comes here: names of its own are found faster
+            # local names, because this runs for each row
             children, is_strict, texts = field.children, self._is_strict, self._texts
             for key, one in value.items():
                 child = children.get(key)
@@ -192,7 +192,7 @@ class Masks:
         if kind is not str and kind not in _ATOMS:
             self._is_plain = self._is_plain and kind is float and math.isfinite(value)
         if field.is_masked:
-            # flags and nulls tell nothing
+            # switches and nulls reveal nothing
             return value if value is None or kind is bool else self._stand_in(value, field)
         text = value if kind is str else _text_of(value)
         if len(text) >= LONG:
@@ -231,7 +231,7 @@ def _parts(pattern: str) -> list[str]:
 
 
 def _matches(patterns: Sequence[Sequence[str]], path: Sequence[str]) -> bool:
-    """Tell whether the end of a path is as one of the patterns says."""
+    """Tell whether the end of a path matches one of the patterns."""
     names = [name.lower() for name in path]
     return any(
         len(parts) <= len(names) and all(map(fnmatchcase, names[len(names) - len(parts) :], parts))

@@ -1,4 +1,4 @@
-"""One file of a recording: JSONL with blank lines between pages, or Parquet with a group a page."""
+"""One file of a recording: JSONL with blank lines between pages, or Parquet with row groups."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Pages:
     """What a function has yielded, ready to be written.
 
     Attributes:
-        yields: Of which kind it is: see `RecordedResource`.
-        lines: Those of each page.
-        tables: The Arrow tables; all of one schema.
+        yields: The kind of the pages; see `RecordedResource`.
+        lines: The lines of each page.
+        tables: The Arrow tables, all of one schema.
     """
 
     yields: str
@@ -33,7 +33,7 @@ class Pages:
 
     @property
     def ending(self) -> str:
-        """How the name of the file ends."""
+        """The ending of the file's name."""
         return ".parquet" if self.yields in FRAMES else ".jsonl"
 
     def write(self, path: Path) -> None:
@@ -85,7 +85,7 @@ def as_table(item: Any) -> Any:
 
 
 def tables_by_schema(kind: str, tables: list[Any]) -> list[Pages]:
-    """Return tables as files: one for each row of them that have one schema.
+    """Return the pages for files: one for each run of tables with one schema.
 
     Args:
         kind: Which of `FRAMES` they were.
@@ -93,7 +93,7 @@ def tables_by_schema(kind: str, tables: list[Any]) -> list[Pages]:
     """
     found: list[Pages] = []
     for table in tables:
-        # frames guess types for each page
+        # libraries of frames guess the types of each page anew
         if not found or not found[-1].tables[-1].schema.equals(table.schema, True):
             found.append(Pages(kind))
         found[-1].tables.append(table)
@@ -105,10 +105,10 @@ def read_pages(path: Path, yields: str) -> Iterator[Any]:
 
     Args:
         path: The file.
-        yields: Of which kind it is.
+        yields: The kind of the pages.
 
     Raises:
-        ProjectError: It is not there, or is not what it should be.
+        ProjectError: The file is missing or broken.
     """
     if not path.is_file():
         raise ProjectError(f"There is no file {path} of the recording.", "Record it again.")
@@ -116,7 +116,7 @@ def read_pages(path: Path, yields: str) -> Iterator[Any]:
         yield from _read_tables(path, yields)
         return
     page: list[Any] = []
-    # line separators of Unicode may stand in a text
+    # not `splitlines`: a text may hold line separators of Unicode
     lines = path.read_bytes().decode("utf-8", "surrogatepass").split("\n")
     for number, line in enumerate(lines, 1):
         text = line.strip()
@@ -154,7 +154,7 @@ def _write_tables(path: Path, tables: list[Any]) -> None:
 
     with parquet.ParquetWriter(path, tables[0].schema) as writer:
         for table in tables:
-            # one group for each: where a page ends
+            # one row group for each page, so that a reader finds its end
             writer.write_table(table, row_group_size=max(table.num_rows, 1))
 
 

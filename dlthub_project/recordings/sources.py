@@ -1,4 +1,4 @@
-"""Which resources of a run are recorded: those that ask a source, not those that run on rows."""
+"""Decides which resources of a run are recorded: those that ask a source."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Plan:
 
     Attributes:
         recorded: What is recorded, by name.
-        own: What code holds as data and asks nobody for, by name.
+        own: The resources whose data code holds, without asking a source, by name.
     """
 
     recorded: dict[str, Recordable] = field(default_factory=dict)
@@ -58,7 +58,7 @@ def extractables_in(data: Any, pipeline: str, table: str | None) -> Data | None:
         table: The table that the run names.
 
     Returns:
-        None where they are rows, or what is no source: nothing is asked then.
+        None for rows and other data: then no source is asked.
     """
     if isinstance(data, SourceFactory):
         data = data()
@@ -79,7 +79,7 @@ def _is_extractable(item: Any) -> bool:
 
 
 def plan_of(data: Data, *, transformers: bool) -> Plan | None:
-    """Return what is recorded of sources and resources; None where they are this package's own.
+    """Return what is recorded of sources and resources; None for sources of this package.
 
     Args:
         data: The sources and resources.
@@ -105,7 +105,7 @@ def plan_of(data: Data, *, transformers: bool) -> Plan | None:
             children = [r for r in needed if dlt_resources.has_as_parent(r, resource)]
             feeds = any(child not in asked for child in children)
             if not feeds and not (resource.selected and resource in listed):
-                # all that it feeds is recorded
+                # all transformers that it feeds are recorded
                 continue
             name = str(resource.name)
             is_ambiguous = source is not None and sum(name in one for one in names) > 1

@@ -1,4 +1,4 @@
-"""What looks personal, and stand-ins of the same type and form for it."""
+"""Finds values that look personal, and makes stand-ins of the same type and form."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-# words of a column's name. `name` may be that of a thing, and nobody can tell
+# words of a column's name. `name` is none of them: it may be the name of a thing
 _PERSONAL = re.compile(
     r"(?:^|_)(?:"
     r"(?:e_?)?mails?(?:_?address(?:es)?)?|"
@@ -30,7 +30,7 @@ _PERSONAL = re.compile(
     r"comments?|notes?|message|remarks?|description|body|text|bio"
     r")(?:_|\d|$)"
 )
-# words for people: their numbers join tables, and tell nothing by themselves
+# words for people: columns such as `user_id` join tables, and reveal nobody
 _PERSON = re.compile(
     r"(?:^|_)(?:customer|client|patient|owner|author|person|people|employee|manager|user|member|"
     r"passenger|student|guest|tenant|borrower)s?(?:_|\d|$)"
@@ -49,7 +49,7 @@ _FIRST_DAY = datetime.date(2000, 1, 1)
 
 
 class _Told(NamedTuple):
-    """What the names at a path tell: of what persons have, of persons, and of a number."""
+    """Whether the names at a path speak of personal data, of persons, and of a number."""
 
     is_personal: bool
     is_of_person: bool
@@ -77,7 +77,7 @@ def looks_personal(path: Sequence[str], value: Any) -> bool:
 
 
 def stand_in(value: Any, column: str, number: int) -> Any:
-    """Return the stand-in number so and so of a value: of its type, and of the form of a text."""
+    """Return the n-th stand-in for a value: of the same type, and, for a text, of the same form."""
     if isinstance(value, str):
         return _text_of_form(value, column, number)
     if isinstance(value, bool):
@@ -105,7 +105,7 @@ def stand_in(value: Any, column: str, number: int) -> Any:
 
 
 def _text_of_form(text: str, column: str, number: int) -> str:
-    # most are none of these, and a pattern takes longer than a look
+    # first a cheap test: few texts match, and a pattern takes longer
     if "@" in text and _EMAIL.fullmatch(text):
         return f"person{number}@example.invalid"
     date = _DATE.fullmatch(text) if text[:1].isdigit() else None
@@ -117,7 +117,7 @@ def _text_of_form(text: str, column: str, number: int) -> str:
     if "://" in text:
         return f"https://example.invalid/{number}"
     if _IP.fullmatch(text):
-        # of documentation
+        # addresses that are reserved for documentation
         return f"192.0.2.{number % 256}"
     digits = len(_DIGIT.findall(text))
     if digits >= 3 and not re.search(r"[A-Za-z]", text):

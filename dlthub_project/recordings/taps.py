@@ -38,7 +38,7 @@ class Tap:
 
     Attributes:
         refused: What no recording can hold: the first such error.
-        cut_after: After how many pages it was cut off; None if that is all.
+        cut_after: The number of pages after which it was cut off; None if it is complete.
     """
 
     def __init__(self, recordable: Recordable, masks: Masks, pages: int | None) -> None:
@@ -60,10 +60,10 @@ class Tap:
         self._count = 0
         self._hints = 0
         self._kinds: dict[str, None] = {}
-        # of rows, the lines of a page, or of an item that stands alone
+        # for rows: whether the item is a page, and its lines
         self._lines: list[tuple[bool, list[str]]] = []
         self._tables: list[Any] = []
-        # before it runs: a cursor may move, and code may be imported anew
+        # noted before the run, which may move cursors and import code anew
         self._function = function_of(self._resource) or {}
         self._arguments = arguments_of(self._resource)
         for number, resource in enumerate(recordable.resources):
@@ -82,18 +82,18 @@ class Tap:
         return sum(len(lines) for _, lines in self._lines) - self._hints + of_tables
 
     def _passed(self, item: Any, _meta: Any) -> Any:
-        # of a name that a source has twice, the first tells
+        # of several resources with one name, only the first is recorded
         return item
 
     def _seen(self, item: Any, meta: Any) -> Any:
         if item is None:
             return None
-        # hints alone are no page: sql_database marks them first
+        # an empty list with hints is no page: sql_database yields one first
         is_hint = meta is not None and isinstance(item, list) and not item
         self._hints += is_hint
         self._count += not is_hint
         if self._pages is not None and self._count + self._hints > self._pages:
-            # the function was asked for one page more than are kept; with hints, for none
+            # the function is asked for one page more than are kept, unless it yields hints
             if not is_hint:
                 self.cut_after = self._pages
             if self._count > self._pages:
@@ -139,7 +139,7 @@ class Tap:
 
         Args:
             run: The number of the run, from 1 on.
-            taken: The files of others.
+            taken: The names of the other files.
 
         Raises:
             ProjectError: It is something that no recording can hold.
@@ -147,7 +147,7 @@ class Tap:
         if self.refused:
             raise self.refused[0]
         kinds = [kind for kind in self._kinds if kind in FRAMES]
-        # hints alone may stand before tables
+        # an item of hints alone may come before tables
         has_rows = not kinds or len(self._lines) > self._hints
         if kinds and (len(kinds) > 1 or has_rows):
             raise ProjectError(
@@ -165,7 +165,7 @@ class Tap:
         return files
 
     def resource(self, files: Mapping[str, Pages]) -> RecordedResource:
-        """Return what is to be said of the resource, with its files."""
+        """Return the description of the resource, with its files."""
         return RecordedResource(
             files=tuple(files),
             yields=list(files.values())[-1].yields,

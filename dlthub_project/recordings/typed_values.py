@@ -1,7 +1,7 @@
 """Values of rows as JSON that a person can read, with the types that JSON lacks.
 
-`Decimal("1.10")` is `{"$decimal": "1.10"}`. A mapping with a key that begins with `$`, or that is
-no text, is a list of pairs, so that no mapping of a source is taken for such a value.
+`Decimal("1.10")` becomes `{"$decimal": "1.10"}`. A mapping of a source becomes a list of pairs if
+a key begins with `$` or is no text, so that nobody takes it for such a value.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def to_json(value: Any) -> Any:
         return [to_json(one) for one in value]
     if isinstance(value, Mapping):
         if all(isinstance(key, str) and not key.startswith("$") for key in value):
-            # SQLAlchemy has a kind of text of its own for names
+            # SQLAlchemy's names are of a subclass of `str`
             return {str(key): to_json(one) for key, one in value.items()}
         return {"$mapping": [[to_json(key), to_json(one)] for key, one in value.items()]}
     if kind is float:
@@ -115,7 +115,7 @@ def _enum_or_itself(value: Any) -> Any:
     return to_json(value.value) if hasattr(value, "value") else str.__str__(value)
 
 
-# a name of its own for each, the narrower type first; no name for what becomes a value of JSON
+# each type with its name, the narrower type first; without a name it becomes a value of JSON
 _KINDS: tuple[tuple[type | tuple[type, ...], str, Callable[[Any], Any]], ...] = (
     (str, "", _enum_or_itself),
     (int, "", int),

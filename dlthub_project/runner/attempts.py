@@ -31,7 +31,7 @@ class Attempts:
 
     Attributes:
         number: How many attempts there were.
-        started_at: When the last one started, without what it finished first.
+        started_at: When the last one started, after it had loaded what an earlier run left pending.
         on_pending: Called when packages of an earlier run are finished, before the run itself.
     """
 
@@ -113,7 +113,7 @@ class Attempts:
         trace = self._pipeline.last_trace
         step = trace.last_pipeline_step_trace("load") if trace else None
         info = step.step_info if step and step.started_at >= self.started_at else None
-        # without traces nobody knows; nothing is left to load, so this returns an empty info
+        # dlt keeps no trace: nothing is left to load, so this returns an empty info
         return info if isinstance(info, LoadInfo) else self._pipeline.load()
 
 
@@ -171,7 +171,7 @@ def _read_only_once(item: Any) -> str | None:
 
 
 class Traced(Protocol):
-    """What has a trace of a run; a pipeline does."""
+    """An object with the trace of a run, such as a pipeline."""
 
     @property
     def last_trace(self) -> PipelineTrace | None:

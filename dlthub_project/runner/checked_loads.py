@@ -1,4 +1,4 @@
-"""Says what follows when checks of what a declared pipeline has loaded fail."""
+"""Decides what follows if checks of the rows that a declared pipeline has loaded fail."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def check_loaded(
     *,
     is_whole: bool,
 ) -> None:
-    """Look at what a pipeline has loaded, and tell observers.
+    """Check what a pipeline has loaded, and tell observers.
 
     Args:
-        runner: What has run it.
+        runner: The runner that has run it.
         info: What was loaded.
-        on_failed_check: `warn`: it is told; `fail` or `stop`: it is an error.
+        on_failed_check: With `warn`, a failure is told; with `fail` or `stop`, it is an error.
         is_whole: Whether all of the dataset has been loaded.
 
     Raises:
@@ -52,9 +52,8 @@ def check_loaded(
         told = [f"{len(bad)} {'check has' if len(bad) == 1 else 'checks have'} failed:", *bad]
     raise LoadFailedChecks(
         "\n".join([f"Pipeline `{name}` has loaded, and {told[0]}", *told[1:]]),
-        "The rows are at the destination. What follows from it says "
-        f"pipelines.{name}.run_config.on_failed_check, which is "
-        f"`{on_failed_check}`.",
+        "The rows are at the destination. "
+        f"pipelines.{name}.run_config.on_failed_check is `{on_failed_check}`: `warn` only warns.",
         results,
         info,
         is_stopping=on_failed_check == "stop",

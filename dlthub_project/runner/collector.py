@@ -12,10 +12,10 @@ from dlthub_project.dlt_internals.pipelines import LogCollector
 class PlusLogCollector(LogCollector):
     """Logs progress as `dlt.progress.log` does, and hears of each step of a run.
 
-    Subclasses override what they are to hear of; `Observers` says when each method is called, and
-    with what. Given as `dlt.pipeline(..., progress=PlusLogCollector())` and run by
-    `dlt.hub.runner(pipeline)`, or by the runner of a project. What a method raises is logged, and
-    the run goes on. Plain `pipeline.run` calls none of them.
+    Subclasses override the methods that they need; `Observers` says when each is called, and with
+    what. Hand one over as `dlt.pipeline(..., progress=PlusLogCollector())`. The runner calls the
+    methods, `dlt.hub.runner(pipeline)` or that of a project; plain `pipeline.run` calls none of
+    them. An error in a method is logged, and the run goes on.
     """
 
     def on_before(self, pipeline: dlt.Pipeline, *args: Any, **kwargs: Any) -> None:

@@ -134,7 +134,7 @@ def run_config(pipeline: str) -> RunConfig:
 def _on_failed_check(pipeline: str) -> str:
     found: str = run_config_value(pipeline, ["on_failed_check"], str) or "warn"
     if found not in ON_FAILED_CHECK:
-        # of a TOML file or a variable, which nobody has validated
+        # the value comes from a TOML file or a variable, which nobody has validated
         raise ProjectError(
             f"pipelines.{pipeline}.run_config.on_failed_check is `{found}`. "
             f"{known_names(found, ON_FAILED_CHECK)}",

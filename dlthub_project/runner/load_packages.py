@@ -1,4 +1,4 @@
-"""Load packages on disk: what of one the destination may have already, and how it is removed."""
+"""Load packages on disk: what the destination may have of them already, and how to remove it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class PackageJob:
         file_name: The name of the file.
         path: Its path.
         table: The table that it is loaded to.
-        file_id: Its id, which is a part of its name.
+        file_id: The id in the name of the file.
         file_format: Its format.
         folder: The folder of the package that it is in.
         marked: Whether the destination has it, and dlt knows.
@@ -96,7 +96,7 @@ class PendingPackage:
         os.remove(job.path)
 
     def complete_again(self) -> None:
-        """Make dlt complete a package again that it has marked complete and not moved away."""
+        """Make dlt complete once more a package that it has marked complete and not moved away."""
         marker = os.path.join(self.load_id, PackageStorage.PACKAGE_COMPLETED_FILE_NAME)
         if self._packages.storage.has_file(marker):
             self._packages.storage.delete(marker)
@@ -136,7 +136,7 @@ def pending_packages(pipeline: dlt.Pipeline) -> list[PendingPackage]:
 
 
 def discard_normalized_extracts(pipeline: dlt.Pipeline) -> None:
-    """Delete extracted packages that dlt has normalized, and did not delete because it was killed.
+    """Delete extracted packages that dlt has normalized, and was killed before it deleted them.
 
     dlt would normalize them again and fail, because the normalized package is there already.
     """
@@ -152,7 +152,7 @@ def discard_normalized_extracts(pipeline: dlt.Pipeline) -> None:
 
 
 def adopt_schemas_of_extracts(pipeline: dlt.Pipeline) -> None:
-    """Give a pipeline the schemas of extracted packages that it was killed before it had saved.
+    """Give a pipeline the schemas of extracted packages: it was killed before it saved them.
 
     dlt normalizes nothing in a pipeline without a schema, and its next run drops what is pending.
     """
@@ -175,7 +175,7 @@ class PackageDestination:
     def is_sql(self) -> bool:
         """Whether rows can be deleted, and their jobs can run again."""
         if self._destination_type.endswith("sqlalchemy"):
-            # other databases may lack CREATE TABLE AS
+            # other databases may lack CREATE TABLE AS, which makes the scratch table
             return str(self._client.sql_client.dialect_name) == "sqlite"
         return self._destination_type.endswith(_SQL)
 

@@ -35,9 +35,10 @@ from dlthub_project.runner.pipeline_results import (
 from dlthub_project.runner.worker_processes import WorkerProcesses
 from dlthub_project.sandbox import active_sandbox
 
-# requests that an executor has at one time, if nobody says how many it runs: some to choose from
+# the requests that an executor has at one time if its number of workers is unknown: enough to
+# choose from
 _MOST_IN_FLIGHT = 128
-# how often a request may take its worker with it
+# how many workers may die with one request
 _MOST_DEATHS = 2
 # how long to wait until the next look for a signal, in seconds
 _PATIENCE = 0.2
@@ -53,7 +54,7 @@ class PipelineEvent:
         pipeline: The pipeline.
         step: `started`, `extract`, `normalize`, `load`, or `done`. A worker on another machine
             tells no step.
-        result: What became of it; None before it is done.
+        result: The result; None before it is done.
     """
 
     pipeline: str
@@ -111,7 +112,7 @@ def run_many(
 
 
 class _Schedule:
-    """Starts each pipeline when all is there that it waits for."""
+    """Starts each pipeline when those that it waits for are done."""
 
     def __init__(
         self,
@@ -134,7 +135,7 @@ class _Schedule:
         self._arguments = dict(arguments or {})
         self._package = _package_of(entities.project.root_dir)
         self._running: dict[Future[PipelineResult], tuple[PlannedPipeline, PipelineRequest]] = {}
-        # requests whose worker died, or that of another one beside it; they run alone
+        # requests that ran when a worker died, in it or beside it; each of them runs alone
         self._suspects: list[tuple[PlannedPipeline, PipelineRequest]] = []
         self._deaths: dict[str, int] = {}
         self._datasets = _Datasets(entities, pipelines)
@@ -248,7 +249,7 @@ class _Schedule:
 
 
 class _Datasets:
-    """Lets one pipeline alone make a dataset that several load, if it is not there yet.
+    """Lets only one pipeline at a time make a dataset that several load, if it does not exist yet.
 
     Two pipelines that make the same dataset and tables at once get in each other's way.
     """
@@ -261,7 +262,7 @@ class _Datasets:
         }
 
     def may_start(self, one: PlannedPipeline, running: Sequence[PlannedPipeline]) -> bool:
-        """Whether nobody is making the dataset of a pipeline just now."""
+        """Whether no other pipeline is making the dataset right now."""
         key = _key(one)
         if key not in self._is_made:
             return True
@@ -280,7 +281,7 @@ class _Datasets:
             with pipeline.destination_client() as client:
                 return client.is_storage_initialized()
         except Exception:
-            # the run itself will tell; until then the dataset counts as not made
+            # the run will raise the error; until then the dataset counts as not made
             return False
 
 

@@ -109,7 +109,7 @@ class PipelineManager:
 
         A pipeline runs after those that load what it reads: those that its `after` names, and those
         whose dataset or place its source names, in the manifest or in its function. Pipelines that
-        write to one database file run one after another, those of other processes too.
+        write to one database file run one after another, even in several processes.
 
         Args:
             names: The pipelines; None for all of the project.

@@ -43,7 +43,7 @@ class PlannedPipeline:
 
     @property
     def turn(self) -> str | None:
-        """What only one pipeline at a time writes to: the path of a database; None otherwise."""
+        """The path of a database that takes one writer at a time; None for other destinations."""
         return self.storage.place if self.storage.kind == "database" else None
 
 
@@ -97,8 +97,8 @@ def _sorted(needs: Mapping[str, Mapping[str, str]], file: str) -> list[str]:
             raise ProjectError(
                 f"{file}: pipelines wait for each other:\n{_circle(needs, left)}",
                 "Take one of these reasons away: an `after`, or a dataset that a source reads. "
-                "Where a source only has a word of that name, `after: []` says that its pipeline "
-                "waits for none.",
+                "Where the code of a source merely has a word of that name, `after: []` says that "
+                "its pipeline waits for none.",
             )
         ordered[ready] = None
         left.remove(ready)
@@ -115,7 +115,7 @@ def _circle(needs: Mapping[str, Mapping[str, str]], left: Sequence[str]) -> str:
 
 
 class _Reading:
-    """Finds which datasets of a call's pipelines the source of another one reads."""
+    """Finds which pipelines of a call load a dataset that the source of another one reads."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class _Reading:
         manifest = self._project.manifest
         entry = declared_pipeline(self._project, pipeline)
         if entry.get("after") == []:
-            # names in its code are no datasets
+            # `after: []` says that words in its code name no datasets
             return needs
         for key, tell in (("after", self._declared), ("source", self._of_source)):
             filled = manifest.fill(entry.get(key) or [], ("pipelines", pipeline, key))
@@ -156,7 +156,7 @@ class _Reading:
         texts = set(_texts(arguments))
         credentials = [*texts, arguments.get("credentials")]
         if "credentials" not in arguments:
-            # where only the runs can read it, they tell
+            # if only the run can read the value, the run raises the error
             with suppress(Exception):
                 credentials.append(source_argument(source, "credentials", Any))
         for other, dataset in self._datasets.items():
@@ -195,7 +195,7 @@ class _Module:
         try:
             tree = ast.parse(self._file.read_bytes())
         except (SyntaxError, ValueError, OSError):
-            # the run itself will tell
+            # the run will raise the error
             return {}
         parts: dict[str, ast.AST] = {}
         for node in tree.body:
@@ -246,7 +246,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _place_of_credentials(credentials: Any) -> str | None:
-    """Return the place that credentials lead to, as `Storage` has it; None for what is no place."""
+    """Return the place that credentials lead to, as in `Storage`; None for other texts."""
     if isinstance(credentials, Mapping):
         host, database = credentials.get("host"), credentials.get("database")
         port = f":{credentials['port']}" if credentials.get("port") else ""
@@ -262,5 +262,5 @@ def _place_of_credentials(credentials: Any) -> str | None:
 
 
 def _without_port(place: str) -> str:
-    """Return a place without a port that its kind of server has anyway."""
+    """Return a place without the default port of its kind of server."""
     return re.sub(r":(5432|3306)(?=/|$)", "", place)

@@ -57,7 +57,7 @@ class PipelineRequest:
         folder: The folder of the project's `dlt.yml`, as the client sees it.
         package: The installed package that is the project, if it is one.
         profile: The profile.
-        turn: What only one pipeline at a time writes to: the path of a database; None otherwise.
+        turn: The path of a database that takes one writer at a time; None for other destinations.
         arguments: Arguments of `PipelineManager.run_pipeline`.
         client: Host and process of the client.
     """
@@ -86,8 +86,7 @@ def run_request(request: PipelineRequest, tell: Tell | None = None) -> PipelineR
     """Run a pipeline in this process, with a context and secrets of this process.
 
     Returns:
-        What became of it. Errors are in the result, and never raised; `sys.exit()` in a source is
-        one, too.
+        The result, which also holds errors: nothing is raised, not even a source's `sys.exit()`.
     """
     started = time.monotonic()
     try:
@@ -178,12 +177,12 @@ class _Checks:
         self.failed: LoadFailedChecks | None = None
 
     def on_checks(self, pipeline: dlt.Pipeline, results: CheckResults) -> None:
-        # rows stay where they are
+        # samples of rows do not travel
         self._found = tuple(replace(one, samples=(), keys=()) for one in results)
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """Keep the error of a block that says that checks have failed: the rows are loaded."""
+        """Catch and keep the error of failed checks in a block, because the rows are loaded."""
         try:
             yield
         except LoadFailedChecks as error:
@@ -307,7 +306,7 @@ def _turns(request: PipelineRequest, project: Project) -> Iterator[None]:
 
 @contextmanager
 def _signals_heard(request: PipelineRequest) -> Iterator[None]:
-    """Hear Ctrl-C in a block, in a worker that ignores it otherwise; dlt stops at a safe point."""
+    """Let dlt stop at a safe point on Ctrl-C in a block; a worker ignores Ctrl-C otherwise."""
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         yield

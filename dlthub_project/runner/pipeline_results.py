@@ -1,4 +1,4 @@
-"""What became of pipelines: data alone, which travel between processes and machines."""
+"""The results of pipelines: plain data, which can travel between processes and machines."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class PipelineFailure:
     """Why a pipeline did not load, as data; secrets are masked.
 
     Attributes:
-        type: The name of the exception's class; empty for what was not started.
+        type: The name of the exception's class; empty if the pipeline was not started.
         message: Its text.
         step: The step that failed: `extract`, `normalize`, `load` or `sync`; None otherwise.
-        causes: What the exception came from, the nearest first: class and text of each.
+        causes: The exceptions that it came from, the nearest first: class and text of each.
         traceback: The whole traceback.
     """
 
@@ -43,7 +43,7 @@ class PipelineFailure:
 
     @property
     def root(self) -> str:
-        """The text of what it all came from, on one line."""
+        """The text of the first cause, on one line."""
         kind, text = self.causes[-1] if self.causes else (self.type, self.message)
         first = next(iter(text.strip().splitlines()), "")
         return f"{kind}: {first}" if first and kind else first or kind
@@ -56,8 +56,8 @@ class PipelineFailure:
 class _Packed:
     """A `LoadInfo` as bytes.
 
-    It travels as often as need be: a schema of dlt that was pickled lacks its naming convention,
-    and cannot be pickled a second time. A thousand of them take a tenth of the memory.
+    It can be pickled any number of times. A `LoadInfo` cannot: a pickled schema of dlt lacks its
+    naming convention. A thousand of them take a tenth of the memory.
     """
 
     content: bytes
@@ -79,7 +79,7 @@ class _Packed:
 
 @dataclass(frozen=True)
 class PipelineResult:
-    """What became of a pipeline.
+    """The result of a pipeline.
 
     Attributes:
         pipeline: Its name.
@@ -90,8 +90,8 @@ class PipelineResult:
             off, or a worker died while it counted them.
         seconds: How long it ran, without waiting for its turn.
         waited: How long it waited for its turn at a database, in seconds.
-        is_resumed: Whether it finished what a worker had begun that died.
-        checks: What checks have found of what it has loaded, without samples.
+        is_resumed: Whether it finished the work of a worker that died.
+        checks: The results of checks of what it has loaded, without samples.
         is_stopping: Whether nothing runs after it, since checks have failed.
     """
 
@@ -108,7 +108,7 @@ class PipelineResult:
 
     @property
     def load_info(self) -> LoadInfo | None:
-        """What it loaded; None if it loaded nothing. Its pipeline has name and folder alone."""
+        """What it loaded; None if it loaded nothing. Its pipeline has just a name and a folder."""
         info = self._load_info
         return info.unpacked() if isinstance(info, _Packed) else info
 
@@ -135,7 +135,7 @@ class PipelineResult:
 
 
 class PipelineResults(Mapping[str, PipelineResult]):
-    """What became of each pipeline, by its name, in the order that was asked for."""
+    """The result of each pipeline, by its name, in the order of the call."""
 
     def __init__(self, results: Mapping[str, PipelineResult]) -> None:
         self._results = dict(results)
@@ -158,7 +158,7 @@ class PipelineResults(Mapping[str, PipelineResult]):
         """Raise if a pipeline has not loaded everything.
 
         Raises:
-            ProjectError: It names each of them, and why.
+            ProjectError: It names each such pipeline, and its error.
         """
         bad = [result for result in self._results.values() if not result.is_ok]
         if bad:
@@ -179,7 +179,7 @@ class PipelinesInterrupted(KeyboardInterrupt):
     """Ctrl-C, or another signal, while many pipelines ran. Their next runs go on.
 
     Attributes:
-        results: What became of each pipeline until then.
+        results: The result of each pipeline until then.
     """
 
     def __init__(self, results: PipelineResults) -> None:
@@ -188,7 +188,7 @@ class PipelinesInterrupted(KeyboardInterrupt):
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Whether an exception came from a signal; dlt wraps that as the failure of a step."""
+    """Whether an exception came from a signal; dlt wraps a signal as the failure of a step."""
     return any(isinstance(one, KeyboardInterrupt) for one in causes(error))
 
 

@@ -136,7 +136,7 @@ class PipelineRunner:
             raise
         finally:
             if KNOWN:
-                # dlt#1687: it has what a failure said, and mappings that dlt has looked up
+                # dlt#1687: the trace holds texts of failures, and mappings that dlt has looked up
                 traces.rewrite_last_trace(self.pipeline, KNOWN.masked_in)
         self._observers.tell("on_after", load_info=info, error=None)
         return info
@@ -155,7 +155,7 @@ class PipelineRunner:
             with ExitStack() as stack:
                 stack.enter_context(kept_files(self.pipeline))
                 if self._loads_again:
-                    # what the job has left at the destination is removed before the next attempt
+                    # dlt must not run the job again: the next attempt removes what it left, first
                     stack.enter_context(pipelines.job_errors_raised_at_once(self.pipeline))
                 for listener in listeners:
                     stack.enter_context(pipelines.watched_steps(self.pipeline, listener))
@@ -165,7 +165,7 @@ class PipelineRunner:
             if stored:
                 stored.store(attempts.number, attempts.started_at)
 
-        # dlt forgets the trace of what was pending when the run starts
+        # dlt forgets the trace of the pending data when the run starts
         attempts.on_pending = store
 
         def traced() -> LoadInfo:
@@ -344,7 +344,7 @@ class Observers:
                 self._tell("on_schema_change", told, [by_schema])
 
 
-# of each method, what it may be called with, the form that tells most first
+# for each method, the forms in which it may be called, the one with most arguments first
 _FORMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "on_before": ((),),
     "on_after": (("load_info", "error"), ("load_info",), ()),
@@ -358,18 +358,18 @@ _NAMES = {"pipeline", *(name for forms in _FORMS.values() for form in forms for 
 
 
 def _form_of(observer: object, method: str) -> tuple[tuple[str, ...], bool]:
-    """Return what a method of an observer is called with, beside the pipeline, and if by name.
+    """Return the arguments of a method of an observer, beside the pipeline, and whether by name.
 
-    It is told by name what it takes so: `**told`, or `*, changes`.
+    Arguments are given by name to a method that takes them so: `**told`, or `*, changes`.
 
     Raises:
-        TypeError: It cannot be called with anything that it would be told.
+        TypeError: It cannot be called in any of the forms.
     """
     forms = _FORMS[method]
     try:
         takes = inspect.signature(getattr(observer, method))
     except ValueError:
-        # builtins do not tell their parameters
+        # Python does not know the parameters of some builtins
         return forms[0], False
     by_name = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     is_by_name = any(one.kind in by_name for one in takes.parameters.values())

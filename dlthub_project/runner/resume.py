@@ -1,4 +1,4 @@
-"""Finishes the packages that an earlier run of a pipeline left pending, so that each row is once.
+"""Finishes the packages that an earlier run left pending, so that each row is loaded once.
 
 dlt loads every job again that it has not marked as done. The destination may have committed such a
 job already, if the process was killed or the connection was lost before dlt marked it. Its rows are
@@ -48,7 +48,7 @@ def finish_pending(pipeline: dlt.Pipeline) -> None:
 def settle_pending(pipeline: dlt.Pipeline) -> None:
     """Remove the rows and files that `dlt.Pipeline.load` would write a second time.
 
-    If this is interrupted, the next call does it again, until dlt has loaded the job.
+    If this is interrupted, the next call does it once more, as long as dlt has not loaded the job.
 
     Raises:
         PipelineStepFailed: The destination does not answer.
@@ -119,7 +119,7 @@ def _settle_table(
         for job in doubtful:
             destination.remove_rows_of(job, row_id, load_id)
     elif load_id is not None or destination.holds_nothing_else(table):
-        # first: if this process is killed before the rows are gone, the jobs are doubtful
+        # first: if this process is killed before the rows are deleted, the jobs must be doubtful
         for job in marked:
             package.put_back(job)
         destination.remove_load(table, load_id)
@@ -188,7 +188,7 @@ def drop_working_folder(pipeline: dlt.Pipeline) -> None:
         )
     local_dir, refresh = pipeline.get_local_state_val("initial_cwd"), pipeline.refresh
     pipeline.drop()
-    # `drop` forgets it
+    # `drop` forgets both
     pipeline.refresh = refresh
     pipelines.use_local_dir(pipeline, local_dir)
 

@@ -62,7 +62,7 @@ def sources_made_by(data: Any) -> Any:
     try:
         found = data()
     except Exception:
-        # it may need the state that dlt provides in the step `extract`, or fail there again
+        # it may need the state that dlt provides only in the step `extract`, or fail there again
         return data
     if isinstance(found, DltSource | DltResource) or _are_extractable(found):
         return found
@@ -92,7 +92,7 @@ def _needs_no_arguments(function: Any) -> bool:
 
 
 def _required(function: Any) -> list[str]:
-    """Return the arguments that a function is not called without."""
+    """Return the arguments that a call of a function requires."""
     try:
         parameters = signature(function).parameters.values()
     except (TypeError, ValueError):

@@ -91,16 +91,16 @@ class TraceStore:
         self._redactor.learn_environment()
         for destination in (self._pipeline.destination, self._pipeline.staging):
             if destination is not None:
-                # values that code has given to the destination
+                # code may have given secrets to the destination
                 self._redactor.learn(destination.config_params, is_secret=False)
         traced = trace._replace(
             steps=[],
             started_at=steps[0].started_at,
             finished_at=datetime.now(timezone.utc),
-            # these tell where values come from, and not the values; a row holds plain types
+            # where values come from, without the values; as plain types, for a row
             resolved_config_values=[v.asdict() for v in trace.resolved_config_values or ()],  # type: ignore[misc]
         )
-        # `run` tells nothing that its steps do not tell, unless it failed itself
+        # `run` only repeats its steps, unless it failed itself
         told = [_as_dict(s) for s in steps if s.step != "run" or s.step_exception is not None]
         whole = {**traced.asdict(), "attempt": attempt, "steps": told}
         row: dict[str, Any] = self._redactor.redacted(whole)
@@ -167,12 +167,12 @@ def _as_dict(step: PipelineStepTrace) -> dict[str, Any]:
     try:
         return step.asdict()
     except AssertionError:
-        # dlt expects metrics; a step that failed before it did anything has none
+        # dlt expects metrics, and a step that failed at its start has none
         return step._replace(step_info=None).asdict()
 
 
 def _unobserved() -> AbstractContextManager[None]:
-    """Hide the run that stores a trace from the list of runs that a test sees."""
+    """Hide the run that stores a trace from the runs that a test sees."""
     if active_sandbox() is None:
         return nullcontext()
     from dlthub_project.sandbox import unobserved

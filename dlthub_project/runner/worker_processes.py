@@ -1,4 +1,4 @@
-"""Processes of this machine that run pipelines, and tell which step each is at."""
+"""Processes of this machine that run pipelines, and tell which step each has reached."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _is_idle.set()
 
 
 class WorkerProcesses(Executor):
-    """A pool of new processes. A worker that dies takes no other request with it for good.
+    """A pool of new processes. If a worker dies, the requests of the others can run again.
 
-    `submit` calls its function with one more argument: what tells the client a step.
+    `submit` calls its function with one more argument: a function that tells the client a step.
     """
 
     def __init__(self, workers: int, tell: Callable[[str, str], None]) -> None:
@@ -59,7 +59,7 @@ class WorkerProcesses(Executor):
 
     def interrupt(self) -> None:
         """Send SIGINT to the workers: what they run stops at its next safe point."""
-        # on Windows the console does that, and `kill` would end them at once
+        # on Windows the console sends it, and `os.kill` would end the workers at once
         if os.name == "posix":
             self._signal(signal.SIGINT)
 
@@ -99,7 +99,7 @@ class WorkerProcesses(Executor):
 
 
 class _Process(SpawnProcess):
-    """A process that does not import the client's main module, of which it needs nothing.
+    """A process that does not import the client's main module, because it needs nothing of it.
 
     A script without `if __name__ == "__main__":` would run once more in each worker.
     """
@@ -146,21 +146,21 @@ def _send(pipeline: str, step: str) -> None:
 
 
 def _outlive_nobody() -> None:
-    """Stop at a safe point when the client has died: it would never hear of the result."""
+    """Stop at a safe point if the client has died: nobody would hear of the result."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])
         interrupt_oneself()
         _is_idle.wait(_GRACE)
-        # the whole process, and not this thread alone
+        # this ends the whole process, and not only this thread
         os.kill(os.getpid(), signal.SIGTERM)
 
 
 def interrupt_oneself() -> None:
     """Have what this process runs stop at its next safe point."""
     if os.name == "posix":
-        # of the process: it wakes the main thread from what it waits for
+        # to the process and not by `raise_signal`: it also wakes a main thread that waits
         os.kill(os.getpid(), signal.SIGINT)
     else:
-        # on Windows that ends the process at once
+        # on Windows `os.kill` would end the process at once
         signal.raise_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""Allowed is a place, and not a name: the one that tests have configured for a destination."""
+"""Checks that a destination is at the place that is allowed: where tests have configured it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dlthub_project.sandbox import at_import, placed_variables, replacements
 from dlthub_project.sandbox.destinations import AnyDestination, original_of, short_type
 from dlthub_project.sandbox.settings import Sandbox
 
-# what a pipeline adds to a destination, and what leads nowhere else
+# settings that a pipeline adds to a destination, and settings that do not change the place
 _LEADS_NOWHERE = {
     "destination_name",
     "environment",
@@ -21,7 +21,8 @@ _LEADS_NOWHERE = {
     "pipeline_working_dir",
 }
 
-# by the folder of the sandbox and the name: what the test profile says, when another one is entered
+# the place in the test profile, by the folder of the sandbox and the name of the destination:
+# noted when another profile is entered
 _of_test_profile: dict[tuple[str, str], str] = {}
 
 
@@ -47,13 +48,13 @@ def is_among_them(
     if name not in sandbox.allowed and not by_type:
         return False
     if destinations.is_custom_destination(destination):
-        # a function says nothing of where it sends: to allow it is to trust it
+        # nobody knows where a function sends its items: whoever allows it trusts it
         return True
     given = {*original_of(destination).config_params} - _LEADS_NOWHERE
     is_of_tests = name in sandbox.destinations or destination_type in sandbox.destinations
     is_of_tests = is_of_tests or bool(replacements.placed_by_plugin(sandbox, name))
     is_elsewhere = is_other_profile(sandbox) and not is_of_tests
-    # where modules say that it is, production is
+    # a place that modules have set is that of production
     is_of_modules = not is_of_tests and (
         at_import.may_place_destinations() or placed_variables.may_place_destinations()
     )
@@ -78,7 +79,7 @@ def is_other_profile(sandbox: Sandbox) -> bool:
 
 
 def remember(sandbox: Sandbox) -> None:
-    """Note where the test profile has the destinations that are allowed; another one is entered."""
+    """Note where the test profile has the allowed destinations; another profile is entered next."""
     if sandbox.profile is None or not sandbox.allowed or is_other_profile(sandbox):
         return
     for name in sandbox.allowed:
@@ -86,7 +87,7 @@ def remember(sandbox: Sandbox) -> None:
             continue
         try:
             found = Destination.from_reference(name)
-        except Exception:  # whoever uses it is told, and what is not known is blocked
+        except Exception:  # a use of it raises the error; an unknown place is blocked
             continue
         if found is not None:
             _of_test_profile[sandbox.folder, name] = _configured(found, sandbox)
@@ -109,5 +110,5 @@ def _configured(destination: AnyDestination, sandbox: Sandbox) -> str:
     try:
         return remote_places.remote_place(fresh.configuration(fresh.spec(), accept_partial=True))
     except Exception:
-        # what is not known is not allowed
+        # an unknown place is not allowed
         return ""

@@ -1,8 +1,9 @@
-"""What modules set while they are imported: it is the process's, whichever test imports them.
+"""Keeps what modules set while they are imported, for all tests of the process.
 
-Python imports a module once, production at its start. So what its code sets in the environment and
-in dlt's configuration outlives the test that happens to import it first. What a test sets does not.
-What a fixture of wider scope sets in dlt's configuration holds as long as the fixture.
+Python imports a module once, and production does so at its start. So the settings that a module
+makes in the environment and in dlt's configuration outlive the test that happens to import it
+first. Settings of a test do not. Those that a fixture of wider scope makes in dlt's configuration
+last as long as the fixture.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any, Literal
 
 from dlthub_project.sandbox.settings import active_sandbox
 
-# code below these is not of an import that is further up
+# calls below one of these functions do not belong to an import further up
 _CALLS_TESTS = ("_pytest.runner", "pytest_dlthub.")
 _STARTED_BY = "_dlthub_import"
 # dlt looks a place up in sections of destinations, or in none
@@ -30,7 +31,7 @@ _OF_PLACES = ("destination", "credentials", "bucket_url")
 
 @dataclass
 class Lasting:
-    """A fixture of wider scope, of which tests have what it sets.
+    """A fixture of wider scope, whose settings tests have.
 
     Attributes:
         is_over: It is torn down.
@@ -41,15 +42,15 @@ class Lasting:
 
 @dataclass(frozen=True)
 class _Change:
-    """What a module has set, or a fixture of wider scope.
+    """A setting that a module or a fixture of wider scope has made.
 
     Attributes:
-        module: The module; None where it cannot be told, or is one of pytest's.
-        make: Sets it in an environment, or in dlt's providers.
-        provider: Which provider of dlt has it.
-        may_place: It may say where a destination is.
-        is_registration: It adds the provider.
-        fixture: The fixture that has set it; None for modules.
+        module: The module; None if it is unknown, or one of pytest's.
+        make: Makes the setting in an environment, or in dlt's providers.
+        provider: The provider of dlt that has it.
+        may_place: Whether it may say where a destination is.
+        is_registration: Whether it adds the provider.
+        fixture: The fixture that has made it; None for modules.
     """
 
     module: ModuleType | None
@@ -69,7 +70,7 @@ class _Change:
 
 _of_environment: list[_Change] = []
 _of_dlt: list[_Change] = []
-# what the process had, which C alone sees, before a test has called `os.putenv`
+# variables of the process before a test has called `os.putenv`, which only C sees
 _before_put: dict[str, str | None] = {}
 _is_installed = False
 # the fixture of wider scope that is set up at present
@@ -79,7 +80,7 @@ _fixture: Lasting | None = None
 class _Thread(threading.local):
     # some of dlt's methods call those of their base class
     is_in_dlt = False
-    # in whose import a pool was given what it does here; False where it does nothing
+    # the import that has given a pool the work of this thread; False if it has no such work
     import_of_work: _Import | Literal[False] | None = False
 
 
@@ -92,15 +93,15 @@ class _Import:
 
 
 def running_import() -> _Import | None:
-    """Return the innermost import of this thread; pytest imports test modules by its own way.
+    """Return the innermost import of this thread; pytest imports test modules in its own way.
 
-    What a thread does that a module starts while it is imported is of that import.
+    The work of a thread that a module starts while it is imported belongs to that import.
     """
     frame: FrameType | None = sys._getframe()
     while frame is not None:
         name = str(frame.f_globals.get("__name__"))
         if frame.f_code.co_name == "exec_module" and (reload := _reload_above(frame)):
-            # the test's own doing: production imports a module once
+            # a reload is an act of the test: production imports a module once
             frame = reload
         elif frame.f_code.co_name == "exec_module":
             module = frame.f_locals.get("module")
@@ -148,12 +149,12 @@ def is_import_running() -> bool:
 
 
 def count() -> tuple[int, int]:
-    """Return how much modules have set until now: in the environment, and for dlt."""
+    """Return how many settings modules have made until now: in the environment, and for dlt."""
     return len(_of_environment), len(_of_dlt)
 
 
 def forget_since(earlier: tuple[int, int]) -> None:
-    """Drop what was set since there was as much as `earlier`: a session in this process ends."""
+    """Drop the settings made since `count()` returned `earlier`: a session in this process ends."""
     del _of_environment[earlier[0] :]
     del _of_dlt[earlier[1] :]
 
@@ -162,8 +163,8 @@ def save_environment() -> Callable[[dict[str, str]], None]:
     """Begin to note who sets variables.
 
     Returns:
-        A function that is called in the end. It adds to an environment, that of before, what
-        modules have set since, and puts back what C alone sees.
+        A function to be called at the end. It adds to the earlier environment what modules have
+        set since, and restores the variables that only C sees.
     """
     global _before_put
     _wrap_environment()
@@ -206,7 +207,7 @@ def _wrap_environment() -> None:
 
     @functools.wraps(set_default)
     def setdefault(self: Any, key: str, value: str) -> str:
-        # of a variable that a test has set, the process has the default
+        # a test has set the variable, and the process keeps the module's default
         if key in self and active_sandbox() is not None and (running := running_import()):
             _of_environment.append(
                 _Change(running.module, lambda variables: variables.setdefault(key, value))
@@ -249,7 +250,7 @@ def _seen_by_c(name: str) -> str | None:
 
 
 def may_place_destinations() -> bool:
-    """Tell whether modules may have said where destinations are: it is where they are deployed."""
+    """Tell whether modules may have said where destinations are: those would be of production."""
     return any(change.may_place and change.holds for change in _of_dlt)
 
 
@@ -263,13 +264,13 @@ def _note_for_dlt(
     if (running := running_import()) is not None:
         _of_dlt.append(_Change(running.module, make, provider, may_place, is_registration))
     elif _fixture is not None:
-        # where it says a destination is, tests have said it
+        # if it names a place, tests have named it
         _of_dlt.append(_Change(None, make, provider, False, is_registration, _fixture))
 
 
 @contextmanager
 def settings_last() -> Iterator[Lasting]:
-    """Have what a block sets in dlt's configuration hold in tests until the result is over."""
+    """Keep for tests what a block sets in dlt's configuration, until the yielded object is over."""
     global _fixture
     outer, _fixture = _fixture, Lasting()
     try:
@@ -344,7 +345,7 @@ def addition_of(provider: Any) -> Callable[[Any], None]:
 
     def make(others: Any) -> None:
         if document is not None:
-            # the object is the module's, and an earlier test may have set values in it
+            # the object belongs to the module, and an earlier test may have set values in it
             configuration.set_document(provider, copy.deepcopy(document))
         if provider.name not in others:
             others.add_provider(provider)
@@ -367,7 +368,7 @@ def note_earlier(make: Callable[[Any], None], provider: Any, path: tuple[str, ..
 def add_extras(_sandbox: Any, original: Callable[..., Any], pluggable: Any) -> None:
     """Complete a run context; the first one of a process or sandbox has what modules have set.
 
-    Another one that code switches to does not have it in production either.
+    A further context, to which code switches, lacks it in production, too.
     """
     is_first = not pluggable.extras_added
     original(pluggable)
@@ -376,13 +377,14 @@ def add_extras(_sandbox: Any, original: Callable[..., Any], pluggable: Any) -> N
 
 
 def apply_since(earlier: tuple[int, int], providers: Any) -> None:
-    """Set, in dlt's providers, what modules have set since there was as much as `earlier`.
+    """Repeat, in dlt's providers, the settings of modules since `count()` was `earlier`.
 
-    A provider that is an object of a module has all of it set again: a test may have changed it.
+    A provider that is an object of a module gets all of its settings again: a test may have changed
+    them.
     """
     changes = list(_of_dlt)
     registered = [change.provider for change in changes if change.is_registration]
-    # dlt makes a context where it is first needed, maybe in an import: nothing is noted again
+    # dlt may make a context within an import: what is set here must not be noted again
     with _outermost():
         for index, change in enumerate(changes):
             is_of_module = any(change.provider is provider for provider in registered)

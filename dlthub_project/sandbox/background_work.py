@@ -1,7 +1,7 @@
-"""Whose work a thread, or a process of a pool, does: that of the test that started or submitted it.
+"""Knows for which test a thread, or a process of a pool, works: the one that started its work.
 
-They may outlive the test. dlt's run context is the process's, so such work cannot go on where it
-began: it is refused before it uses dlt in the sandbox of another test, or in none.
+Such work may outlive the test. A process has one run context of dlt, so the work cannot go on in
+its own sandbox: it is refused before it uses dlt in the sandbox of another test, or in none.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from dlthub_project.sandbox.settings import (
 
 _OWNER = "_dlthub_owner"
 _HANDED = "_dlthub_sandbox"
-# their classes, and what work is given to them by
+# the classes of pools, and the methods that give them work
 POOLS = {
     "concurrent.futures.thread": ("ThreadPoolExecutor", "submit"),
     "concurrent.futures.process": ("ProcessPoolExecutor", "submit"),
     "multiprocessing.pool": ("Pool", "apply_async", "_map_async", "imap", "imap_unordered"),
 }
 _installed: set[str] = set()
-# what a process does before it is in another sandbox
+# the functions to call before a process enters another sandbox
 _before_entering: list[Callable[[], None]] = []
 
 
 class _Thread(threading.local):
-    """What this thread does at present.
+    """The present work of this thread.
 
     Attributes:
         owner: The sandbox of what a pool does here, or of the call of dlt that it is in.
@@ -62,7 +62,7 @@ def _owner_of_new_work() -> Sandbox | None:
 
 
 class CallOfDlt:
-    """A block in which this thread uses dlt; nothing for the main thread, which runs the tests."""
+    """A block in which this thread uses dlt; it does nothing in the main thread of the tests."""
 
     __slots__ = ("_is_outermost", "_sandbox")
 

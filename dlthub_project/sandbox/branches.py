@@ -1,4 +1,4 @@
-"""A sandbox that a forked process goes on in: it holds a copy of what that of the test held."""
+"""A sandbox for a forked process: it starts with a copy of the test's sandbox."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dlthub_project.sandbox.settings import Sandbox
 
 
 def branch_of(sandbox: Sandbox, folder: str) -> Sandbox:
-    """Return a sandbox in another folder, in which nothing outside of that is local or allowed."""
+    """Return a sandbox in another folder, which alone is local, without allowed destinations."""
     return replace(sandbox, folder=folder, local_roots=(), allowed=(), process=os.getpid())
 
 

@@ -1,4 +1,4 @@
-"""What a sandbox did about the destinations of a test, for its report when it fails."""
+"""Notes what a sandbox has changed in the destinations of a test, for the report of a failure."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def note(folder: str, change: str) -> None:
 
 
 def note_dropped_staging(change: str | None, name: str, folder: str) -> None:
-    """Remember that a staging area is dropped, and not what was to stand for it."""
+    """Remember that a staging area is dropped, and forget what was to stand for it."""
     if change is not None:
         _changes.get(folder, {}).pop(change, None)
     note(folder, f"staging {name} dropped")
 
 
 def hand_on(folder: str, to_folder: str) -> None:
-    """Let what was used in one sandbox count as used in another, around it."""
+    """Count what was used in one sandbox as used in another one around it."""
     for change in changed_destinations(folder):
         note(to_folder, change)
 
@@ -48,19 +48,19 @@ def forget(folder: str) -> None:
 
 
 def note_blocked(sandbox: Sandbox, error: RemoteDestinationBlocked) -> None:
-    """Leave a note of what is blocked in a subprocess: its test may see an exit status alone."""
+    """Write down what is blocked in a subprocess: its test may see no more than an exit status."""
     if not sandbox.is_inherited:
         return
     folder = Path(sandbox.folder, _BLOCKED)
     os.makedirs(folder, exist_ok=True)
-    # whole, or not there: the test may read it at any time
+    # written as a whole: the test may read it at any time
     written = folder / f"{uuid.uuid4().hex}.part"
     written.write_text(str(error), encoding="utf-8")
     written.replace(written.with_suffix(".txt"))
 
 
 def blocked_in_subprocesses(folder: str) -> list[str]:
-    """Return what subprocesses in the sandbox in `folder` were kept from: place and remedy, once.
+    """Return what was blocked for subprocesses in the sandbox in `folder`, each once, with remedy.
 
     They have no credentials in them. A sandbox of an example of Hypothesis is in that of its test.
     """

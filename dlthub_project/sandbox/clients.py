@@ -1,4 +1,4 @@
-"""Clients of destinations that code keeps in a module or a cache: each test has them as its own.
+"""Clients of destinations that code keeps in a module or a cache: each test gets its own.
 
 A client knows the place that it was made for. The next test would read a file that is gone, or the
 rows of the test before.
@@ -77,14 +77,14 @@ def remember(
 
 
 def remember_open(one: Any, sandbox: Sandbox) -> None:
-    """Have a client closed with this sandbox, or what took its connection: a backend of ibis."""
+    """Close a client, or the backend of ibis that took its connection, when this sandbox ends."""
     _made.setdefault(sandbox.folder, weakref.WeakSet()).add(one)
 
 
 def bring_into(client: Any, sandbox: Sandbox) -> None:
-    """Have a client work in this sandbox that code keeps from one that has ended, or an import.
+    """Move a client into this sandbox that code keeps from an ended sandbox, or from an import.
 
-    Those of a sandbox that lasts stay: a fixture of wider scope may have loaded their data.
+    Clients of a sandbox that lasts stay there: a fixture of wider scope may have loaded their data.
     """
     record: _Record | None = clients.record_of(client, _RECORD)
     if record is None:
@@ -100,10 +100,10 @@ def bring_into(client: Any, sandbox: Sandbox) -> None:
 
 
 def _check_is_local(client: Any) -> None:
-    """Let a client pass that nobody has asked a destination for, if it stays in the sandbox."""
+    """Let a client that no destination has made pass, if it stays in the sandbox."""
     __tracebackhide__ = True
     if _thread.is_making:
-        # it is about to be looked at
+        # its place is about to be checked
         return
     place = clients.place_of(client)
     is_local = not place or any(
@@ -130,8 +130,8 @@ def being_made() -> Iterator[None]:
 
 
 def close(folder: str) -> None:
-    """Close what clients of a sandbox that ends have open: code may keep it."""
+    """Close the connections of clients of a sandbox that ends: code may keep the clients."""
     for client in [*_made.pop(folder, ())]:
-        # it is about to be deleted
+        # the file is about to be deleted
         with suppress(Exception):
             clients.close(client)

@@ -1,6 +1,6 @@
 """The run contexts of a sandbox: of a project, a workspace, and plain dlt code.
 
-They have the names of those that they stand for: dlt compares them.
+Each has the class name of the context that it replaces, because dlt compares these names.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _NO_SECRETS = (
 
 
 class SandboxEnvironProvider(speed.FastEnvironProvider):
-    """Environment variables, and what the sandbox sets should a test have cleared them."""
+    """Environment variables, and those of the sandbox even if a test has cleared them."""
 
     def get_value(
         self, key: str, hint: type[Any], pipeline_name: str | None, *sections: str
@@ -96,7 +96,7 @@ class _InSandbox(RunContextBase):
                 return
             self._asked_providers = providers
         super().initialize_runtime(runtime_config)  # type: ignore[arg-type]  # None is dlt's default
-        # dlt cuts its logger off from its parents whenever it sets it up: caplog would see nothing
+        # each set-up of dlt's logger cuts it off from its parents: caplog would see nothing
         logging.getLogger(self.name).propagate = True
 
     def plug(self) -> None:
@@ -136,7 +136,7 @@ class ProjectRunContext(_InSandbox, context.ProjectRunContext):
     """The run context of a project."""
 
     _make_environment = SandboxEnvironProvider
-    # those of a test may be below the project, too
+    # the folders of a test may be below the project, too
     _data_are_ignored = False
 
     def __init__(self, run_dir: str, project: Project, sandbox: Sandbox) -> None:
@@ -150,7 +150,7 @@ class ProjectRunContext(_InSandbox, context.ProjectRunContext):
 
 
 class _OfOthers(_InSandbox):
-    """A run context that another plugin of dlt has made, brought into a sandbox."""
+    """A run context of another plugin of dlt, in a sandbox."""
 
     def get_data_entity(self, entity: str) -> str:
         # theirs may have a folder that they found when they were made
@@ -165,10 +165,10 @@ class _OfOthers(_InSandbox):
 
 @functools.cache
 def _sandboxed(of_others: type[RunContextBase]) -> type[RunContextBase]:
-    """Return a class of contexts that is that of another plugin, in a sandbox."""
+    """Return the class of contexts of another plugin, for a sandbox."""
     if issubclass(of_others, _OfOthers):
         return of_others
-    # dlt asks what it is called
+    # dlt compares the name of the class
     names = {"__module__": of_others.__module__, "__qualname__": of_others.__qualname__}
     return type(of_others.__name__, (_OfOthers, of_others), names)
 
@@ -203,7 +203,7 @@ def open_sandboxed(
         asked = {**arguments, "profile": profile} if profile else arguments
         made = contexts.context_of_other_plugins(str(folder), asked)
         if made is not None and type(made) is not contexts.WorkspaceRunContext:
-            # it stays what it is for code that asks of which class it is
+            # `isinstance` with the class of the plugin stays true
             made.__class__ = _sandboxed(type(made))
             vars(made)["_sandbox"] = sandbox
             return made

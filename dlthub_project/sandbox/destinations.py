@@ -45,16 +45,16 @@ class Decision:
 
 @dataclass
 class _Record:
-    """What this package knows of a destination that code made, or that stands for one.
+    """What this package knows of a destination that code has made, or of its stand-in.
 
     Attributes:
-        sandbox: The one that it stands for another in; None for what code made.
-        original: What it stands for.
-        is_made_at_import: A module that was being imported made it.
-        declared_type: The type of what it stands for, in production.
-        change: What it was made of, for the report.
-        sent: The items that it was given, by table; None when it records nothing.
-        stand_in: The last that was made for it.
+        sandbox: The sandbox of a stand-in; None for a destination that code has made.
+        original: The destination that a stand-in stands for.
+        is_made_at_import: Whether a module made it while it was imported.
+        declared_type: The type of the original in production.
+        change: The line of the report about a stand-in.
+        sent: The recorded items of a stand-in, by table; None if it records nothing.
+        stand_in: The last stand-in that was made for it.
     """
 
     sandbox: Sandbox | None = None
@@ -100,7 +100,7 @@ class TemporaryDestinations(ConfigProvider):
 
     @property
     def _sandbox(self) -> Sandbox:
-        """The sandbox as it is now: its destinations may be elsewhere for a while."""
+        """The sandbox as it is now: its destinations may be moved for a while."""
         active = active_sandbox()
         is_same = active is not None and active.folder == self._made_in.folder
         return active if active is not None and is_same else self._made_in
@@ -120,29 +120,29 @@ class TemporaryDestinations(ConfigProvider):
     def get_value(
         self, key: str, hint: type[Any], pipeline_name: str | None, *sections: str
     ) -> tuple[Any | None, str]:
-        # asked on every look-up, and what a destination is takes some look-ups more
+        # this is called on every look-up, and a decision takes some further look-ups
         if len(sections) not in self._depths or sections[0] != "destination":
             return None, key
         full_key = get_key_name(key, ".", *((pipeline_name,) if pipeline_name else ()), *sections)
         if len(sections) == 3:
-            # of a mapping dlt asks for each value
+            # dlt asks for each value of a mapping
             values = self.decide(sections[1]).settings.get(sections[2])
             return (values.get(key) if isinstance(values, Mapping) else None), full_key
-        # a plugin may have any setting
+        # a plugin may give any setting
         if key not in self._answered and not self._made_in.is_replaced_by_plugins:
             return None, full_key
         return self.decide(sections[1]).settings.get(key), full_key
 
     @staticmethod
     def get_key_name(key: str, *sections: str) -> str:
-        """Return what a setting is called that is not answered; the first section is a pipeline."""
+        """Return the name of a setting without an answer; the first section is a pipeline."""
         pipeline_name, *others = sections
         if len(others) != 2 or others[0] != "destination":
             return key
         return get_key_name(key, ".", *((pipeline_name,) if pipeline_name else ()), *others)
 
     def has_nothing(self, key: str, section: str) -> bool:
-        """Tell whether a setting is of no destination, at all places that begin with a section."""
+        """Tell whether a setting has no answer at any place that begins with a section."""
         if section != "destination":
             return True
         is_of_plugins = self._made_in.is_replaced_by_plugins
@@ -184,9 +184,9 @@ class TemporaryDestinations(ConfigProvider):
         return Decision(declared_type, settings)
 
     def _is_of_each_pipeline(self, name: str, made: AnyDestination | None) -> bool:
-        """Tell whether this is a DuckDB without a name, or a path: each pipeline has a file then.
+        """Tell whether this is a DuckDB without name and path: then each pipeline has a file.
 
-        dlt chooses it, in the local folder of the sandbox.
+        dlt chooses the file, in the local folder of the sandbox.
         """
         sandbox = self._sandbox
         is_other = sandbox.every_type not in (None, "duckdb") or "duckdb" in sandbox.destinations
@@ -228,11 +228,11 @@ class TemporaryDestinations(ConfigProvider):
 
 
 def in_sandbox(destination: AnyDestination, sandbox: Sandbox) -> AnyDestination:
-    """Return what stands for `destination` in `sandbox`; for one object always the same.
+    """Return the stand-in for `destination` in `sandbox`; always the same for one object.
 
-    What stands for one already is returned as it is, also where it was made in another sandbox:
-    a fixture of wider scope reads in those of its tests. Not so when a module made it, or a test
-    that has ended: code may keep it in a cache.
+    A stand-in is returned as it is, even one of another sandbox: a fixture of wider scope reads in
+    the sandboxes of its tests. A stand-in that a module or an ended test has made is replaced: code
+    may keep it in a cache.
     """
     here, record = destination, _record_of(destination)
     made_in = record.sandbox
@@ -245,10 +245,10 @@ def in_sandbox(destination: AnyDestination, sandbox: Sandbox) -> AnyDestination:
 
 
 def rebound(destination: AnyDestination, sandbox: Sandbox) -> AnyDestination:
-    """Return what stands for `destination` in this sandbox, and in no other.
+    """Return the stand-in for `destination` in this sandbox, and in no other.
 
-    Never the object itself: a pipeline binds it to its own folders, and an object that a module
-    made would carry those of the first test to the next.
+    It is never the object itself: a pipeline binds its destination to its folders, and an object of
+    a module would carry the folders of the first test to the next.
     """
     if _is_for(destination, sandbox):
         return destination
@@ -313,7 +313,7 @@ def _is_for(destination: AnyDestination, sandbox: Sandbox) -> bool:
 
 
 def _is_earlier(made_in: Sandbox, sandbox: Sandbox) -> bool:
-    """Tell whether this is `sandbox` before its destinations were elsewhere."""
+    """Tell whether `made_in` is `sandbox` before its destinations were moved."""
     return made_in.folder == sandbox.folder and made_in.destinations != sandbox.destinations
 
 
@@ -351,7 +351,7 @@ def _temporary_destinations() -> TemporaryDestinations | None:
 
 def _change(name: str, declared_type: str, bucket: str, made: AnyDestination) -> str:
     """Say what became of a destination, as `lake (filesystem s3://bucket) -> <path>`."""
-    # where nothing is declared, its name is all that there is
+    # without a declaration, the name says it all
     before = [declared_type] if declared_type not in ("", name) else []
     if bucket:
         before = [declared_type, public_url(bucket)]

@@ -1,7 +1,7 @@
-"""The run context of plain dlt code that runs before a sandbox of its tests.
+"""The run context of plain dlt code that runs before its tests have a sandbox.
 
-dlt writes an id for its telemetry to the global folder with the first pipeline that runs, also
-where telemetry is off. No setting of dlt's moves that folder.
+The first pipeline that runs makes dlt write an id for telemetry into the global folder, even if
+telemetry is off. No setting of dlt moves that folder.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class RunContext(contexts.PlainRunContext):
 
     def initial_providers(self) -> list[ConfigProvider]:
         configuration.register_secrets()
-        # the user's own settings are read where they are
+        # the user's own settings stay in the real folder
         self._is_reading = True
         try:
             providers = super().initial_providers()
@@ -85,7 +85,7 @@ def open_early(run_dir: str | None, profile: str | None) -> RunContext | None:
         Path(run_dir or "."), profile
     ):
         return None
-    # not in a process without tests: it is not cheap
+    # imported here: a process without tests must not pay for it
     from dlthub_project.sandbox import patches
 
     patches.note_settings()

@@ -1,4 +1,4 @@
-"""Who stands between a pipeline and what it extracts, in one sandbox."""
+"""The functions through which pipelines of one sandbox extract: they may replace the data."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def extracted_through(seam: Seam | None, sandbox: Sandbox) -> Iterator[None]:
     try:
         yield
     finally:
-        # the last one that is the same: blocks of threads end in any order
+        # removes the last equal one, because blocks of threads end in any order
         del entered[len(entered) - 1 - [*map(id, reversed(entered))].index(id(seam))]
         if not entered:
             _seams.pop(sandbox.folder, None)
 
 
 def hand_on(folder: str, to_folder: str) -> None:
-    """Have a copy of a sandbox go through what that goes through: a forked process is in it."""
+    """Give a copy of a sandbox, for a forked process, the seams of the sandbox."""
     if folder in _seams:
         _seams[to_folder] = _seams[folder]
 

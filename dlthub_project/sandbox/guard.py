@@ -18,17 +18,17 @@ from dlthub_project.sandbox.destinations import (
 from dlthub_project.sandbox.settings import Sandbox
 
 _STAY = "Name a dataset and a layout that stay in their bucket."
-# they have the one or the other, as their configuration says
+# these have files or a server, as their configuration says
 _FILES_OR_SERVERS = ("ducklake", "lance", "lancedb", "qdrant")
 # databases that DuckDB attaches over a network
 _REMOTE = ("md:", "motherduck:", "postgres:", "mysql:", "ducklake:")
 
 
 def is_allowed(destination: AnyDestination, sandbox: Sandbox) -> bool:
-    """Tell whether tests may reach `destination`, if it is where they have configured it.
+    """Tell whether tests may reach `destination`, provided it is where they have configured it.
 
-    By its name, by the type that all have, or because some place is allowed: which one it is
-    stands in its configuration.
+    It is allowed by its name, or by the type that all have. If some place is allowed, every
+    destination passes here: its resolved configuration decides later.
     """
     destination_type = short_type(destination)
     by_type = sandbox.every_type == destination_type and destination_type in sandbox.allowed
@@ -44,8 +44,8 @@ def passes(destination: AnyDestination, *sandboxes: Sandbox) -> bool:
 def check(destination: AnyDestination, *sandboxes: Sandbox) -> None:
     """Let a destination pass that is embedded, or may be allowed in one of `sandboxes`.
 
-    Decided by type first: nothing of a remote destination is resolved, since that alone may ask
-    a metadata service. Loopback is remote, since tunnels to production listen there.
+    The type decides first: nothing of a remote destination is resolved, because that alone may ask
+    a metadata service. Loopback counts as remote, because tunnels to production listen there.
 
     Raises:
         RemoteDestinationBlocked: It is remote, and nobody allowed it.
@@ -131,7 +131,7 @@ def is_embedded(destination: AnyDestination) -> bool:
 def is_local(destination: AnyDestination, sandbox: Sandbox) -> bool:
     """Tell whether an embedded destination has its files in this sandbox, before it is opened.
 
-    What is to be brought in has them elsewhere.
+    Otherwise its files must be brought into the sandbox.
     """
     if not is_embedded(destination):
         return False
@@ -150,7 +150,7 @@ def is_local(destination: AnyDestination, sandbox: Sandbox) -> bool:
 
 
 def _check_connects_by_url(destination: AnyDestination, config: Any) -> None:
-    """Let a configuration pass whose place is what it says."""
+    """Let a configuration pass if nothing but itself decides where it connects to."""
     __tracebackhide__ = True
     if short_type(destination) == "sqlalchemy" and remote_places.connects_by_code(config):
         raise RemoteDestinationBlocked(
@@ -236,7 +236,7 @@ def _blocked(destination: AnyDestination, sandbox: Sandbox) -> RemoteDestination
     name = destination.destination_name
     where, instead = _origin(destination, sandbox)
     is_of_both = short_type(destination) in _FILES_OR_SERVERS
-    # nothing of it is resolved, so nobody knows which
+    # nothing of it is resolved, so its place is unknown
     reason = (
         "has files or a server of its own, and neither can be put into the test's sandbox"
         if is_of_both

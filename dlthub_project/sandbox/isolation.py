@@ -1,4 +1,4 @@
-"""One test's sandbox: switched on, and everything put back as it was, also in what it starts."""
+"""Switches one test's sandbox on, for its subprocesses, too, and restores everything afterwards."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dlthub_project.sandbox.settings import (
     with_sandbox,
 )
 
-# of sandboxes that last, by their folders
+# the run contexts of sandboxes that last, by their folders
 _contexts: dict[str, Any] = {}
 _wrapped = False
 # behind `args`
@@ -41,7 +41,7 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
 
     Args:
         sandbox: The sandbox.
-        goes_on: It is entered again: its settings and what it has loaded remotely stay.
+        goes_on: Whether it is entered again: its settings and its remote data stay.
     """
     restore = process_state.save()
     outer = active_sandbox() if goes_on else None
@@ -76,7 +76,7 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
 
 @contextmanager
 def visited(sandbox: Sandbox) -> Iterator[None]:
-    """Run a block in a sandbox that lasts, and that other code runs between the visits of.
+    """Run a block in a sandbox that lasts; between such visits other code runs.
 
     What the block sets in the environment stays. The run context with its providers is the one of
     the last visit, and afterwards the one from before.
@@ -100,7 +100,7 @@ def visited(sandbox: Sandbox) -> Iterator[None]:
 
 
 def _wrap_dlt() -> None:
-    """Wrap dlt, if it is imported: a pipeline that a module has made may be the first to run."""
+    """Wrap dlt, if it is imported: the first pipeline to run may be one of a module."""
     if _is_imported("dlt.pipeline.pipeline"):
         from dlthub_project.sandbox import patches
 
@@ -108,7 +108,7 @@ def _wrap_dlt() -> None:
 
 
 def _begin_anew() -> None:
-    """Have this process find its run context again: it is about to be in another sandbox."""
+    """Make this process look for its run context anew, because it enters another sandbox."""
     _take_contexts()
     _wrap_dlt()
 
@@ -165,7 +165,7 @@ def end(sandbox: Sandbox) -> None:
 
 
 def _is_imported(module: str) -> bool:
-    # the package alone says too little: its import may have failed half way
+    # a look at the package is not enough: its import may have failed half way
     return module in sys.modules
 
 
@@ -203,7 +203,7 @@ def _with_sandbox(env: Any) -> Any:
     if sandbox is None:
         return env
     value = environment.get(ENVIRONMENT_VARIABLE)
-    # an environment that code has kept is of an earlier test
+    # code may have kept the environment of an earlier test
     return env if value and not is_of_others(value) else with_sandbox(environment, sandbox)
 
 

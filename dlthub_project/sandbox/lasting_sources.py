@@ -1,10 +1,10 @@
-"""Sources that outlive a sandbox: what its runs have put into them is taken out again.
+"""Takes out of sources that outlive a sandbox what its runs have put into them.
 
-A run writes into the objects that it is given: into the schema of a source what it infers, and
-arguments such as `schema_contract`; into the hints of a resource arguments such as
-`write_disposition`, and what `dlt.mark` tells with the rows; it may give a source another schema.
-Production runs a module once in a process, tests import it once for all. What code itself changes
-in them stays, as with any other object of a module, also where it did so between two runs.
+A run changes the objects that it gets. The schema of a source takes what the run infers, and
+arguments such as `schema_contract`. The hints of a resource take arguments such as
+`write_disposition`, and the hints that come with rows (`dlt.mark`). A source may get another
+schema. Production imports a module for one process, and all tests share one import. Changes that
+code itself makes stay, as in any object of a module, even those between two runs.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ _schemas: dict[str, dict[int, Schema]] = {}
 
 @contextmanager
 def noted(data: Any, schema: Any, sandbox: Sandbox) -> Iterator[None]:
-    """Note what a run in a block changes in the sources, resources and schema that it is given.
+    """Note what the run in a block changes in the sources, resources and schema that it gets.
 
-    Before, what runs in other sandboxes have changed is undone: of a fixture of wider scope, or of
-    a test that has a template built.
+    First, the changes of runs in other sandboxes are undone: those of a fixture of wider scope, or
+    of a test that has a template built.
     """
     put_back_sources(sandbox.folder)
     found = [*_states_of(data, schema)]
@@ -102,7 +102,7 @@ def _states_of(data: Any, schema: Any) -> Iterator[_Changed]:
     for source in of_dlt:
         if isinstance(source, DltSource):
             schemas[id(source.schema)] = source.schema
-            # first: the schema that it had is put back, and then what is in that
+            # first the earlier schema is put back, then its content
             yield _Changed(source, _schema_of, _set_schema, _schema_of(source))
     for one in schemas.values():
         yield _of_schema(one)
@@ -116,7 +116,7 @@ def _of_schema(schema: Schema) -> _Changed:
 
 
 def undone(before: Any, after: Any, now: Any) -> Any:
-    """Return what is there now without what came between `before` and `after`.
+    """Return the present value without the changes between `before` and `after`.
 
     Mappings are compared key by key.
     """
@@ -137,7 +137,7 @@ def undone(before: Any, after: Any, now: Any) -> Any:
 
 
 def _without_added(before: Any, after: Any, now: Any) -> tuple[Any, ...]:
-    """Return what is in a sequence without what was added, and with what was taken away."""
+    """Return a sequence without the items that were added, and with those that were removed."""
     old, new, left = (set(map(id, each)) for each in (before, after, now))
     found = [item for item in now if id(item) in old or id(item) not in new]
     for index, item in enumerate(before):
@@ -185,5 +185,5 @@ def _set_content(schema: Schema, state: dict[str, Any]) -> None:
 
 
 def _named(parts: dict[str, Any]) -> dict[str, Any]:
-    """Return tables, or columns, without those of which no more is left than what was changed."""
+    """Return tables or columns, without those that consist only of undone changes."""
     return {name: part for name, part in parts.items() if "name" in part}

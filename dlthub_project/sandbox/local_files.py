@@ -1,7 +1,7 @@
-"""Files of local destinations: one that code or configuration has elsewhere goes into the sandbox.
+"""Brings files of local destinations into the sandbox that code or configuration have elsewhere.
 
-The place that dlt has resolved decides, and not the text that leads there: `file:/data`,
-`local_dir=`, `%2e%2e` and a symbolic link all end as one path.
+The place that dlt has resolved decides, and not the text of it: `file:/data`, `local_dir=`,
+`%2e%2e` and a symbolic link may all lead to one path.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from dlthub_project.sandbox import change_report
 from dlthub_project.sandbox.destinations import AnyDestination, has_place, short_type
 from dlthub_project.sandbox.settings import Sandbox, lies_in
 
-# below the folder of local files: what is copied of a loaded sandbox has it, too
+# below the folder of local files, so that a copy of a loaded sandbox has these files, too
 _FOLDER = "outside"
-# in characters: Windows opens no longer path unless it is told to, macOS none of more than 1,023
+# in characters: Windows opens no longer path by default, and macOS none over 1,023
 _LONGEST = 240 if sys.platform == "win32" else 1_000
 
 
 def bring_in(destination: AnyDestination, config: Any, *sandboxes: Sandbox) -> Any:
     """Return the configuration of a destination with its file or folder in the first sandbox.
 
-    It keeps its name there, and all the folders above it: two files of one name stay two. What is
-    in one of the sandboxes already stays, as does all that is not local.
+    The file keeps its name and all the folders above it, so that two files of one name stay two.
+    A file that is in one of the sandboxes stays where it is, and so does whatever is not local.
 
     Args:
-        destination: Whose configuration this is.
-        config: What dlt has resolved.
-        *sandboxes: The one that goes on, and those around it.
+        destination: The destination of the configuration.
+        config: The configuration that dlt has resolved.
+        *sandboxes: The active sandbox, and those around it.
     """
     path = dlt_destinations.local_path(config)
     if path is None or any(sandbox.is_local_path(path) for sandbox in sandboxes):
@@ -67,5 +67,5 @@ def make_folders(destination: AnyDestination, config: Any, *sandboxes: Sandbox) 
     os.makedirs(os.path.dirname(path), exist_ok=True)
     is_named = destination.configured_name or has_place(destination)
     if short_type(destination) == "duckdb" and not is_named:
-        # a file of each pipeline
+        # each pipeline has a file of its own
         change_report.note(sandboxes[0].folder, f"duckdb -> DuckDB {path}")

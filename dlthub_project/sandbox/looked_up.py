@@ -1,7 +1,7 @@
-"""Which secrets the subprocesses of a sandbox have looked up: their names, and no values.
+"""Notes the names of the secrets that subprocesses of a sandbox have looked up, without values.
 
-What a subprocess prints, the process that has started it shows. There the values can be looked up
-by these names, and masked.
+The process that has started a subprocess shows its output. By these names it can look the values
+up, and mask them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who is told of the runs of pipelines in this process; known before dlt is imported."""
+"""The observers that hear of all runs in this process; this module does not import dlt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _unobserved: list[bool] = []
 
 
 class _Here(threading.local):
-    """How many blocks of this thread keep their runs to themselves."""
+    """How many blocks of this thread hide their runs."""
 
     silent: int = 0
 
@@ -38,7 +38,7 @@ def observe_runs(observer: Callable[[dlt.Pipeline, Any], None]) -> Iterator[None
 
 @contextmanager
 def unobserved_here() -> Iterator[None]:
-    """Keep the runs of a block in this thread from all observers; those of others are told."""
+    """Hide the runs of a block in this thread, and only those, from all observers."""
     _here.silent += 1
     try:
         yield
@@ -48,7 +48,7 @@ def unobserved_here() -> Iterator[None]:
 
 @contextmanager
 def unobserved() -> Iterator[None]:
-    """Keep the runs of a block from all observers, and out of reports."""
+    """Hide the runs of a block from all observers and from reports."""
     observers = list(_observers)
     _observers.clear()
     _unobserved.append(True)
@@ -60,11 +60,11 @@ def unobserved() -> Iterator[None]:
 
 
 def is_unobserved() -> bool:
-    """Tell whether the block that runs now keeps its runs from observers."""
+    """Tell whether the present block hides its runs from observers."""
     return bool(_unobserved or _here.silent)
 
 
 def tell_observers(pipeline: dlt.Pipeline, info: Any) -> None:
-    """Tell them of a run that has ended well."""
+    """Tell the observers of a run that has ended well."""
     for observer in () if _here.silent else tuple(_observers):
         observer(pipeline, info)

@@ -20,22 +20,22 @@ _Path = tuple[str, ...]
 
 @dataclass
 class _Document:
-    """What a test has set.
+    """The settings of a test.
 
     Attributes:
         values: The settings, nested by section; None for those that are unset.
-        whole: The paths of mappings that replace all that others have there.
+        whole: The paths of mappings that replace whatever other providers have there.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     whole: set[_Path] = field(default_factory=set)
 
     def set(self, path: _Path, value: Any) -> None:
-        """Set a value, or None to unset it, in place of all that was set there and below."""
+        """Set a value, or None to unset it; whatever was set there and below is dropped."""
         section = self.values
         for depth, name in enumerate(path[:-1], 1):
             if name in section and not isinstance(section[name], dict):
-                # the test answered for all of it, and still does
+                # the test has set the mapping as a whole, and still does
                 self.whole.add(path[:depth])
             if not isinstance(section.get(name), dict):
                 section[name] = {}
@@ -50,7 +50,7 @@ class _Document:
         node: Any = self.values
         for part in path:
             if not isinstance(node, dict):
-                # of what is given as one value others have no part
+                # no other provider may add parts to a value that the test has given as a whole
                 return None, True
             if part not in node:
                 return None, self._is_within_whole(path)
@@ -61,7 +61,7 @@ class _Document:
         return any(path[: len(one)] == one for one in self.whole)
 
 
-# by the folder of the sandbox: contexts of one test come and go, its settings stay
+# by the folder of the sandbox: contexts of one test come and go, and its settings stay
 _documents: dict[str, _Document] = {}
 
 
@@ -71,12 +71,12 @@ class _LookUp(threading.local):
     It does so for the section of the pipeline, and then once more without it.
 
     Attributes:
-        is_answered: The test has answered for the value.
-        first: What the present round asked for first.
-        is_found: The test has given the value.
-        answered_before: What the round before asked for first, if the test had unset it: of what is
-            given, dlt asks for no second time.
-        unset: The parts of a mapping that the test has unset; None for each.
+        is_answered: Whether the test has set or unset the value.
+        first: The first question of the present round.
+        is_found: Whether the test has given the value.
+        answered_before: The first question of the earlier round, if the test had unset the value;
+            dlt asks no second time for a value that it has found.
+        unset: The parts of a mapping that the test has unset, with None for each.
     """
 
     is_answered = False
@@ -92,9 +92,9 @@ _look_up = _LookUp()
 class OverridesProvider(DocumentProvider):
     """Answers from the settings of the test that runs in a sandbox.
 
-    What a test gives as a whole, dlt would complete from the providers below, value by value: a
-    connection string of the test with the password of `secrets.toml`. So once this one has
-    answered for a value, those below have none.
+    dlt would complete a value that a test gives as a whole from the providers below: a connection
+    string of the test would get the password of `secrets.toml`. So once this provider has answered
+    for a value, those below answer nothing.
     """
 
     def __init__(self, sandbox: Sandbox, providers: list[ConfigProvider]) -> None:
@@ -142,7 +142,7 @@ class OverridesProvider(DocumentProvider):
     ) -> tuple[Any | None, str]:
         if _look_up.first is None:
             _look_up.first = (*sections, key)
-            # in the second round, what was answered for in the first one
+            # the second round asks again for a value that the first one has answered for
             second = not pipeline_name and _look_up.answered_before == _look_up.first
             _look_up.is_answered = second
         # a value without the section of a pipeline stands above those of other providers with it
@@ -153,7 +153,7 @@ class OverridesProvider(DocumentProvider):
             value, _look_up.is_answered = self._document.find((*name, *sections, key))
             if isinstance(value, Mapping):
                 _look_up.unset = {**(_look_up.unset or {}), **value}
-                # where nothing else is set below it, others tell the rest
+                # if nothing else is set below it, other providers give the rest
                 value = _set_parts(value) or (value if _look_up.is_answered else None)
             if value is not None:
                 _look_up.is_found = True
@@ -165,14 +165,14 @@ class OverridesProvider(DocumentProvider):
 
 
 def _set_parts(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mapping without what is None in it, and without mappings of nothing else."""
+    """Return a mapping without None, and without mappings that held nothing else."""
     parts = {k: _set_parts(v) if isinstance(v, Mapping) else v for k, v in value.items()}
     is_nothing = {key for key, part in parts.items() if isinstance(part, dict) and not part}
     return {k: part for k, part in parts.items() if part is not None and k not in is_nothing}
 
 
 def _without(unset: Mapping[str, Any], value: Any) -> Any:
-    """Return a mapping without what is None in another one; return anything else as it is."""
+    """Return a mapping without the keys that are None in another one; other values as they are."""
     if not isinstance(value, Mapping):
         return value
     kept = {key: part for key, part in value.items() if unset.get(key, key) is not None}
@@ -183,7 +183,7 @@ def _without(unset: Mapping[str, Any], value: Any) -> Any:
 
 
 def _let_give_way(provider: ConfigProvider) -> None:
-    """Have a provider without an answer where the test has one for the present look-up."""
+    """Make a provider answer nothing if the test has an answer for the present look-up."""
     if isinstance(provider, OverridesProvider | TemporaryDestinations):
         # no setting leads out of the sandbox
         return
@@ -199,7 +199,7 @@ def _let_give_way(provider: ConfigProvider) -> None:
             value = _without(_look_up.unset, value)
         return value, name
 
-    # of this provider alone: its class is dlt's
+    # set on this provider only, because its class is dlt's
     provider.get_value = get_value  # type: ignore[method-assign]
 
 
@@ -248,12 +248,12 @@ class Overrides(MutableMapping[str, Any]):
         self._document.whole |= other._document.whole
 
     def described(self) -> tuple[Any, ...]:
-        """Return what is set, what is unset and what is given as a whole, to be compared."""
+        """Return all that is set, unset and given as a whole, in a form that can be compared."""
         return self._document.values, sorted(self._document.whole)
 
 
 def _apply(path: str) -> None:
-    """Have what was configured with a context that is active already take another setting."""
+    """Have dlt's HTTP client read a changed setting that the active context has read before."""
     if path.split(".")[0] == "runtime" and contexts.has_run_context():
         http_client.read_configuration()
 

@@ -1,7 +1,7 @@
-"""Which rows DuckDB reads from Parquet exactly as from SQL inserts, its format in production.
+"""Finds rows that DuckDB reads from Parquet exactly as from SQL inserts, its format in production.
 
-Parquet keeps values that an insert rounds, and refuses others that an insert takes. Rows of which
-any value could differ are inserted, however many they are.
+Parquet keeps values that an insert rounds, and refuses others that an insert takes. If any value
+of the rows could differ, they are inserted, however many they are.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 from dlt.common.schema.typing import TColumnSchema, TTableSchemaColumns
 
-# DuckDB computes a literal of at most so many characters exactly: 15 digits, a point and a sign
+# DuckDB computes a literal exactly up to this many characters: 15 digits, a point and a sign
 _EXACT_LITERAL = 16
-# a decimal of so many digits and one more has 128 bits
+# a decimal with more digits than this has 128 bits
 _WIDE_DECIMAL = 18
 # scale and precision that dlt gives to a decimal without any
 _DECIMAL = (38, 9)
@@ -41,7 +41,7 @@ def same_as_inserted(rows: list[dict[str, Any]], columns: TTableSchemaColumns) -
 def _inserted_double(value: float) -> float | None:
     """Return what DuckDB makes of the literal of a double; None where it refuses it."""
     if value == 0.0:
-        # of -0.0 the sign is lost
+        # -0.0 loses its sign
         return 0.0
     literal = repr(value)
     if len(literal) <= _EXACT_LITERAL:
@@ -82,7 +82,7 @@ def _check(column: TColumnSchema) -> Callable[[Any], bool]:
 
 
 def _is_same_text(value: Any) -> bool:
-    # half of a surrogate pair is in no file
+    # no file can hold half of a surrogate pair
     return type(value) is str and "\0" not in value and (value.isascii() or _is_encodable(value))
 
 

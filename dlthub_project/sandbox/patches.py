@@ -1,4 +1,4 @@
-"""Everything of dlt that a sandbox wraps: what, why, on what it leans, what would end the need.
+"""Everything of dlt that a sandbox wraps: what, why, its basis in dlt, and what would replace it.
 
 A wrapper does nothing outside of a sandbox, but for those that note what modules set. All are
 installed when the first sandboxed run context is opened, in this process or a subprocess. What
@@ -48,11 +48,11 @@ class Patch:
     Attributes:
         owner: The class.
         name: The member.
-        wrapper: Is called with the sandbox, dlt's own function, and what that was called with.
+        wrapper: Called with the sandbox, dlt's own function, and the arguments of the call.
         why: What would be wrong without it.
         leans_on: The file of dlt whose way of working it relies on.
         until: What dlt would have to offer to make it unnecessary.
-        is_everywhere: The wrapper is called outside of sandboxes too, with None.
+        is_everywhere: Whether the wrapper is called outside of sandboxes, too, with None.
     """
 
     owner: type
@@ -316,7 +316,7 @@ _is_observing = False
 
 
 def install() -> None:
-    """Wrap all of it, once; of clients and what obtains tokens, what was imported since."""
+    """Wrap all of it, once; a later call wraps classes of clients and tokens imported since."""
     global _installed
     own_connections.lead_into_sandboxes()
     late = {owner: _of_clients(owner) for owner in clients.classes_of_connections()}
@@ -357,7 +357,7 @@ def install() -> None:
 
 
 def note_settings() -> None:
-    """Wrap alone what notes the settings of modules: code that runs before a sandbox has them."""
+    """Wrap only what notes the settings of modules, for code that runs before any sandbox."""
     global _is_noting
     if _is_noting:
         return

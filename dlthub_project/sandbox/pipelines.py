@@ -1,4 +1,4 @@
-"""Pipelines of an earlier sandbox, or of none: as new in the one that uses them."""
+"""Makes pipelines of an earlier sandbox, or of none, as new in the sandbox that uses them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SCHEMA_PATHS = ("import_schema_path", "export_schema_path")
 
 # by the folder of the sandbox, while it lasts
 _made: dict[str, weakref.WeakSet[dlt.Pipeline]] = {}
-# folders of sandboxes of the process above that were there
+# folders of sandboxes of the process above that have existed
 _found: set[str] = set()
 
 
@@ -34,11 +34,12 @@ class _Record:
     """What this package knows of a pipeline.
 
     Attributes:
-        folder: The folder of the sandbox that it belongs to; None when it was made in none.
-        is_reset: Another sandbox that uses it makes it anew.
-        dataset_name: The name that it was made with; a run may have been given another one.
-        schema_paths: The folders that it was to import schemas from and export them to.
-        takes_any_file_format: Nobody declared its destination: rows are loaded as it is fastest.
+        folder: The folder of the sandbox that it belongs to; None if it was made outside of any.
+        is_reset: Whether another sandbox that uses it makes it anew.
+        dataset_name: The name that it was made with; a run may have got another one.
+        schema_paths: The folders that code gave it to import schemas from and export them to.
+        takes_any_file_format: Whether rows are loaded in the fastest format, because nobody has
+            declared its destination.
     """
 
     folder: str | None = None
@@ -49,10 +50,10 @@ class _Record:
 
 
 def check_is_there(sandbox: Sandbox) -> None:
-    """Make sure that the sandbox of the process above is not deleted.
+    """Make sure that the sandbox of the process above still exists.
 
     Raises:
-        ProjectError: It is: a worker has outlived the test that has started it.
+        ProjectError: It was deleted: a worker has outlived the test that has started it.
     """
     if not sandbox.is_inherited:
         return
@@ -68,7 +69,7 @@ def check_is_there(sandbox: Sandbox) -> None:
 
 
 def keep_files_in(sandbox: Sandbox, arguments: dict[str, Any]) -> None:
-    """Change the folders among a pipeline's arguments that it would write to elsewhere."""
+    """Replace the folders among a pipeline's arguments that lie outside of the sandbox."""
     if not sandbox.is_local_path(arguments["pipelines_dir"]):
         arguments["pipelines_dir"] = os.path.join(sandbox.data_dir, "pipelines")
     for name in _SCHEMA_PATHS:
@@ -78,7 +79,7 @@ def keep_files_in(sandbox: Sandbox, arguments: dict[str, Any]) -> None:
 
 
 def keep_schemas_in(sandbox: Sandbox, pipeline: dlt.Pipeline) -> None:
-    """Change the folders of schemas that a new pipeline has by its configuration."""
+    """Replace the folders of schemas that a new pipeline has from its configuration."""
     settings = configuration.folders_of_schemas(pipeline)
     for name in _SCHEMA_PATHS:
         path = getattr(settings, name)
@@ -114,19 +115,19 @@ def remember_origin(pipeline: dlt.Pipeline, sandbox: Sandbox, given: Mapping[str
 
 
 def bring_into(pipeline: dlt.Pipeline, sandbox: Sandbox) -> None:
-    """Reset a pipeline that no sandbox of now made: without state, in this sandbox's folders.
+    """Reset a pipeline that no present sandbox has made: without state, in this sandbox's folders.
 
-    A module made it, or code in a sandbox that has ended. Others stay: a fixture of wider scope
-    may have loaded data with them.
+    A module has made it, or code in a sandbox that has ended. Other pipelines stay: a fixture of
+    wider scope may have loaded data with them.
     """
     record = _record_of(pipeline)
     folder = record.folder
     if folder == sandbox.folder or not record.is_reset:
         return
     if "config" not in vars(pipeline):
-        # what dlt pickles of one only tells what it was
+        # the pickle of a pipeline is only a description
         return
-    # first: what it reads of itself while it is made again is not to be reset
+    # first, so that the pipeline can read its own attributes while it is made again
     record.folder = sandbox.folder
     try:
         destination, staging = (
@@ -142,7 +143,7 @@ def bring_into(pipeline: dlt.Pipeline, sandbox: Sandbox) -> None:
 
 
 def unused_instance_id(instance_id: str, sandbox: Sandbox) -> str:
-    """Return a suffix of `dev_mode` that nobody has used in a sandbox: dlt's own is of a second.
+    """Return a suffix of `dev_mode` that is new in a sandbox: dlt's own changes once in a second.
 
     Args:
         instance_id: Such as `_20260101120000`.
@@ -166,7 +167,7 @@ def _make_folder(path: str) -> bool:
 
 
 def leave_behind(folder: str) -> None:
-    """Have the pipelines of a sandbox that ends reset, should code still have and use them."""
+    """Mark the pipelines of a sandbox that ends to be reset if code still uses them."""
     for pipeline in _made.pop(folder, ()):
         _record_of(pipeline).is_reset = True
 
@@ -181,12 +182,12 @@ def keep_content_of(schema: Schema) -> None:
 
 
 def choose_file_format_freely(pipeline: dlt.Pipeline) -> None:
-    """Let a pipeline load its rows as it is fastest: nobody declared its destination."""
+    """Let a pipeline load its rows in the fastest format: nobody has declared its destination."""
     _record_of(pipeline).takes_any_file_format = True
 
 
 def takes_any_file_format(pipeline: dlt.Pipeline) -> bool:
-    """Tell whether a pipeline's rows may be loaded as it is fastest."""
+    """Tell whether a pipeline's rows may be loaded in the fastest format."""
     return _record_of(pipeline).takes_any_file_format
 
 
@@ -198,14 +199,14 @@ def _record_of(pipeline: dlt.Pipeline) -> _Record:
 
 @dataclass
 class _DatasetRecord:
-    """Where a dataset was made or used last, and by what."""
+    """Where a dataset was made or used last, and the pipeline that it belongs to."""
 
     sandbox: Sandbox | None = None
     is_made_at_import: bool = False
     pipeline: dlt.Pipeline | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # a pickle, or a copy, is of the place alone
+        # a pickle or copy keeps only the place
         return {**vars(self), "pipeline": None}
 
 
@@ -215,7 +216,7 @@ def remember_dataset(dataset: dlt.Dataset, sandbox: Sandbox | None) -> None:
 
 
 def remember_pipeline(dataset: dlt.Dataset, pipeline: dlt.Pipeline) -> None:
-    """Note that a dataset is of a pipeline, and where that is."""
+    """Note the pipeline that a dataset belongs to."""
     vars(dataset).setdefault(_RECORD, _DatasetRecord()).pipeline = pipeline
 
 
@@ -230,9 +231,9 @@ def bring_relation_into(relation: dlt.Relation, sandbox: Sandbox) -> None:
 
 
 def bring_dataset_into(dataset: dlt.Dataset, sandbox: Sandbox) -> None:
-    """Have a dataset read in this sandbox that code keeps in a module or cache.
+    """Move a dataset that code keeps in a module or cache into this sandbox.
 
-    Those of a sandbox that lasts stay: a fixture of wider scope may have loaded them.
+    Datasets of a sandbox that lasts stay there: a fixture of wider scope may have loaded them.
     """
     record: _DatasetRecord = vars(dataset).setdefault(_RECORD, _DatasetRecord())
     made_in = record.sandbox

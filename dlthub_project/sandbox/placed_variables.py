@@ -1,7 +1,7 @@
-"""Variables by which production says where destinations are: tests have not said it then.
+"""Notes the variables by which production, and not a test, says where destinations are.
 
-`dlt_allow_remote` with the name of a destination allows the place that tests have configured. What
-a module sets while it is imported, as `load_dotenv()` does, holds in production alike.
+`dlt_allow_remote` with the name of a destination allows the place that tests have configured. A
+variable that a module sets while it is imported, as `load_dotenv()` does, also holds in production.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class _Placed:
 
     Attributes:
         name: Its name.
-        before: What it was; None where it was not set.
-        after: What it is since.
+        before: The value before; None if it was not set.
+        after: The value since then.
     """
 
     name: str
@@ -36,7 +36,7 @@ _placed: list[_Placed] = []
 
 
 def note(before: Mapping[str, str], after: Mapping[str, str]) -> None:
-    """Note what a module has set while it was imported.
+    """Note the variables that a module has set while it was imported.
 
     Args:
         before: The environment before the import.
@@ -46,17 +46,17 @@ def note(before: Mapping[str, str], after: Mapping[str, str]) -> None:
 
 
 def count() -> int:
-    """Return how much was noted until now."""
+    """Return the number of notes until now."""
     return len(_placed)
 
 
 def forget_since(earlier: int) -> None:
-    """Drop what was noted since there was as much as `earlier`: a session ends."""
+    """Drop the notes since `count()` returned `earlier`: a session ends."""
     del _placed[earlier:]
 
 
 def _of(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
-    """Return the variables that say where a destination is, and not the same in both."""
+    """Return the variables that say where a destination is, and that differ."""
     names = [name for name in {**one, **other} if any(word in name for word in _WORDS)]
     return [name for name in names if one.get(name) != other.get(name)]
 

@@ -1,4 +1,4 @@
-"""What a test may leave behind in its process: saved before a sandbox, and put back after it."""
+"""Saves the state of the process before a sandbox, and restores it afterwards."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _TELEMETRY = "dlt.common.runtime.anon_tracker"
 
 
 def save() -> Callable[[], None]:
-    """Return a function that puts back what this process has now, but for what modules set.
+    """Return a function that restores the present state of this process, but for what modules set.
 
-    That is the environment, also where `os.environ` is another object by then, the working
-    directory, the loggers of dlt, the configuration of its HTTP client, and what is in buckets of
-    `memory://`. dlt's telemetry, if it has been started, sends nothing until then.
+    The state is the environment, even if `os.environ` is another object by then, the working
+    directory, the loggers of dlt, the configuration of its HTTP client, and the content of buckets
+    of `memory://`. dlt's telemetry, if it has been started, sends nothing until then.
     """
     environ, environment = os.environ, dict(os.environ)
     before = dict(environment)
-    # half of what a test costs that does not touch dlt; see `speed`
+    # half of the cost of a test that does not use dlt; see `speed`
     held = None if environment.get(SPEED_VARIABLE) == "off" else variables()
     complete = at_import.save_environment()
     working_dir = os.getcwd()
@@ -71,9 +71,9 @@ def _restore_environment(
     """Set `os.environ` item by item, so that the process's own environment follows.
 
     Args:
-        environment: What it is to be.
-        before: What it was.
-        held: The same, as Python has held it: tells in less time what has changed since.
+        environment: The environment to have.
+        before: The environment before.
+        held: The same as Python held it, which shows in less time what has changed since.
     """
     changed = differing(held)
     if changed is None:
@@ -118,7 +118,7 @@ def _restore_loggers(loggers: dict[str, dict[str, Any]]) -> None:
         logger = logging.getLogger(name)
         state = loggers.get(name)
         if state is None:
-            # made since: the handlers are dlt's, and write to where it says
+            # made since: its handlers are dlt's, and write to where dlt says
             logger.setLevel(logging.NOTSET)
             logger.disabled = False
             continue

@@ -1,4 +1,4 @@
-"""What the destination of production cannot take is an error, whatever stands for it in a test."""
+"""Makes an error of what the destination of production cannot take, whatever a test has instead."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ from dlthub_project.sandbox.destinations import (
 from dlthub_project.sandbox.settings import Sandbox
 
 _MOST_PROBLEMS = 10
-# dlt has them take an empty text of a CSV file for NULL; the first one gets Arrow data so
+# dlt has these take an empty text in a CSV file for NULL; the first one gets Arrow data as CSV
 _CSV_LOSES = ("postgres", "snowflake")
-# dlt maps its types by the dialect of a server, and needs its driver to tell which
+# dlt maps types by the dialect of the server, and needs the driver to know it
 _TYPES_OF_DIALECT = ("sqlalchemy",)
 # DuckDB lacks the first, which is a faster second
 _OPTIMIZED, _OF_SAME_ROWS = "staging-optimized", "insert-from-staging"
@@ -71,12 +71,12 @@ class Production:
 
     @cached_property
     def here(self) -> DestinationCapabilitiesContext:
-        """What can be done by what stands for it."""
+        """The capabilities of the destination that stands for it."""
         # not cheap, and few tests need them
         return self.destination.capabilities()
 
     def capabilities(self, naming: Any = None) -> DestinationCapabilitiesContext | str:
-        """Return what it can do, or in words why that is not known."""
+        """Return its capabilities, or in words why they are unknown."""
         made = original_of(self.destination)
         return normalization.known_capabilities(self.type, made, naming)
 
@@ -90,7 +90,7 @@ def production_of(pipeline: dlt.Pipeline) -> Production | None:
 
 
 def note_unknown(pipeline: dlt.Pipeline, sandbox: Sandbox) -> None:
-    """Have the report of a red test say of which destination nobody knows what it can do."""
+    """Let the report of a red test name the destination whose capabilities are unknown."""
     destination = pipeline.destination
     if destination is None:
         return
@@ -127,7 +127,7 @@ def check_file_format(pipeline: dlt.Pipeline, file_format: str | None) -> None:
     if production is None or (file_format is None and staging is None):
         return
     if short_type(production.destination) != "duckdb":
-        # what stands here may be files, which a save adds to in their own format
+        # the destination here may be files, to which a save adds in their own format
         return
     capabilities, of_staging = production.capabilities(), _capabilities_of_staging(staging)
     if isinstance(capabilities, str) or isinstance(of_staging, str):
@@ -149,7 +149,7 @@ def check_file_format(pipeline: dlt.Pipeline, file_format: str | None) -> None:
 
 
 def _capabilities_of_staging(staging: Any) -> DestinationCapabilitiesContext | str | None:
-    """Return what a staging area can do, None if there is none, or in words why nobody knows."""
+    """Return the capabilities of a staging area, None without one, or in words why unknown."""
     if staging is None:
         return None
     if isinstance(staging, Destination):
@@ -246,7 +246,7 @@ class _Texts:
         self._has_precision = "text" in templates
 
     def look_at(self, table: str, row: Mapping[str, Any], columns: Mapping[str, Any]) -> None:
-        # for each row of a load: as little as can be
+        # this runs for each row of a load, so it must be short
         for name, value in row.items():
             if not isinstance(value, str) or name not in columns:
                 continue

@@ -1,4 +1,4 @@
-"""What tests load into remote destinations that are allowed: removed after the test."""
+"""Removes after a test what it has loaded into remote destinations that are allowed."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class _Datasets:
     made: list[Any] = field(default_factory=list)
 
 
-# by the folder of the sandbox: the end of an inner one leaves what an outer one has loaded
+# by the folder of the sandbox: the end of an inner one keeps what an outer one has loaded
 _datasets: dict[str, _Datasets] = {}
 
 
 @dataclass(frozen=True)
 class _Record:
-    """A dataset that a subprocess has made, with which the process above finds it again.
+    """The record of a dataset that a subprocess has made, by which the process above finds it.
 
     There are no credentials in it; the place is told by a digest.
     """
@@ -67,7 +67,7 @@ def remember_if_new(client: Any, destination: Destination[Any, Any], sandbox: Sa
 def drop(sandbox: Sandbox) -> None:
     """Drop the datasets that were made in `sandbox`, also by subprocesses.
 
-    One that cannot be dropped does not keep the others; one that is not found is warned of.
+    If one cannot be dropped, the others still are. A warning names one that is not found.
     """
     left: list[str] = []
     with contextlib.ExitStack() as all_of_them:
@@ -94,15 +94,15 @@ def _drop(client: Any) -> None:
 def _place(client: Any, destination: Destination[Any, Any]) -> str:
     """Return a digest of where the dataset of `client` is.
 
-    dlt's fingerprint is that of the host alone; what it shows of a configuration has the database
-    too, and no password.
+    dlt's fingerprint covers only the host. The printed configuration also has the database, and no
+    password.
     """
     shown = f"{destination.destination_name} {client.config} {_dataset_name(client)}"
     return hashlib.sha256(f"{client.config.fingerprint()} {shown}".encode()).hexdigest()
 
 
 def _dataset_name(client: Any) -> str:
-    """Return the name as it is at the destination: normalized, and of one schema among several."""
+    """Return the name at the destination: normalized, and with the schema if there are several."""
     of_sql = getattr(client, "sql_client", client)
     return str(getattr(of_sql, "dataset_name", None) or client.config.dataset_name)
 
@@ -120,7 +120,7 @@ def _leave_record(
     folder = Path(sandbox.remote_dir)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(asdict(record))
-    # nobody reads half a record
+    # written as a whole: nobody may read half a record
     written = folder / f"{uuid.uuid4().hex}.part"
     written.write_text(text, encoding="utf-8")
     written.rename(written.with_suffix(".json"))
@@ -129,11 +129,11 @@ def _leave_record(
 def _find(record: _Record, sandbox: Sandbox) -> tuple[Any, str]:
     """Return a client of a dataset that a subprocess made, or why there is none.
 
-    Where code gave the credentials, that is one which this process has used itself.
+    If code gave the credentials, it is a client that this process has used itself.
     """
     known = _datasets.get(sandbox.folder, _Datasets()).known
     used = known.get(record.place)
-    # without a place that dlt shows, another dataset may have this digest
+    # if dlt shows no place, another dataset may have the same digest
     if used is not None and str(used.config):
         return used, ""
     reason = "this process has other credentials for it"

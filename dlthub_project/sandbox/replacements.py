@@ -1,4 +1,4 @@
-"""What a destination has instead of its own place: as tests say, as a plugin says, or a DuckDB."""
+"""The place of a destination in tests: as tests say, as a plugin says, or a DuckDB."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox.settings import Sandbox, tell_subprocesses
 
 TYPE = "destination_type"
-# what says where a destination is; set in a test profile's own section, it is meant for tests
+# keys with the place of a destination; in a test profile's own section they are meant for tests
 PLACE_KEYS = ("type", TYPE, "credentials", "bucket_url")
 
-# files in production and files here
+# types that keep files in production, and keep them here
 _KEPT = ("duckdb", "filesystem", "dummy")
 
 
@@ -53,7 +53,7 @@ def files_of(sandbox: Sandbox, name: str, destination_type: str) -> dict[str, An
 
 
 def is_moved_by_plugin(sandbox: Sandbox, name: str, declared_type: str) -> bool:
-    """Tell whether a plugin has something else stand for a destination than a DuckDB by its name.
+    """Tell whether a plugin replaces a destination otherwise than by a DuckDB of its name.
 
     Raises:
         RemoteDestinationBlocked: Plugins decide it, and cannot be asked from this process.
@@ -64,7 +64,7 @@ def is_moved_by_plugin(sandbox: Sandbox, name: str, declared_type: str) -> bool:
 
 
 def placed_by_plugin(sandbox: Sandbox, name: str) -> Mapping[str, Any]:
-    """Return the configuration that a plugin has given a destination, if that says where it is."""
+    """Return the configuration that a plugin has given a destination, if it holds a place."""
     for settings in sandbox.replaced.get(name, {}).values():
         if any(key in settings for key in PLACE_KEYS if key != TYPE):
             return settings
@@ -72,7 +72,7 @@ def placed_by_plugin(sandbox: Sandbox, name: str) -> Mapping[str, Any]:
 
 
 def _replacement(sandbox: Sandbox, name: str, declared_type: str) -> Mapping[str, Any]:
-    """Ask what stands for a destination; of one type under one name only once."""
+    """Ask the plugins what stands for a destination, only once for each name and type."""
     known = sandbox.replaced.get(name, {})
     if declared_type in known:
         return known[declared_type]

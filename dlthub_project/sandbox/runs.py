@@ -1,4 +1,4 @@
-"""Sees every run in this process: observers are told, and reports have what a sandbox has run."""
+"""Sees every run in this process, tells observers, and keeps the runs of a sandbox for reports."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class EndedRun:
         info: What dlt returned; None where there was nothing to do, or where it failed.
         failure: Why it has failed; None if it ended well. The error itself is not kept: its frames
             have connections.
-        number: That of the run, which the error has, too.
+        number: The number of the run, which its error has, too.
         last_trace: dlt's trace as it was then, if it keeps any.
         untraced: What was normalized without a trace.
     """
@@ -79,7 +79,7 @@ def observed(pipeline: dlt.Pipeline, step: str, folder: str) -> Iterator[Callabl
     started = time.perf_counter()
 
     def keep(info: Any, error: BaseException | None) -> None:
-        # at once: the files that tell it may be gone when somebody asks
+        # now, because the files that tell the cause may be gone later
         failure = None if error is None else failures.failed_step(error, step)
         if is_unobserved():
             return
@@ -111,7 +111,7 @@ def observed(pipeline: dlt.Pipeline, step: str, folder: str) -> Iterator[Callabl
         raise
     finally:
         _running.remove(pipeline)
-    # last: they read what was loaded, and may run it again
+    # last, because observers read what was loaded, and may run pipelines themselves
     for info in ended:
         tell_observers(pipeline, info)
 
@@ -137,14 +137,14 @@ def observed_outside(pipeline: dlt.Pipeline, step: str) -> Iterator[Callable[[An
 
 
 def find_losses_with(find: FindLosses) -> None:
-    """Have sandboxes warn of what `find` finds in data that a pipeline has extracted."""
+    """Let sandboxes warn of the losses that `find` finds in data that a pipeline has extracted."""
     global _find_losses
     _find_losses = find
 
 
 @contextmanager
 def losses_warned_of(pipeline: dlt.Pipeline) -> Iterator[None]:
-    """Warn of Arrow data that their tables round or cut: dlt leaves that to the destination.
+    """Warn of Arrow data whose values the tables would round or cut: dlt does not check them.
 
     Args:
         pipeline: The pipeline; the block normalizes what it has extracted.

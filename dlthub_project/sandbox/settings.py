@@ -51,10 +51,10 @@ class Sandbox:
             the file of this name beside `secrets.toml`; or `none` but what a test sets.
         loader_file_format: The format that rows are loaded in; None for what is fastest. Not for
             a declared DuckDB, and not where a resource or run names its own.
-        replacement: Says what stands for a destination that is to be replaced: its configuration,
-            by its name and declared type. None for a temporary one; subprocesses do not have it.
-        is_replaced_by_plugins: It does not always say what it would without plugins of users.
-        replaced: What it has said, by name and declared type.
+        replacement: Returns the configuration of what stands for a destination, by its name and
+            declared type. None for a temporary one; subprocesses do not have it.
+        is_replaced_by_plugins: Whether plugins of users may change the answers of `replacement`.
+        replaced: The answers of `replacement`, by name and declared type.
     """
 
     folder: str
@@ -62,7 +62,7 @@ class Sandbox:
     working_dir: str
     local_roots: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
-    # not shown: there may be passwords in it
+    # not in the `repr`: it may hold passwords
     destinations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     every_type: str | None = None
     process: int = field(default_factory=os.getpid)
@@ -74,7 +74,7 @@ class Sandbox:
         default=None, repr=False, compare=False
     )
     is_replaced_by_plugins: bool = False
-    # passwords may be in it, too
+    # it may hold passwords, too
     replaced: dict[str, dict[str, Mapping[str, Any]]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -248,17 +248,17 @@ def leave(sandbox: Sandbox) -> None:
 
 
 def move_destinations(sandbox: Sandbox) -> None:
-    """Have the active sandbox as it is here: with destinations that are elsewhere for a while."""
+    """Make this copy the active sandbox: its destinations are moved for a while."""
     if _entered and _entered[-1].folder == sandbox.folder:
         _entered[-1] = sandbox
     os.environ[ENVIRONMENT_VARIABLE] = sandbox.to_environment()
 
 
 def tell_subprocesses(sandbox: Sandbox) -> None:
-    """Have those that start from here on know what stands for destinations in the active sandbox.
+    """Let later subprocesses know what stands for destinations in the active sandbox.
 
     Args:
-        sandbox: Where something has been found out.
+        sandbox: The sandbox that has learned a replacement.
     """
     if _entered and _entered[-1].folder == sandbox.folder:
         os.environ[ENVIRONMENT_VARIABLE] = _entered[-1].to_environment()

@@ -1,6 +1,6 @@
-"""Databases in memory that tests share, since a module or fixture has the connection to them.
+"""Databases in memory that tests share, because a module or fixture holds the connection.
 
-Each test finds in one what was there before it: what the module, or the fixture, has put there.
+Each test finds the rows that the module or fixture has put there, and none of other tests.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dlthub_project.dlt_internals.memory_databases import given_database, save_i
 from dlthub_project.errors import ProjectError
 from dlthub_project.sandbox.settings import Sandbox
 
-# by the folder of the sandbox: what puts a database back, by the connection that code has given
+# by the folder of the sandbox: the functions that restore a database, by the given connection
 _saved: dict[str, dict[int, tuple[Any, Callable[[], None] | None]]] = {}
 
 
@@ -22,7 +22,7 @@ def remember(config: Any, sandbox: Sandbox) -> None:
     given = given_database(config)
     known = _saved.setdefault(sandbox.folder, {})
     if given is not None and id(given) not in known:
-        # kept with it, so that no other has its id
+        # kept alive, so that no other object gets its id
         known[id(given)] = (given, save_in_memory(given))
 
 

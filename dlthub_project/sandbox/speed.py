@@ -1,7 +1,7 @@
-"""What is there for speed alone: `DLTHUB_PROJECT_SPEED=off` switches all of it off.
+"""All that exists for speed alone: `DLTHUB_PROJECT_SPEED=off` switches it off.
 
-A small run takes some 0.55 of its time with it. The tests of sandboxes pass without it, too
-(`tox -e plain-speed`): none of it may change what a test sees.
+With it, a small run takes some 0.55 of its time. The tests of sandboxes pass without it, too
+(`tox -e plain-speed`), because none of it may change what a test sees.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ _databases: weakref.WeakKeyDictionary[Any, str | None] = weakref.WeakKeyDictiona
 
 
 def is_on() -> bool:
-    """Tell whether what is there for speed alone is used."""
+    """Tell whether the code for speed is used."""
     return os.environ.get(ENVIRONMENT_VARIABLE) != "off"
 
 
 class FastEnvironProvider(EnvironProvider):
     """Answers as dlt's own provider of environment variables does, in less time.
 
-    That one decides for each of some 2,900 look-ups of a small run whether the value is a secret,
-    only to look for a file in `/run/secrets`: a fifth of the run. Where there is no such folder,
-    this one does not ask.
+    dlt's provider decides for each of some 2,900 look-ups of a small run whether the value is a
+    secret, only to look for a file in `/run/secrets`: a fifth of the run. Without that folder, this
+    provider does not ask.
     """
 
     def __init__(self) -> None:
@@ -73,9 +73,9 @@ class FastEnvironProvider(EnvironProvider):
 def look_up_quickly(providers: Iterable[ConfigProvider] = ()) -> None:
     """Have dlt look up settings in less time, in the providers of a run context.
 
-    Those that can tell so are asked once in a look-up, and not at each place: nearly all look-ups
-    of a run find nothing. What dlt works out of types is remembered. A small run makes 0.6 of its
-    calls of functions with both, and takes 0.83 of its time.
+    A provider that can say that it has nothing is asked once in a look-up, and not at each place:
+    nearly all look-ups of a run find nothing. What dlt finds out about types is remembered. With
+    both, a small run makes 0.6 of its calls of functions, and takes 0.83 of its time.
     """
     look_ups.remember(is_on=is_on())
     for provider in providers:

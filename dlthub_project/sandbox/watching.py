@@ -1,4 +1,4 @@
-"""Who watches what code does with data in this process; mostly nobody, and then nothing is done."""
+"""Tells a watcher what code does with data in this process; without one, nothing is done."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Watcher(Protocol):
-    """What is told; none of it raises."""
+    """The events that a watcher hears of; its methods raise nothing."""
 
     def extracting(self, pipeline: dlt.Pipeline, source: DltSource, refresh: Any) -> None:
         """A source is about to be extracted; it still has the schema that code gave it."""
@@ -55,7 +55,7 @@ _is_installed = False
 
 @contextmanager
 def watched_by(one: Watcher) -> Iterator[None]:
-    """Tell `one` in a block; that of a block around it is told nothing meanwhile."""
+    """Make `one` the watcher in a block; that of a block around it hears nothing meanwhile."""
     global watcher
     _install()
     before, watcher = watcher, one
@@ -66,7 +66,7 @@ def watched_by(one: Watcher) -> Iterator[None]:
 
 
 def _install() -> None:
-    """Wrap what is wrapped for watchers alone, once: who has none has none of this."""
+    """Wrap what only watchers need, once, with the first watcher."""
     global _is_installed
     if _is_installed:
         return
@@ -81,7 +81,7 @@ def _install() -> None:
 
 
 def read_elsewhere(dataset_name: str) -> None:
-    """Tell that rows of a dataset are read where nobody sees which of their columns count."""
+    """Tell that rows of a dataset are read in a way that does not show which columns matter."""
     if watcher is not None:
         watcher.connection_taken(dataset_name, "")
 
@@ -139,7 +139,7 @@ def _cursor(
     with ExitStack() as stack:
         _here.is_quiet = True
         try:
-            # this alone executes its query: whoever reads on in chunks does other things between
+            # only this part executes the query: a reader of chunks does other things in between
             cursor = stack.enter_context(original(relation))
         finally:
             _here.is_quiet = False

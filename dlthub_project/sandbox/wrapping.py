@@ -1,4 +1,4 @@
-"""How a member of a class of dlt is wrapped: in a sandbox, something else comes before it."""
+"""Wraps a member of a class of dlt, so that other code is called in its place in a sandbox."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def wrap(
     Args:
         owner: The class.
         name: The member.
-        wrapper: Is called with the sandbox, the member itself, and what that was called with.
-        is_everywhere: It is called outside of sandboxes too, with None.
+        wrapper: Called with the sandbox, the member itself, and the arguments of the call.
+        is_everywhere: Whether the wrapper is called outside of sandboxes, too, with None.
     """
     member = getattr(owner, name)
     is_of_class = ismethod(member)
@@ -32,7 +32,7 @@ def wrap(
 
     @functools.wraps(original)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        # in a traceback of the user's, what stands between their code and dlt says nothing
+        # hides this frame: in a traceback, it only stands between the user's code and dlt's
         __tracebackhide__ = True
         sandbox = active_sandbox()
         try:

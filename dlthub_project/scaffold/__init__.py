@@ -1,4 +1,4 @@
-"""New projects, and new entries of one: templates, and what may be added."""
+"""Writes new projects and new entries: templates, and the types that there are."""
 
 from __future__ import annotations
 

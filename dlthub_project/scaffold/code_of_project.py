@@ -1,4 +1,4 @@
-"""Sources and destinations that the code of a project has, found without importing it."""
+"""Finds sources and destinations in the code of a project, without importing it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DECORATORS = {
 
 
 def references_in_code(project_dir: Path, package: str) -> list[str]:
-    """Return what `type:` may name of the code in `sources` or `destinations`.
+    """Return the references to code in `sources` or `destinations` that `type:` may hold.
 
     Args:
         project_dir: The root of the project's Python modules.
@@ -32,7 +32,7 @@ def _decorated(path: Path, decorators: tuple[str, ...]) -> Iterator[str]:
     try:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
-        # whoever uses it is told
+        # a run that uses the file raises the error
         return
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

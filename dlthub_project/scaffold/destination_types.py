@@ -1,4 +1,4 @@
-"""The destinations that a project may have, and what each needs to be told."""
+"""The destinations that a project may have, and the settings that each needs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from dlt.common.destination import Destination
 from dlthub_project import destinations
 from dlthub_project.errors import EntityReferenceError, known_names
 
-# a function of the project, or nothing at all
+# these are a function of the project, or keep nothing
 _OF_NO_SYSTEM = ("destination", "dummy")
 _OURS = tuple(destinations.__all__)
 _EMBEDDED = ("duckdb", "ducklake", "filesystem", "lance", "lancedb", *_OURS)
 _FOLDERS = ("filesystem", *_OURS)
-# of most, `dlt[name]` has what they need
+# most others need the package `dlt[name]`
 _EXTRAS = {"delta": "deltalake", "iceberg": "pyiceberg", "fabric": "mssql", "lance": "lancedb"}
-# what dlt adds to URLs and drivers, and nobody has to know
+# settings that dlt adds to URLs and drivers, which nobody has to set
 _RARE = ("query", "drivername", "connect_timeout", "session_timezone", "application")
 
 
@@ -53,14 +53,14 @@ def entry_of(name: str) -> dict[str, Any]:
 
 
 def requirement_of(name: str) -> str:
-    """Return what a destination of this type needs for `pip`; empty if nothing."""
+    """Return what `pip` has to install for a destination of this type; empty if nothing."""
     if name in _OF_NO_SYSTEM or "." in name:
         return ""
     return f"dlt[{_EXTRAS.get(name, name)}]"
 
 
 def secrets_file(destination: str, type_name: str) -> str:
-    """Return a TOML file with what a destination needs to be told, as comments to fill in."""
+    """Return a TOML file with the settings that a destination needs, as comments to fill in."""
     lines = [
         f"# What destination `{destination}` needs. Fill it in; git does not take this file.",
         f"# [destination.{destination}.credentials]",
@@ -74,7 +74,7 @@ def _credentials(type_name: str) -> Iterator[tuple[str, Any]]:
         destination = Destination.from_reference(type_name)
         hint = destination.spec.get_resolvable_fields()["credentials"] if destination else None
     except Exception:
-        # its library is not there; the page of dlt on it tells
+        # its library is not installed: dlt's page on it names the settings
         return
     for spec in (hint, *getattr(hint, "__args__", ())):
         if isinstance(spec, type) and issubclass(spec, BaseConfiguration):

@@ -1,6 +1,6 @@
-"""Sources to begin with: an entry, code, sample data, and rows for a first test.
+"""Templates of sources: an entry, code, sample data, and rows for a first test.
 
-None of them merges: not all destinations can.
+None of them merges, because some destinations cannot.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class SourceTemplate:
-    """A source to begin with.
+    """The template of a source.
 
     Attributes:
         help: What it loads, in a line.
@@ -24,10 +24,10 @@ class SourceTemplate:
         entry: Its entry in `sources`; `{name}` in texts is its name.
         code: The module `sources/<name>.py`; empty if the entry is all. `NAME` is its name.
         data: Sample files by their path below the folder of the `dlt.yml`: their content.
-        given: Rows of a test in place of what it would read; None if it reads nothing remote.
+        given: The rows of a test in place of those of the source; None if it reads nothing remote.
         rows: How many rows the test finds.
-        columns: Some columns of the table, of the test.
-        requires: What it needs beside this package, for `pip`.
+        columns: Some columns of the table that the test finds.
+        requires: What `pip` has to install beside this package.
     """
 
     help: str

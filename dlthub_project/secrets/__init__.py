@@ -1,7 +1,7 @@
 """What a secret is, and how it is masked: by its name, by its shape, in URLs, by its value.
 
-All that is shown, told or stored of values asks here. This room knows no dlt: callers hand in what
-dlt has looked up.
+Whatever shows, tells or stores values asks this room. It knows no dlt: callers hand in what dlt
+has looked up.
 """
 
 from __future__ import annotations

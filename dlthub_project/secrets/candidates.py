@@ -19,9 +19,9 @@ from dlthub_project.secrets.masking import (
 )
 
 _PASSWORD = re.compile(r"://[^\s:/]*:(?P<password>[^\s]+)@")
-# the user of a URL that has no password, as a token is at times
+# the user of a URL without a password, which may be a token
 _USER = re.compile(r"://(?P<user>[^\s:/@]+)@")
-# of shells, and no passwords
+# variables of shells, which hold no passwords
 _FOLDERS = frozenset(("PWD", "OLDPWD"))
 _ORDINARY = re.compile(
     r"[^\W\d_]+(?:[ _./-]+[^\W\d_]+)*(?:[ _./-]\d{1,4})?|\d{4}-\d\d-\d\d\S*|\d+(?:\.\d+)*|\w+://\S*|[~.]{0,2}[/\\].*"
@@ -50,16 +50,16 @@ def secrets_in(value: Any, is_secret: bool) -> Iterator[str]:
         for item in value:
             yield from secrets_in(item, is_secret)
     elif isinstance(value, str):
-        # a mapping of the environment is a text
+        # in the environment, a mapping is a text
         yield from secrets_in(_of_json(value), is_secret)
-        # also of a URL that nobody calls a secret
+        # a URL holds a secret even if nobody calls the URL one
         if "://" in value:
             for match in _PASSWORD.finditer(value):
                 yield from (match["password"], unquote(match["password"]))
             users = (match["user"] for match in _USER.finditer(value))
             yield from (user for user in users if looks_secret(user))
         if "=" in value:
-            # without `key:` of a URL, which is the user
+            # without the user (`key:`) that a URL may have
             yield from named_secrets(_PASSWORD.sub("://", value))
         if is_secret:
             yield value
@@ -70,7 +70,7 @@ def secrets_in(value: Any, is_secret: bool) -> Iterator[str]:
 def is_secret_value(key: str, value: Any, is_hinted: bool = False) -> bool:
     """Tell whether the value of a setting is a secret, by its name or by dlt's hint."""
     if key == "credentials" and isinstance(value, str):
-        # the place of a file, or of a database that asks for no password
+        # the place of a file or of a database without a password is no secret
         is_file = value.startswith(":") or value.endswith((".db", ".duckdb", ".sqlite"))
         is_place = is_file or "/" in value or "\\" in value
         return not is_place or "@" in value or "=" in value

@@ -8,7 +8,7 @@ from dlthub_project.secrets.masking import MASK
 
 
 def without_spans(text: str, spans: Iterable[tuple[int, int]]) -> str:
-    """Return a text with a mask for each of some spans; for those that overlap one."""
+    """Return a text with a mask for each span; spans that overlap share one."""
     shown: list[str] = []
     end = 0
     for start, stop in sorted(spans):
@@ -25,6 +25,6 @@ def without_parts(text: str, parts: Iterable[str]) -> str:
         start = text.find(part)
         while start >= 0:
             spans.append((start, start + len(part)))
-            # of `abab` in `ababab` there are two
+            # the search goes on inside a part: `ababab` holds `abab` twice
             start = text.find(part, start + 1)
     return without_spans(text, spans) if spans else text

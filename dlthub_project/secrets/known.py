@@ -22,56 +22,56 @@ from dlthub_project.secrets.hiding import without_spans
 from dlthub_project.secrets.masking import is_secret_name
 from dlthub_project.secrets.spellings import encodings, spellings
 
-# shorter ones are masked only as whole words, and not at all where texts are of users
+# shorter ones are masked only as whole words, and not at all in texts that users wrote
 LONG = 6
-# so many characters of a secret in a row are enough to hide
+# a part of a secret of that many characters is hidden
 _PART = 12
-# any part of that length has a block of this length in it, counted from the secret's beginning
+# any such part contains a whole block of this length, counted from the secret's beginning
 _BLOCK = _PART // 2
-# so many of them are found faster one by one
+# up to that many secrets, a search for each is faster
 _FEW = 500
-# values of dlt and of ours that are no secrets, also where they stand for one, and words that
-# reports are full of, which people use as passwords of databases for tests
+# no secrets, even in place of one: values of dlt and of ours, and words that reports are full
+# of, which people use as passwords of databases for tests
 _COMMON = frozenset(
     (
         *("bigquery", "clickhouse", "databricks", "duckdb", "filesystem", "localhost"),
         *("default", "loader", "password", "pytest", "python", "secret", "secrets"),
         *("motherduck", "not-set", "postgres", "postgresql", "redshift", "snowflake", "sqlalchemy"),
-        # what stands in tests for what is not set
+        # the values that tests have for secrets that are not set
         *("1970-01-01", "dlthub_given://", "https://not-set.invalid", "not-set.invalid"),
         "not-set@not-set.invalid",
     )
 )
-# sections of a `secrets.toml` in which other things than secrets are kept, too
+# sections of a `secrets.toml` that people also use for other settings than secrets
 _SETTINGS = frozenset(
     (
         *("data_writer", "destination", "extract", "load", "normalize", "pipelines", "providers"),
         *("runtime", "schema"),
     )
 )
-# what terminals, pytest and tables put into a text that is wider than they are, and colours
+# cuts by terminals, pytest and tables in a text that is wider than they are, and colours
 _CUT = re.compile(
     r"""\x1b\[[0-9;]*m|"""
-    # from where blanks begin: from each of them on, a text of many takes minutes
+    # only from where blanks begin: tried from each blank on, a text of many takes minutes
     r"""(?:["']|(?<![ \t|│┃║]))[ \t|│┃║]*\r?\n(?:E(?=\s))?[ \t|│┃║>]*["']?"""
 )
-# pairs of a connection string, of which some are no secrets
+# the pairs of a connection string, some of which are no secrets
 _ODBC = re.compile(r"[\w ]+=[^;]*;")
 
 
 class KnownSecrets:
     """Secrets by value: each of six characters or more is masked wherever it stands.
 
-    Of longer ones, so are parts: what shortens a text cuts a secret, too.
+    Parts of longer ones are masked, too, because a text may be shortened within a secret.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # a mapping for its order
+        # a mapping, because it keeps the order
         self._secrets: dict[str, None] = {}
-        # those whose spellings nobody has needed yet: production seldom tells anything
+        # secrets whose spellings are made when a text is masked: production seldom masks one
         self._new: list[str] = []
-        # by each block of a spelling: the spelling, where the block begins, how much of it hides
+        # by each block of a spelling: the spelling, where the block begins, the length to hide
         self._blocks: dict[str, list[tuple[str, int, int]]] = {}
         self._has_spaces = False
         self._common: set[str] = set(_COMMON)
@@ -107,18 +107,19 @@ class KnownSecrets:
     def learn_configuration(self, documents: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         """Remember the secrets that dlt would find now, of six characters or more.
 
-        Secret is what has a name that secrets have, and all that is in a `secrets.toml` outside of
-        credentials and sections of dlt's own. A host or a bucket is none: a message has to name it.
-        Nor is a word there, until dlt looks it up as a secret: it may be the name of a table.
+        Secrets are the values with names that secrets have, and all values of a `secrets.toml`
+        outside of credentials and of dlt's own sections. A host or a bucket is no secret: a message
+        has to name it. A plain word is none either, until dlt looks it up as a secret: it may be
+        the name of a table.
 
         Args:
-            documents: Of each provider its name, and the mapping that it has.
+            documents: The name and the mapping of each provider.
         """
         self.learn_environment()
         self.learn_documents(documents)
 
     def learn_documents(self, documents: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-        """Do the same for documents alone."""
+        """Remember the secrets of documents; see `learn_configuration`."""
         for provider, document in documents:
             for section, value in document.items():
                 is_secret = "secrets" in provider and section not in _SETTINGS
@@ -145,7 +146,7 @@ class KnownSecrets:
             self._learn_document(str(name), item, is_secret=is_one)
 
     def _learn_text(self, key: str, value: Any, *, is_secret: bool) -> None:
-        # a variable of a manifest is no value
+        # a text with a variable of the manifest is not the value itself
         if isinstance(value, str) and "{env." not in value:
             is_one = is_secret and is_secret_value(key, value, not is_ordinary(value))
             self.learn(value, is_secret=is_one)
@@ -166,7 +167,7 @@ class KnownSecrets:
     def masked(self, text: str) -> str:
         """Return a text without the secrets that are known, and without parts of them.
 
-        Also those that line breaks, frames of tables or colours have cut.
+        Secrets that line breaks, frames of tables or colours have cut are found, too.
         """
         spans = self._found_spans(text)
         return without_spans(text, spans) if spans else text
@@ -242,7 +243,7 @@ class KnownSecrets:
                     self._has_spaces = self._has_spaces or " " in spelling
                     if len(spelling) >= LONG:
                         self._add_spelling(spelling, _has_parts(secret))
-                # last: another thread that finds none left finds all of them spelt
+                # emptied last: a thread that finds nothing left to spell must find all spellings
                 self._new.pop()
 
     def _add_spelling(self, spelling: str, has_parts: bool) -> None:
@@ -253,7 +254,7 @@ class KnownSecrets:
             places.append((spelling, start, len(spelling) if is_one else _PART))
 
     def _spans(self, text: str) -> Iterator[tuple[int, int]]:
-        # as long for many secrets as for one
+        # takes as long for many secrets as for one
         yield from self._spans_at(text, range(len(text) - _BLOCK + 1))
 
     def _spans_at(self, text: str, places: Iterable[int]) -> Iterator[tuple[int, int]]:
@@ -271,7 +272,7 @@ class KnownSecrets:
                     yield start, stop
 
     def _cut_spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield where secrets are that go over the end of a line, or change their colour."""
+        """Yield the spans of secrets that go on in the next line, or change their colour."""
         if "\n" not in text and "\x1b" not in text:
             return
         pieces, starts = _between(_CUT.finditer(text), text)
@@ -286,7 +287,7 @@ class KnownSecrets:
         joined = between.join(pieces)
         if len(joined) < LONG:
             return
-        # of each piece, where it begins when they are joined
+        # for each piece, where it begins in the joined text
         begins = [0, *accumulate(len(piece) + len(between) for piece in pieces)][:-1]
         near = {
             place
@@ -314,7 +315,7 @@ def _between(cuts: Iterable[re.Match[str]], text: str) -> tuple[list[str], list[
 
 
 def _grown(text: str, found: int, secret: str, at: int) -> tuple[int, int]:
-    """Return from where to where a text is the same as a secret, around what is found of it."""
+    """Return the longest span of a text, around a found block, that is the same as the secret."""
     start, stop = found, found + _BLOCK
     left, right = at, at + _BLOCK
     while start and left and text[start - 1] == secret[left - 1]:
@@ -325,11 +326,11 @@ def _grown(text: str, found: int, secret: str, at: int) -> tuple[int, int]:
 
 
 def _has_parts(secret: str) -> bool:
-    """Tell whether any part of a secret is one: of a URL, JSON or ODBC text some are names."""
+    """Tell whether each part of a secret is secret; some parts of a URL, JSON or ODBC are names."""
     return "://" not in secret and secret.lstrip()[:1] not in ("{", "[") and not _ODBC.match(secret)
 
 
 def _is_public(part: str) -> bool:
-    """Tell whether a part of a secret is one of a folder that tracebacks are full of."""
+    """Tell whether a part of a secret is also part of a folder that tracebacks are full of."""
     folders = (os.getcwd(), os.path.expanduser("~"), sys.prefix, tempfile.gettempdir())
     return any(part.rstrip("/") in folder for folder in folders)

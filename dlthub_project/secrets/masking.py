@@ -1,4 +1,4 @@
-"""Takes secrets that nobody knows out of texts and values: by names, by shapes, in URLs."""
+"""Takes secrets of unknown value out of texts: by names, by shapes, in URLs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 MASK = "***"
 
-# what looks like a secret, whatever it is called
+# shapes of secrets, whatever their names
 _SECRET_VALUE = re.compile(
     # a URL with a password
     r"://[^\s/@]{0,200}:[^\s@]{1,200}@|"
@@ -20,7 +20,7 @@ _SECRET_VALUE = re.compile(
     r"(?<![\w./{-])(?=[A-Za-z_\-+=]{0,40}\d)(?=[\d_\-+=]{0,40}[A-Za-z])[\w\-+=]{20,}(?![\w.}/{-])|"
     r"\b(?:gh[pousr]_|github_pat_|sk-|xox[a-z]-|AKIA|eyJ|glpat-)\w|-----BEGIN"
 )
-# Of those, what nothing else looks like. A long run may be a hash or an id that a reader needs.
+# The shapes that only secrets have. A long run may be a hash or an id that a reader needs.
 _TOKEN = re.compile(
     r"-----BEGIN [^-\n]*-----(?:.*?-----END [^-\n]*-----|.*)|"
     r"\b(?:gh[pousr]_\w{6,}|github_pat_\w{6,}|sk-[\w-]{16,}|xox[a-z]-[\w-]{6,}|AKIA\w{12,}|"
@@ -35,15 +35,15 @@ _TOKEN_BEGINNINGS = (
 _URL_USER_END = re.compile(r"://[^\s:/]*:")
 _WORD = re.compile(r"\S+")
 _URL_USER = re.compile(r"(?<=://)[^\s:/@]+(?=@)")
-# A name begins where a word does: from every letter on, a text of one long word takes minutes.
+# A name begins where a word does: tried from every letter on, one long word takes minutes.
 _NAME = re.compile(r"""(?<![\w.%-])(?P<name>[\w.%-]+)(?P<between>\\?["']?\s*[:=]\s*)""")
 _NAMED_VALUE = re.compile(
     r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|"""
     # JSON within a text of JSON or Python
     r"""\\"(?:(?!\\").)*\\"|"""
-    # ODBC quotes by braces, and only behind an equals sign
+    # ODBC quotes with braces, and only behind an equals sign
     r"""(?<==)\{[^}]{0,200}\}?|"""
-    # what closes or parts values may stand in an unquoted one, and not at its end
+    # characters that close or separate values may stand within an unquoted value, not at its end
     r"""[^\s"',;&{}()\[\]\\](?:[^\s"';&]*[^\s"',;&{}()\[\]\\])?"""
 )
 _SCHEME = re.compile(r"\b(?P<scheme>Bearer|Basic|Token)\s+[\w.~+/=-]{6,}", re.IGNORECASE)
@@ -61,7 +61,7 @@ _CONTAINER_SCHEMES = frozenset(("az", "azure", "adl", "abfs", "abfss", "wasb", "
 _ABSOLUTE_PATH = re.compile(r"\.{0,2}[/\\]|~|[A-Za-z]:[/\\]")
 
 
-# what credentials have beside secrets: a message has to name it
+# the public parts of credentials: a message has to name them
 PUBLIC_FIELDS = frozenset(
     (
         *("account", "account_name", "catalog", "client_email", "client_id", "database", "dataset"),
@@ -102,12 +102,12 @@ _VARIABLE_NAME = re.compile(r"\{env\.(\w+)")
 
 
 def looks_secret(text: str) -> bool:
-    """Tell whether something in a text looks like a secret, whatever it is called."""
+    """Tell whether something in a text has the shape of a secret, whatever its name."""
     return _SECRET_VALUE.search(text) is not None
 
 
 def holds_token(text: str) -> bool:
-    """Tell whether a text holds what nothing but a secret looks like: a token, or a private key."""
+    """Tell whether a text holds a token or a private key, by a shape that only secrets have."""
     # the search looks at each character, and most texts have no beginning of one
     return any(one in text for one in _TOKEN_BEGINNINGS) and _TOKEN.search(text) is not None
 
@@ -184,7 +184,7 @@ def _named_values(text: str) -> Iterator[tuple[re.Match[str], str]]:
 
 
 def is_secret_name(path: Iterable[str]) -> bool:
-    """Tell whether one of the names of a path is one that secrets usually have.
+    """Tell whether a path holds a name that secrets usually have.
 
     Args:
         path: The names. A name may be a path itself, as `SOURCES__SHOP__KEY` and `shop.key` are.
@@ -194,15 +194,15 @@ def is_secret_name(path: Iterable[str]) -> bool:
 
 @lru_cache(maxsize=10_000)
 def _is_one_secret(name: str) -> bool:
-    # rows have few names, and each row has them again
+    # cached: each row has the same few names
     return any(_SECRET_NAME.search(_words(one)) for one in _LEVEL.split(name))
 
 
 def may_name_secret(text: str) -> bool:
     """Tell whether a text, such as a line of a file, may have a name of secrets in it.
 
-    It answers yes wherever `is_secret_name` does, and also for `author`, since a line has no keys,
-    and `api_kee`, since a name in an error is misspelt at times.
+    It is true wherever `is_secret_name` is. It is also true for `author`, because a line has no
+    keys, and for `api_kee`, because names in errors may be misspelt.
     """
     if _COARSE_NAME.search(text):
         return True

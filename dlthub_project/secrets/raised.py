@@ -8,7 +8,7 @@ from typing import Any
 
 from dlthub_project.secrets.known import KNOWN
 
-# what builtin errors are told by, beside their arguments
+# attributes with the texts of builtin errors, beside their arguments
 _TOLD = ("code", "filename", "filename2", "msg", "strerror", "text", "value")
 
 
@@ -25,9 +25,9 @@ def hidden_in_errors() -> Iterator[None]:
 def hide_in_error(error: BaseException) -> None:
     """Mask the secrets in what an error says, and those that it goes back to.
 
-    Whoever gets it prints it, logs it or sends it on. The errors stay the same objects, but for
-    causes that cannot be changed, such as groups and those of pydantic: others that say the same
-    stand in their place.
+    The receiver may print, log or send the error. The errors stay the same objects. Only causes
+    that cannot be changed, such as groups and errors of pydantic, are replaced by errors with the
+    masked text.
     """
     if not KNOWN:
         return
@@ -43,7 +43,7 @@ def hide_in_error(error: BaseException) -> None:
 
 
 def _links(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error, those that it goes back to, those of groups, and those that they carry."""
+    """Yield an error, its causes, the members of groups, and errors in attributes of all these."""
     seen: set[int] = set()
     waiting: list[Any] = [error]
     while waiting:
@@ -57,7 +57,7 @@ def _links(error: BaseException) -> Iterator[BaseException]:
 
 
 def _hide(error: BaseException) -> None:
-    # some errors of libraries refuse
+    # some errors of libraries refuse changes
     with suppress(Exception):
         if (hidden := KNOWN.masked_in(error.args)) != error.args:
             error.args = hidden
@@ -82,7 +82,7 @@ def _tells(error: BaseException) -> bool:
 
 def _stand_in(error: BaseException) -> BaseException:
     kind = type(error)
-    # a name of its own: nothing may take it for the other
+    # a name of its own, so that no code takes it for the original class
     made = type(kind.__name__, (Exception,), {"__module__": kind.__module__})
     shown: BaseException = made(KNOWN.masked(str(error)))
     shown.__cause__, shown.__context__ = error.__cause__, error.__context__

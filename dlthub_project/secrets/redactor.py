@@ -13,14 +13,14 @@ from dlthub_project.secrets.known import KNOWN, LONG
 from dlthub_project.secrets.masking import MASK, is_secret_name, masked_text
 from dlthub_project.secrets.spellings import spellings
 
-# what names things in a trace: a password `orders` does not rename the pipeline `orders`
+# keys with names of things in a trace: a password `orders` must not mask the pipeline `orders`
 _IDENTIFIERS = frozenset(
     ("pipeline_name", "transaction_id", "span_id", "step", "load_id", "started_at", "finished_at")
 )
 
 
 _WIDTH = 100
-# behind the first question mark there may be anything
+# the arguments of a URL may be anything
 _WITH_PASSWORD = re.compile(r"[\w+.-]+://[^\s:/@]*:[^\s?@/]+@[^\s?@]+(?:\?\S*)?")
 
 
@@ -29,7 +29,7 @@ def shown(value: Any, *, secret: bool = False) -> str:
 
     Args:
         value: The value.
-        secret: Whether all of it is a secret; of a URL with a password, user and host are none.
+        secret: Whether all of it is a secret. Of a URL with a password, user and host still show.
     """
     is_hidden = secret and value is not None
     if is_hidden and isinstance(value, str) and _WITH_PASSWORD.fullmatch(value):
@@ -64,11 +64,11 @@ class Redactor:
     def learn_look_ups(self, look_ups: Iterable[tuple[str, Any, bool, str]]) -> None:
         """Remember the secrets among values that dlt has looked up.
 
-        Secret is what dlt's types call so, what comes from a `secrets.toml`, and what has a name
-        that secrets have, also within a mapping.
+        Secrets are the values that dlt's types call so, those of a `secrets.toml`, and those with
+        names that secrets have, also within a mapping.
 
         Args:
-            look_ups: Of each value its key, the value, whether dlt calls it a secret, and the
+            look_ups: For each value its key, the value, whether dlt calls it a secret, and the
                 provider that had it.
         """
         for key, value, is_secret, provider in look_ups:
@@ -96,7 +96,7 @@ class Redactor:
         if isinstance(value, str):
             return MASK if is_secret and value else self._masked(value)
         if value is None or isinstance(value, bool | int | float | date | time):
-            # a number by a name of secrets is also a count of rows of a table `tokens`
+            # a number with the name of a secret may be the count of rows of a table `tokens`
             return value
         if callable(getattr(value, "asdict", None)):
             return self._redacted(value.asdict(), is_secret=is_secret)
@@ -122,7 +122,7 @@ class Redactor:
 
     @cached_property
     def _known(self) -> re.Pattern[str] | None:
-        """Find every secret that this one knows for itself, the longest ones first."""
+        """The pattern of the secrets that only this redactor knows, the longest ones first."""
         spelt = {spelling for secret in self._secrets for spelling in spellings(secret)}
         ordered = sorted(spelt, key=len, reverse=True)
         found = [_as_word(secret) for secret in ordered]
@@ -130,7 +130,7 @@ class Redactor:
 
 
 def _names_secret(key: str, mapping: Mapping[Any, Any]) -> bool:
-    # where dlt's trace tells of a look-up, `key` is the name of the value
+    # in the look-ups of dlt's trace, `key` is the name of the value
     tells_look_up = key == "key" and "is_secret_hint" in mapping
     return not tells_look_up and is_secret_name([key])
 

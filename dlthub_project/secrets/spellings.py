@@ -33,14 +33,14 @@ def encodings(secret: str) -> Iterator[str]:
     """Yield a secret as it is within base64, wherever it begins, in hex, XML, HTML and bytes."""
     raw = secret.encode("utf-8", "surrogatepass")
     for before in range(3):
-        # without the characters that have a part of what stands before or behind
+        # without the characters that also encode a part of the text before or behind
         encoded = base64.b64encode(b"\0" * before + raw).decode()
         inner = encoded[(0, 2, 3)[before] : len(encoded.rstrip("=")) - bool(encoded[-1] == "=")]
         yield inner
         yield inner.replace("+", "-").replace("/", "_")
     yield from (raw.hex(), raw.hex().upper())
     if _HEX.fullmatch(secret):
-        # the same one, as a digest or a UUID is
+        # hex in upper case, too, if the secret itself is hex, as a digest or a UUID
         yield from (secret.lower(), secret.upper())
     in_xml = escape(secret, {'"': "&quot;"})
     yield from (in_xml, in_xml.replace("\n", "&#10;").replace("'", "&#x27;"))

@@ -68,7 +68,7 @@ class Cache:
         self._plan_path = self.path.with_suffix(".json")
         self._lock = FileLock(str(self.path.with_suffix(".lock")))
         self._blocks = 0
-        # nobody else writes to the outputs of the cache while this process holds its lock
+        # no other process writes to the outputs of the cache while this one holds its lock
         self._opened: dict[str, OutputDataset] = {}
 
     @contextlib.contextmanager
@@ -281,7 +281,7 @@ class Cache:
             input_tables = InputTables(connection, stack)
             for offer in offers:
                 connection.execute(f"CREATE SCHEMA {quoted(offer.schema)}")
-                # flush reads what passes through, and views are read in steps only
+                # flush reads input tables that pass through, and only steps can read views
                 passed = {output.made for output in offer.outputs}
                 for source, loads in zip(inputs, offer.loads, strict=True):
                     for table, name in source.tables.items():
@@ -308,7 +308,7 @@ class Cache:
             if table.lower() in inputs:
                 raise ProjectError(
                     f"Table `{table}` of cache `{self.name}` is an input, and is made, too.",
-                    "Give the input another name: below its `tables`.",
+                    "Give the input another name, below its `tables`.",
                 )
 
     def _made(

@@ -181,7 +181,7 @@ def _columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> TTableSche
         if str(type_) in _DATA_TYPES:
             columns[name]["data_type"] = _DATA_TYPES[str(type_)]
     for column in columns.values():
-        # a query does not tell more
+        # the types of a query do not tell more
         column["nullable"] = True
     return columns
 

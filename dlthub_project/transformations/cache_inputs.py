@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from dlthub_project.entities import EntryPosition
 
-# the rows that are copied at a time
+# how many rows are copied at a time
 _CHUNK_ROWS = 10_000
 # by default, DuckDB fills 80 % of the machine's memory with rows that it has written already
 _MEMORY = "128MB"
@@ -173,8 +173,8 @@ def check_names(inputs: Iterable[InputDataset], cache: str, position: EntryPosit
 def loads_of(inputs: Iterable[InputDataset]) -> Iterator[list[str]]:
     """Yield the loads of each input. The loads of one dataset are read only once.
 
-    A load may end between two reads: the plan would then count it as seen, and offer it from one
-    input and not from another.
+    A load may end between two reads. The plan would then count it as seen, although only one of two
+    inputs offers it.
     """
     completed: dict[str, list[tuple[str, str]]] = {}
     for source in inputs:
@@ -223,7 +223,7 @@ class InputTables:
             table: Its name.
             rows: The rows.
             target: The quoted name of the new table.
-            copy: Whether the rows are copied where a view would do: views are read in steps only.
+            copy: Whether the rows are copied although a view would do: only steps can read views.
         """
         read_elsewhere(source.dataset.dataset_name)
         kind = "TABLE" if copy else "VIEW"

@@ -1,4 +1,4 @@
-"""Writes tables of a cache to a dataset, which remembers the loads that they were made of."""
+"""Writes tables of a cache to a dataset, which remembers the loads that they were made from."""
 
 from __future__ import annotations
 

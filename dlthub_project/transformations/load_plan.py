@@ -70,7 +70,7 @@ class Plan:
         return _replaces(output, self.untold)
 
     def write(self, path: Path) -> None:
-        """Store the plan: the file has all of it, or the file of before stays."""
+        """Store the plan as a whole, or keep the earlier file."""
         written = path.with_suffix(".new")
         written.write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")
         os.replace(written, path)

@@ -1,6 +1,6 @@
-"""Queries as the data of a transformation: texts and ibis expressions, too, are relations.
+"""Queries as the data of a transformation: makes relations of texts and ibis expressions.
 
-Tables that would round or cut the values of a query refuse it before it runs.
+A query is refused before it runs if the table would round or cut its values.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from dlthub_project.errors import ProjectError, known_names
 if TYPE_CHECKING:
     from dlt.common.schema.typing import TTableSchemaColumns
 
-# of a text in a message
+# how many characters of a query a message shows
 _SHOWN = 60
 
 
@@ -60,7 +60,7 @@ def call(name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
 
 @dataclass(frozen=True)
 class _Table:
-    """The table that items of a resource go to; no name if they themselves say it.
+    """The table that items of a resource go to; without a name if the items name it.
 
     Attributes:
         name: Its name.
@@ -80,7 +80,7 @@ class _Table:
         return {name: not hints.get("nullable", True) for name, hints in own.items() if hints}
 
 
-# what dlt itself adds to data
+# the columns that dlt itself adds to data
 _OWN = ("_dlt_load_id", "_dlt_id")
 _ROWS, _ARROW, _QUERIES = "rows", "frames or Arrow data", "queries"
 
@@ -94,13 +94,13 @@ def pages(items: Iterable[Any], transformation: str) -> Iterator[Any]:
 
     Raises:
         ProjectError: A column of a table would round or cut the values of a relation. Or dlt could
-            not load the items together, or into their table: it adds columns of its own to rows,
-            others to Arrow data and others to queries, and leaves a package that blocks the next
-            run where a table lacks some of them, or has more.
+            not load the items together, or into their table: dlt adds columns of its own, which
+            differ for rows, Arrow data and queries. If they differ from those of the table, dlt
+            leaves a package that blocks the next run.
     """
     tables: dict[str | None, _Table] = {}
     firsts: dict[str, tuple[str, tuple[str, ...]]] = {}
-    # dlt resolves its configuration each time
+    # cached: dlt resolves its configuration each time
     own_columns = cache(relations.own_columns_of)
     for item in items:
         mark, data = (item.meta, item.data) if isinstance(item, DataItemWithMeta) else (None, item)
@@ -196,7 +196,7 @@ def _pages_of_relation(item: Any, relation: dlt.Relation, table: _Table) -> Iter
     for page in relation_pages(item, with_row_ids=table.needs.get("_dlt_id", False)):
         data = page.data if isinstance(page, DataItemWithMeta) else page
         if only_rows_tell and isinstance(data, pyarrow.Table):
-            # a column of nulls alone has any type
+            # a column of nulls only fits any type
             held = [n for n in data.column_names if data[n].null_count < data.num_rows]
             _refuse_losses(py_arrow_to_table_schema_columns(data.select(held).schema), table)
         yield page
@@ -228,7 +228,7 @@ def _refuse_losses(columns: TTableSchemaColumns, table: _Table) -> None:
 
 
 def tables_read(query: Any) -> list[exp.Table]:
-    """Return the tables that a query reads by name; CTEs and table functions are none.
+    """Return the tables that a query reads by name, without CTEs and table functions.
 
     Args:
         query: The query, parsed by sqlglot.
@@ -288,7 +288,7 @@ def _relation(query: Any, name: str, datasets: Sequence[dlt.Dataset]) -> dlt.Rel
 
 
 def _read(query: Any, dataset: dlt.Dataset) -> dlt.Relation | str:
-    """Return `query` as a relation of `dataset`, or why it is none, for a sentence about it."""
+    """Return `query` as a relation of `dataset`, or why it is none, as the end of a sentence."""
     dialect = dataset.destination_dialect
     text = query if isinstance(query, str) else relations.ibis_as_sql(query, dialect)
     try:

@@ -238,7 +238,7 @@ def test_data_that_name_their_table_need_no_name(
 
 
 def test_a_relation_of_one_table_needs_a_name(dataset: WritableDataset) -> None:
-    with pytest.raises(ProjectError, match="data of type Relation name none"):
+    with pytest.raises(ProjectError, match="data of type Relation have none"):
         dataset.save(dataset.table("items"))
 
 

@@ -347,7 +347,8 @@ def test_a_declared_path_is_not_the_shells(
         assert explanation.winner is not None
         assert explanation.winner.value == "declared"
         assert explanation.layers[-1].key == "PATH"
-        assert explanation.layers[-1].remark == "has no section, and the manifest a value"
+        remark = "ignored: it has no section, and the manifest has a value"
+        assert explanation.layers[-1].remark == remark
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,7 @@ def test_what_cannot_be_measured_is_an_error_and_no_obstacle(shop: dlt.Pipeline)
     assert "marked as personal" in found["maximum"][2]
     assert "may be personal" in found["mean"][2]
     assert "no column `no`" in found["sum"][2]
-    assert "table `frames` do not tell their loads" in found["load_row_count"][2]
+    assert "table `frames` do not tell which load" in found["load_row_count"][2]
     assert "x.invalid" not in str(found)
     more = dq.measure_load(
         shop, info, {None: [of.mean("a")], "frames": [of_dataset.latest_loaded_at()]}

@@ -233,7 +233,7 @@ MODULES = {
 
     @dlt.hub.transformation(table_name=lambda row: row["x"])
     def first(cache: dlt.Dataset): ...
-    """: "the rows of `first` name its table",
+    """: "`first` takes the name of its table from its rows",
     """
     import dlt
 

@@ -1,4 +1,4 @@
-"""What tells of columns, tables and datasets over time; each function makes a metric."""
+"""What to measure of columns, tables and datasets over time; each function makes a metric."""
 
 from dlthub_project.data_quality.metrics import column, dataset, table
 

@@ -30,7 +30,7 @@ def median(column: str) -> Metric:
 
 
 def mode(column: str) -> Metric:
-    """Tell the value that is there most often; of several, the least."""
+    """Tell the most frequent value; of several, the least."""
     return _made("mode", column)
 
 

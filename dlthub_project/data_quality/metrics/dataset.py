@@ -13,8 +13,8 @@ def total_row_count() -> Metric:
 def load_row_count() -> Metric:
     """Count the rows that the load has brought, those nested in others included.
 
-    It cannot be measured if a table does not tell the loads of its rows, as of Arrow data without
-    `normalize.parquet_normalizer.add_dlt_load_id`.
+    It cannot be measured if the rows of a table do not tell their load. Rows of Arrow data do so
+    only with `normalize.parquet_normalizer.add_dlt_load_id`.
     """
     return Metric("dataset", "load_row_count")
 

@@ -29,9 +29,9 @@ def runner(*args: Any, **kwargs: Any) -> Any:
 
 
 class _NotOffered:
-    """Stands last in `sys.meta_path`: says of parts of `dlthub` that are not here what is."""
+    """Stands last in `sys.meta_path`: refuses missing parts of `dlthub`, and says which exist."""
 
-    # as the finder of `dlthub` itself, it is asked for no package of that name
+    # marked as the finder of `dlthub` is: `spec_of_others` asks neither of them
     is_dlthub_fallback = is_of_parts = True
 
     @staticmethod
@@ -58,7 +58,7 @@ _HERE = (
     "`dlthub.current`, `.project`, `.data_quality`, `.destinations`, `.runner` and "
     "`.transformation`"
 )
-# what is not here, and what takes its place
+# parts of `dlthub` that are missing here, and what takes their place
 _PARTS = {
     "cache": (
         "Classes of caches (`dlthub.cache`)",

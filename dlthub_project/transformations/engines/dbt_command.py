@@ -68,7 +68,7 @@ def find_dbt(position: EntryPosition) -> list[str]:
     spec = importlib.util.find_spec("dbt")
     for folder in (spec and spec.submodule_search_locations) or ():
         if Path(folder, "cli", "main.py").is_file():
-            # as the program `dbt` does; `-m dbt.cli.main` warns of a second import
+            # not `-m dbt.cli.main`, which warns of a second import
             return [sys.executable, "-c", "from dbt.cli.main import cli; cli()"]
     program = shutil.which("dbt")
     if program is None:
@@ -100,7 +100,7 @@ def build(
     """
     target = work / "target"
     for name in ("run_results.json", "manifest.json"):
-        # results of an earlier build must not count for this one
+        # results of an earlier build must not count as those of this one
         (target / name).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=work) as profiles:
         profile.write(Path(profiles))

@@ -51,8 +51,8 @@ class PythonEngine:
             table = value.table_name
             if not isinstance(table, str):
                 raise ProjectError(
-                    f"{file}: the rows of `{value.name}` name its table.",
-                    "Give it a table name that is a text.",
+                    f"{file}: `{value.name}` takes the name of its table from its rows.",
+                    "Give it a `table_name` that is a text.",
                 )
             if table in self._functions:
                 raise ProjectError(

@@ -126,7 +126,7 @@ def _read(file: Path) -> _Query:
 
 
 def _tables_in(query: str, file: Path) -> dict[str, str]:
-    """Return the tables that a query reads by name; CTEs, files and table functions are none."""
+    """Return the tables that a query reads by name, without CTEs, files and table functions."""
     try:
         tables = tables_read(sqlglot.parse_one(query, dialect="duckdb"))
     except SqlglotError as error:
