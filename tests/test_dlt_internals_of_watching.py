@@ -13,7 +13,7 @@ import pytest
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project.dlt_internals import watched
+from dlthub_project.dlt_internals import relations, watched
 
 
 @dlt.source
@@ -113,7 +113,7 @@ def test_all_rows_of_a_relation_are_fetched_within_its_cursor(
     @contextmanager
     def cursor(relation: Any) -> Iterator[Any]:
         with original(relation) as entered:
-            seen.append(watched.dataset_of(relation).dataset_name)
+            seen.append(relations.dataset_of(relation).dataset_name)
             yield entered
 
     monkeypatch.setattr(owner, name, cursor)

@@ -135,11 +135,6 @@ ATTRIBUTE_OF_COLUMNS = "_schema"
 """Where a relation keeps its columns, once somebody has asked for them."""
 
 
-def dataset_of(relation: dlt.Relation) -> dlt.Dataset:
-    """Return the dataset of a relation."""
-    return relation._dataset
-
-
 def move(dataset: dlt.Dataset, destination: AnyDestination, *, is_of_pipeline: bool) -> None:
     """Have a dataset read from another destination, with the schemas that are stored there.
 

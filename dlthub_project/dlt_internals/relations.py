@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from dlt.normalize.configuration import ItemsNormalizerConfiguration
 
 
+def dataset_of(relation: dlt.Relation) -> dlt.Dataset:
+    """Return the dataset that a relation reads."""
+    return relation._dataset
+
+
 def extracting_pipeline() -> dlt.Pipeline | None:
     """Return the pipeline that extracts in this thread at this moment.
 

@@ -20,7 +20,7 @@ from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 from dlt.extract import DltResource, DltSource
 from dlt.extract.reference import SourceFactory, SourceReference
 
-from dlthub_project.dlt_internals import pipelines
+from dlthub_project.dlt_internals import held_names, pipelines
 from dlthub_project.dlt_internals.resources import function_of, incremental_parameter
 
 EXTRACT_SOURCE = (dlt.Pipeline, "_extract_source")
@@ -155,11 +155,6 @@ def contract_of(owner: DltSource | DltResource) -> dict[str, str]:
     return {entity: str(mode) for entity, mode in expanded.items() if mode != "evolve"}
 
 
-def dataset_of(relation: dlt.Relation) -> dlt.Dataset:
-    """Return the dataset that a relation reads."""
-    return relation._dataset
-
-
 def arrow_files(pipeline: dlt.Pipeline) -> Iterator[tuple[str, Schema, str, str]]:
     """Yield the files of Arrow data that a pipeline has extracted: load, schema, table, path."""
     for path, table, schema in pipelines.extracted_files(pipeline, pipelines.ARROW):
@@ -230,7 +225,7 @@ def tell_of_connections(tell: Callable[[str | None, str], None]) -> None:
         told = _connecting(original, tell) if name == "connect" else _attaching(original, tell)
         setattr(held, name, told)
         replaced[id(original)] = told
-    _replace_in_modules(replaced)
+    held_names.replace(replaced)
 
 
 def _connecting(connect: Any, tell: Callable[[str | None, str], None]) -> Any:
@@ -254,16 +249,6 @@ def _attaching(execute: Any, tell: Callable[[str | None, str], None]) -> Any:
         return execute(*args, **kwargs)
 
     return executed
-
-
-def _replace_in_modules(replaced: Mapping[int, Any]) -> None:
-    """Replace functions that modules of users have taken by their names: `from duckdb import`."""
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] in (*_OF_LIBRARIES, "duckdb", "_duckdb"):
-            continue
-        for held, value in list(getattr(module, "__dict__", {}).items()):
-            if id(value) in replaced:
-                setattr(module, held, replaced[id(value)])
 
 
 def _is_of_user(depth: int) -> bool:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from dlthub_project.dlt_internals import held_names
 from dlthub_project.sandbox.settings import Sandbox, active_sandbox, lasting_sandboxes, lies_in
 
 _DRIVERS = ("duckdb", "sqlite3", "sqlite3.dbapi2")
@@ -26,7 +27,10 @@ def lead_into_sandboxes() -> None:
         driver = sys.modules.get(name)
         if name not in _wrapped and hasattr(driver, "connect"):
             _wrapped.add(name)
-            vars(driver)["connect"] = _wrap(vars(driver)["connect"])
+            original = vars(driver)["connect"]
+            vars(driver)["connect"] = led = _wrap(original)
+            # and where a module has taken it by its name before
+            held_names.replace({id(original): led})
 
 
 def lead_program_into_sandbox() -> None:

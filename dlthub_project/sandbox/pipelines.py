@@ -13,7 +13,7 @@ from typing import Any
 import dlt
 from dlt.common.schema import Schema
 
-from dlthub_project.dlt_internals import configuration, datasets, pipelines
+from dlthub_project.dlt_internals import configuration, datasets, pipelines, relations
 from dlthub_project.errors import ProjectError
 from dlthub_project.sandbox import destinations
 from dlthub_project.sandbox.at_import import is_import_running
@@ -222,7 +222,7 @@ def remember_pipeline(dataset: dlt.Dataset, pipeline: dlt.Pipeline) -> None:
 
 def bring_relation_into(relation: dlt.Relation, sandbox: Sandbox) -> None:
     """Have a relation find its columns anew where its dataset reads in another place than then."""
-    dataset = datasets.dataset_of(relation)
+    dataset = relations.dataset_of(relation)
     bring_dataset_into(dataset, sandbox)
     record: _DatasetRecord = vars(dataset)[_RECORD]
     place = record.sandbox.folder if record.sandbox else ""

@@ -216,9 +216,9 @@ def of_rows_of_relation(read: Callable[[dlt.Relation], _R]) -> Callable[[dlt.Rel
 
 def of_relation(relation: dlt.Relation) -> Read:
     """Return what a relation reads of the tables of its dataset."""
-    from dlthub_project.dlt_internals import watched
+    from dlthub_project.dlt_internals import relations
 
-    dataset = watched.dataset_of(relation)
+    dataset = relations.dataset_of(relation)
     columns = {
         name: [*table["columns"]]
         for schema in dataset.schemas

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from dlthub_project.dlt_internals import watched
+from dlthub_project.dlt_internals import relations, watched
 from dlthub_project.runner import row_counts
 from dlthub_project.sandbox import active_sandbox, untraced_steps
 from pytest_dlthub.data_coverage import reads
@@ -199,14 +199,14 @@ class Recorder:
     def relation_read(self, relation: dlt.Relation) -> None:
         """Take down the columns that a relation of code reads."""
         if not reads.is_suppressed():
-            dataset = watched.dataset_of(relation)
+            dataset = relations.dataset_of(relation)
             self._take_read(dataset.dataset_name, reads.of_relation(relation))
 
     def origin_of(self, relation: dlt.Relation, table: str | None) -> reads.Origin | None:
         """Return where rows of a relation come from; None where that is no table."""
         if table is None:
             return None
-        return reads.Origin(watched.dataset_of(relation).dataset_name, table)
+        return reads.Origin(relations.dataset_of(relation).dataset_name, table)
 
     def query_read(self, client: Any, query: Any) -> None:
         """Take down the columns that a query of code reads."""

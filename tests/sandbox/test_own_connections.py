@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import dlt
@@ -14,7 +16,7 @@ import duckdb
 import pytest
 from conftest import MakeSandbox
 
-from dlthub_project.sandbox import isolated, visited
+from dlthub_project.sandbox import isolated, own_connections, visited
 
 READ = "SELECT count(*) FROM data.orders"
 
@@ -136,3 +138,20 @@ def test_what_dlt_loads_nothing_into_is_opened_as_it_is(
         assert read(production) == 3
         with duckdb.connect(":memory:") as connection:
             assert connection.sql("SELECT 1").fetchall() == [(1,)]
+
+
+def test_connect_that_a_module_has_taken_by_its_name_is_led_there_too(
+    make_sandbox: MakeSandbox, production: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as in a process in which no sandbox was yet: DuckDB's own function
+    own = inspect.unwrap(duckdb.connect)
+    monkeypatch.setattr(duckdb, "connect", own)
+    monkeypatch.setattr(own_connections, "_wrapped", set())
+    module: Any = ModuleType("module_of_a_user")
+    module.connect = own
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    with isolated(make_sandbox()):
+        load(dlt.destinations.duckdb(str(production)), 1)
+        with module.connect(production) as connection:
+            assert connection.sql(READ).fetchall() == [(1,)]
