@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 _OPENED, _MODIFIED, _CREATED, _MOVED_HERE = 0x20, 0x2, 0x100, 0x80
-_IS_FOLDER = 0x40000000
+_IS_FOLDER, _OVERFLOW = 0x40000000, 0x4000
 # a folder, what has happened, a number of no meaning here, and the length of the name
 _EVENT = struct.Struct("iIII")
 _AT_ONCE = 1 << 16
@@ -33,6 +33,8 @@ class OpenedBelow:
 def opened_below(root: str, has_inputs: Callable[[str], bool]) -> Iterator[OpenedBelow]:
     """Note which files below a folder are opened in a block, by whom ever; on Linux alone.
 
+    Where the system cannot tell all, each file that it may concern counts.
+
     Args:
         root: The folder.
         has_inputs: Tells whether files of a folder below it, and of those in that, count.
@@ -42,20 +44,26 @@ def opened_below(root: str, has_inputs: Callable[[str], bool]) -> Iterator[Opene
         yield found
         return
     library = ctypes.CDLL(None, use_errno=True)
+    # less than 0 where so many are not allowed; and then no folder can be watched
     number = library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-    if number < 0:
-        # so many are not allowed, or the system has none
-        yield found
-        return
     try:
-        folders = {}
+        folders: dict[int, str] = {}
+        unwatched = []
         for folder in _folders(root, has_inputs):
             mask = _OPENED | _MODIFIED | _CREATED | _MOVED_HERE
-            folders[library.inotify_add_watch(number, os.fsencode(folder), mask)] = folder
+            watch = library.inotify_add_watch(number, os.fsencode(folder), mask)
+            if watch < 0:
+                unwatched.append(folder)
+            else:
+                folders[watch] = folder
         yield found
-        found.files = _opened(_read(number), folders)
+        content = _read(number) if number >= 0 else b""
+        if _has_lost_some(content):
+            unwatched += folders.values()
+        found.files = _opened(content, folders).union(*map(_files_in, unwatched))
     finally:
-        os.close(number)
+        if number >= 0:
+            os.close(number)
 
 
 def _folders(root: str, has_inputs: Callable[[str], bool]) -> Iterator[str]:
@@ -77,16 +85,31 @@ def _read(number: int) -> bytes:
     return content
 
 
-def _opened(content: bytes, folders: dict[int, str]) -> set[str]:
-    opened: set[str] = set()
-    written: set[str] = set()
+def _events(content: bytes) -> Iterator[tuple[int, int, bytes]]:
     at = 0
     while at < len(content):
         folder, happened, _, length = _EVENT.unpack_from(content, at)
         at += _EVENT.size
-        name = os.fsdecode(content[at : at + length].rstrip(b"\0"))
+        yield folder, happened, content[at : at + length].rstrip(b"\0")
         at += length
+
+
+def _has_lost_some(content: bytes) -> bool:
+    """Tell whether more has happened than the system keeps: some 16,000 events."""
+    return any(happened & _OVERFLOW for _, happened, _ in _events(content))
+
+
+def _files_in(folder: str) -> set[str]:
+    with suppress(OSError), os.scandir(folder) as entries:
+        return {entry.path for entry in entries if entry.is_file()}
+    return set()
+
+
+def _opened(content: bytes, folders: dict[int, str]) -> set[str]:
+    opened: set[str] = set()
+    written: set[str] = set()
+    for folder, happened, name in _events(content):
         if name and folder in folders and not happened & _IS_FOLDER:
             kind = opened if happened & _OPENED else written
-            kind.add(os.path.join(folders[folder], name))
+            kind.add(os.path.join(folders[folder], os.fsdecode(name)))
     return opened - written
