@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,7 +71,7 @@ def _refuse_more_than_data(project: Project, name: str, folder: Path) -> None:
                 "Remove the data by hand, or give the project another folder for it.",
             )
     is_inside = folder.is_relative_to(_real(Path(project.root_dir)))
-    if not is_inside and not any(project.current_profile in part for part in folder.parts):
+    if not is_inside and not _names_profile(project, folder):
         raise ProjectError(
             f"`{name}` of profile {project.current_profile} is {folder}, outside of the project, "
             "and its path does not name the profile: nobody knows whose files are there.",
@@ -83,6 +84,18 @@ def _refuse_more_than_data(project: Project, name: str, folder: Path) -> None:
                 f"has data in {used}.",
                 "Remove the data by hand, or give each profile a folder: `{current_profile}`.",
             )
+
+
+def _names_profile(project: Project, folder: Path) -> bool:
+    """Tell whether a folder has the profile in its name, or one above it that is not the project's.
+
+    As a word: `/home/developer` does not name `dev`.
+    """
+    root = _real(Path(project.root_dir))
+    is_elsewhere = folder.anchor != root.anchor  # another drive of Windows
+    above = folder.anchor if is_elsewhere else os.path.commonpath([folder, root])
+    word = rf"(?<![^\W_]){re.escape(project.current_profile)}(?![^\W_])"
+    return any(re.search(word, part) for part in folder.relative_to(above).parts)
 
 
 def _folders_of_others(project: Project) -> Iterator[tuple[str, Path]]:

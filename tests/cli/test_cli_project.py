@@ -136,12 +136,15 @@ NESTED = """
         ("project: {data_dir: data}\nprofiles: {prod: {}}", "and profile prod has data in"),
         (NESTED, "and profile prod has data in"),
         ("project: {local_dir: ../shared}", "nobody knows whose files are there"),
+        ("project: {local_dir: ../developer}", "nobody knows whose files are there"),
     ],
 )
 def test_clean_refuses_folders_that_have_more_in_them(
     write_project: WriteProject, dlt_main: DltProgram, manifest: str, reason: str
 ) -> None:
-    root = write_project(manifest, {"d/prod/x": "", "data/x": "", "../shared/x": ""})
+    root = write_project(
+        manifest, {"d/prod/x": "", "data/x": "", "../shared/x": "", "../developer/x": ""}
+    )
     done = dlt_main("project", "clean", "--yes")
 
     assert done.returncode == 1

@@ -368,7 +368,8 @@ def test_defaults_of_dlt_and_of_the_project_are_the_lowest_layer(
     assert default("destinations.duckdb.type") == "duckdb"
     assert default("pipelines.load.dataset_name") == "load_dataset"
     assert default("pipelines.load.dev_mode") == "false"
-    assert default("project.data_dir") == f"{root}/_data/dev"
+    # a long one is cut off
+    assert f"{root}/_data/dev".startswith(default("project.data_dir").removesuffix("..."))
     assert default("project.name") == "shop"
 
 
@@ -483,7 +484,7 @@ def test_a_project_that_is_not_active_explains_nothing(write_project: WriteProje
     before = ensure_project(profile="prod").project
     ensure_project(profile="dev")
 
-    with pytest.raises(ProjectError, match="explained of the active project alone"):
+    with pytest.raises(ProjectError, match="Only values of the active project are explained"):
         before.explain("sources")
 
 

@@ -28,7 +28,7 @@ def main() -> None:
     # both are Linux's
     is_there = os.access(_IN_MEMORY, os.W_OK) and _MEMORY.is_file()
     has_room = is_there and min(_free()) > _ROOM
-    print(tempfile.mkdtemp(prefix="tests-", dir=_IN_MEMORY if has_room else None))
+    print(tempfile.mkdtemp(prefix="t", dir=_IN_MEMORY if has_room else None))
 
 
 def _free() -> Iterator[int]:
