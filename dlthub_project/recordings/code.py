@@ -88,7 +88,8 @@ def _defined_in(source: str) -> Mapping[str, list[str]]:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return {}
-    lines = source.splitlines(keepends=True)
+    # as Python counts lines: a form feed begins none
+    lines = [f"{line}\n" for line in source.split("\n")]
     found: dict[str, list[str]] = {}
     for statement in _statements(tree.body):
         first = min([statement.lineno, *(one.lineno for one in _decorators(statement))])
