@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import wraps
 from inspect import (
     Parameter,
@@ -51,7 +51,9 @@ def sources_made_by(data: Any) -> Any:
     """
     if isinstance(data, list | tuple):
         made = [sources_made_by(item) if callable(item) else item for item in data]
-        return [one for item in made for one in (item if _are_extractable(item) else [item])]
+        return [one for item in made for one in (_parts_of(item) or [item])]
+    if isinstance(data, Mapping) and (parts := _parts_of(data)):
+        return parts
     if isinstance(data, SourceFactory):
         if names := _required(data):
             raise _needs_arguments(data, names)
@@ -64,17 +66,23 @@ def sources_made_by(data: Any) -> Any:
     except Exception:
         # it may need the state that dlt provides only in the step `extract`, or fail there again
         return data
-    if isinstance(found, DltSource | DltResource) or _are_extractable(found):
+    if isinstance(found, DltSource | DltResource):
         return found
+    if parts := _parts_of(found):
+        return parts
     if isinstance(found, Iterator) or not hasattr(data, "__name__"):
         return data
     # the function has read its rows: dlt must not make it read them a second time
     return wraps(data)(lambda: found)
 
 
-def _are_extractable(made: Any) -> bool:
-    parts = made if isinstance(made, list | tuple) else ()
-    return bool(parts) and all(isinstance(part, DltSource | DltResource) for part in parts)
+def _parts_of(made: Any) -> list[DltSource | DltResource]:
+    """Return the sources and resources of a list, or of a mapping by names; none of other data."""
+    parts = made.values() if isinstance(made, Mapping) else made
+    is_list = isinstance(made, list | tuple | Mapping)
+    if is_list and all(isinstance(part, DltSource | DltResource) for part in parts):
+        return [*parts]
+    return []
 
 
 def _yields(function: Any) -> bool:

@@ -158,6 +158,8 @@ MAKERS: dict[str, Any] = {
     "method": Maker().made,
     "source": shop,
     "list": [make],
+    "mapping": lambda: {"orders": orders(), "lines": dlt.resource([{"id": 9}], name="lines")},
+    "resources of a source": lambda: shop().resources,
 }
 
 
