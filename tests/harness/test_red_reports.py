@@ -291,7 +291,9 @@ def test_the_data_of_a_failed_test_are_opened_by_the_command_that_is_told(
     assert len(told) == 2
     for command, value in zip(told, (7, 8), strict=True):
         words = shlex.split(command)
-        assert words[:2] == ["python", "-ic"]
+        # some machines have no `python`
+        assert words[0] in ("python", "python3")
+        assert words[1] == "-ic"
         done = subprocess.run(
             [sys.executable, *words[1:]],
             input="print(db.sql('SELECT id FROM shop.orders').fetchall())\n",
