@@ -31,6 +31,8 @@ class Owners:
         self._session = session
         # by section and name, the module that has made it; those that tests forget again too
         self._registered: dict[tuple[str, str], str] = {}
+        # modules that hold no sources of the user
+        self._libraries: dict[str, ModuleType] = {}
 
     def of(self, source: DltSource, pipeline: dlt.Pipeline | None) -> dict[str, str]:
         """Return by resource whose it is; those that a test has made itself are nobody's."""
@@ -60,7 +62,12 @@ class Owners:
 
         self._registered.update(watched.registered_sources())
         for name, module in list(sys.modules.items()):
-            if _is_of_user(name, module) and not self._is_of_tests(name):
+            if self._libraries.get(name) is module:
+                # there are thousands, and each extraction looks
+                continue
+            if not _is_of_user(name, module):
+                self._libraries[name] = module
+            elif not self._is_of_tests(name):
                 self._registered.update(watched.held_sources(module))
 
     def known(self) -> Facts:
