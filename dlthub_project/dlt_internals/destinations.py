@@ -159,8 +159,9 @@ def _path_of_connection(connection: Any) -> str:
 
 
 @configspec
-class _Bucket(BaseConfiguration):
+class _OfDestination(BaseConfiguration):
     bucket_url: str | None = None
+    replace_strategy: str | None = None
 
 
 def configured_bucket(destination_name: str) -> str | None:
@@ -168,19 +169,17 @@ def configured_bucket(destination_name: str) -> str | None:
 
     Resolving those may ask a metadata service.
     """
-    sections = ("destination", destination_name)
-    return resolve_configuration(_Bucket(), sections=sections).bucket_url
-
-
-@configspec
-class _Replacing(BaseConfiguration):
-    replace_strategy: str | None = None
+    return _configured(destination_name).bucket_url
 
 
 def configured_replace_strategy(destination_name: str) -> str | None:
     """Return how dlt would replace tables of a destination, as its configuration says."""
+    return _configured(destination_name).replace_strategy
+
+
+def _configured(destination_name: str) -> _OfDestination:
     sections = ("destination", destination_name)
-    return resolve_configuration(_Replacing(), sections=sections).replace_strategy
+    return resolve_configuration(_OfDestination(), sections=sections)
 
 
 def providers() -> list[ConfigProvider]:

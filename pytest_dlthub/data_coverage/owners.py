@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -11,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pytest_dlthub.data_coverage.items import ELSEWHERE, Facts, Item
+from pytest_dlthub.imports import is_library_file
 from pytest_dlthub.options import MANIFEST
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from dlthub_project.manifest import Manifest
     from pytest_dlthub.activation import Session
 
-_STANDARD_LIBRARY = os.path.dirname(os.__file__)
 _OF_DLT = ("dlt", "dlthub_project", "pytest_dlthub")
 
 
@@ -188,12 +187,8 @@ def _is_of_user(name: str, module: ModuleType) -> bool:
     """Tell whether a module is one of the user, and of no library."""
     # some look at all of a library when they are asked for what they do not have
     file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
-    return (
-        isinstance(file, str)
-        and not file.startswith(_STANDARD_LIBRARY)
-        and "site-packages" not in file
-        and name.partition(".")[0] not in _OF_DLT
-    )
+    is_user = isinstance(file, str) and not is_library_file(file)
+    return is_user and name.partition(".")[0] not in _OF_DLT
 
 
 def told(owner: str, owners: Iterable[str]) -> str:
