@@ -19,6 +19,7 @@ from dlthub_project.recordings.typed_values import PLAIN, NotRecordable, to_json
 from dlthub_project.secrets import is_secret_name
 
 _LONGEST = 200
+_INSTALLED = {"site-packages", "dist-packages"}
 _OF_DLT = "dlt."
 
 HIDDEN = "(hidden)"
@@ -37,7 +38,7 @@ def function_of(resource: DltResource) -> dict[str, str] | None:
         return None
     values = [*function.values.values(), *resources.explicit_arguments(resource).values()]
     texts = code_with_what_it_uses(function.code, function.module, values)
-    if not texts[0] or "site-packages" in function.code.co_filename:
+    if not texts[0] or not _INSTALLED.isdisjoint(function.code.co_filename.split(os.sep)):
         return None
     content = "\0".join(texts).encode("utf-8", "replace")
     digest = hashlib.sha256(content).hexdigest()[:12]

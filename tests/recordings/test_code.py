@@ -82,11 +82,14 @@ CASES = {
 @pytest.fixture
 def code_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CodeOf]:
     """Returns the digest of the code of `orders` in a module with a text."""
-    monkeypatch.syspath_prepend(tmp_path)
+    # a folder of the user, whatever its name has in it
+    folder = tmp_path / "my-site-packages"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
     def digest(text: str) -> str:
-        (tmp_path / "code_of_shop.py").write_text(f"import functools\nimport dlt\n{text}")
+        (folder / "code_of_shop.py").write_text(f"import functools\nimport dlt\n{text}")
         sys.modules.pop("code_of_shop", None)
         importlib.invalidate_caches()
         module = importlib.import_module("code_of_shop")
