@@ -114,7 +114,7 @@ def pytest_configure(config: pytest.Config) -> None:
         masking.mask_streams()
         _start(config)
     if options.measures_data(config):
-        from pytest_dlthub.data_coverage.session import DataCoverage
+        from pytest_dlthub.data_coverage.coverage_plugin import DataCoverage
 
         config.pluginmanager.register(DataCoverage(config), "dlthub_data_coverage")
 
