@@ -202,7 +202,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if options.runs_tests(session):
         session.config.stash[SESSION].check_belong_to_one(item.path for item in session.items)
     if any(item.get_closest_marker("dlt_load") for item in session.items):
-        from pytest_dlthub.templates.session import Templates
+        from pytest_dlthub.templates.session_templates import Templates
 
         # before a fixture replaces anything
         Templates.of(session.config)
@@ -233,10 +233,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_configure_node(node: Any) -> None:
     """Have the workers of pytest-xdist share what they have loaded."""
     # not before: a session without workers has no use for it
-    from pytest_dlthub.templates import servers, store
+    from pytest_dlthub.templates import postgres_servers, store
 
     store.share_with_worker(node.config, node.workerinput)
-    servers.listen_to(node)
+    postgres_servers.listen_to(node)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -247,7 +247,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Drop the session's databases, and delete templates that nobody has used for long."""
     # not even imported where nothing was loaded
-    servers = sys.modules.get("pytest_dlthub.templates.servers")
+    servers = sys.modules.get("pytest_dlthub.templates.postgres_servers")
     if servers is not None:
         servers.drop_databases(config)
     if config.getoption("dlt_reuse", False):
