@@ -104,7 +104,7 @@ def dlt_isolated(
     """
     from dlthub_project.sandbox import blocked_in_subprocesses, isolated
     from pytest_dlthub.destinations import sandbox_of_test
-    from pytest_dlthub.recordings.runs import RecordedTest
+    from pytest_dlthub.recordings.recorded_tests import RecordedTest
 
     session = request.config.stash[SESSION]
     session.end_early_code()

@@ -123,11 +123,11 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     """Collect recordings, to check what they show, where that is asked for."""
     if file_path.suffix != ".yml" or not parent.config.getoption("dlt_record_check", False):
         return None
-    from pytest_dlthub.recordings import checks
+    from pytest_dlthub.recordings import record_check
 
-    if not checks.is_recording(file_path):
+    if not record_check.is_recording(file_path):
         return None
-    return checks.RecordingFile.from_parent(parent, path=file_path)
+    return record_check.RecordingFile.from_parent(parent, path=file_path)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -325,9 +325,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         with _isolated_examples(item), finished_runs.failing(item, "call"):
             if item.get_closest_marker("dlt_crash") is None:
                 return (yield)
-            from pytest_dlthub.crashes import marked
+            from pytest_dlthub.crashes import marked_tests
 
-            with marked.broken_before(item):
+            with marked_tests.broken_before(item):
                 return (yield)
     except Exception as error:
         _end_on_interrupt(item, error)

@@ -20,7 +20,7 @@ from pytest_dlthub.crashes import SAME, Matrix, is_project_runner, once_more, ro
 from pytest_dlthub.data_coverage import active_recorder
 from pytest_dlthub.given import Given, Recorded, children_told, give, read_given
 from pytest_dlthub.placeholders import placeholders
-from pytest_dlthub.recordings.runs import asked
+from pytest_dlthub.recordings.recorded_tests import asked
 from pytest_dlthub.run import PipelineRun
 from pytest_dlthub.transformation import ProjectTransformation
 
