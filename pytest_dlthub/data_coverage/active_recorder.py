@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
-from pytest_dlthub.data_coverage.items import Facts
+from pytest_dlthub.data_coverage.facts import Facts
 
 
 class Takes(Protocol):

@@ -9,12 +9,12 @@ from itertools import chain
 from operator import methodcaller
 from typing import Any
 
-from pytest_dlthub.templates.parts import Part
+from pytest_dlthub.templates.code_parts import Part
 
 _get_values = methodcaller("values")
 
 
-class Chunk:
+class PartGroup:
     """Compares many parts at once, by identity: one at a time takes some µs."""
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ def _tuples_show() -> bool:
     """Tell whether a tuple of this Python holds addresses where those of CPython do."""
     if sys.implementation.name != "cpython":
         return False
-    two = (Chunk, chain)
+    two = (PartGroup, chain)
     found = ctypes.string_at(id(two) + tuple.__basicsize__, 2 * _ADDRESS_SIZE)
     return found == b"".join(id(x).to_bytes(_ADDRESS_SIZE, sys.byteorder) for x in two)
 

@@ -22,8 +22,8 @@ from pytest_dlthub.activation import SESSION
 from pytest_dlthub.dlt_run import DltRun, split_arguments
 from pytest_dlthub.given import hints_by_resource, located
 from pytest_dlthub.project import DltProject
+from pytest_dlthub.recordings.record_options import Settings, folder_of_load
 from pytest_dlthub.recordings.recorder import Recorder, recorder_in
-from pytest_dlthub.recordings.settings import Settings, folder_of_load
 from pytest_dlthub.templates.digests import NoDigest, digest
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import sqlglot
 
 from dlthub_project.dlt_internals.sql_clients import connected
 from pytest_dlthub.assertions.equality import Rows
-from pytest_dlthub.assertions.rows import records_of
+from pytest_dlthub.assertions.records import records_of
 from pytest_dlthub.assertions.tables import TableReader
 from pytest_dlthub.data_coverage import reads
 

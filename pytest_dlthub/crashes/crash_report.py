@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from dlthub_project.faults import Kind, Point
 from dlthub_project.faults.points import words_of
-from pytest_dlthub.crashes.differences import Cause, Problem
+from pytest_dlthub.crashes.problems import Cause, Problem
 
 Runner = str
 """`dlt`, `project`, or `test` for the code of the test itself."""

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dlthub.activation import SESSION
-from pytest_dlthub.data_coverage import written
-from pytest_dlthub.data_coverage.items import Facts
-from pytest_dlthub.data_coverage.summary import Summary
+from pytest_dlthub.data_coverage import coverage_reports
+from pytest_dlthub.data_coverage.coverage_reports import Summary
+from pytest_dlthub.data_coverage.facts import Facts
 from pytest_dlthub.report import FOLDER
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
-    from pytest_dlthub.data_coverage.recorder import Recorder
+    from pytest_dlthub.data_coverage.coverage_recorder import Recorder
 
 _CARRIED, _OF_WORKER = "_dlthub_data_coverage", "dlthub_data_coverage"
 
@@ -33,7 +33,7 @@ class DataCoverage:
             UsageError: An option cannot be understood.
         """
         self._config = config
-        self._reports = written.asked(config)
+        self._reports = coverage_reports.requested_reports(config)
         self._minimum: float | None = config.getoption("dlt_cov_fail_under")
         self._stack = ExitStack()
         config.add_cleanup(self._stack.close)
@@ -133,7 +133,7 @@ class DataCoverage:
         lines = [line for report in self._reports for line in report.lines(summary, self._config)]
         if summary.is_below(self._minimum):
             lines.append(
-                f"FAIL: {summary.percent_told} of it is covered, less than the "
+                f"FAIL: {summary.percent_shown} of it is covered, less than the "
                 f"{self._minimum:g} % of --dlt-cov-fail-under"
             )
         if lines:
@@ -145,8 +145,8 @@ class DataCoverage:
         """Return the recorder, once something has imported dlt."""
         if self._recorder is None and "dlt" in sys.modules:
             from dlthub_project.sandbox import observe_runs, watched_by
-            from pytest_dlthub.data_coverage.active import recorded_by
-            from pytest_dlthub.data_coverage.recorder import Recorder
+            from pytest_dlthub.data_coverage.active_recorder import recorded_by
+            from pytest_dlthub.data_coverage.coverage_recorder import Recorder
 
             self._recorder = recorder = Recorder(self._config.stash[SESSION])
             recorder.target = self._of_test
@@ -182,7 +182,7 @@ class DataCoverage:
         facts.add(self._total)
         owners = self._recorder.owners if self._recorder is not None else None
         if owners is None:
-            from pytest_dlthub.data_coverage.owners import Owners
+            from pytest_dlthub.data_coverage.source_owners import Owners
 
             # without a test that uses dlt, or with all of them in workers
             owners = Owners(self._config.stash[SESSION])

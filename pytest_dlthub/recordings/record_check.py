@@ -20,7 +20,7 @@ from dlthub_project.recordings import (
     holds_secret,
 )
 from dlthub_project.secrets import is_secret_name
-from pytest_dlthub.recordings.settings import masks_of
+from pytest_dlthub.recordings.record_options import masks_of
 
 _MOST = 20
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from pytest_dlthub.data_coverage.items import ELSEWHERE, Facts, Item
+from pytest_dlthub.data_coverage.facts import ELSEWHERE, Facts, Item
 from pytest_dlthub.imports import is_library_file
 from pytest_dlthub.options import MANIFEST
 
@@ -191,7 +191,7 @@ def _is_of_user(name: str, module: ModuleType) -> bool:
     return is_user and name.partition(".")[0] not in _OF_DLT
 
 
-def told(owner: str, owners: Iterable[str]) -> str:
+def shown_name(owner: str, owners: Iterable[str]) -> str:
     """Return the name of a source as it is read: without its module, where that says nothing."""
     short: Any = owner.rpartition(".")[2]
     return short if sum(one.rpartition(".")[2] == short for one in owners) == 1 else owner

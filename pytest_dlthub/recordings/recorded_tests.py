@@ -11,13 +11,13 @@ import pytest
 from dlt.extract import DltResource, DltSource
 
 from dlthub_project.sandbox import Sandbox, active_sandbox, extracted_through, through_seam
-from pytest_dlthub.recordings.recorder import Recorder, recorder_in, recorder_of
-from pytest_dlthub.recordings.settings import (
+from pytest_dlthub.recordings.record_options import (
     MARK,
     Settings,
     folder_of_test,
     records_transformers,
 )
+from pytest_dlthub.recordings.recorder import Recorder, recorder_in, recorder_of
 from pytest_dlthub.report import RECORDED
 
 _RECORDED = "recorded"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pytest_dlthub.data_coverage import active, reads
-from pytest_dlthub.data_coverage.items import Facts
+from pytest_dlthub.data_coverage import active_recorder, reads
+from pytest_dlthub.data_coverage.facts import Facts
 from pytest_dlthub.run import PipelineRun
 
 _FILE = "data-coverage.json"
@@ -21,7 +21,7 @@ def noted(folder: Path) -> Iterator[list[PipelineRun]]:
     Yields:
         A list, to be filled with the runs.
     """
-    recorder = active.recorder()
+    recorder = active_recorder.recorder()
     runs: list[PipelineRun] = []
     if recorder is None:
         yield runs
@@ -37,7 +37,7 @@ def noted(folder: Path) -> Iterator[list[PipelineRun]]:
 
 def take(folder: Path) -> None:
     """Have a test that has a copy of a template cover what its build has covered."""
-    recorder = active.recorder()
+    recorder = active_recorder.recorder()
     if recorder is None:
         return
     found = json.loads((folder / _FILE).read_text(encoding="utf-8"))
@@ -47,4 +47,4 @@ def take(folder: Path) -> None:
 
 def key_of(text: str) -> str:
     """Return the key of a template, another one where what it covers is asked for."""
-    return text if active.recorder() is None else f"{text}-covered"
+    return text if active_recorder.recorder() is None else f"{text}-covered"

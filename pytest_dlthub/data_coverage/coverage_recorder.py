@@ -14,10 +14,10 @@ from dlthub_project.dlt_internals import data_events, relations
 from dlthub_project.runner import row_counts
 from dlthub_project.sandbox import active_sandbox, untraced_steps
 from pytest_dlthub.data_coverage import reads
-from pytest_dlthub.data_coverage.items import Facts, Item
-from pytest_dlthub.data_coverage.loaded import Loaded, LoadedDataset
-from pytest_dlthub.data_coverage.owners import Owners
-from pytest_dlthub.data_coverage.values import Values
+from pytest_dlthub.data_coverage.facts import Facts, Item
+from pytest_dlthub.data_coverage.loaded_tables import Loaded, LoadedDataset
+from pytest_dlthub.data_coverage.seen_values import Values
+from pytest_dlthub.data_coverage.source_owners import Owners
 
 if TYPE_CHECKING:
     import dlt

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_dlthub.imports import Opened, is_library_file, is_ours, recorded
-from pytest_dlthub.templates.opened_below import opened_below
+from pytest_dlthub.templates.inotify import opened_below
 from pytest_dlthub.templates.python_files import INSTALLED, may_have_code
 
 # of the system; what is installed is known by its version

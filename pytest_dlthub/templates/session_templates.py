@@ -28,14 +28,14 @@ from pytest_dlthub.data_coverage import reads
 from pytest_dlthub.finished_runs import tell
 from pytest_dlthub.report import RECORDED, USES, TemplateUses
 from pytest_dlthub.run import PipelineRun
-from pytest_dlthub.templates import covered
+from pytest_dlthub.templates import build_coverage
 from pytest_dlthub.templates.decorators import decorated
-from pytest_dlthub.templates.files import Build, Conditions
 from pytest_dlthub.templates.inputs import Inputs, Key
-from pytest_dlthub.templates.loaded import LoadedRuns
-from pytest_dlthub.templates.loads import MARK, Load, Marks, check_destination, check_run
-from pytest_dlthub.templates.postgres import Databases
-from pytest_dlthub.templates.process import servers_elsewhere
+from pytest_dlthub.templates.load_marks import MARK, Load, Marks, check_destination, check_run
+from pytest_dlthub.templates.loaded_runs import LoadedRuns
+from pytest_dlthub.templates.postgres_databases import Databases
+from pytest_dlthub.templates.process_state import servers_elsewhere
+from pytest_dlthub.templates.read_files import Build, Conditions
 from pytest_dlthub.templates.store import (
     BuildFailed,
     FailedBefore,
@@ -117,11 +117,11 @@ class Templates:
             key = self._inputs.key(list(loads.values()), sandbox, item)
         uses.own = list(key.incomparable)
         with Databases.of(loads.values(), key.text, sandbox, item.config) as databases:
-            databases.key = covered.key_of(databases.key)
+            databases.key = build_coverage.key_of(databases.key)
             request = _Request(item, loads, sandbox, databases, uses, key)
             with decorated(test):
                 template = self._copied(request)
-            covered.take(template.folder)
+            build_coverage.take(template.folder)
             _tell_of_recordings(item, loads)
             is_of_one = key.incomparable or template.conditions.asked_here
             twin = None
@@ -251,7 +251,7 @@ class _Build:
                     configuration.add_missing_providers(providers)
                     loads = request.loads.values()
                     with self._inputs.recorded(loads, request.key, folder) as build:
-                        with covered.noted(folder) as noted:
+                        with build_coverage.noted(folder) as noted:
                             runs = {n: _run(load, sandbox) for n, load in request.loads.items()}
                             noted += runs.values()
                         for run in runs.values():

@@ -19,8 +19,8 @@ from dlt.common.destination import Destination
 
 from dlthub_project.sandbox import Sandbox, is_allowed, move_destinations, placed_by_plugin
 from pytest_dlthub.templates.digests import digest
-from pytest_dlthub.templates.loads import Load
-from pytest_dlthub.templates.servers import (
+from pytest_dlthub.templates.load_marks import Load
+from pytest_dlthub.templates.postgres_servers import (
     Server,
     TemplateGone,
     cannot_load,

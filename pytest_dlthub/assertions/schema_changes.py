@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_dlthub.assertions.differences import shortened
-from pytest_dlthub.assertions.rows import is_dlt_name, type_told
+from pytest_dlthub.assertions.records import is_dlt_name, type_told
 
 if TYPE_CHECKING:
     from dlt.common.schema import Schema

@@ -1,25 +1,33 @@
-"""What code sees of the process beside modules, environment and files: settings, servers."""
+"""What code sees of the process: settings, clock, servers, and what it has registered."""
 
 from __future__ import annotations
 
+import builtins
+import calendar
+import csv
 import decimal
 import gc
+import gettext
 import io
 import ipaddress
 import locale
 import logging
+import mimetypes
 import random
 import socket
+import sqlite3
 import sys
 import time
 import warnings
+import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pytest_dlthub.templates.digests import digest
 from pytest_dlthub.templates.hidden_state import of_decimals
-from pytest_dlthub.templates.registries import registries
 
 AT_START = (
     *("decimal.getcontext()", "locale", "level of logging", "warnings.filters", "os.umask()"),
@@ -28,6 +36,9 @@ AT_START = (
 )
 """Settings that a conftest, an option or a plugin may have set before the first test."""
 
+_BUILT_IN = dict(vars(builtins))
+# to read it by `os.umask` is to set it, for other threads too
+_STATUS = Path("/proc/self/status")
 # seconds that clocks of machines are put right by
 _LARGEST_STEP = 60
 
@@ -48,7 +59,7 @@ def settings() -> Mapping[str, Any]:
         "socket.getdefaulttimeout()": socket.getdefaulttimeout(),
         "sys.getrecursionlimit()": sys.getrecursionlimit(),
         **_of_libraries(),
-        **registries(),
+        **_registries(),
     }
 
 
@@ -157,3 +168,87 @@ def _of_filters() -> list[list[Any]]:
 def _of_filter(action: str, message: Any, category: Any, module: Any, line: int) -> list[Any]:
     patterns = [getattr(text, "pattern", text) for text in (message, module)]
     return [action, *patterns, f"{category.__module__}.{category.__qualname__}", line]
+
+
+def _registries() -> Mapping[str, Any]:
+    """Return what code has registered with Python and with libraries that are imported."""
+    found = {name: read() for name, read in _OF_PYTHON.items()}
+    for name, (library, read_of) in _OF_LIBRARIES.items():
+        module = sys.modules.get(library)
+        found[name] = None if module is None else read_of(module)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _of_builtins() -> dict[str, Any]:
+    now = vars(builtins)
+    changed = {n: now[n] for n in now if n not in _BUILT_IN or now[n] is not _BUILT_IN[n]}
+    return {**changed, **{n: "removed" for n in _BUILT_IN if n not in now}}
+
+
+def _of_dialects() -> dict[str, Any]:
+    dialects = {name: csv.get_dialect(name) for name in csv.list_dialects()}
+    return {
+        name: {a: getattr(dialect, a) for a in dir(dialect) if not a.startswith("_")}
+        for name, dialect in dialects.items()
+    }
+
+
+def _of_umask() -> str | None:
+    """Return which rights files are made without; None where it cannot be asked."""
+    try:
+        lines = _STATUS.read_text().splitlines()
+    except OSError:
+        return None
+    return next((line for line in lines if line.startswith("Umask:")), None)
+
+
+def _of_types() -> list[dict[str, str]]:
+    if not mimetypes.inited:
+        # as the first question does
+        mimetypes.init()
+    types = (mimetypes.types_map, mimetypes.common_types)
+    return [dict(known) for known in (*types, mimetypes.encodings_map, mimetypes.suffix_map)]
+
+
+def _of_limits() -> dict[str, tuple[int, int]] | None:
+    try:
+        import resource
+    except ImportError:
+        # Windows
+        return None
+    names = (name for name in vars(resource) if name.startswith("RLIMIT_"))
+    return {name: resource.getrlimit(getattr(resource, name)) for name in names}
+
+
+def _of_yaml(yaml: ModuleType) -> dict[str, Any]:
+    kinds = ("yaml_constructors", "yaml_multi_constructors", "yaml_implicit_resolvers")
+    return {
+        f"{loader}.{kind}": dict(getattr(getattr(yaml, loader, None), kind, {}))
+        for loader in ("BaseLoader", "SafeLoader", "FullLoader", "Loader")
+        for kind in kinds
+    }
+
+
+def _of_pendulum(pendulum: ModuleType) -> tuple[Any, ...]:
+    names = ("_LOCALE", "_WEEK_STARTS_AT", "_WEEK_ENDS_AT")
+    return tuple(repr(vars(pendulum).get(name)) for name in names)
+
+
+_OF_PYTHON: dict[str, Callable[[], Any]] = {
+    "names in builtins": _of_builtins,
+    "csv.register_dialect()": _of_dialects,
+    "csv.field_size_limit()": csv.field_size_limit,
+    "calendar.setfirstweekday()": calendar.firstweekday,
+    "gettext.textdomain()": gettext.textdomain,
+    "sqlite3.register_converter()": lambda: dict(sqlite3.converters),
+    "sqlite3.register_adapter()": lambda: {str(kind): v for kind, v in sqlite3.adapters.items()},
+    "sys.set_int_max_str_digits()": getattr(sys, "get_int_max_str_digits", lambda: None),
+    "mimetypes.add_type()": _of_types,
+    "resource.setrlimit()": _of_limits,
+    "zoneinfo.reset_tzpath()": lambda: [*zoneinfo.TZPATH],
+    "os.umask()": _of_umask,
+}
+_OF_LIBRARIES: dict[str, tuple[str, Callable[[ModuleType], Any]]] = {
+    "yaml.add_constructor()": ("yaml", _of_yaml),
+    "pendulum's locale and week": ("pendulum", _of_pendulum),
+}

@@ -24,11 +24,7 @@ from dlt.extract import DltResource, DltSource
 from dlt.extract.reference import SourceFactory
 
 from pytest_dlthub.imports import Imports, is_library, is_library_file, is_pythons
-from pytest_dlthub.templates import process
-from pytest_dlthub.templates.chunks import Chunk
-from pytest_dlthub.templates.digests import PLAIN
-from pytest_dlthub.templates.hidden_state import HOLDERS, Tokens, is_used_up, state_of
-from pytest_dlthub.templates.parts import (
+from pytest_dlthub.templates.code_parts import (
     FIXED,
     MISSING,
     OF_FUNCTIONS,
@@ -52,7 +48,11 @@ from pytest_dlthub.templates.parts import (
     of_object,
     reader,
 )
-from pytest_dlthub.templates.unread import is_only_of_tests
+from pytest_dlthub.templates.digests import PLAIN
+from pytest_dlthub.templates.hidden_state import HOLDERS, Tokens, is_used_up, state_of
+from pytest_dlthub.templates.part_groups import PartGroup
+from pytest_dlthub.templates.process_state import generators
+from pytest_dlthub.templates.python_files import is_only_of_tests
 
 # by which code reaches the world, in modules and libraries that are not looked into
 _WAYS_OUT = (
@@ -68,7 +68,7 @@ _SMALL = 120
 _MOST_PARTS = 2000
 _DEEPEST_IN_LIBRARY = 3
 # where one has changed, so many are looked at alone
-_MOST_IN_CHUNK = 100
+_MOST_IN_GROUP = 100
 _CONTAINERS = (dict, list, set, deque)
 _AS_ONE = (DltResource, DltSource, SourceFactory)
 
@@ -92,7 +92,7 @@ class Code:
     # of modules that own code imports, perhaps later
     _used: set[str] = field(default_factory=set)
     _watched: tuple[Any, ...] = ()
-    _chunks: list[Chunk] = field(default_factory=list)
+    _groups: list[PartGroup] = field(default_factory=list)
     _alone: list[Part] = field(default_factory=list)
     # what a use changes, such as a generator: it counts for those that use it
     used_up: dict[str, Tokens] = field(default_factory=dict)
@@ -110,7 +110,7 @@ class Code:
         self._watched = ()
         for held in (self._parts, self._seen, self._modules, self.used_up):
             held.clear()
-        for parts in (self._chunks, self._alone):
+        for parts in (self._groups, self._alone):
             parts.clear()
 
     def differences(self) -> list[Difference]:
@@ -184,9 +184,9 @@ class Code:
     def _changes(self) -> list[tuple[Part, list[tuple[Any, Any, Any]]]]:
         """Return what is another object now, with name, old and new value."""
         parts = [*self._alone]
-        for chunk in self._chunks:
-            if not chunk.is_same():
-                parts += chunk.parts
+        for group in self._groups:
+            if not group.is_same():
+                parts += group.parts
         found = []
         for part in parts:
             now = part.read()
@@ -223,7 +223,7 @@ class Code:
                 self._watch_library(name)
 
     def _watch_generators(self) -> None:
-        for name, generator in process.generators().items():
+        for name, generator in generators().items():
             if name not in self.used_up and (tokens := state_of(generator, is_known=True)):
                 self.used_up[name] = tokens
 
@@ -344,7 +344,7 @@ class Code:
         state = state_of(value, is_known=not is_own or read is not None)
         if state is not None:
             if is_used_up(value):
-                shared = any(value is generator for generator in process.generators().values())
+                shared = any(value is generator for generator in generators().values())
                 self.used_up.update({} if shared else {name: state})
                 return None
             part = Part(name, state, is_state=True, whole=whole)
@@ -373,9 +373,9 @@ class Code:
             if all(map(is_, together, (None,) * 4)):
                 self._alone.append(part)
             else:
-                if not self._chunks or len(self._chunks[-1].parts) >= _MOST_IN_CHUNK:
-                    self._chunks.append(Chunk())
-                self._chunks[-1].add(part)
+                if not self._groups or len(self._groups[-1].parts) >= _MOST_IN_GROUP:
+                    self._groups.append(PartGroup())
+                self._groups[-1].add(part)
         return self._parts[key]
 
 
