@@ -141,10 +141,17 @@ def end(sandbox: Sandbox) -> None:
     forget(sandbox)
     _contexts.pop(sandbox.folder, None)
     if _is_imported("dlthub_project.sandbox.patches"):
-        from dlthub_project.sandbox import change_report, lasting_sources, pipelines, runs
+        from dlthub_project.sandbox import (
+            change_report,
+            lasting_sources,
+            local_files,
+            pipelines,
+            runs,
+        )
 
         lasting_sources.put_back(sandbox.folder)
         change_report.forget(sandbox.folder)
+        local_files.forget(sandbox.folder)
         runs.forget(sandbox.folder)
         pipelines.leave_behind(sandbox.folder)
         if _is_imported("dlthub_project.sandbox.contexts"):
