@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote, unquote
 
-from dlthub_project.dlt_internals import held_names
+from dlthub_project.dlt_internals import python_state
 from dlthub_project.sandbox import own_statements
 from dlthub_project.sandbox.settings import Sandbox, active_sandbox, lasting_sandboxes, lies_in
 
@@ -38,7 +38,7 @@ def lead_into_sandboxes() -> None:
             if name == "duckdb":
                 replaced.update(own_statements.lead_duckdb(driver, _in_its_place))
             # and where a module has taken it by its name before
-            held_names.replace(replaced)
+            python_state.replace_held(replaced)
 
 
 def lead_program_into_sandbox() -> None:
