@@ -349,6 +349,8 @@ def test_the_condition_of_a_policy_of_tenacity_holds_beside_that_of_the_runner(
         ({"type": "fixed", "max_attempts": 4, "min": 3}, [3, 3, 3]),
         ({"type": "backoff", "max_attempts": 5, "multiplier": 1, "min": 2, "max": 5}, [2, 2, 4, 5]),
         ({"type": "backoff"}, [2, 4, 8, 10]),
+        # as `max_attempts:` without a value in a dlt.yml
+        ({"type": "fixed", "max_attempts": None, "min": 3}, [3, 3, 3, 3]),
         ({"type": "none", "max_attempts": 4}, []),
     ],
 )
