@@ -234,6 +234,8 @@ class PipelineRun:
         """Return the rows that share their `_dlt_id` with another row, by table.
 
         Versions of a row in a table of strategy `scd2` are no duplicates. Empty in a sound dataset.
+        dlt gives frames and Arrow data no `_dlt_id`, so a table of them never has any: use
+        `assert_unique` with its key there.
         """
         return duplicates(self.dataset)
 
@@ -241,7 +243,8 @@ class PipelineRun:
     def unfinished_loads(self) -> dict[str, list[str]]:
         """The loads that have rows and no entry in `_dlt_loads`, by table: their `_dlt_load_id`.
 
-        A crash leaves such rows behind. Empty in a sound dataset.
+        A crash leaves such rows behind. Empty in a sound dataset. Tables of frames and Arrow data,
+        which have no `_dlt_load_id`, are left out.
         """
         return unfinished_loads(self.dataset)
 
