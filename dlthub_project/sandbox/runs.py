@@ -16,7 +16,7 @@ from dlt.common.pipeline import NormalizeInfo
 
 from dlthub_project.dlt_internals import failures, pipelines
 from dlthub_project.errors import ProjectError
-from dlthub_project.sandbox.observers import is_unobserved, tell_observers
+from dlthub_project.sandbox.run_observers import is_unobserved, tell_observers
 
 if TYPE_CHECKING:
     from dlt.pipeline.trace import PipelineTrace
@@ -178,9 +178,9 @@ def is_running() -> bool:
     return bool(_running)
 
 
-def hand_on(folder: str, to_folder: str) -> None:
+def add_to_outer(folder: str, outer: str) -> None:
     """Let the runs in one sandbox count as runs in another, around it."""
-    there = _ended.setdefault(to_folder, [])
+    there = _ended.setdefault(outer, [])
     there += [run for run in _ended.get(folder, ()) if run not in there]
 
 

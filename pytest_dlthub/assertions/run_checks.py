@@ -12,6 +12,7 @@ from dlt.common.schema.exceptions import DataValidationError
 
 from dlthub_project.dlt_internals import pipelines, relations
 from dlthub_project.dlt_internals.failures import failed_jobs
+from dlthub_project.errors import causes
 from pytest_dlthub.assertions.differences import (
     RowDifferences,
     listing,
@@ -19,6 +20,7 @@ from pytest_dlthub.assertions.differences import (
     shortened,
 )
 from pytest_dlthub.assertions.matching import frozen
+from pytest_dlthub.assertions.records import without_dlt_columns
 from pytest_dlthub.assertions.relation_checks import (
     fail,
     fail_if,
@@ -26,9 +28,7 @@ from pytest_dlthub.assertions.relation_checks import (
     shown,
     unknown_column,
 )
-from pytest_dlthub.assertions.rows import without_dlt_columns
 from pytest_dlthub.data_coverage import reads
-from pytest_dlthub.tracebacks import causes
 
 if TYPE_CHECKING:
     import dlt
