@@ -121,6 +121,13 @@ def failure_lines(error: PipelineStepFailed) -> list[str]:
     return list(known)
 
 
+def tell(error: PipelineStepFailed, told: str) -> None:
+    """Have an error, and its few lines, say something more of why the step has failed."""
+    first, *further = failure_lines(error) or [_typed(error)]
+    vars(error)[_KNOWN] = [first, told, *further]
+    error.args = (f"{told}\n\n{error}",)
+
+
 def failure_of(error: PipelineStepFailed) -> Failure:
     """Return why a step of a pipeline has failed."""
     pipeline: Any = error.pipeline
