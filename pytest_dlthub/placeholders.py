@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from decimal import Decimal
 from enum import Enum
-from typing import Any, is_typeddict
+from typing import Any, get_origin, is_typeddict
 from uuid import UUID
 
 from dlthub_project.context import unset_variables_missing
@@ -92,7 +92,8 @@ def _placeholder(name: str, hint: Any) -> Any:
     if name == "drivername":
         return DRIVER
     if hint not in (str, Any):
-        if isinstance(hint, type) and issubclass(hint, Enum):
+        # to Python 3.10, `list[str]` is a type
+        if isinstance(hint, type) and get_origin(hint) is None and issubclass(hint, Enum):
             return next(iter(hint), _NOT_SET)
         return copy.copy({} if is_typeddict(hint) else _PLACEHOLDERS.get(hint, _NOT_SET))
     for words, value in (_TEXTS if hint is str else {**_TEXTS, **_UNTYPED}).items():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import typing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -138,12 +140,15 @@ def test_what_is_set_after_a_look_up_is_found_by_the_next(
     assert found == [3, 4, 5, 3, 3, 6]
 
 
+# on Python 3.10 dlt fails with that of `collections.abc`: `issubclass() arg 1 must be a class`
+FUNCTION: Any = typing.Callable[..., Any] if sys.version_info < (3, 11) else Callable[..., Any]
+
 HINTS: list[Any] = [
     *(int, str, Any, dict, list[str], int | None, Optional[dict[str, Any]]),  # noqa: UP045
     *(TSecretStrValue, ConnectionStringCredentials, ConnectionStringCredentials | None),
     *(str | int, int | str, Union[int, str], Union[str, int], Literal["a", "b"]),  # noqa: UP007
     *(Final[int], ClassVar[int], Annotated[int | None, "note"], RuntimeConfiguration),
-    *(PipelineContext, Union[AwsCredentials, str], Callable[..., Any]),  # noqa: UP007
+    *(PipelineContext, Union[AwsCredentials, str], FUNCTION),  # noqa: UP007
     *(Literal["a"] | None, type(None)),
 ]
 

@@ -73,6 +73,7 @@ def source_mapping(source: str, key: str, hint: Any) -> Any:
     Raises:
         ManifestError: The mapping uses environment variables that are not set.
     """
+    hint = configuration.hint_for_providers(hint)
     if not configuration.may_be_mapping(hint):
         return None
     found = list(find(source_look_up(source, key), hint))
@@ -181,6 +182,7 @@ def value_of(look_up: LookUp, hint: Any) -> Any:
         ManifestError: The value uses environment variables that are not set.
         ConfigValueCannotBeCoercedException: The value cannot be cast.
     """
+    hint = configuration.hint_for_providers(hint)
     found = list(find(look_up, hint))
     if not configuration.may_be_mapping(hint):
         # a text has no parts: variables below its name belong to another value

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_origin
 
 import dlt
 from dlt.common.configuration.container import Container
@@ -94,6 +94,19 @@ def active_pipeline_name() -> str | None:
         return injected
     pipelines = Container()[PipelineContext]
     return pipelines.pipeline().pipeline_name if pipelines.is_active() else None
+
+
+def hint_for_providers(hint: Any) -> Any:
+    """Return the type of a value as dlt's providers can be asked for it.
+
+    On Python 3.10, dlt fails to tell whether `tuple[str, ...]` or `Callable[[], int]` is a secret:
+    `TypeError: issubclass() arg 1 must be a class`.
+    """
+    try:
+        is_secret_hint(hint)
+    except TypeError:
+        return Any
+    return hint
 
 
 def cast_value(key: str, value: Any, hint: Any) -> Any:
@@ -239,7 +252,9 @@ def may_be_mapping(hint: Any) -> bool:
     inner = extract_inner_hint(hint)
     if is_base_configuration_inner_hint(inner):
         return False
-    return not (isinstance(inner, type) and issubclass(inner, _SCALARS))
+    # to Python 3.10, `list[str]` is a type
+    is_class = isinstance(inner, type) and get_origin(inner) is None
+    return not (is_class and issubclass(inner, _SCALARS))
 
 
 def was_looked_up_as_secret(path: Sequence[str]) -> bool:

@@ -16,7 +16,7 @@ import yaml
 from dlthub_project.errors import ManifestError, Problem
 from dlthub_project.manifest import profiles, settings
 from dlthub_project.manifest.document import Document, EntryPath, Mistake, Position
-from dlthub_project.manifest.nodes import Loader, NotAManifest, Walk
+from dlthub_project.manifest.nodes import TOO_DEEP, Loader, NotAManifest, Walk
 from dlthub_project.manifest.settings import SETTINGS, Settings
 from dlthub_project.secrets import is_secret_name, may_name_secret, names_secret_variable
 
@@ -298,6 +298,9 @@ def _in_plain_words(error: yaml.MarkedYAMLError, document: Document, position: P
     line = document.lines[position[0]] if position[0] < len(document.lines) else ""
     if line[position[1] : position[1] + 1] == "\t":
         return "YAML does not take a tab here; indent with spaces"
+    if error.problem == "exceeded maximum nesting depth":
+        # libyaml 0.2.6 looks ahead, and sees a thousand levels before we count a hundred
+        return TOO_DEEP
     if error.problem == "but found another document":
         return "a second document begins here; a manifest is one document"
     if variable := unquoted_variable(line):

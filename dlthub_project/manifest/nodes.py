@@ -15,6 +15,7 @@ TEXT_TAG = "tag:yaml.org,2002:str"
 MERGE_TAG = "tag:yaml.org,2002:merge"
 
 _MOST_LEVELS = 100
+TOO_DEEP = f"is nested more than {_MOST_LEVELS} levels deep"
 # far above any real manifest (an entry is a key, an item or a value) and read in a second
 _MOST_ENTRIES = 200_000
 # no number, date or switch is longer, and reading a number takes time with the square of its length
@@ -65,9 +66,7 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
         self._levels += 1
         self._entries += 1
         if self._levels > _MOST_LEVELS:
-            raise NotAManifest(
-                position_of(parent), f"is nested more than {_MOST_LEVELS} levels deep"
-            )
+            raise NotAManifest(position_of(parent), TOO_DEEP)
         if self._entries > _MOST_ENTRIES:
             message = f"more than {_MOST_ENTRIES:,} entries stand before this; split the project"
             raise NotAManifest(position_of(parent), message)

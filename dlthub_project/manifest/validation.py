@@ -216,7 +216,12 @@ def _members(annotation: Any) -> Iterator[Any]:
 
 
 def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    # Python 3.10 calls `list[str]` a type, and then refuses to say of what it is a subclass
+    return (
+        isinstance(annotation, type)
+        and get_origin(annotation) is None
+        and issubclass(annotation, BaseModel)
+    )
 
 
 @dataclass(frozen=True)

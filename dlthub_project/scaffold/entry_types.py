@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,9 @@ def _credentials(type_name: str) -> Iterator[tuple[str, Any]]:
         # its library is not installed: dlt's page on it names the settings
         return
     for spec in (hint, *getattr(hint, "__args__", ())):
-        if isinstance(spec, type) and issubclass(spec, BaseConfiguration):
+        # to Python 3.10, `list[str]` is a type
+        is_class = isinstance(spec, type) and typing.get_origin(spec) is None
+        if is_class and issubclass(spec, BaseConfiguration):
             values = vars(spec)
             for name in spec.get_resolvable_fields():
                 if name not in _RARE and not name.startswith("_"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -133,7 +134,9 @@ def test_nested_values_are_json(dataset: WritableDataset) -> None:
         pa.table({"tags": [["a", "b"]], "place": [{"city": "Rome", "at": [1, 2]}]}), "nested"
     )
 
-    assert saved("nested") == {"tags": ['["a","b"]'], "place": ['{"city":"Rome","at":[1,2]}']}
+    found = {name: [json.loads(text) for text in texts] for name, texts in saved("nested").items()}
+    # the order of keys is that of the version of dlt
+    assert found == {"tags": [["a", "b"]], "place": [{"city": "Rome", "at": [1, 2]}]}
 
 
 def test_polars_types_that_dlt_does_not_know_are_those_of_plain_columns(

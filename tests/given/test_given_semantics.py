@@ -1,6 +1,8 @@
 """The source's own semantics hold for rows that are given."""
 
 # without postponed annotations: dlt finds no incremental in them
+import sys
+import typing
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from enum import Enum
@@ -15,6 +17,9 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlthub_project.secrets import KNOWN
 from pytest_dlthub import DltRun
+
+# on Python 3.10 dlt fails with the built-in: `issubclass() arg 1 must be a class`
+TEXTS: Any = typing.Tuple[str, ...] if sys.version_info < (3, 11) else tuple[str, ...]  # noqa: UP006
 
 DAY_1 = [{"id": 1, "at": "2026-01-01", "name": "a"}, {"id": 2, "at": "2026-01-02", "name": "b"}]
 DAY_2 = [
@@ -338,7 +343,7 @@ class TestSecrets:
             headers=required,
             account_ids=required,
             token=required,
-            tags: tuple[str, ...] = required,
+            tags: TEXTS = required,
             names: Sequence[str] = required,
             options: Mapping[str, str] = required,
             price: Decimal = required,

@@ -18,7 +18,8 @@ from pathlib import Path
 from dlthub_project.sandbox import ENVIRONMENT_VARIABLE
 
 _SUPPORT = Path(__file__).parent
-_NOT_FOR_SERVER = ("MEASURE_INTO", "PYTHONPATH")
+# a fork of a server without buffers (tox sets this) seeks in its terminal; each fork looks itself
+_NOT_FOR_SERVER = ("MEASURE_INTO", "PYTHONPATH", "PYTHONUNBUFFERED")
 
 
 def python() -> list[str]:
