@@ -23,8 +23,8 @@ from measuring import Figure, in_turn, main, ratio
 from dlthub_project.sandbox import Sandbox, isolated
 from dlthub_project.secrets import KNOWN
 from pytest_dlthub.dlt_run import DltRun
+from pytest_dlthub.recordings.record_options import Settings
 from pytest_dlthub.recordings.recorder import Recorder, recorder_in
-from pytest_dlthub.recordings.settings import Settings
 
 _PAGES = 5
 _SERVED: list[Any] = []

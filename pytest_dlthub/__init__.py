@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pytest_dlthub.assertions.run_checks import (
         raises_contract_violation as raises_contract_violation,
     )
-    from pytest_dlthub.crashes.telling import Crashes as Crashes
+    from pytest_dlthub.crashes.crash_report import Crashes as Crashes
     from pytest_dlthub.dlt_items import DltItems as DltItems
     from pytest_dlthub.dlt_run import DltRun as DltRun
     from pytest_dlthub.dlt_run import DltRuns as DltRuns
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _HOME_OF = {
     "ChecksFailed": "pytest_dlthub.assertions.data_checks",
-    "Crashes": "pytest_dlthub.crashes.telling",
+    "Crashes": "pytest_dlthub.crashes.crash_report",
     "DltItems": "pytest_dlthub.dlt_items",
     "DltProject": "pytest_dlthub.project",
     "DltRun": "pytest_dlthub.dlt_run",

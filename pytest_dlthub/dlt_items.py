@@ -13,10 +13,10 @@ from dlt.extract import DltResource, DltSource
 from dlthub_project.dlt_internals import resources as dlt_resources
 from dlthub_project.errors import SourceUsedUp
 from dlthub_project.runner import extractables, narrowed
-from pytest_dlthub.data_coverage import active
+from pytest_dlthub.data_coverage import active_recorder
 from pytest_dlthub.given import Given, Recorded, give, read_given
 from pytest_dlthub.placeholders import placeholders
-from pytest_dlthub.recordings.runs import asked, extracted
+from pytest_dlthub.recordings.recorded_tests import asked, extracted
 from pytest_dlthub.run import cursors_of, states_by_resource
 
 Items = list[Any]
@@ -136,6 +136,6 @@ class DltItems:
         with extracted(data, state) as taken:
             items = dlt_resources.extract_items(taken, state)
         self._stored = json_encode_state(state)
-        if (recorder := active.recorder()) is not None:
+        if (recorder := active_recorder.recorder()) is not None:
             recorder.items_yielded(data, {name: len(found) for name, found in items.items()})
         return items

@@ -18,7 +18,7 @@ from dlthub_project.sandbox import active_sandbox, choose_file_format_freely
 from pytest_dlthub.crashes import SAME, Matrix, is_project_runner, once_more, rows_given
 from pytest_dlthub.given import Given, Recorded, children_told, give, read_given
 from pytest_dlthub.placeholders import placeholders
-from pytest_dlthub.recordings.runs import asked
+from pytest_dlthub.recordings.recorded_tests import asked
 from pytest_dlthub.run import PipelineRun
 
 if TYPE_CHECKING:

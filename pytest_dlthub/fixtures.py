@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pytest_dlthub.dlt_items import DltItems
     from pytest_dlthub.dlt_run import DltRun, DltRuns
     from pytest_dlthub.project import DltProject
-    from pytest_dlthub.templates.loaded import LoadedRun, LoadedRuns
+    from pytest_dlthub.templates.loaded_runs import LoadedRun, LoadedRuns
 
 # what suites import; a plugin has our own ones everywhere
 __all__ = [
@@ -104,7 +104,7 @@ def dlt_isolated(
     """
     from dlthub_project.sandbox import blocked_in_subprocesses, isolated
     from pytest_dlthub.destinations import sandbox_of_test
-    from pytest_dlthub.recordings.runs import RecordedTest
+    from pytest_dlthub.recordings.recorded_tests import RecordedTest
 
     session = request.config.stash[SESSION]
     session.end_early_code()
@@ -253,7 +253,7 @@ def dlt_loaded(
     code: the pipeline runs once a session, and each test has a copy of database and state that it
     may write to. With several marks, this is a mapping of the runs by pipeline.
     """
-    from pytest_dlthub.templates.session import Templates
+    from pytest_dlthub.templates.session_templates import Templates
 
     with Templates.of(request.config).loaded(request.node, dlt_isolated) as runs:
         request.node.stash[HELD] = runs

@@ -9,7 +9,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_dlthub.run import PipelineRun
-    from pytest_dlthub.templates.loads import Load
+    from pytest_dlthub.templates.load_marks import Load
 
 
 @pytest.hookspec

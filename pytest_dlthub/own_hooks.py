@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_dlthub.run import PipelineRun
-    from pytest_dlthub.templates.loads import Load
+    from pytest_dlthub.templates.load_marks import Load
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -114,7 +114,7 @@ def pytest_configure(config: pytest.Config) -> None:
         masking.mask_streams()
         _start(config)
     if options.measures_data(config):
-        from pytest_dlthub.data_coverage.session import DataCoverage
+        from pytest_dlthub.data_coverage.coverage_plugin import DataCoverage
 
         config.pluginmanager.register(DataCoverage(config), "dlthub_data_coverage")
 
@@ -123,11 +123,11 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     """Collect recordings, to check what they show, where that is asked for."""
     if file_path.suffix != ".yml" or not parent.config.getoption("dlt_record_check", False):
         return None
-    from pytest_dlthub.recordings import checks
+    from pytest_dlthub.recordings import record_check
 
-    if not checks.is_recording(file_path):
+    if not record_check.is_recording(file_path):
         return None
-    return checks.RecordingFile.from_parent(parent, path=file_path)
+    return record_check.RecordingFile.from_parent(parent, path=file_path)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -202,7 +202,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if options.runs_tests(session):
         session.config.stash[SESSION].check_belong_to_one(item.path for item in session.items)
     if any(item.get_closest_marker("dlt_load") for item in session.items):
-        from pytest_dlthub.templates.session import Templates
+        from pytest_dlthub.templates.session_templates import Templates
 
         # before a fixture replaces anything
         Templates.of(session.config)
@@ -233,10 +233,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_configure_node(node: Any) -> None:
     """Have the workers of pytest-xdist share what they have loaded."""
     # not before: a session without workers has no use for it
-    from pytest_dlthub.templates import servers, store
+    from pytest_dlthub.templates import postgres_servers, store
 
     store.share_with_worker(node.config, node.workerinput)
-    servers.listen_to(node)
+    postgres_servers.listen_to(node)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -247,7 +247,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Drop the session's databases, and delete templates that nobody has used for long."""
     # not even imported where nothing was loaded
-    servers = sys.modules.get("pytest_dlthub.templates.servers")
+    servers = sys.modules.get("pytest_dlthub.templates.postgres_servers")
     if servers is not None:
         servers.drop_databases(config)
     if config.getoption("dlt_reuse", False):
@@ -325,9 +325,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         with _isolated_examples(item), finished_runs.failing(item, "call"):
             if item.get_closest_marker("dlt_crash") is None:
                 return (yield)
-            from pytest_dlthub.crashes import marked
+            from pytest_dlthub.crashes import marked_tests
 
-            with marked.broken_before(item):
+            with marked_tests.broken_before(item):
                 return (yield)
     except Exception as error:
         _end_on_interrupt(item, error)

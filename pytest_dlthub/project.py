@@ -17,10 +17,10 @@ from dlthub_project.runner import extractables, narrowed
 from dlthub_project.runner.pipeline_order import planned
 from dlthub_project.sandbox import Sandbox, active_sandbox, isolated
 from pytest_dlthub.crashes import SAME, Matrix, is_project_runner, once_more, rows_given
-from pytest_dlthub.data_coverage import active
+from pytest_dlthub.data_coverage import active_recorder
 from pytest_dlthub.given import Given, Recorded, children_told, give, read_given
 from pytest_dlthub.placeholders import placeholders
-from pytest_dlthub.recordings.runs import asked
+from pytest_dlthub.recordings.recorded_tests import asked
 from pytest_dlthub.run import PipelineRun
 from pytest_dlthub.transformation import ProjectTransformation
 
@@ -329,7 +329,7 @@ class DltProject:
         sandbox = self._sandbox or active_sandbox()
         assert sandbox is not None
         check_profile(self.config, profile, sandbox)
-        if (recorder := active.recorder()) is not None:
+        if (recorder := active_recorder.recorder()) is not None:
             recorder.profile_checked(profile)
 
     def _entered(self) -> AbstractContextManager[Any]:

@@ -13,9 +13,9 @@ from dlthub_project.dlt_internals import datasets
 from dlthub_project.errors import known_names
 from dlthub_project.runner import row_counts, schema_changes
 from dlthub_project.sandbox import sent_to, untraced_steps
+from pytest_dlthub.assertions.broken_loads import duplicates, unfinished_loads
 from pytest_dlthub.assertions.equality import Rows
-from pytest_dlthub.assertions.loads import duplicates, unfinished_loads
-from pytest_dlthub.assertions.rows import is_dlt_name
+from pytest_dlthub.assertions.records import is_dlt_name
 from pytest_dlthub.assertions.tables import TableReader, sql_rows
 from pytest_dlthub.data_coverage import reads
 

@@ -37,8 +37,8 @@ from pytest_dlthub import sections
 from pytest_dlthub.copying import copy_file, spellings
 from pytest_dlthub.folders import new_session_folder
 from pytest_dlthub.imports import Opened
-from pytest_dlthub.templates import process
-from pytest_dlthub.templates.files import Build
+from pytest_dlthub.templates import process_state
+from pytest_dlthub.templates.read_files import Build
 
 WriteProject = Callable[..., Path]
 
@@ -202,10 +202,10 @@ def test_a_machine_that_has_slept_has_no_other_clock(monkeypatch: pytest.MonkeyP
     # that of macOS
     monkeypatch.delattr(time, "CLOCK_BOOTTIME", raising=False)
     started = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
-    monkeypatch.setattr(process, "_STARTED", started)
+    monkeypatch.setattr(process_state, "_STARTED", started)
     monkeypatch.setattr(time, "monotonic", lambda: time.clock_gettime(time.CLOCK_MONOTONIC) - 3600)
 
-    assert process.settings()["the clock"] is None
+    assert process_state.settings()["the clock"] is None
 
 
 @pytest.mark.parametrize("name", [None, "SHOP\\jörg", "a/b"])

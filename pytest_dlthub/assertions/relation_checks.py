@@ -18,7 +18,7 @@ from pytest_dlthub.assertions.differences import (
     rows_counted,
     shortened,
 )
-from pytest_dlthub.assertions.rows import (
+from pytest_dlthub.assertions.records import (
     is_dlt_name,
     read_records,
     type_told,

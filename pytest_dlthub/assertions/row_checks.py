@@ -11,8 +11,8 @@ from dlthub_project.dlt_internals.relations import quoted
 from pytest_dlthub.assertions import Rows, table_rows
 from pytest_dlthub.assertions.differences import RowDifferences, both_as_mappings, label, shortened
 from pytest_dlthub.assertions.matching import is_same
+from pytest_dlthub.assertions.records import is_dlt_name
 from pytest_dlthub.assertions.relation_checks import fail, is_relation, read
-from pytest_dlthub.assertions.rows import is_dlt_name
 from pytest_dlthub.assertions.tables import rows_of
 from pytest_dlthub.data_coverage import reads
 

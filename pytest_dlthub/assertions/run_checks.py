@@ -19,6 +19,7 @@ from pytest_dlthub.assertions.differences import (
     shortened,
 )
 from pytest_dlthub.assertions.matching import frozen
+from pytest_dlthub.assertions.records import without_dlt_columns
 from pytest_dlthub.assertions.relation_checks import (
     fail,
     fail_if,
@@ -26,7 +27,6 @@ from pytest_dlthub.assertions.relation_checks import (
     shown,
     unknown_column,
 )
-from pytest_dlthub.assertions.rows import without_dlt_columns
 from pytest_dlthub.data_coverage import reads
 from pytest_dlthub.tracebacks import causes
 

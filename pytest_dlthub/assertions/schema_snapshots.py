@@ -12,7 +12,7 @@ import yaml
 from dlt.common.schema import Schema
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
-from pytest_dlthub.assertions.schemas import Change, changes, described, told
+from pytest_dlthub.assertions.schema_changes import Change, changes, described, told
 
 _HOW = "pytest --snapshot-update writes the schema as it is now"
 

@@ -15,7 +15,7 @@ from dlthub_project.dlt_internals.relations import table_of
 from dlthub_project.dlt_internals.sql_clients import connected
 from dlthub_project.errors import known_names
 from pytest_dlthub.assertions.equality import Rows
-from pytest_dlthub.assertions.rows import (
+from pytest_dlthub.assertions.records import (
     by_all_columns,
     is_dlt_name,
     orders,

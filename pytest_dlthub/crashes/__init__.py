@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pytest_dlthub.crashes.matrix import Matrix
-from pytest_dlthub.crashes.once_more import (
+from pytest_dlthub.crashes.arguments import (
     SAME,
     is_project_runner,
     once_more,
     rows_given,
 )
-from pytest_dlthub.crashes.telling import Crash, Crashes
+from pytest_dlthub.crashes.crash_report import Crash, Crashes
+from pytest_dlthub.crashes.matrix import Matrix
 
 __all__ = [
     "SAME",

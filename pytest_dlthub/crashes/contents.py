@@ -17,7 +17,7 @@ from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
 from dlthub_project.dlt_internals import pipelines
 from dlthub_project.dlt_internals.sql_clients import connected
-from pytest_dlthub.assertions.rows import is_dlt_name, records_of_sql
+from pytest_dlthub.assertions.records import is_dlt_name, records_of_sql
 
 if TYPE_CHECKING:
     import dlt

@@ -20,7 +20,9 @@ from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.faults import Kind, Point, Strike, Trail, chosen_points
 from dlthub_project.sandbox import Sandbox, branch_of, continued, is_local, runs_in, unobserved
 from pytest_dlthub.copying import copy_sandboxes
-from pytest_dlthub.crashes.children import (
+from pytest_dlthub.crashes.contents import Contents, contents_of
+from pytest_dlthub.crashes.crash_report import Crash, Crashes, joined
+from pytest_dlthub.crashes.forks import (
     Child,
     Outcome,
     Steps,
@@ -28,9 +30,7 @@ from pytest_dlthub.crashes.children import (
     is_child,
     run_side_by_side,
 )
-from pytest_dlthub.crashes.contents import Contents, contents_of
-from pytest_dlthub.crashes.differences import Problem, differences
-from pytest_dlthub.crashes.telling import Crash, Crashes, joined
+from pytest_dlthub.crashes.problems import Problem, differences
 from pytest_dlthub.report import note_crashes
 
 Run = Callable[[bool], dlt.Pipeline]

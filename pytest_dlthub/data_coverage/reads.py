@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from unittest.mock import ANY
 
-from pytest_dlthub.data_coverage import active
+from pytest_dlthub.data_coverage import active_recorder
 
 if TYPE_CHECKING:
     import dlt
@@ -88,7 +88,7 @@ def looking(assertion: Callable[_P, _R]) -> Callable[_P, _R]:
     @functools.wraps(assertion)
     def asserted(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         __tracebackhide__ = True
-        if active.recorder() is None:
+        if active_recorder.recorder() is None:
             return assertion(*args, **kwargs)
         before, _here.held = _here.held, []
         try:
@@ -105,7 +105,7 @@ def looking(assertion: Callable[_P, _R]) -> Callable[_P, _R]:
 
 def connection_taken(dataset_name: str) -> None:
     """Take down that a test has the place of a database: it may read what it likes."""
-    if (recorder := active.recorder()) is not None and not is_suppressed():
+    if (recorder := active_recorder.recorder()) is not None and not is_suppressed():
         recorder.connection_taken(dataset_name, "")
 
 
@@ -122,7 +122,7 @@ class Origin:
 
 
 def _take(dataset_name: str, columns: Columns, is_known: bool) -> None:
-    if (recorder := active.recorder()) is not None and columns:
+    if (recorder := active_recorder.recorder()) is not None and columns:
         when_held(functools.partial(recorder.looked, dataset_name, columns, is_known))
 
 
@@ -165,7 +165,7 @@ def of_rows_of_table(read: Callable[_P, _R]) -> Callable[_P, _R]:
     @functools.wraps(read)
     def told(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         __tracebackhide__ = True
-        if active.recorder() is None or is_suppressed():
+        if active_recorder.recorder() is None or is_suppressed():
             return read(*args, **kwargs)
         with suppressed():
             rows: Any = read(*args, **kwargs)
@@ -201,7 +201,7 @@ def of_rows_of_relation(read: Callable[[dlt.Relation], _R]) -> Callable[[dlt.Rel
     @functools.wraps(read)
     def told(relation: dlt.Relation) -> _R:
         __tracebackhide__ = True
-        recorder = active.recorder()
+        recorder = active_recorder.recorder()
         if recorder is None or is_suppressed():
             return read(relation)
         with suppressed():

@@ -11,7 +11,7 @@ from typing import Any
 import dlt
 
 from dlthub_project.dlt_internals import contexts, seams
-from pytest_dlthub.assertions.schemas import Change, changes, described
+from pytest_dlthub.assertions.schema_changes import Change, changes, described
 
 _NAMES = {"pages": "pages", "items": "rows one by one"}
 

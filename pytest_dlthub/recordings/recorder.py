@@ -37,7 +37,7 @@ from pytest_dlthub.given import Replayed, give
 from pytest_dlthub.placeholders import placeholders
 from pytest_dlthub.recordings import staleness
 from pytest_dlthub.recordings.drift import Items, drift
-from pytest_dlthub.recordings.settings import Settings
+from pytest_dlthub.recordings.record_options import Settings
 from pytest_dlthub.run import cursors_of, states_by_resource
 
 _PROCESS = uuid4().hex

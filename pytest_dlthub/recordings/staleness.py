@@ -19,7 +19,7 @@ from dlthub_project.recordings import (
     function_of,
     place_of,
 )
-from pytest_dlthub.recordings.settings import Settings
+from pytest_dlthub.recordings.record_options import Settings
 
 
 def check(

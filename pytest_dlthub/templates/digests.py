@@ -29,7 +29,7 @@ from dlt.extract.reference import SourceFactory
 
 from dlthub_project.dlt_internals import resources
 from pytest_dlthub.imports import is_library
-from pytest_dlthub.templates.files import file_digest
+from pytest_dlthub.templates.read_files import file_digest
 
 PLAIN = (type(None), bool, int, float, complex, str, Decimal, datetime, date, time, timedelta)
 # rows: each test looks at what its mark gives

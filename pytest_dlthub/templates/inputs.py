@@ -7,8 +7,8 @@ import os
 import random
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -24,15 +24,15 @@ from dlthub_project.dlt_internals.configuration import configured_documents
 from dlthub_project.dlt_internals.contexts import WorkspaceRunContext
 from dlthub_project.dlt_internals.destinations import providers
 from dlthub_project.sandbox import ENVIRONMENT_VARIABLE, Overrides, Sandbox, put_back_sources
+from pytest_dlthub.hook_calls import called, of_others, refused
 from pytest_dlthub.imports import Imports
-from pytest_dlthub.templates import process
-from pytest_dlthub.templates.code import Code
+from pytest_dlthub.templates import process_state
+from pytest_dlthub.templates.code_parts import Difference
 from pytest_dlthub.templates.digests import NoDigest, digest
-from pytest_dlthub.templates.files import Build, file_digest
-from pytest_dlthub.templates.loads import Load
-from pytest_dlthub.templates.parts import Difference
-from pytest_dlthub.templates.plugins import inputs_of_plugins
+from pytest_dlthub.templates.imported_code import Code
+from pytest_dlthub.templates.load_marks import Load
 from pytest_dlthub.templates.python_files import PythonFiles
+from pytest_dlthub.templates.read_files import Build, file_digest
 
 # what a template consists of, and what its key is made from: raise it with any change of these
 _FORMAT = 8
@@ -54,6 +54,8 @@ _CHANGING_GROUPS = (
     *("PYTEST_XDIST_", "COV_CORE_", "COVERAGE_", "TERM_PROGRAM", "VSCODE_", "XDG_SESSION_"),
     *("PYTEST_ADDOPTS", "PYTEST_DEBUG", "PYTEST_VERSION", "TERM_SESSION_ID"),
 )
+# these decide what a build loads, where, and whether it may be used
+_HOOKS = ("pytest_dlt_replace_destination", "pytest_dlt_run_finished")
 # they say which test this is
 _OF_TEST = ("PYTEST_CURRENT_TEST", ENVIRONMENT_VARIABLE)
 
@@ -109,7 +111,7 @@ class Inputs:
         self._lasting = lasting
         self._tests = tests
         self._own = [str(folder) for folder in own]
-        self._settings = process.settings()
+        self._settings = process_state.settings()
         self._changing = {n: v for n, v in os.environ.items() if _changes(n)}
         self._environment_at_start = self._environment()
         self._code.begin()
@@ -130,7 +132,7 @@ class Inputs:
         # the load does not find what runs have put into its sources
         put_back_sources()
         parts = [load.digest() for load in loads]
-        of_plugins = inputs_of_plugins(item, loads, sandbox)
+        of_plugins = _inputs_of_plugins(item, loads, sandbox)
         differences = self._code.differences()
         incomparable = tuple(f"{d.name} ({d.kind})" for d in differences if d.digest is None)
         try:
@@ -189,7 +191,7 @@ class Inputs:
         finally:
             after = self._code.states()
             used = {n: _digest(state) for n, state in before.items() if after[n] is not state}
-            asked_here = process.servers_of_process(build.connected)
+            asked_here = process_state.servers_of_process(build.connected)
             build.conditions = replace(build.conditions, used=used, asked_here=asked_here)
             if "random" in used:
                 # a test that has a copy takes nothing from it
@@ -219,7 +221,7 @@ class Inputs:
 
     def _changed_settings(self) -> dict[str, Any]:
         """Return the settings of the process that a test has changed."""
-        now = process.settings()
+        now = process_state.settings()
         return {n: v for n, v in now.items() if n in self._settings and v != self._settings[n]}
 
     def _environment(self) -> Mapping[str, str]:
@@ -242,7 +244,7 @@ class Inputs:
         versions = {name: version(name) for name in _VERSIONS}
         zone = (time.tzname, time.timezone)
         python = (sys.version_info[:2], sys.platform, zone, sys.flags.optimize, sys.flags.utf8_mode)
-        started = {name: self._settings.get(name) for name in process.AT_START}
+        started = {name: self._settings.get(name) for name in process_state.AT_START}
         files = PythonFiles(self._root, self._lasting).digest
         code = (str(self._root), files, self._code.at_start)
         return digest(
@@ -282,3 +284,50 @@ def _file_of(source: Any) -> str | None:
     function = inspect.unwrap(source) if callable(source) else source
     name = getattr(function, "__module__", None) or type(source).__module__
     return getattr(sys.modules.get(name), "__file__", None)
+
+
+def _inputs_of_plugins(
+    item: pytest.Item, loads: Iterable[Load], sandbox: Sandbox
+) -> dict[str, Any]:
+    """Return what plugins add to a key, by the name that a user knows it by.
+
+    Args:
+        item: The test; conftests beside it have hooks, too.
+        loads: What it asks for.
+        sandbox: Its sandbox, which is active.
+
+    Raises:
+        HookFailed: A hook raises, or what it returns cannot be compared.
+    """
+    hook = item.ihook.pytest_dlt_template_inputs
+    answers = [called(hook, load=load) for load in loads]
+    try:
+        added: dict[str, Any] = {hook.name: digest(answers)}
+    except NoDigest as error:
+        problem = f"what it returns cannot be compared between processes: {error}"
+        raise refused(hook, problem) from None
+    plugins = [[*_digests_of_plugins(getattr(item.ihook, name))] for name in _HOOKS]
+    if any(plugins):
+        added["plugins with hooks of pytest-dlthub"] = plugins
+    if sandbox.is_replaced_by_plugins:
+        added[_HOOKS[0]] = [_replaced(load, sandbox) for load in loads]
+    return added
+
+
+def _replaced(load: Load, sandbox: Sandbox) -> Any:
+    """Return what plugins say of the destination of a load."""
+    with suppress(Exception):
+        # whoever looks it up asks them
+        return sandbox.replaced.get(load.destination().destination_name)
+    # its run will tell what is wrong with it
+    return None
+
+
+def _digests_of_plugins(hook: Any) -> Iterator[tuple[str, str]]:
+    """Yield, of each implementation that is not ours, its plugin and the content of its file."""
+    for implementation in of_others(hook):
+        function = inspect.unwrap(implementation.function)
+        file = inspect.getsourcefile(function) if inspect.isroutine(function) else None
+        path = Path(file or "")
+        # what cannot be known is equal to none
+        yield implementation.plugin_name, file_digest(path) if path.is_file() else uuid4().hex

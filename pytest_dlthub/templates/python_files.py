@@ -1,14 +1,15 @@
-"""The Python files of a project, less its tests: what of them a key has."""
+"""The Python files of a project: what of them counts for a template, and what only tests use."""
 
 from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,13 @@ INSTALLED = ("site-packages", "dist-packages", "__pycache__")
 
 _NAMES_OF_TESTS = re.compile(rb"\btest_[a-zA-Z0-9_]+")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+# what runs later than the body that it stands in
+_LATER = (*_FUNCTIONS, ast.Lambda, ast.GeneratorExp, ast.ClassDef)
+# by which code reads a name that it does not say
+_BY_OTHER_MEANS = {
+    *("globals", "vars", "locals", "eval", "exec", "getattr", "__dict__", "__import__"),
+    *("modules", "import_module", "inspect"),
+}
 
 
 class PythonFiles:
@@ -122,3 +130,74 @@ def is_test(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 def _digest_of_tree(tree: ast.AST) -> str:
     return hashlib.blake2b(ast.dump(tree).encode(), digest_size=16).hexdigest()
+
+
+def is_only_of_tests(name: str, file: str, others: Collection[str]) -> bool:
+    """Tell whether the bodies of tests alone name what a test module has.
+
+    Args:
+        name: What it is called.
+        file: The file of the test module.
+        others: The files of all other modules that are not installed.
+    """
+    outside, tests = _names_and_tests(file)
+    if not tests or name in outside or outside & _BY_OTHER_MEANS or tests & outside:
+        return False
+    return not _is_in_any(frozenset((name, *tests)), frozenset(others))
+
+
+# asked again for each load, with the same answer: texts are read once
+@functools.lru_cache(maxsize=1024)
+def _is_in_any(words: frozenset[str], files: frozenset[str]) -> bool:
+    return any(word in text for text in map(_text, files) for word in words)
+
+
+@functools.lru_cache(maxsize=4096)
+def _text(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+@functools.lru_cache(maxsize=1024)
+def _names_and_tests(file: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names that code outside of tests reads, and the names of tests."""
+    try:
+        tree = ast.parse(_text(file))
+    except (SyntaxError, ValueError):
+        return frozenset(), frozenset()
+    names: set[str] = set()
+    tests: set[str] = set()
+    for node in _outside(tree, tests):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            names.add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names.add(node.value)
+        elif isinstance(node, ast.alias):
+            names |= {node.name.rpartition(".")[2], node.asname or ""}
+    return frozenset(names), frozenset(tests)
+
+
+def _outside(node: ast.AST, tests: set[str]) -> Iterator[ast.AST]:
+    """Yield what is in no body of a test, and what runs later though it is in one."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, _FUNCTIONS) and is_test(child):
+            tests.add(child.name)
+            for part in (child.args, *child.decorator_list):
+                yield from ast.walk(part)
+            for statement in child.body:
+                yield from _later(statement)
+            continue
+        yield child
+        yield from _outside(child, tests)
+
+
+def _later(node: ast.AST) -> Iterator[ast.AST]:
+    if isinstance(node, _LATER):
+        yield from ast.walk(node)
+        return
+    for child in ast.iter_child_nodes(node):
+        yield from _later(child)

@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from pytest_dlthub.activation import SESSION
-from pytest_dlthub.templates.files import Conditions
+from pytest_dlthub.templates.read_files import Conditions
 from pytest_dlthub.templates.template import Damaged, Template
 
 _BUILDING = "_building-"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_dlthub.copying import copy_file, copy_with_paths, has_paths, places_of, spellings
-from pytest_dlthub.templates.files import Conditions, file_digest
+from pytest_dlthub.templates.read_files import Conditions, file_digest
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import LoadInfo

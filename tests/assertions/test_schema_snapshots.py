@@ -12,7 +12,7 @@ from neighbours import without_neighbours
 from sessions import run_session, run_session_apart
 
 from pytest_dlthub import DltRun
-from pytest_dlthub.assertions.schemas import changes, described, told
+from pytest_dlthub.assertions.schema_changes import changes, described, told
 
 Columns = dict[str, dict[str, Any]]
 ID: Columns = {"id": {"data_type": "bigint", "nullable": False, "primary_key": True}}

@@ -12,7 +12,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from pytest_dlthub.data_coverage import active, reads
+from pytest_dlthub.data_coverage import active_recorder, reads
 from pytest_dlthub.data_coverage.reads import Read, of_query
 
 TABLES = {"orders": ["id", "total", "customer"], "customers": ["id", "name"]}
@@ -89,7 +89,7 @@ class Taken:
 def taken() -> Iterator[Taken]:
     """What is taken down in a test of this file, in place of the coverage of this session."""
     found = Taken()
-    with active.recorded_by(found):  # type: ignore[arg-type]  # all that reads ask for
+    with active_recorder.recorded_by(found):  # type: ignore[arg-type]  # all that reads ask for
         yield found
 
 
@@ -249,7 +249,7 @@ def test_rows_of_a_relation_count_as_the_relation_says() -> None:
     rows = rows_of({"id": 1})
     rows.table = "orders"  # type: ignore[attr-defined]
 
-    with active.recorded_by(recorder):
+    with active_recorder.recorded_by(recorder):
         told_of: Any = reads.of_rows_of_relation(lambda _: rows)("relation")  # type: ignore[arg-type]
     assert told_of.origin == ("relation", "orders")
     assert read == ["relation"]

@@ -14,8 +14,8 @@ from dlthub_project.dlt_internals.fault_points import listening
 from dlthub_project.faults import POINTS, Strike, Trail
 from pytest_dlthub import DltRun
 from pytest_dlthub.crashes.contents import CURRENT, Contents, Table, contents_of
-from pytest_dlthub.crashes.differences import Problem, differences
-from pytest_dlthub.crashes.telling import Crash, Crashes, joined
+from pytest_dlthub.crashes.crash_report import Crash, Crashes, joined
+from pytest_dlthub.crashes.problems import Problem, differences
 
 ROWS = ({"id": 1, "n": 1}, {"id": 2, "n": 1})
 WHOLE = Contents(

@@ -22,12 +22,12 @@ from dlthub_project.dlt_internals import fault_points
 from dlthub_project.dlt_internals.fault_points import Place, PlaceName
 from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox import Sandbox
-from pytest_dlthub.crashes import marked, matrix
-from pytest_dlthub.crashes.children import Child, Outcome, Steps, run_side_by_side
+from pytest_dlthub.crashes import marked_tests, matrix
+from pytest_dlthub.crashes.arguments import is_project_runner, once_more
 from pytest_dlthub.crashes.contents import Contents, Table
-from pytest_dlthub.crashes.marked import broken_before
+from pytest_dlthub.crashes.forks import Child, Outcome, Steps, run_side_by_side
+from pytest_dlthub.crashes.marked_tests import broken_before
 from pytest_dlthub.crashes.matrix import Matrix
-from pytest_dlthub.crashes.once_more import is_project_runner, once_more
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="a crash is tested in forks")
 
@@ -455,8 +455,8 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             note(SimpleNamespace(pipeline_name=name), None)
         yield
 
-    monkeypatch.setattr(marked, "observe_runs", observe)
-    monkeypatch.setattr(marked, "active_sandbox", lambda: SimpleNamespace(folder="nowhere"))
+    monkeypatch.setattr(marked_tests, "observe_runs", observe)
+    monkeypatch.setattr(marked_tests, "active_sandbox", lambda: SimpleNamespace(folder="nowhere"))
     return names
 
 
@@ -467,7 +467,7 @@ def run_as_whole(monkeypatch: pytest.MonkeyPatch, is_whole: bool = True) -> None
         def __init__(self, run: Any, *_: Any, run_whole: Any, **named: Any) -> None:
             super().__init__(crashes=lambda: (run_whole if is_whole else run)(False))
 
-    monkeypatch.setattr(marked, "Matrix", Once)
+    monkeypatch.setattr(marked_tests, "Matrix", Once)
 
 
 def test_error_when_a_marked_test_does_not_run_one_pipeline(
@@ -497,7 +497,7 @@ def test_a_marked_test_that_fails_by_itself_says_so_when_it_runs(
     run_as_whole(monkeypatch, is_whole=False)
     check(item_of(raising(ValueError("2 != 3"))))
     failed = SimpleNamespace(failure=OSError("gone"))
-    monkeypatch.setattr(marked, "runs_in", lambda _: [failed])
+    monkeypatch.setattr(marked_tests, "runs_in", lambda _: [failed])
     with pytest.raises(ValueError, match="2 != 3"):
         check(item_of(raising(ValueError("2 != 3"))))
 
@@ -509,7 +509,7 @@ def test_what_does_not_survive_fails_a_marked_test_by_its_text_alone(
         def __init__(self, *_: Any, **named: Any) -> None:
             super().__init__(crashes=raising(AssertionError("orders: 2 rows twice")))
 
-    monkeypatch.setattr(marked, "Matrix", Fails)
+    monkeypatch.setattr(marked_tests, "Matrix", Fails)
     with pytest.raises(pytest.fail.Exception, match="orders: 2 rows twice") as caught:
         check(item_of())
     assert caught.value.pytrace is False

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 from pytest_dlthub.data_coverage import reads
-from pytest_dlthub.data_coverage.items import ELSEWHERE, Facts, Figures
-from pytest_dlthub.data_coverage.loaded import Loaded, LoadedTable
-from pytest_dlthub.data_coverage.recorder import Recorder
-from pytest_dlthub.data_coverage.values import SeenTable, Values
+from pytest_dlthub.data_coverage.coverage_recorder import Recorder
+from pytest_dlthub.data_coverage.facts import ELSEWHERE, Facts, Figures
+from pytest_dlthub.data_coverage.loaded_tables import Loaded, LoadedTable
+from pytest_dlthub.data_coverage.seen_values import SeenTable, Values
 
 MANY = {str(n) for n in range(20_001)}
 

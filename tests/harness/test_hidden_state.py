@@ -32,10 +32,10 @@ import yaml
 
 from pytest_dlthub.imports import Imports, Opened
 from pytest_dlthub.report import TemplateUses, causes_of_builds
-from pytest_dlthub.templates import process
-from pytest_dlthub.templates.code import Code
-from pytest_dlthub.templates.files import Build
-from pytest_dlthub.templates.unread import is_only_of_tests
+from pytest_dlthub.templates import process_state
+from pytest_dlthub.templates.imported_code import Code
+from pytest_dlthub.templates.python_files import is_only_of_tests
+from pytest_dlthub.templates.read_files import Build
 
 # by name: what a module has, and what tests do to it with one of two values
 STATES = {
@@ -356,12 +356,12 @@ def settings_put_back() -> Iterator[None]:
 def test_a_setting_of_the_process_is_seen(
     name: str, settings_put_back: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = process.settings()
-    assert process.settings() == before
+    before = process_state.settings()
+    assert process_state.settings() == before
 
     with monkeypatch.context() as patched:
         SETTINGS[name](patched)
-        after = process.settings()
+        after = process_state.settings()
 
     assert [key for key in after if after[key] != before[key]] == [name]
 

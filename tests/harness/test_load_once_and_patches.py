@@ -14,7 +14,7 @@ from unittest import mock
 import pytest
 
 from pytest_dlthub.imports import Imports
-from pytest_dlthub.templates.code import Code
+from pytest_dlthub.templates.imported_code import Code
 
 RunTests = Callable[..., pytest.RunResult]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_dlthub.templates.opened_below import opened_below
+from pytest_dlthub.templates.inotify import opened_below
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it")
 

@@ -10,7 +10,7 @@ from typing import Any
 import dlt
 import pytest
 
-from pytest_dlthub.data_coverage.owners import Owners
+from pytest_dlthub.data_coverage.source_owners import Owners
 
 
 @pytest.mark.parametrize(

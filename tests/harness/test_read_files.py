@@ -15,8 +15,8 @@ import pyarrow.csv
 import pytest
 
 from pytest_dlthub.imports import Opened
-from pytest_dlthub.templates.files import Build
 from pytest_dlthub.templates.python_files import PythonFiles
+from pytest_dlthub.templates.read_files import Build
 
 
 def in_folder(read: Callable[[int], object]) -> object:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from processes import python
 
-from pytest_dlthub.templates.files import Conditions
+from pytest_dlthub.templates.read_files import Conditions
 from pytest_dlthub.templates.store import TemplateStore
 
 RunTests = Callable[..., pytest.RunResult]

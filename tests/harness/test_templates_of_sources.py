@@ -13,8 +13,8 @@ import pytest
 from dlt.common.schema import Schema
 
 from pytest_dlthub.imports import Imports
-from pytest_dlthub.templates.code import Code
 from pytest_dlthub.templates.digests import digest
+from pytest_dlthub.templates.imported_code import Code
 
 RunTests = Callable[..., pytest.RunResult]
 

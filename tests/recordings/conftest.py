@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from dlthub_project.sandbox import Sandbox
+from pytest_dlthub.recordings.record_options import Settings
 from pytest_dlthub.recordings.recorder import Recorder, recorder_in
-from pytest_dlthub.recordings.settings import Settings
 
 Recording = Callable[..., AbstractContextManager[Recorder]]
 

@@ -1,0 +1,141 @@
+"""What a matrix of crashes says: which points, what is wrong after them, and what would help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from dlthub_project.faults import Kind, Point
+from dlthub_project.faults.points import words_of
+from pytest_dlthub.crashes.problems import Cause, Problem
+
+Runner = str
+"""`dlt`, `project`, or `test` for the code of the test itself."""
+
+_TO_MERGE = (
+    'a `primary_key` with `write_disposition="merge"`, or a cursor (`dlt.sources.incremental`)'
+)
+_BY_RUNNER = (
+    "what an earlier run has left pending is finished by the runner of projects, each row once: "
+    'run it with `dlt.hub.runner(pipeline).run(...)`, and test that with `runner="project"`'
+)
+_BY_POLICY = (
+    "dlt itself has tried it again, within one load: with a `retry_policy` the runner of projects "
+    "removes its rows first"
+)
+_HELP: dict[Cause, str] = {
+    "loaded twice": "dlt loads a job again that it has not marked as done, whatever the "
+    "destination has committed of it",
+    "extracted twice": "the run after the crash has extracted these rows again, and the first time "
+    f"they were loaded, too: give the resource {_TO_MERGE}. If its source yields each row once, as "
+    "a queue does, say so: `again=[]`",
+    "without ids": "these rows have no `_dlt_id`, as frames and Arrow tables have none, so that "
+    "nobody can tell which of them a job has loaded, or a run has extracted: set "
+    "`normalize.parquet_normalizer.add_dlt_load_id = true`, with the runner of projects, or merge",
+    "lost": "dlt's run has dropped what an earlier run had extracted and not loaded, or its source "
+    "does not yield it again",
+    "fails": "the run after the crash does not get past what the crash has left",
+    "other": "",
+}
+# what the runner of projects mends
+_MENDED: tuple[Cause, ...] = ("loaded twice", "lost", "fails")
+
+
+@dataclass(frozen=True)
+class Crash:
+    """What has come of one fault at one point.
+
+    Attributes:
+        point: The point.
+        is_reached: The fault happened.
+        tables: The tables of the jobs that it struck.
+        problems: What is wrong afterwards.
+    """
+
+    point: Point
+    is_reached: bool
+    tables: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True)
+class Crashes:
+    """What a pipeline survives; returned by `crashed`, which raises if it does not.
+
+    Attributes:
+        pipeline: The name of the pipeline.
+        kind: What has happened at each point.
+        runner: Who has run it.
+        crashes: What has come of it, in the order of a run.
+        loads: How many loads a run has that is not interrupted: the first that comes to a point, or
+            to a table there, is the one that is broken.
+    """
+
+    pipeline: str
+    kind: Kind
+    runner: Runner
+    crashes: tuple[Crash, ...] = field(repr=False)
+    loads: int = 1
+
+    @property
+    def reached(self) -> list[str]:
+        """The names of the points at which it has happened."""
+        return list(dict.fromkeys(c.point.name for c in self.crashes if c.is_reached))
+
+    @property
+    def unreached(self) -> list[str]:
+        """The names of the points that the run does not have: nothing is known of them."""
+        names = dict.fromkeys(crash.point.name for crash in self.crashes)
+        return [name for name in names if name not in self.reached]
+
+    @property
+    def summary(self) -> str:
+        """What has happened, in a line."""
+        count = len(self.reached)
+        noun = "point" if count == 1 else "points"
+        told = f"{self.pipeline}: {words_of(self.kind)} at {count} {noun}"
+        if self.loads > 1:
+            told = f"{told}, each in the first of {self.loads} loads that comes to it"
+        missed = ", ".join(self.unreached)
+        return f"{told}; never reached: {missed}" if missed else told
+
+    def text(self) -> str:
+        """Return what is wrong, a line for each kind of problem; empty if nothing is."""
+        lines = list(self._lines())
+        if not lines:
+            return ""
+        return "\n".join([*lines, *self._help(), self.summary])
+
+    def _lines(self) -> Iterator[str]:
+        alike: dict[Problem, list[Point]] = {}
+        for crash in self.crashes:
+            for problem in crash.problems:
+                alike.setdefault(problem, []).append(crash.point)
+        for problem, points in alike.items():
+            where = f"after {words_of(self.kind)} {points[0].where}"
+            rows = f" ({problem.rows})" if problem.rows else ""
+            yield f"{problem.subject}: {problem.words} {where}{rows}"
+            yield from (f"  {line}" for line in problem.more)
+            if others := list(dict.fromkeys(point.where for point in points[1:])):
+                yield f"  and {', and '.join(others)}"
+
+    def _help(self) -> Iterator[str]:
+        causes = [p.cause for crash in self.crashes for p in crash.problems]
+        for cause in dict.fromkeys(causes):
+            if text := _HELP[cause]:
+                more = f"; {_BY_RUNNER}" if cause in _MENDED and self.runner != "project" else ""
+                if cause == "loaded twice" and self.runner == "project" and self.kind != "kill":
+                    more = f"; {_BY_POLICY}"
+                yield f"help: {text}{more}"
+
+
+def joined(crashes: Sequence[Crash]) -> Crash:
+    """Return the crashes of one point, in jobs of several tables, as one."""
+    problems = dict.fromkeys(problem for crash in crashes for problem in crash.problems)
+    tables = dict.fromkeys(table for crash in crashes for table in crash.tables)
+    return Crash(
+        crashes[0].point,
+        any(crash.is_reached for crash in crashes),
+        tuple(tables),
+        tuple(problems),
+    )

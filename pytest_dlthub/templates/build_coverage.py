@@ -1,0 +1,50 @@
+"""What the build of a template covers: each test that has a copy covers the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pytest_dlthub.data_coverage import active_recorder, reads
+from pytest_dlthub.data_coverage.facts import Facts
+from pytest_dlthub.run import PipelineRun
+
+_FILE = "data-coverage.json"
+
+
+@contextmanager
+def noted(folder: Path) -> Iterator[list[PipelineRun]]:
+    """Write into the folder of a template what the runs of a block cover, where somebody asks.
+
+    Yields:
+        A list, to be filled with the runs.
+    """
+    recorder = active_recorder.recorder()
+    runs: list[PipelineRun] = []
+    if recorder is None:
+        yield runs
+        return
+    facts = Facts()
+    with recorder.into(facts), reads.suppressed():
+        yield runs
+        for run in runs:
+            recorder.finished(run.pipeline, run.load_info)
+    found = {"facts": facts.to_json(), "loaded": recorder.loaded_here()}
+    (folder / _FILE).write_text(json.dumps(found), encoding="utf-8")
+
+
+def take(folder: Path) -> None:
+    """Have a test that has a copy of a template cover what its build has covered."""
+    recorder = active_recorder.recorder()
+    if recorder is None:
+        return
+    found = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+    recorder.add(Facts.from_json(found["facts"]))
+    recorder.load_here(found["loaded"])
+
+
+def key_of(text: str) -> str:
+    """Return the key of a template, another one where what it covers is asked for."""
+    return text if active_recorder.recorder() is None else f"{text}-covered"

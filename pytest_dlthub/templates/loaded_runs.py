@@ -1,0 +1,157 @@
+"""What a test gets of data that were loaded for it: a run like its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from dlt.common.schema import Schema
+
+from dlthub_project.dlt_internals.datasets import HeldDataset
+from dlthub_project.sandbox import observe_runs
+from pytest_dlthub.run import PipelineRun, RowCounts
+from pytest_dlthub.templates.load_marks import MARK, Load
+from pytest_dlthub.templates.template import LoadRecord, Template
+
+if TYPE_CHECKING:
+    import dlt
+    from dlt.common.pipeline import LoadInfo
+    from dlt.pipeline.trace import PipelineTrace
+
+    from pytest_dlthub.templates.twins import TwinOfCopy
+
+
+class LoadedRun(PipelineRun):
+    """The run that loaded a template, on a test's own copy of what it loaded.
+
+    Row counts, load info and trace are those of the build. Pipeline and dataset are opened when
+    they are asked for.
+    """
+
+    def __init__(
+        self, load: Load, record: LoadRecord, template: Template, twin: TwinOfCopy | None
+    ) -> None:
+        self._load = load
+        self._twin = twin
+        self._record = record
+        self._template = template
+        self._again = self._run_again
+        self.row_counts = RowCounts(record.row_counts)
+
+    def _run_again(self, **changes: Any) -> PipelineRun:
+        return self._load.run(self.pipeline, **changes)
+
+    @cached_property
+    def pipeline(self) -> dlt.Pipeline:
+        """The pipeline, with the state that it had after the run."""
+        return self._load.open_pipeline()
+
+    @property
+    def load_info(self) -> LoadInfo | None:
+        """What dlt returned; None when there was nothing to load."""
+        return self._results[0]
+
+    @property
+    def trace(self) -> PipelineTrace | None:
+        """dlt's trace of the run."""
+        return self._results[1]
+
+    @property
+    def sent(self) -> dict[str, list[Any]]:
+        """What a custom destination function was to be given: when this was loaded, and since."""
+        sent = {table: list(items) for table, items in self._results[2].items()}
+        for table, items in super().sent.items():
+            sent.setdefault(table, []).extend(items)
+        return sent
+
+    @cached_property
+    def _results(
+        self,
+    ) -> tuple[LoadInfo | None, PipelineTrace | None, dict[str, list[Any]]]:
+        return self._template.results_of(self._load.name)
+
+    @cached_property
+    def dataset(self) -> HeldDataset:
+        """The dataset that was loaded; from the first query on, its connection stays open."""
+        schemas = [
+            Schema.from_dict(dict(schema), validate_schema=False) for schema in self._record.schemas
+        ]
+        dataset = HeldDataset(self._load.destination(), self._record.dataset_name, schemas)
+        dataset.twin = self._twin
+        return dataset
+
+    @property
+    def database_path(self) -> Path | None:
+        """The DuckDB file that was loaded; None for other destinations. No connection is open."""
+        self.release()
+        return super().database_path
+
+    def release(self) -> None:
+        """Close the connection; the next query opens it again."""
+        if "dataset" in self.__dict__:
+            self.dataset.release()
+
+    def refresh(self) -> None:
+        """Close the connection, and read the schemas again: a pipeline was run since."""
+        if "dataset" in self.__dict__:
+            self.dataset.refresh()
+
+
+class LoadedRuns(Mapping[str, LoadedRun]):
+    """What was loaded for one test, by pipeline."""
+
+    def __init__(
+        self, loads: Mapping[str, Load], template: Template, twin: TwinOfCopy | None
+    ) -> None:
+        self._runs = {
+            name: LoadedRun(load, template.loads[name], template, twin)
+            for name, load in loads.items()
+        }
+
+    @classmethod
+    @contextmanager
+    def of(
+        cls, loads: Mapping[str, Load], template: Template, twin: TwinOfCopy | None
+    ) -> Iterator[LoadedRuns]:
+        """Give the runs for a block, and close their connections after it."""
+        runs = cls(loads, template, twin)
+        with observe_runs(lambda *_: runs.refresh()):
+            yield runs
+        runs.release()
+
+    @property
+    def only(self) -> LoadedRun:
+        """The one run.
+
+        Raises:
+            UsageError: There are several.
+        """
+        if len(self) > 1:
+            raise pytest.UsageError(
+                f"dlt_dataset: this test has several marks {MARK}; "
+                f'use dlt_loaded["{next(iter(self))}"].dataset'
+            )
+        return next(iter(self._runs.values()))
+
+    def release(self) -> None:
+        """Close every connection."""
+        for run in self._runs.values():
+            run.release()
+
+    def refresh(self) -> None:
+        """Close every connection, and read schemas again."""
+        for run in self._runs.values():
+            run.refresh()
+
+    def __getitem__(self, pipeline: str) -> LoadedRun:
+        return self._runs[pipeline]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._runs)
+
+    def __len__(self) -> int:
+        return len(self._runs)
