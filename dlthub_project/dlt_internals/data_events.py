@@ -22,6 +22,7 @@ from dlt.extract.reference import SourceFactory, SourceReference
 
 from dlthub_project.dlt_internals import pipelines, python_state
 from dlthub_project.dlt_internals.resources import function_of, incremental_parameter
+from dlthub_project.errors import causes
 
 EXTRACT_SOURCE = (dlt.Pipeline, "_extract_source")
 """Is called with pipeline, extract step and each source of a run; returns the id of the load."""
@@ -34,6 +35,7 @@ APPLY_CONTRACT = (Schema, "apply_schema_contract")
 
 BREACH = DataValidationError
 _OF_LIBRARIES = ("dlt", "dlthub_project", "pytest_dlthub")
+_LEADING = tuple(f"dlthub_project.sandbox.own_{what}" for what in ("connections", "statements"))
 # functions of DuckDB: those of connections, and those of the module
 _TOLD = [(False, "connect"), *product((True, False), ("execute", "executemany", "query", "sql"))]
 _ATTACH = re.compile(r"\battach\b", re.IGNORECASE)
@@ -135,10 +137,7 @@ def cursor_of(resource: DltResource) -> str | None:
 
 def breach_in(error: BaseException) -> Any:
     """Return the breach of a contract that caused an error; None if something else did."""
-    seen: BaseException | None = error
-    while seen is not None and not isinstance(seen, BREACH):
-        seen = seen.__cause__ or seen.__context__
-    return seen
+    return next((one for one in causes(error) if isinstance(one, BREACH)), None)
 
 
 def has_validator(resource: DltResource) -> bool:
@@ -254,6 +253,9 @@ def _attaching(execute: Any, tell: Callable[[str | None, str], None]) -> Any:
 def _is_of_user(depth: int) -> bool:
     """Tell whether a caller is neither dlt nor ours; other libraries count as the user's code."""
     frame = sys._getframe(depth)
+    while frame.f_globals.get("__name__") in _LEADING and frame.f_back is not None:
+        # what leads code's own connections into the sandbox stands around these
+        frame = frame.f_back
     if frame.f_code.co_name == "__getattr__" and frame.f_back is not None:
         # a client answers `client.execute` with that of its connection
         frame = frame.f_back
