@@ -299,7 +299,7 @@ def pytest_fixture_setup(
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Tell the hook of runs in all phases of a test, and check them."""
     is_seen = item.config.stash[SESSION].observes_all
-    with finished_runs.told_to_hook(item) if is_seen else nullcontext():
+    with reports.forgetting(item), finished_runs.told_to_hook(item) if is_seen else nullcontext():
         return (yield)
 
 

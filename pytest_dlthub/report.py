@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,16 @@ def release_connections(item: pytest.Item) -> None:
     """Close what a failed test has open: its database can be looked at, as with `--pdb`."""
     if HELD in item.stash:
         item.stash[HELD].release()
+
+
+@contextmanager
+def forgetting(item: pytest.Item) -> Iterator[None]:
+    """Forget after a block what a test had loaded: pytest keeps tests until the session ends."""
+    try:
+        yield
+    finally:
+        if HELD in item.stash:
+            del item.stash[HELD]
 
 
 def tell_of_test(

@@ -175,6 +175,40 @@ def test_a_copy_writes_nowhere_else(
     assert digests_below(cache) == before
 
 
+def test_what_a_test_had_loaded_does_not_stay_in_memory_until_the_session_ends(
+    run_tests: RunTests,
+) -> None:
+    result = run_tests(
+        COUNTING
+        + """
+import gc
+import weakref
+
+infos, runs = [], []
+
+
+def left_of(references):
+    gc.collect()
+    return [one for one in references if one() is not None]
+
+
+@pytest.mark.dlt_load(source=users)
+@pytest.mark.parametrize("n", range(3))
+def test_copy(dlt_loaded, n):
+    infos.append(weakref.ref(dlt_loaded.load_info.pipeline))
+    runs.append(weakref.ref(dlt_loaded))
+
+
+def test_nothing_is_left():
+    assert len(infos) == len(runs) == 3
+    assert not left_of(runs)
+    assert not left_of(infos)
+""",
+    )
+
+    result.assert_outcomes(passed=4)
+
+
 @pytest.mark.slow
 def test_workers_share_what_one_of_them_has_built(
     run_tests_apart: RunTests, builds: Callable[[], int], kept_data: Callable[[], list[Path]]

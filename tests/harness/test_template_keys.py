@@ -127,13 +127,14 @@ def test_each_thing_that_a_project_is_loaded_from_makes_a_new_template(
 
     changes: dict[str, Change] = {
         "nothing": lambda: None,
-        "a test, a document, an environment and what a shell sets": lambda: [
+        "a test, a document, an environment and what a shell or tox sets": lambda: [
             change()
             for change in (
                 edit("test_orders.py", "print(", "print('changed',"),
                 edit("README.md", "Orders", "<!-- All --> Orders"),
                 edit(".venv/lib/module.py", "1", "2"),
                 variable("OLDPWD", "/"),
+                variable("PYTHONHASHSEED", "1"),
             )
         ],
         "a fixture": edit("test_orders.py", "of the fixture", "of a fixture"),
