@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_dlthub.folders import new_session_folder, readable
+from pytest_dlthub.destination_settings import is_replaced_by_plugins, replacement_by
 from pytest_dlthub.imports import Imports
 from pytest_dlthub.options import (
     MANIFEST,
@@ -27,8 +27,8 @@ from pytest_dlthub.options import (
     option,
     root_above,
 )
-from pytest_dlthub.plain import EarlyCode, take_over_earlier_code
-from pytest_dlthub.replacements import is_replaced_by_plugins, replacement_by
+from pytest_dlthub.plain_suites import EarlyCode, take_over_earlier_code
+from pytest_dlthub.session_folder import new_session_folder, readable
 
 if TYPE_CHECKING:
     from dlthub_project.sandbox import Sandbox

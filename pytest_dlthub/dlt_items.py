@@ -15,9 +15,9 @@ from dlthub_project.errors import SourceUsedUp
 from dlthub_project.runner import extractables, narrowed
 from pytest_dlthub.data_coverage import active_recorder
 from pytest_dlthub.given import Given, Recorded, give, read_given
+from pytest_dlthub.pipeline_run import cursors_of, states_by_resource
 from pytest_dlthub.placeholders import placeholders
 from pytest_dlthub.recordings.recorded_tests import asked, extracted
-from pytest_dlthub.run import cursors_of, states_by_resource
 
 Items = list[Any]
 

@@ -17,9 +17,9 @@ from dlthub_project.runner import PipelineRunner, extractables, narrowed
 from dlthub_project.sandbox import active_sandbox, choose_file_format_freely
 from pytest_dlthub.crashes import SAME, Matrix, is_project_runner, once_more, rows_given
 from pytest_dlthub.given import Given, Recorded, children_told, give, read_given
+from pytest_dlthub.pipeline_run import PipelineRun
 from pytest_dlthub.placeholders import placeholders
 from pytest_dlthub.recordings.recorded_tests import asked
-from pytest_dlthub.run import PipelineRun
 
 if TYPE_CHECKING:
     from dlt.common.destination.reference import AnyDestination

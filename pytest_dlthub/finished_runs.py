@@ -15,7 +15,7 @@ from pytest_dlthub.hook_calls import HookFailed, called, of_others
 if TYPE_CHECKING:
     import dlt
 
-    from pytest_dlthub.run import PipelineRun
+    from pytest_dlthub.pipeline_run import PipelineRun
 
 
 class _Here(threading.local):

@@ -24,7 +24,7 @@ from pytest_dlthub.imported_fixtures import (
     dpt_run_context,
     drop_pipeline,
 )
-from pytest_dlthub.masking import mask_kept
+from pytest_dlthub.masked_output import mask_kept
 from pytest_dlthub.options import schema_changes_that_fail
 from pytest_dlthub.report import ADDITIVE, BLOCKED, FAILED, FOLDER, HELD
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from dlthub_project.faults import Faults
     from dlthub_project.sandbox import Sandbox
     from pytest_dlthub.dlt_items import DltItems
+    from pytest_dlthub.dlt_project import DltProject
     from pytest_dlthub.dlt_run import DltRun, DltRuns
-    from pytest_dlthub.project import DltProject
     from pytest_dlthub.templates.loaded_runs import LoadedRun, LoadedRuns
 
 # what suites import; a plugin has our own ones everywhere
@@ -103,8 +103,8 @@ def dlt_isolated(
     `@pytest.mark.usefixtures("dlt_isolated")`.
     """
     from dlthub_project.sandbox import blocked_in_subprocesses, isolated
-    from pytest_dlthub.destinations import sandbox_of_test
     from pytest_dlthub.recordings.recorded_tests import RecordedTest
+    from pytest_dlthub.sandboxes import sandbox_of_test
 
     session = request.config.stash[SESSION]
     session.end_early_code()
@@ -138,7 +138,7 @@ def dlt_project(request: pytest.FixtureRequest, dlt_isolated: Sandbox) -> DltPro
     `dlt_project.run("my_pipeline")` runs a pipeline of `dlt.yml` into a temporary DuckDB and
     returns a `PipelineRun` with `row_counts`, `rows(table)`, `dataset` and more.
     """
-    from pytest_dlthub.project import DltProject
+    from pytest_dlthub.dlt_project import DltProject
 
     request.config.stash[SESSION].check_has_project("dlt_project")
     return DltProject(request.path.parent)
@@ -154,8 +154,8 @@ def dlt_project_factory(
     runs can be read in any test.
     """
     from dlthub_project.sandbox import isolated
-    from pytest_dlthub.destinations import session_sandbox
-    from pytest_dlthub.project import DltProject
+    from pytest_dlthub.dlt_project import DltProject
+    from pytest_dlthub.sandboxes import session_sandbox
 
     session = request.config.stash[SESSION]
     session.check_has_project("dlt_project_factory")

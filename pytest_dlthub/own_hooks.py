@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_dlthub import finished_runs, masking, replacements
+from pytest_dlthub import destination_settings, finished_runs, masked_output
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_dlthub.run import PipelineRun
+    from pytest_dlthub.pipeline_run import PipelineRun
     from pytest_dlthub.templates.load_marks import Load
 
 
@@ -25,7 +25,7 @@ def pytest_dlt_run_finished(item: pytest.Item, run: PipelineRun) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_dlt_replace_destination(declared_type: str) -> str:
     """Have a temporary DuckDB, or files as in production, where nobody says what else."""
-    return replacements.temporary(declared_type)
+    return destination_settings.temporary(declared_type)
 
 
 def pytest_dlt_template_inputs(load: Load) -> tuple[Path, ...]:
@@ -35,4 +35,4 @@ def pytest_dlt_template_inputs(load: Load) -> tuple[Path, ...]:
 
 def pytest_dlt_mask(text: str) -> Sequence[str]:
     """Hide the secrets that dlt has resolved."""
-    return masking.secrets_in(text)
+    return masked_output.secrets_in(text)

@@ -18,13 +18,13 @@ import pytest
 
 from pytest_dlthub import (
     check_history,
+    dlt_section,
     finished_runs,
-    hidden_texts,
     hooks,
-    masking,
+    masked_output,
     options,
     own_hooks,
-    sections,
+    secrets_in_texts,
     tracebacks,
 )
 from pytest_dlthub import report as reports
@@ -48,7 +48,7 @@ from pytest_dlthub.fixtures import (
     dpt_project_context,
     dpt_run_context,
 )
-from pytest_dlthub.plain import import_before
+from pytest_dlthub.plain_suites import import_before
 from pytest_dlthub.scopes import in_sandbox_of_scope, tell_what_lasts
 from pytest_dlthub.tracebacks import is_interrupt
 
@@ -97,7 +97,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, None, None]:
     """Activate the project before the first conftest is imported, and before pytest captures."""
-    masking.mask_streams()
+    masked_output.mask_streams()
     _start(early_config)
     return (yield)
 
@@ -107,11 +107,11 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     config.pluginmanager.register(check_history.CheckHistory(config), "dlthub_check_history")
-    config.pluginmanager.register(masking.MaskedIds(), "dlthub_masked_ids")
+    config.pluginmanager.register(masked_output.MaskedIds(), "dlthub_masked_ids")
     config.pluginmanager.register(tracebacks.ShortenedReports(), "dlthub_shortened_reports")
-    config.pluginmanager.register(sections.ColouredSections(), "dlthub_coloured_sections")
+    config.pluginmanager.register(dlt_section.ColouredSections(), "dlthub_coloured_sections")
     if SESSION not in config.stash:
-        masking.mask_streams()
+        masked_output.mask_streams()
         _start(config)
     if options.measures_data(config):
         from pytest_dlthub.data_coverage.coverage_plugin import DataCoverage
@@ -134,8 +134,8 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 def pytest_sessionstart(session: pytest.Session) -> None:
     """End a session on a broken manifest with the manifest's own errors; see what plugins say."""
     session.config.stash[SESSION].ask_plugins(session)
-    masking.learn_before_tests(session.config)
-    masking.mask_outputs(session.config)
+    masked_output.learn_before_tests(session.config)
+    masked_output.mask_outputs(session.config)
     if options.has_workers(session.config):
         # they import the tests, in environments that are copies of this one
         session.config.stash[SESSION].end_early_code()
@@ -146,35 +146,35 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Take secrets out of what all others are told of a test."""
-    masking.mask_report(report)
+    masked_output.mask_report(report)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collectreport(report: pytest.CollectReport) -> None:
     """Take secrets out of what all others are told of a collection."""
-    masking.mask_report(report)
+    masked_output.mask_report(report)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:
     """Take secrets out of warnings."""
-    masking.mask_warning(warning_message)
+    masked_output.mask_warning(warning_message)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_internalerror(excrepr: object) -> None:
     """Take secrets out of what an error of pytest or a plugin says."""
     if "dlthub_project.secrets" in sys.modules:
-        masking.masked(excrepr)
+        masked_output.masked(excrepr)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
     """Take secrets out of JUnit XML and files of other plugins, once they are written."""
     yield
-    masking.mask_files(session.config)
+    masked_output.mask_files(session.config)
     # a session that has withheld texts has not said what it had to say
-    if hidden_texts.withheld() and not session.exitstatus:
+    if secrets_in_texts.withheld() and not session.exitstatus:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -186,13 +186,13 @@ def pytest_report_to_serializable(
     data = yield
     if data is None or not hasattr(config, "workerinput"):
         return data
-    return masking.with_secrets(data, config)
+    return masked_output.with_secrets(data, config)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_report_from_serializable(data: dict[str, Any]) -> Generator[None, object, object]:
     """Learn what a worker has learned."""
-    masking.learn_sent(data)
+    masked_output.learn_sent(data)
     return (yield)
 
 
@@ -359,7 +359,7 @@ def pytest_runtest_makereport(
         item.stash[reports.FAILED] = True
         reports.release_connections(item)
         reports.tell_of_test(item, call.excinfo and call.excinfo.value, outcome)
-    masking.learn_secrets(item, outcome)
+    masked_output.learn_secrets(item, outcome)
     reports.carry(item, outcome)
     return outcome
 
@@ -383,13 +383,13 @@ def _isolated_examples(item: pytest.Item) -> AbstractContextManager[None]:
 
 
 def _start(config: pytest.Config) -> None:
-    hidden_texts.begin(config.pluginmanager)
+    secrets_in_texts.begin(config.pluginmanager)
     session = Session.start(config)
     config.stash[SESSION] = session
     if session.checks:
         from pytest_dlthub.checked_session import CheckedSession
 
         CheckedSession.begin(config)
-    config.add_cleanup(hidden_texts.end)
+    config.add_cleanup(secrets_in_texts.end)
     config.add_cleanup(session.stop)
-    config.add_cleanup(lambda: masking.mask_trace_of_pytest(config))
+    config.add_cleanup(lambda: masked_output.mask_trace_of_pytest(config))

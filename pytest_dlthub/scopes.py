@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dlthub.activation import SESSION
-from pytest_dlthub.folders import folders_of_tests
-from pytest_dlthub.replacements import is_replaced_by_plugins, replacement_by
+from pytest_dlthub.destination_settings import is_replaced_by_plugins, replacement_by
+from pytest_dlthub.session_folder import folders_of_tests
 
 if TYPE_CHECKING:
     from dlthub_project.sandbox import Sandbox
@@ -63,7 +63,7 @@ class _Scope:
         new = [one for one in earlier if one not in known and Path(one, "data").is_dir()]
         if not new:
             return
-        from pytest_dlthub.copying import copy_sandboxes
+        from pytest_dlthub.sandbox_copies import copy_sandboxes
 
         if copy_sandboxes(new, self.sandbox.folder):
             self.begun_with |= {*earlier, *known}

@@ -19,7 +19,6 @@ from dlthub_project.dlt_internals.fault_points import listening
 from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.faults import Kind, Point, Strike, Trail, chosen_points
 from dlthub_project.sandbox import Sandbox, branch_of, continued, is_local, runs_in, unobserved
-from pytest_dlthub.copying import copy_sandboxes
 from pytest_dlthub.crashes.contents import Contents, contents_of
 from pytest_dlthub.crashes.crash_report import Crash, Crashes, joined
 from pytest_dlthub.crashes.forks import (
@@ -32,6 +31,7 @@ from pytest_dlthub.crashes.forks import (
 )
 from pytest_dlthub.crashes.problems import Problem, differences
 from pytest_dlthub.report import note_crashes
+from pytest_dlthub.sandbox_copies import copy_sandboxes
 
 Run = Callable[[bool], dlt.Pipeline]
 """Runs as production does, and returns the pipeline; True where the source has other rows now."""

@@ -34,11 +34,11 @@ from dlthub_project.recordings import (
 )
 from dlthub_project.sandbox import Sandbox, extracted_through, unobserved
 from pytest_dlthub.given import Replayed, give
+from pytest_dlthub.pipeline_run import cursors_of, states_by_resource
 from pytest_dlthub.placeholders import placeholders
 from pytest_dlthub.recordings import staleness
 from pytest_dlthub.recordings.drift import Items, drift
 from pytest_dlthub.recordings.record_options import Settings
-from pytest_dlthub.run import cursors_of, states_by_resource
 
 _PROCESS = uuid4().hex
 _REPLAY, _RECORD, _COMPARE = "replay", "record", "compare"

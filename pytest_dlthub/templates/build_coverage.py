@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_dlthub.data_coverage import active_recorder, reads
 from pytest_dlthub.data_coverage.facts import Facts
-from pytest_dlthub.run import PipelineRun
+from pytest_dlthub.pipeline_run import PipelineRun
 
 _FILE = "data-coverage.json"
 

@@ -19,9 +19,9 @@ from dlthub_project.dlt_internals import destinations
 from dlthub_project.errors import RecordingStale
 from dlthub_project.sandbox import Sandbox, is_local, short_type
 from pytest_dlthub.activation import SESSION
+from pytest_dlthub.dlt_project import DltProject
 from pytest_dlthub.dlt_run import DltRun, split_arguments
 from pytest_dlthub.given import hints_by_resource, located
-from pytest_dlthub.project import DltProject
 from pytest_dlthub.recordings.record_options import Settings, folder_of_load
 from pytest_dlthub.recordings.recorder import Recorder, recorder_in
 from pytest_dlthub.templates.digests import NoDigest, digest
@@ -29,7 +29,7 @@ from pytest_dlthub.templates.digests import NoDigest, digest
 if TYPE_CHECKING:
     from dlt.common.destination.reference import AnyDestination
 
-    from pytest_dlthub.run import PipelineRun
+    from pytest_dlthub.pipeline_run import PipelineRun
 
 
 MARK = "dlt_load"

@@ -13,7 +13,7 @@ from dlt.common.schema import Schema
 
 from dlthub_project.dlt_internals.datasets import HeldDataset
 from dlthub_project.sandbox import observe_runs
-from pytest_dlthub.run import PipelineRun, RowCounts
+from pytest_dlthub.pipeline_run import PipelineRun, RowCounts
 from pytest_dlthub.templates.load_marks import MARK, Load
 from pytest_dlthub.templates.template import LoadRecord, Template
 

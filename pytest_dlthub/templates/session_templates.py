@@ -26,8 +26,8 @@ from dlthub_project.sandbox import (
 from pytest_dlthub.activation import SESSION
 from pytest_dlthub.data_coverage import reads
 from pytest_dlthub.finished_runs import tell
+from pytest_dlthub.pipeline_run import PipelineRun
 from pytest_dlthub.report import RECORDED, USES, TemplateUses
-from pytest_dlthub.run import PipelineRun
 from pytest_dlthub.templates import build_coverage
 from pytest_dlthub.templates.decorators import decorated
 from pytest_dlthub.templates.inputs import Inputs, Key

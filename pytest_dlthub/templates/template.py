@@ -12,14 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_dlthub.copying import copy_file, copy_with_paths, has_paths, places_of, spellings
+from pytest_dlthub.sandbox_copies import copy_file, copy_with_paths, has_paths, places_of, spellings
 from pytest_dlthub.templates.read_files import Conditions, file_digest
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import LoadInfo
     from dlt.pipeline.trace import PipelineTrace
 
-    from pytest_dlthub.run import PipelineRun
+    from pytest_dlthub.pipeline_run import PipelineRun
 
 
 _RECORD = "template.json"

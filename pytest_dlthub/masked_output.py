@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pytest_dlthub import hidden_texts
+from pytest_dlthub import secrets_in_texts
 from pytest_dlthub.activation import SESSION
 from pytest_dlthub.report import FOLDER
 
@@ -118,7 +118,7 @@ class MaskedIds:
         if _knows_any():
             _mask_identities(terminalreporter)
         yield
-        for line in hidden_texts.withheld():
+        for line in secrets_in_texts.withheld():
             terminalreporter.write_line(line)
 
 
@@ -195,12 +195,12 @@ def with_secrets(data: dict[str, Any], config: pytest.Config) -> dict[str, Any]:
     sent = config.stash.setdefault(_TOLD, set())
     new = [one for one in _known().values() if one not in sent and _can_be_sent(one)]
     sent.update(new)
-    return {**data, _SENT: new, _WITHHELD: hidden_texts.withheld()}
+    return {**data, _SENT: new, _WITHHELD: secrets_in_texts.withheld()}
 
 
 def learn_sent(data: dict[str, Any]) -> None:
     """Take the secrets that a worker has learned, and what it withholds, from what it has sent."""
-    hidden_texts.learn_withheld(data.pop(_WITHHELD, ()))
+    secrets_in_texts.learn_withheld(data.pop(_WITHHELD, ()))
     sent = data.pop(_SENT, ())
     if sent:
         for secret in sent:
@@ -303,7 +303,7 @@ def _known() -> KnownSecrets:
 
 
 def _knows_any() -> bool:
-    return knows_secrets() or hidden_texts.may_hide()
+    return knows_secrets() or secrets_in_texts.may_hide()
 
 
 def knows_secrets() -> bool:
@@ -336,7 +336,7 @@ def _masked_result(tell: Callable[[Any], str]) -> Callable[[Any], str]:
 
 def masked(value: Any) -> Any:
     """Return texts, and what consists of them, masked; objects of pytest are changed."""
-    return _known().masked_in(value, _masked_object, hidden_texts.hidden)
+    return _known().masked_in(value, _masked_object, secrets_in_texts.hidden)
 
 
 def _masked_object(value: Any) -> Any:

@@ -19,10 +19,10 @@ from dlthub_project.sandbox import Sandbox, active_sandbox, isolated
 from pytest_dlthub.crashes import SAME, Matrix, is_project_runner, once_more, rows_given
 from pytest_dlthub.data_coverage import active_recorder
 from pytest_dlthub.given import Given, Recorded, children_told, give, read_given
+from pytest_dlthub.pipeline_run import PipelineRun
 from pytest_dlthub.placeholders import placeholders
 from pytest_dlthub.recordings.recorded_tests import asked
-from pytest_dlthub.run import PipelineRun
-from pytest_dlthub.transformation import ProjectTransformation
+from pytest_dlthub.transformation_run import ProjectTransformation
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import LoadInfo

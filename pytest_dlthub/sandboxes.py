@@ -12,12 +12,12 @@ import pytest
 from dlthub_project.sandbox import Sandbox
 from dlthub_project.secrets import KNOWN
 from pytest_dlthub.activation import SESSION
-from pytest_dlthub.folders import folders_of_tests
-from pytest_dlthub.replacements import (
+from pytest_dlthub.destination_settings import (
     is_replaced_by_plugins,
     replacement_by,
     settings_of,
 )
+from pytest_dlthub.session_folder import folders_of_tests
 
 
 def session_sandbox(
