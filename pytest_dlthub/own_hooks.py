@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_dlt_run_finished(item: pytest.Item, run: PipelineRun) -> None:
-    """Let the fixture `dlt_runs` have the run."""
+    """Add the run to the fixture `dlt_runs`."""
     finished_runs.note_run(item, run)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_dlt_replace_destination(declared_type: str) -> str:
-    """Have a temporary DuckDB, or files as in production, where nobody says what else."""
+    """Choose a temporary DuckDB, or files for a destination that is files in production."""
     return destination_settings.temporary(declared_type)
 
 
 def pytest_dlt_template_inputs(load: Load) -> tuple[Path, ...]:
-    """Have the content of the files that a mark names in `depends_on`."""
+    """Add the content of the files that a mark names in `depends_on`."""
     return load.depends_on
 
 
