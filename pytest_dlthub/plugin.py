@@ -18,12 +18,12 @@ import pytest
 
 from pytest_dlthub import (
     check_history,
-    dlt_section,
     finished_runs,
     hooks,
     masked_output,
     options,
     own_hooks,
+    report_section,
     secrets_in_texts,
     tracebacks,
 )
@@ -109,7 +109,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(check_history.CheckHistory(config), "dlthub_check_history")
     config.pluginmanager.register(masked_output.MaskedIds(), "dlthub_masked_ids")
     config.pluginmanager.register(tracebacks.ShortenedReports(), "dlthub_shortened_reports")
-    config.pluginmanager.register(dlt_section.ColouredSections(), "dlthub_coloured_sections")
+    config.pluginmanager.register(report_section.ColouredSections(), "dlthub_coloured_sections")
     if SESSION not in config.stash:
         masked_output.mask_streams()
         _start(config)

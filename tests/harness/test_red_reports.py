@@ -14,7 +14,7 @@ import pytest
 from dlt.common.exceptions import DltException
 from dlt.pipeline.exceptions import PipelineHasPendingDataException, PipelineNeverRan
 
-from pytest_dlthub import dlt_section, tracebacks
+from pytest_dlthub import report_section, tracebacks
 
 RunTests = Callable[..., pytest.RunResult]
 
@@ -312,4 +312,4 @@ def test_the_program_of_duckdb_opens_the_data_where_it_is_installed(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    assert dlt_section.command_to_open(Path("/a b/x.duckdb")) == "duckdb '/a b/x.duckdb'"
+    assert report_section.command_to_open(Path("/a b/x.duckdb")) == "duckdb '/a b/x.duckdb'"
