@@ -106,7 +106,7 @@ def _open(
 
 def _open_early(run_dir: str | None, profile: str | None) -> RunContextBase | None:
     # for plain code alone, whether projects are ours or those of an installed `dlthub`
-    from dlthub_project.sandbox.early import open_early
+    from dlthub_project.sandbox.before_sandboxes import open_early
 
     return open_early(run_dir, profile)
 

@@ -281,10 +281,10 @@ def mask_kept(folder: Path) -> None:
     """Mask the secrets in what dlt has written of runs whose data are kept: traces and errors."""
     if not _knows_any():
         return
-    from dlthub_project.dlt_internals import traces
+    from dlthub_project.dlt_internals import files_of_runs
 
     for file in folder.rglob("*"):
-        is_trace = file.name == traces.TRACE_FILE
+        is_trace = file.name == files_of_runs.TRACE_FILE
         if not is_trace and (file.suffix not in _TEXTS_OF_DLT or not file.is_file()):
             continue
         if not is_trace:
@@ -293,7 +293,7 @@ def mask_kept(folder: Path) -> None:
         # a pickle has texts as they are
         text = file.read_bytes().decode("utf-8", errors="surrogateescape")
         if masked(text) != text:
-            traces.rewrite_trace(file, masked)
+            files_of_runs.rewrite_trace(file, masked)
 
 
 def _known() -> KnownSecrets:

@@ -13,7 +13,7 @@ from dlt.common.configuration.exceptions import ConfigFieldMissingException
 from dlt.common.configuration.specs import ConnectionStringCredentials
 
 from dlthub_project.context import ensure_project
-from dlthub_project.dlt_internals import configuration, contexts, resources, traces
+from dlthub_project.dlt_internals import configuration, contexts, files_of_runs, resources
 from dlthub_project.secrets import KNOWN
 
 
@@ -129,13 +129,13 @@ def test_a_trace_is_written_again_without_secrets(tmp_path: Path) -> None:
 
     with pytest.raises(Exception, match="4711"):
         pipeline.run(broken())
-    file = Path(pipeline.working_dir, traces.TRACE_FILE)
+    file = Path(pipeline.working_dir, files_of_runs.TRACE_FILE)
     assert b"4711" in file.read_bytes()
 
-    traces.rewrite_trace(file, lambda trace: trace._replace(steps=[]))
+    files_of_runs.rewrite_trace(file, lambda trace: trace._replace(steps=[]))
 
     assert b"4711" not in file.read_bytes()
-    assert traces.load_trace(str(file.parent)).transaction_id
+    assert files_of_runs.load_trace(str(file.parent)).transaction_id
 
 
 @pytest.mark.leans_on("dlt.extract.reference:SourceReference.find")

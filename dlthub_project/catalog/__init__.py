@@ -1,8 +1,7 @@
 """The datasets of a project: list, read, save."""
 
 from dlthub_project.catalog.catalog import Catalog
-from dlthub_project.catalog.dataset import WritableDataset
-from dlthub_project.catalog.dropping import drop_dataset
+from dlthub_project.catalog.dataset import WritableDataset, drop_dataset
 from dlthub_project.catalog.loadable_relations import relation_pages
 from dlthub_project.catalog.losses import LosslessPipeline
 from dlthub_project.entities.destination_places import place_of

@@ -6,16 +6,26 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import dlt
+from dlt.common.destination.client import WithStateSync
 from dlt.common.schema import Schema
 
 from dlthub_project.catalog import transactions
 from dlthub_project.catalog.saved_data import named_data
-from dlthub_project.catalog.saving import first_schema, refuse_other_targets, saving
+from dlthub_project.catalog.saving import (
+    first_schema,
+    queue_of,
+    refuse_other_targets,
+    saving,
+    turn_to_save,
+)
 from dlthub_project.catalog.schemas import Dispute, settle, tell_when_read
 from dlthub_project.dlt_internals import datasets, pipelines, sql_clients
 from dlthub_project.entities import DatasetLocation
 from dlthub_project.errors import DatasetNotLoaded
 from dlthub_project.secrets import hidden_in_errors
+
+if TYPE_CHECKING:
+    pass
 
 if TYPE_CHECKING:
     from dlt.common.destination.reference import AnyDestination
@@ -190,3 +200,14 @@ class NewDataset(WritableDataset):
 
 
 _KNOWN_BEFORE = frozenset(("save", "dataset_name", "disputes"))
+
+
+def drop_dataset(dataset: WritableDataset) -> None:
+    """Remove a dataset with all its tables, in turn with the saves to it.
+
+    Pipelines that load it start anew with their next run: dlt keeps the state beside the data.
+    """
+    client = dataset.destination_client
+    with turn_to_save(queue_of(client, dataset.dataset_name)), client:
+        if isinstance(client, WithStateSync) and client.is_storage_initialized():
+            client.drop_storage()

@@ -1,17 +1,17 @@
 """Checks and metrics of loaded data: one definition for tests and for production."""
 
 from dlthub_project.data_quality import checks, metrics
-from dlthub_project.data_quality.attached_checks import (
+from dlthub_project.data_quality.attachments import (
     attached_checks,
     declared_checks,
     with_checks,
+    with_metrics,
 )
-from dlthub_project.data_quality.attached_metrics import with_metrics
 from dlthub_project.data_quality.check_kinds import Check
 from dlthub_project.data_quality.check_results import CheckResult, CheckResults
 from dlthub_project.data_quality.check_suite import CheckSuite, prepare_checks
 from dlthub_project.data_quality.checked_pipelines import enable_data_quality
-from dlthub_project.data_quality.dataset_checks import checks_of, metrics_of
+from dlthub_project.data_quality.dataset_checks import checks_in_project, checks_of, metrics_of
 from dlthub_project.data_quality.loaded_data import (
     check_dataset,
     check_load,
@@ -19,7 +19,6 @@ from dlthub_project.data_quality.loaded_data import (
     without_rows,
 )
 from dlthub_project.data_quality.metric_kinds import Metric, MetricResult
-from dlthub_project.data_quality.project_checks import checks_in_project
 from dlthub_project.data_quality.stored_results import (
     read_check,
     read_metric,

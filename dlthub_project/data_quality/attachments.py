@@ -1,24 +1,35 @@
-"""What resources and sources bring with them: it travels in the schema, as hints of tables."""
+"""The checks and metrics that resources and sources bring with them.
+
+They travel in the schema, as hints of tables.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dlt.extract import DltResource, DltSource
 from dlt.extract.reference import SourceFactory
 
+from dlthub_project.data_quality.check_kinds import Check, check_of
+from dlthub_project.data_quality.metric_kinds import Metric, metric_of
 from dlthub_project.dlt_internals import resources
 from dlthub_project.errors import known_names
+
+if TYPE_CHECKING:
+    import dlt
+
+if TYPE_CHECKING:
+    import dlt
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Kind:
+class _Kind:
     """A kind of what is attached.
 
     Attributes:
@@ -36,8 +47,124 @@ class Kind:
     hint: str
 
 
-def attaching(
-    kind: Kind,
+_CHECKS = _Kind("with_checks", "check", "dq.checks", Check, "x-checks")
+_METRICS = _Kind("with_metrics", "metric", "dq.metrics", Metric, "x-metrics")
+_METRICS_OF_DATASET = "x-dataset-metrics"
+
+# resource and check; a dict for its order
+_declared: dict[tuple[str, Check], None] = {}
+
+
+def with_checks(*checks: Check | Mapping[str, Sequence[Check]]) -> Callable[[_T], _T]:
+    """Make a decorator that gives checks to a resource, a transformer or a source.
+
+    It stands above `@dlt.resource`, `@dlt.transformer` and `@dlt.hub.transformation`, and above or
+    below `@dlt.source`, or takes an object: `with_checks(dq.checks.is_unique("id"))(orders)`.
+
+    Args:
+        *checks: The checks of a resource; for a source, a mapping from the names of its resources
+            to the checks of each.
+
+    Raises:
+        TypeError: Something is no check, or the decorated object makes no tables.
+        ValueError: A source has no such resource.
+    """
+    attach: Callable[[_T], _T] = _attaching(_CHECKS, checks)
+
+    def attached_and_noted(target: _T) -> _T:
+        made = attach(target)
+        for one in checks:
+            of_resource = one if isinstance(one, Mapping) else {getattr(target, "name", ""): [one]}
+            for name, of in of_resource.items():
+                _declared.update(dict.fromkeys((name, check) for check in of))
+        return made
+
+    return attached_and_noted
+
+
+def declared_checks() -> list[tuple[str, Check]]:
+    """Return the resources, with their checks, that code of this process has decorated so far."""
+    return list(_declared)
+
+
+def extracted_checks(trace: Any, load_ids: Collection[str]) -> dict[str, list[Check]]:
+    """Return the checks of the resources that were extracted into loads, by resource.
+
+    A schema has only the checks of tables, and a resource that has yielded nothing may have no
+    table.
+
+    Args:
+        trace: The trace of the run; None for none.
+        load_ids: The loads.
+    """
+    step = trace.last_pipeline_step_trace("extract") if trace is not None else None
+    loads = step.step_info.metrics if step is not None and step.step_info is not None else {}
+    found: dict[str, list[Check]] = {}
+    for extracted in (one for load_id in load_ids for one in loads.get(load_id, ())):
+        for resource, hints in extracted["hints"].items():
+            more = hints.get("additional_table_hints")
+            of_table = more if isinstance(more, Mapping) else hints
+            if plain := _attached(of_table, _CHECKS.hint):
+                found[resource] = [check_of(one) for one in plain]
+    return found
+
+
+def attached_checks(*schemas: dlt.Schema) -> dict[str, list[Check]]:
+    """Return the checks that resources have brought into schemas, by table."""
+    return {
+        name: [check_of(plain) for plain in hints]
+        for schema in schemas
+        for name, table in schema.tables.items()
+        if (hints := _attached(table, _CHECKS.hint))
+    }
+
+
+def with_metrics(*metrics: Metric | Mapping[str, Sequence[Metric]]) -> Callable[[_T], _T]:
+    """Make a decorator that gives metrics to a resource, a transformer or a source.
+
+    It stands where `with_checks` may stand.
+
+    Args:
+        *metrics: The metrics of a resource: of columns and of its table. For a source, metrics of
+            the dataset (`dq.metrics.dataset`), and a mapping from the names of its resources to the
+            metrics of each.
+
+    Raises:
+        TypeError: Something is no metric, or the decorated object makes no tables.
+        ValueError: A source has no such resource.
+    """
+    of_dataset = [one for one in metrics if isinstance(one, Metric) and one.level == "dataset"]
+    others = [one for one in metrics if one not in of_dataset]
+    for one in others:
+        for metric in [m for of in one.values() for m in of] if isinstance(one, Mapping) else ():
+            if isinstance(metric, Metric) and metric.level == "dataset":
+                raise TypeError(
+                    f"with_metrics: `{metric.name}` is one of the dataset; give it to the source, "
+                    "outside of the mapping"
+                )
+    return _attaching(_METRICS, others, of_dataset, _METRICS_OF_DATASET)
+
+
+def attached_metrics(*schemas: dlt.Schema) -> dict[str | None, list[Metric]]:
+    """Return the metrics that came into schemas, by table; those of the dataset by None."""
+    found: dict[str | None, list[Metric]] = {}
+    for schema in schemas:
+        for name, table in schema.tables.items():
+            if hints := _attached(table, _METRICS.hint):
+                found[name] = _metrics_of(hints)
+            for metric in _metrics_of(_attached(table, _METRICS_OF_DATASET)):
+                of_dataset = found.setdefault(None, [])
+                if metric not in of_dataset:
+                    of_dataset.append(metric)
+    return found
+
+
+def _metrics_of(hints: Sequence[Any]) -> list[Metric]:
+    return [metric_of(plain) for plain in hints]
+
+
+def _attaching(
+    kind: _Kind,
     given: Sequence[Any],
     of_whole: Sequence[Any] = (),
     hint_of_whole: str = "",
@@ -110,7 +237,7 @@ def attaching(
     return decorate
 
 
-def attached(table: Mapping[str, Any], hint: str) -> Sequence[Any]:
+def _attached(table: Mapping[str, Any], hint: str) -> Sequence[Any]:
     """Return what was attached to a table of a schema under a hint, as plain data."""
     return table.get(hint) or ()
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from dlthub_project.data_quality.attached_checks import attached_checks
-from dlthub_project.data_quality.attached_metrics import attached_metrics
+from dlthub_project.context import active_context
+from dlthub_project.data_quality import checks, metrics
+from dlthub_project.data_quality.attachments import attached_checks, attached_metrics
 from dlthub_project.data_quality.check_kinds import Check
 from dlthub_project.data_quality.metric_kinds import Metric
-from dlthub_project.data_quality.project_checks import checks_in_project, metrics_in_project
+from dlthub_project.entities import Datasets
+from dlthub_project.errors import ProjectRunContextNotAvailable
 
 if TYPE_CHECKING:
     import dlt
@@ -87,3 +90,71 @@ def _with(
 def add_missing(there: list[_T], more: Sequence[_T]) -> None:
     """Add what is missing: a check may be declared and also come with the resource."""
     there += [one for one in more if one not in there]
+
+
+def checks_in_project(dataset_name: str) -> dict[str, list[Check]]:
+    """Return the checks that the active project declares of a dataset, by table.
+
+    Empty outside of a project.
+
+    Raises:
+        ManifestError: The entry uses an environment variable that is not set.
+    """
+    found = _declared_datasets()
+    tables = found.tables_of(dataset_name) if found is not None else {}
+    return {
+        name: [_check_of_entry(entry) for entry in entries]
+        for name, table in tables.items()
+        if (entries := (table or {}).get("checks"))
+    }
+
+
+def metrics_in_project(dataset_name: str) -> dict[str | None, list[Metric]]:
+    """Return the metrics that the active project declares, by table; of the dataset by None.
+
+    Raises:
+        ManifestError: The entry uses an environment variable that is not set.
+    """
+    datasets = _declared_datasets()
+    if datasets is None:
+        return {}
+    found: dict[str | None, list[Metric]] = {
+        name: [metric for entry in entries for metric in _metrics_of_entry(entry)]
+        for name, table in datasets.tables_of(dataset_name).items()
+        if (entries := (table or {}).get("metrics"))
+    }
+    of_dataset = [getattr(metrics.dataset, name)() for name in datasets.metrics_of(dataset_name)]
+    return {**found, None: of_dataset} if of_dataset else found
+
+
+def _declared_datasets() -> Datasets | None:
+    try:
+        return Datasets(active_context().project)
+    except ProjectRunContextNotAvailable:
+        return None
+
+
+def _check_of_entry(entry: Mapping[str, Any]) -> Check:
+    ((kind, options),) = ((k, v) for k, v in entry.items() if v is not None)
+    if kind == "case" and isinstance(options, str):
+        options = {"condition": options}
+    elif not isinstance(options, Mapping):
+        options = {"columns": options}
+    given = {name: value for name, value in options.items() if value is not None}
+    if kind == "freshness":
+        given["within"] = timedelta(**given["within"])
+    columns = _listed(given.pop("columns", ()))
+    made: Check = getattr(checks, kind)(*columns, **given)
+    return made
+
+
+def _metrics_of_entry(entry: str | Mapping[str, Any]) -> list[Metric]:
+    if isinstance(entry, str):
+        return [getattr(metrics.table, entry)()]
+    ((kind, of),) = ((k, v) for k, v in entry.items() if v is not None)
+    make = getattr(metrics.column, kind)
+    return [make(**of)] if isinstance(of, Mapping) else [make(column) for column in _listed(of)]
+
+
+def _listed(value: str | Sequence[str]) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dlthub_project.data_quality.attached_checks import extracted_checks
+from dlthub_project.data_quality.attachments import extracted_checks
 from dlthub_project.data_quality.check_kinds import Check, FreshnessCheck, RowCountCheck
 from dlthub_project.data_quality.check_results import CheckResult, CheckResults
 from dlthub_project.data_quality.check_suite import CheckSuite

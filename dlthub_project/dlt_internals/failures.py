@@ -20,7 +20,7 @@ from dlt.common.schema.exceptions import DataValidationError, SchemaException
 from dlt.extract.exceptions import PipeException, ResourceExtractionError
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project.dlt_internals.load_files import (
+from dlthub_project.dlt_internals.files_of_runs import (
     columns_of,
     fits,
     leaves_of,

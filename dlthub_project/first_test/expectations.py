@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from dlthub_project.errors import ProjectError
 from dlthub_project.first_test.literals import literal
-from dlthub_project.first_test.stand_ins import is_secret_value
+from dlthub_project.first_test.made_up_values import is_secret_value
 
 _MOST_ROWS = 12
 

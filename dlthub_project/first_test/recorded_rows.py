@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dlthub_project.dlt_internals.seams import Mark
 from dlthub_project.errors import ProjectError
+from dlthub_project.first_test.made_up_values import StandIns
 from dlthub_project.first_test.recording import Recorded
-from dlthub_project.first_test.stand_ins import StandIns
 from dlthub_project.recordings import (
     ITEMS,
     NotRecordable,

@@ -19,9 +19,9 @@ from uuid import uuid4
 from dlthub_project.context import PROFILE_VARIABLE
 from dlthub_project.errors import ProjectError
 from dlthub_project.first_test.literals import Code, imports_of, literal
+from dlthub_project.first_test.made_up_values import StandIns
 from dlthub_project.first_test.recorded_rows import RecordedRows
 from dlthub_project.first_test.recording import Recorded, record
-from dlthub_project.first_test.stand_ins import StandIns
 from dlthub_project.sandbox import ENVIRONMENT_VARIABLE
 from dlthub_project.secrets import KNOWN
 

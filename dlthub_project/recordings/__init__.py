@@ -27,8 +27,8 @@ from dlthub_project.recordings.pages import (
     line_of,
     tables_by_schema,
 )
+from dlthub_project.recordings.personal_values import looks_personal, stand_in
 from dlthub_project.recordings.sources import HINTS, Plan, extractables_in, plan_of
-from dlthub_project.recordings.stand_ins import looks_personal, stand_in
 from dlthub_project.recordings.taps import Tap, tapped
 from dlthub_project.recordings.typed_values import NotRecordable, to_json
 

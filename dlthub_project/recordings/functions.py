@@ -14,7 +14,7 @@ from dlt.extract import DltResource
 from dlthub_project.dlt_internals import resources, seams
 from dlthub_project.recordings.code import code_with_what_it_uses
 from dlthub_project.recordings.masks import holds_secret
-from dlthub_project.recordings.stand_ins import looks_personal
+from dlthub_project.recordings.personal_values import looks_personal
 from dlthub_project.recordings.typed_values import PLAIN, NotRecordable, to_json
 from dlthub_project.secrets import is_secret_name
 

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 from uuid import UUID
 
-from dlthub_project.recordings.stand_ins import looks_personal, stand_in
+from dlthub_project.recordings.personal_values import looks_personal, stand_in
 from dlthub_project.recordings.typed_values import NotRecordable
 from dlthub_project.secrets import KNOWN, LONG, holds_token, is_secret_name
 

@@ -1,8 +1,8 @@
 """Runs pipelines: one made in code, or one that the manifest declares."""
 
 from dlthub_project.runner.attempts import known_row_counts, row_counts, schema_changes
-from dlthub_project.runner.collector import PlusLogCollector
 from dlthub_project.runner.many_pipelines import PipelineEvent
+from dlthub_project.runner.observers import Observers, PlusLogCollector
 from dlthub_project.runner.pipeline_manager import PipelineManager
 from dlthub_project.runner.pipeline_requests import Steps
 from dlthub_project.runner.pipeline_results import (
@@ -11,7 +11,7 @@ from dlthub_project.runner.pipeline_results import (
     PipelineResults,
     PipelinesInterrupted,
 )
-from dlthub_project.runner.pipeline_runner import Observers, PipelineRunner, runner
+from dlthub_project.runner.pipeline_runner import PipelineRunner, runner
 from dlthub_project.runner.resume import finish_pending
 from dlthub_project.runner.run_data import extractables, narrowed
 

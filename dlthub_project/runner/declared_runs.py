@@ -8,10 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dlthub_project.context import run_config_value
+from dlthub_project.data_quality import CheckResults
+from dlthub_project.data_quality.checked_pipelines import log_unstored, look_at_load
 from dlthub_project.dlt_internals import pipelines
 from dlthub_project.entities import DltEntityFactory
-from dlthub_project.errors import EntityNotFound, ProjectError, known_names
-from dlthub_project.runner.checked_loads import ON_FAILED_CHECK, check_loaded
+from dlthub_project.errors import EntityNotFound, LoadFailedChecks, ProjectError, known_names
 from dlthub_project.runner.pipeline_runner import PipelineRunner, StoreTraceInfo
 from dlthub_project.runner.run_data import narrowed
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from dlt.extract import DltSource
 
 _NUMBERS = {"max_attempts": int, "multiplier": float, "min": float, "max": float}
+_ON_FAILED_CHECK = ("warn", "fail", "stop")
 
 
 def run_declared(
@@ -62,8 +64,52 @@ def run_declared(
         info = runner.run_made(declared, **run_arguments)
     is_narrow = data is not None or resources is not None or limit is not None
     is_whole = not is_narrow and _loads_alone(entities, pipeline)
-    check_loaded(runner, info, config.on_failed_check, is_whole=is_whole)
+    _check_loaded(runner, info, config.on_failed_check, is_whole=is_whole)
     return info
+
+
+def _check_loaded(
+    runner: PipelineRunner,
+    info: LoadInfo,
+    on_failed_check: str,
+    *,
+    is_whole: bool,
+) -> None:
+    """Check what a pipeline has loaded, and tell observers.
+
+    Args:
+        runner: The runner that has run it.
+        info: What was loaded.
+        on_failed_check: With `warn`, a failure is told; with `fail` or `stop`, it is an error.
+        is_whole: Whether all of the dataset has been loaded.
+
+    Raises:
+        LoadFailedChecks: Checks of severity `error` have failed, or could not be asked.
+    """
+    name = runner.pipeline.pipeline_name
+    try:
+        results = look_at_load(runner.pipeline, info, is_whole=is_whole)
+    except Exception as error:
+        if on_failed_check == "warn":
+            log_unstored(runner.pipeline, error)
+            return
+        results = CheckResults([])
+        told = [f"its checks cannot be asked: {type(error).__name__}: {error}"]
+    else:
+        if results:
+            runner.tell_checks(results)
+        if results.is_ok or on_failed_check == "warn":
+            return
+        bad = [f"  {result}" for result in results.failed if result.severity == "error"]
+        told = [f"{len(bad)} {'check has' if len(bad) == 1 else 'checks have'} failed:", *bad]
+    raise LoadFailedChecks(
+        "\n".join([f"Pipeline `{name}` has loaded, and {told[0]}", *told[1:]]),
+        "The rows are at the destination. "
+        f"pipelines.{name}.run_config.on_failed_check is `{on_failed_check}`: `warn` only warns.",
+        results,
+        info,
+        is_stopping=on_failed_check == "stop",
+    )
 
 
 def _loads_alone(entities: DltEntityFactory, pipeline: dlt.Pipeline) -> bool:
@@ -133,11 +179,11 @@ def run_config(pipeline: str) -> RunConfig:
 
 def _on_failed_check(pipeline: str) -> str:
     found: str = run_config_value(pipeline, ["on_failed_check"], str) or "warn"
-    if found not in ON_FAILED_CHECK:
+    if found not in _ON_FAILED_CHECK:
         # the value comes from a TOML file or a variable, which nobody has validated
         raise ProjectError(
             f"pipelines.{pipeline}.run_config.on_failed_check is `{found}`. "
-            f"{known_names(found, ON_FAILED_CHECK)}",
+            f"{known_names(found, _ON_FAILED_CHECK)}",
             "Name one of these.",
         )
     return found

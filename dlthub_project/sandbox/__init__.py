@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from dlthub_project.sandbox.at_import import settings_last
 from dlthub_project.sandbox.background_work import note_threads
-from dlthub_project.sandbox.isolation import end, isolated, visited
-from dlthub_project.sandbox.observers import (
+from dlthub_project.sandbox.isolation import branch_of, continued, end, isolated, visited
+from dlthub_project.sandbox.run_observers import (
     is_unobserved,
     observe_runs,
     unobserved,
@@ -28,11 +28,9 @@ from dlthub_project.sandbox.settings import (
 )
 
 if TYPE_CHECKING:
-    from dlthub_project.sandbox.branches import branch_of, continued
-    from dlthub_project.sandbox.change_report import blocked_in_subprocesses, changed_destinations
+    from dlthub_project.sandbox.before_sandboxes import take_over_context
     from dlthub_project.sandbox.destinations import sent_to, short_type
-    from dlthub_project.sandbox.early import take_over_context
-    from dlthub_project.sandbox.extraction import (
+    from dlthub_project.sandbox.extract_and_normalize import (
         Seam,
         extracted_through,
         is_extracted_through,
@@ -40,11 +38,15 @@ if TYPE_CHECKING:
     )
     from dlthub_project.sandbox.guard import is_allowed, is_local
     from dlthub_project.sandbox.lasting_sources import put_back_sources
-    from dlthub_project.sandbox.looked_up import secrets_of_subprocesses
     from dlthub_project.sandbox.overrides import Overrides
     from dlthub_project.sandbox.patches import observe_everywhere
     from dlthub_project.sandbox.pipelines import choose_file_format_freely
     from dlthub_project.sandbox.replacements import placed_by_plugin, temporary_type
+    from dlthub_project.sandbox.report_notes import (
+        blocked_in_subprocesses,
+        changed_destinations,
+        secrets_of_subprocesses,
+    )
     from dlthub_project.sandbox.runs import EndedRun, runs_in, untraced_steps
     from dlthub_project.sandbox.speed import reads_through_twins
     from dlthub_project.sandbox.watching import Watcher, read_elsewhere, watched_by
@@ -97,16 +99,14 @@ __all__ = [
 _HOME_OF = {
     "EndedRun": "runs",
     "Overrides": "overrides",
-    "Seam": "extraction",
+    "Seam": "extract_and_normalize",
     "Watcher": "watching",
-    "blocked_in_subprocesses": "change_report",
-    "branch_of": "branches",
-    "changed_destinations": "change_report",
+    "blocked_in_subprocesses": "report_notes",
+    "changed_destinations": "report_notes",
     "choose_file_format_freely": "pipelines",
-    "continued": "branches",
-    "extracted_through": "extraction",
+    "extracted_through": "extract_and_normalize",
     "is_allowed": "guard",
-    "is_extracted_through": "extraction",
+    "is_extracted_through": "extract_and_normalize",
     "is_local": "guard",
     "observe_everywhere": "patches",
     "placed_by_plugin": "replacements",
@@ -114,12 +114,12 @@ _HOME_OF = {
     "read_elsewhere": "watching",
     "reads_through_twins": "speed",
     "runs_in": "runs",
-    "secrets_of_subprocesses": "looked_up",
+    "secrets_of_subprocesses": "report_notes",
     "sent_to": "destinations",
     "short_type": "destinations",
-    "take_over_context": "early",
+    "take_over_context": "before_sandboxes",
     "temporary_type": "replacements",
-    "through_seam": "extraction",
+    "through_seam": "extract_and_normalize",
     "untraced_steps": "runs",
     "watched_by": "watching",
 }

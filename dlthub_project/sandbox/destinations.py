@@ -16,7 +16,7 @@ from dlt.common.destination.reference import DestinationReference
 from dlthub_project.dlt_internals import destinations as dlt_destinations
 from dlthub_project.dlt_internals import normalization
 from dlthub_project.errors import ManifestError
-from dlthub_project.sandbox import change_report, replacements
+from dlthub_project.sandbox import replacements, report_notes
 from dlthub_project.sandbox.at_import import is_import_running
 from dlthub_project.sandbox.replacements import TYPE
 from dlthub_project.sandbox.settings import Sandbox, active_sandbox, has_ended
@@ -240,7 +240,7 @@ def in_sandbox(destination: AnyDestination, sandbox: Sandbox) -> AnyDestination:
     if is_of_others or (made_in is not None and _is_earlier(made_in, sandbox)):
         here = rebound(destination, sandbox)
     if change := _record_of(here).change:
-        change_report.note(sandbox.folder, change)
+        report_notes.note(sandbox.folder, change)
     return here
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from dlthub_project.sandbox import at_import, background_work, process_state
@@ -57,10 +58,10 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
         try:
             if not goes_on:
                 end(sandbox)
-            elif outer is not None and _is_imported("dlthub_project.sandbox.change_report"):
-                from dlthub_project.sandbox import change_report
+            elif outer is not None and _is_imported("dlthub_project.sandbox.report_notes"):
+                from dlthub_project.sandbox import report_notes
 
-                change_report.hand_on(sandbox.folder, outer.folder)
+                report_notes.hand_on(sandbox.folder, outer.folder)
                 if _is_imported("dlthub_project.sandbox.runs"):
                     from dlthub_project.sandbox import runs
 
@@ -72,6 +73,34 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
                 _give_contexts(suspended)
                 # the context that goes on has set up its logger
                 restore()
+
+
+def branch_of(sandbox: Sandbox, folder: str) -> Sandbox:
+    """Return a sandbox in another folder, which alone is local, without allowed destinations."""
+    return replace(sandbox, folder=folder, local_roots=(), allowed=(), process=os.getpid())
+
+
+@contextmanager
+def continued(sandbox: Sandbox, folder: str) -> Iterator[Sandbox]:
+    """Run a block of a forked process in a copy of the sandbox of the process above.
+
+    Settings of the test hold in it, and what is recorded of it is replayed. Pipelines that the test
+    has made are made anew when they are used, with the folders and the state of the copy.
+
+    Args:
+        sandbox: That of the process above.
+        folder: The copy, which is there.
+    """
+    # imported here: they need dlt
+    from dlthub_project.sandbox import extract_and_normalize, pipelines
+    from dlthub_project.sandbox.overrides import Overrides
+
+    here = branch_of(sandbox, folder)
+    with isolated(here):
+        Overrides(here).copy_from(Overrides(sandbox))
+        pipelines.leave_behind(sandbox.folder)
+        extract_and_normalize.copy_seams(sandbox.folder, folder)
+        yield here
 
 
 @contextmanager
@@ -141,10 +170,10 @@ def end(sandbox: Sandbox) -> None:
     forget(sandbox)
     _contexts.pop(sandbox.folder, None)
     if _is_imported("dlthub_project.sandbox.patches"):
-        from dlthub_project.sandbox import change_report, lasting_sources, pipelines, runs
+        from dlthub_project.sandbox import lasting_sources, pipelines, report_notes, runs
 
         lasting_sources.put_back(sandbox.folder)
-        change_report.forget(sandbox.folder)
+        report_notes.forget(sandbox.folder)
         runs.forget(sandbox.folder)
         pipelines.leave_behind(sandbox.folder)
         if _is_imported("dlthub_project.sandbox.contexts"):
@@ -155,13 +184,13 @@ def end(sandbox: Sandbox) -> None:
     # a test may leave all use of dlt to subprocesses
     elif not os.path.isdir(sandbox.remote_dir):
         return
-    from dlthub_project.sandbox import clients, remote_data, shared_databases
+    from dlthub_project.sandbox import clients, lasting_data
 
     clients.close(sandbox.folder)
     try:
-        shared_databases.restore(sandbox)
+        lasting_data.restore_in_memory(sandbox)
     finally:
-        remote_data.drop(sandbox)
+        lasting_data.drop_remote(sandbox)
 
 
 def _is_imported(module: str) -> bool:

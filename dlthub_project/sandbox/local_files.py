@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from dlthub_project.dlt_internals import destinations as dlt_destinations
-from dlthub_project.sandbox import change_report
+from dlthub_project.sandbox import report_notes
 from dlthub_project.sandbox.destinations import AnyDestination, has_place, short_type
 from dlthub_project.sandbox.settings import Sandbox, lies_in
 
@@ -40,7 +40,7 @@ def bring_in(destination: AnyDestination, config: Any, *sandboxes: Sandbox) -> A
     if dlt_destinations.move(config, here):
         name, destination_type = destination.destination_name, short_type(destination)
         change = f"{name} ({destination_type} {path}) -> {here}"
-        change_report.note(sandboxes[0].folder, change)
+        report_notes.note(sandboxes[0].folder, change)
     return config
 
 
@@ -68,4 +68,4 @@ def make_folders(destination: AnyDestination, config: Any, *sandboxes: Sandbox) 
     is_named = destination.configured_name or has_place(destination)
     if short_type(destination) == "duckdb" and not is_named:
         # each pipeline has a file of its own
-        change_report.note(sandboxes[0].folder, f"duckdb -> DuckDB {path}")
+        report_notes.note(sandboxes[0].folder, f"duckdb -> DuckDB {path}")

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from dlthub_project.dlt_internals import held_names
+from dlthub_project.dlt_internals import python_state
 from dlthub_project.sandbox.settings import Sandbox, active_sandbox, lasting_sandboxes, lies_in
 
 _DRIVERS = ("duckdb", "sqlite3", "sqlite3.dbapi2")
@@ -30,7 +30,7 @@ def lead_into_sandboxes() -> None:
             original = vars(driver)["connect"]
             vars(driver)["connect"] = led = _wrap(original)
             # and where a module has taken it by its name before
-            held_names.replace({id(original): led})
+            python_state.replace_held({id(original): led})
 
 
 def lead_program_into_sandbox() -> None:

@@ -30,11 +30,11 @@ from dlthub_project.dlt_internals import (
 )
 from dlthub_project.sandbox import (
     at_import,
-    looked_up,
+    extract_and_normalize,
     own_connections,
     pipelines,
-    steps,
-    uses,
+    report_notes,
+    wrappers,
     wrapping,
 )
 from dlthub_project.sandbox import clients as kept_clients
@@ -75,7 +75,7 @@ def _of_clients(owner: type) -> list[Patch]:
         Patch(
             owner,
             name,
-            uses.connection,
+            wrappers.connection,
             why="Code keeps clients in modules and caches: each sandbox has them as its own.",
             leans_on=f"{owner.__module__.replace('.', '/')}.py: `with client:` opens it.",
             until="A client resolves its place when it connects.",
@@ -90,7 +90,7 @@ def _of_tokens(owner: type) -> Patch:
     return Patch(
         owner,
         "__call__",
-        uses.token,
+        wrappers.token,
         why="Code keeps it in a module: the API of another test has given it the token.",
         leans_on="dlt/sources/helpers/rest_client/auth.py: each request asks it for its header.",
         until="Tokens are kept by a run context.",
@@ -101,7 +101,7 @@ PATCHES = (
     Patch(
         Destination,
         "from_reference",
-        uses.from_reference,
+        wrappers.from_reference,
         why="An object of code is shared by all tests: each sandbox has one of its own instead.",
         leans_on="dlt/common/destination/reference.py: names, classes and objects all go through.",
         until="A hook that plugins answer with a destination.",
@@ -109,7 +109,7 @@ PATCHES = (
     Patch(
         Destination,
         "client",
-        uses.client,
+        wrappers.client,
         why="Nothing remote is opened unless tests may reach it.",
         leans_on="dlt/common/destination/reference.py: whatever connects asks for a client first.",
         until="A hook before a client is made.",
@@ -117,7 +117,7 @@ PATCHES = (
     Patch(
         Destination,
         "configuration",
-        uses.configuration,
+        wrappers.configuration,
         why="A file or folder outside of the sandbox is put into it, by the place that counts.",
         leans_on="dlt/common/destination/reference.py: each client is made of what it returns.",
         until="The run context says where local files are, also those with an absolute path.",
@@ -125,7 +125,7 @@ PATCHES = (
     Patch(
         destinations.file_jobs(),
         "make_remote_path",
-        uses.path_of_file,
+        wrappers.path_of_file,
         why="A function among the placeholders of a layout may lead out of the bucket.",
         leans_on="dlt/destinations/impl/filesystem/filesystem.py: each job asks for its path.",
         until="dlt refuses paths outside of the bucket.",
@@ -134,7 +134,7 @@ PATCHES = (
         Patch(
             owner,
             "execute_query",
-            uses.statement,
+            wrappers.statement,
             why="`ATTACH`, `COPY ... TO` and `EXPORT` write to any file.",
             leans_on=f"{owner.__module__.replace('.', '/')}.py: all SQL of users goes through it.",
             until="A hook on statements.",
@@ -144,7 +144,7 @@ PATCHES = (
     Patch(
         Destination,
         "capabilities",
-        uses.capabilities,
+        wrappers.capabilities,
         why="Speed alone: dlt resolves a configuration ten times a run to read nothing of it.",
         leans_on="dlt/common/destination/reference.py: only some classes override the adjustment.",
         until="dlt resolves it once.",
@@ -153,7 +153,7 @@ PATCHES = (
         Patch(
             owner,
             "__call__",
-            uses.wait_of_attempt,
+            wrappers.wait_of_attempt,
             why="A request that fails five times waits 15 s in all. The attempts are production's.",
             leans_on="dlt/sources/helpers/requests/retry.py: each session asks one of the two.",
             until="A setting for the waits that clients with arguments of their own take, too.",
@@ -163,7 +163,7 @@ PATCHES = (
     Patch(
         DltResource,
         "compute_table_schema",
-        steps.compute_table_schema,
+        extract_and_normalize.compute_table_schema,
         why="A table format or merge strategy of production may be missing here.",
         leans_on="dlt/extract/hints.py: extract computes each table with it.",
         until="A hook on tables of resources.",
@@ -171,7 +171,7 @@ PATCHES = (
     Patch(
         normalization.Normalize,
         "map_single",
-        steps.normalize_package,
+        extract_and_normalize.normalize_package,
         why="Speed alone: rows are tried as Parquet, and inserted when a value would change.",
         leans_on="dlt/normalize/normalize.py: a package may be normalized again until it returns.",
         until="DuckDB inserts rows as fast as it reads Parquet.",
@@ -179,7 +179,7 @@ PATCHES = (
     Patch(
         normalization.LoadItemStorage,
         "write_data_item",
-        steps.write_rows,
+        extract_and_normalize.write_rows,
         why="Speed alone: it sees the rows that are tried as Parquet.",
         leans_on="dlt/common/storages/data_item_storage.py: all rows of a package go through it.",
         until="DuckDB inserts rows as fast as it reads Parquet.",
@@ -187,7 +187,7 @@ PATCHES = (
     Patch(
         dlt.Pipeline,
         "__init__",
-        uses.init_pipeline,
+        wrappers.init_pipeline,
         why="`pipelines_dir=` and the folders of schemas may lead out of the sandbox.",
         leans_on="dlt/pipeline/pipeline.py: the folder is made and `state.json` written there.",
         until="Folders of pipelines come from the run context alone.",
@@ -195,7 +195,7 @@ PATCHES = (
     Patch(
         dlt.Pipeline,
         "_create_pipeline_instance_id",
-        uses.instance_id,
+        wrappers.instance_id,
         why="`dev_mode` names datasets by the second: two pipelines made within one share it.",
         leans_on="dlt/pipeline/pipeline.py: the constructor asks for the suffix.",
         until="The suffix is unique.",
@@ -203,7 +203,7 @@ PATCHES = (
     Patch(
         dlt.Pipeline,
         "_set_destinations",
-        uses.set_destinations,
+        wrappers.set_destinations,
         why="What stands for a warehouse may know no staging area.",
         leans_on="dlt/pipeline/pipeline.py: constructor, `run` and `load` set both with it.",
         until="A public way to say that a staging area is not used.",
@@ -211,7 +211,7 @@ PATCHES = (
     Patch(
         dlt.Pipeline,
         "extract",
-        uses.extract,
+        wrappers.extract,
         why="As all members of a pipeline; tables are computed for what stands in its place, and "
         "a source that a module made forgets what earlier tests have loaded with it.",
         leans_on="dlt/pipeline/pipeline.py: `run` extracts with it.",
@@ -220,7 +220,7 @@ PATCHES = (
     Patch(
         dlt.Pipeline,
         "normalize",
-        uses.normalize,
+        wrappers.normalize,
         why="As all members of a pipeline; many rows are loaded as Parquet, three times faster.",
         leans_on="dlt/pipeline/pipeline.py: `run` normalizes with it.",
         until="The file format can be set for a pipeline.",
@@ -228,7 +228,7 @@ PATCHES = (
     Patch(
         dlt.Pipeline,
         "dataset",
-        uses.dataset,
+        wrappers.dataset,
         why="As all members of a pipeline; a dataset that code keeps follows its pipeline.",
         leans_on="dlt/pipeline/pipeline.py: a dataset has the destination of its pipeline.",
         until="A dataset resolves its destination when it is read.",
@@ -236,7 +236,7 @@ PATCHES = (
     Patch(
         dlt.Dataset,
         "ibis",
-        uses.ibis,
+        wrappers.ibis,
         why="Code keeps it in a module or a cache: it would read the rows of another test.",
         leans_on="dlt/dataset/dataset.py: it gives the connection of a client away.",
         until="A backend resolves its place when it connects.",
@@ -245,7 +245,7 @@ PATCHES = (
         Patch(
             dlt.Pipeline,
             name,
-            uses.run,
+            wrappers.run,
             why="As all members of a pipeline; observers are told of each run. Not by "
             "`TRACKING_MODULES`: that is silent without `enable_runtime_trace`, and tells before "
             "`last_trace` is that of the run.",
@@ -338,7 +338,7 @@ def install() -> None:
             if isinstance(member, property):
                 wrapping.wrap_property(name, member)
             else:
-                wrapping.wrap(dlt.Pipeline, name, uses.bring_along)
+                wrapping.wrap(dlt.Pipeline, name, wrappers.bring_along)
     for name in ATTRIBUTES:
         setattr(dlt.Pipeline, name, wrapping.Attribute(name, pipelines.bring_into))
     for name in datasets.ATTRIBUTES_OF_PLACE:
@@ -350,7 +350,7 @@ def install() -> None:
         setattr(clients.client_of_files(), name, wrapping.Attribute(name, kept_clients.bring_into))
     # also outside of sandboxes, see there
     configuration.register_secrets()
-    looked_up.note_in_subprocesses()
+    report_notes.note_secrets_in_subprocesses()
     for patch in PATCHES:
         if not patch.is_everywhere:
             wrapping.wrap(patch.owner, patch.name, patch.wrapper)
@@ -374,7 +374,7 @@ def observe_everywhere() -> None:
         return
     _is_observing = True
     for name in ("run", "load"):
-        wrapping.wrap(dlt.Pipeline, name, uses.run_outside, is_everywhere=True)
+        wrapping.wrap(dlt.Pipeline, name, wrappers.run_outside, is_everywhere=True)
 
 
 def is_brought_along(name: str, member: Any) -> bool:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from dlthub_project.dlt_internals.environment import differing, variables
+from dlthub_project.dlt_internals.python_state import differing, variables
 from dlthub_project.sandbox import at_import
 from dlthub_project.sandbox.settings import SPEED_VARIABLE
 

@@ -29,7 +29,7 @@ from dlt.destinations.utils import verify_schema_replace_disposition
 from dlthub_project.dlt_internals import destinations as dlt_destinations
 from dlthub_project.dlt_internals import normalization, pipelines
 from dlthub_project.errors import NotSupportedInProduction
-from dlthub_project.sandbox import change_report
+from dlthub_project.sandbox import report_notes
 from dlthub_project.sandbox.destinations import (
     declared_type,
     is_recording,
@@ -101,7 +101,7 @@ def note_unknown(pipeline: dlt.Pipeline, sandbox: Sandbox) -> None:
         why = Production(destination).capabilities()
     if why and isinstance(why, str):
         name = destination.destination_name
-        change_report.note(sandbox.folder, f"what {name} can do is not checked: {why}")
+        report_notes.note(sandbox.folder, f"what {name} can do is not checked: {why}")
 
 
 # the staging areas that pipelines have in production, and not in a test
@@ -353,7 +353,7 @@ def replace_as_it_can(destination: Destination[Any, Any], config: Any, sandbox: 
     if _OPTIMIZED not in supported and _OF_SAME_ROWS in supported:
         config.replace_strategy = _OF_SAME_ROWS
         of = destination.destination_name
-        change_report.note(
+        report_notes.note(
             sandbox.folder, f"replace_strategy {_OPTIMIZED} of {of} -> {_OF_SAME_ROWS}"
         )
 

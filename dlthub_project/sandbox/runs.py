@@ -16,7 +16,7 @@ from dlt.common.pipeline import NormalizeInfo
 
 from dlthub_project.dlt_internals import failures, pipelines
 from dlthub_project.errors import ProjectError
-from dlthub_project.sandbox.observers import is_unobserved, tell_observers
+from dlthub_project.sandbox.run_observers import is_unobserved, tell_observers
 
 if TYPE_CHECKING:
     from dlt.pipeline.trace import PipelineTrace

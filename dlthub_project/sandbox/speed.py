@@ -16,7 +16,13 @@ import dlt
 from dlt.common.configuration.providers import EnvironProvider
 from dlt.common.configuration.providers.provider import ConfigProvider
 
-from dlthub_project.dlt_internals import contexts, destinations, fault_points, look_ups, pipelines
+from dlthub_project.dlt_internals import (
+    contexts,
+    destinations,
+    fast_settings,
+    fault_points,
+    pipelines,
+)
 from dlthub_project.sandbox.destinations import short_type
 from dlthub_project.sandbox.settings import (
     SETTINGS,
@@ -67,7 +73,7 @@ class FastEnvironProvider(EnvironProvider):
         end = key.upper()
         if self._asks_dlt or f"{end}\n" in _SET_BY_SANDBOX:
             return False
-        return not look_ups.may_end_a_variable(end)
+        return not fast_settings.may_end_a_variable(end)
 
 
 def look_up_quickly(providers: Iterable[ConfigProvider] = ()) -> None:
@@ -77,11 +83,11 @@ def look_up_quickly(providers: Iterable[ConfigProvider] = ()) -> None:
     nearly all look-ups of a run find nothing. What dlt finds out about types is remembered. With
     both, a small run makes 0.6 of its calls of functions, and takes 0.83 of its time.
     """
-    look_ups.remember(is_on=is_on())
+    fast_settings.remember(is_on=is_on())
     for provider in providers:
         has_nothing = getattr(provider, "has_nothing", None)
         if has_nothing is not None:
-            look_ups.ask_at_once(provider, has_nothing)
+            fast_settings.ask_at_once(provider, has_nothing)
 
 
 def reads_through_twins() -> bool:
@@ -96,7 +102,7 @@ def reads_through_twins() -> bool:
 
 def look_up_as_dlt() -> None:
     """Have dlt look up settings as it does without a sandbox."""
-    look_ups.remember(is_on=False)
+    fast_settings.remember(is_on=False)
 
 
 def is_second_initialization(providers: list[Any], earlier: Any) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dlthub_project.dlt_internals import watched
+from dlthub_project.dlt_internals import data_events
 from dlthub_project.sandbox import runs, wrapping
 
 if TYPE_CHECKING:
@@ -72,12 +72,12 @@ def _install() -> None:
         return
     _is_installed = True
     for owner, name, wrapper in (
-        (*watched.EXTRACT_SOURCE, _extract_source),
-        (*watched.CURSOR_OF_RELATION, _cursor),
-        (*watched.APPLY_CONTRACT, _apply_contract),
+        (*data_events.EXTRACT_SOURCE, _extract_source),
+        (*data_events.CURSOR_OF_RELATION, _cursor),
+        (*data_events.APPLY_CONTRACT, _apply_contract),
     ):
         wrapping.wrap(owner, name, wrapper)
-    watched.tell_of_connections(_connection_taken)
+    data_events.tell_of_connections(_connection_taken)
 
 
 def read_elsewhere(dataset_name: str) -> None:
@@ -118,17 +118,17 @@ def _extract_source(
     __tracebackhide__ = True
     if watcher is None:
         return original(pipeline, extract, source, *args, **kwargs)
-    watcher.extracting(pipeline, source, watched.refresh_of(args, kwargs))
+    watcher.extracting(pipeline, source, data_events.refresh_of(args, kwargs))
     try:
         load_id: str = original(pipeline, extract, source, *args, **kwargs)
     except Exception as error:
-        breach = watched.breach_in(error)
+        breach = data_events.breach_in(error)
         if breach is not None and watcher is not None:
             # of a model of pydantic
             watcher.contract_breached(source.schema.name, breach.table_name, breach.schema_entity)
         raise
     if watcher is not None:
-        watcher.extracted(pipeline, source, load_id, watched.items_of(extract, load_id))
+        watcher.extracted(pipeline, source, load_id, data_events.items_of(extract, load_id))
     return load_id
 
 
@@ -163,12 +163,12 @@ def _apply_contract(
     __tracebackhide__ = True
     try:
         table, filters = original(schema, *args, **kwargs)
-    except watched.BREACH as breach:
+    except data_events.BREACH as breach:
         if watcher is not None:
             watcher.contract_breached(schema.name, breach.table_name, breach.schema_entity)
         raise
     if filters and watcher is not None:
-        name = watched.name_of_table(args, kwargs)
+        name = data_events.name_of_table(args, kwargs)
         for entity, *_ in filters:
             watcher.contract_breached(schema.name, name, entity)
     return table, filters

@@ -10,7 +10,7 @@ from typing import Any
 import dlt
 
 from dlthub_project.errors import RemoteDestinationBlocked
-from dlthub_project.sandbox import change_report, pipelines
+from dlthub_project.sandbox import pipelines, report_notes
 from dlthub_project.sandbox.background_work import CallOfDlt
 from dlthub_project.sandbox.settings import Sandbox, active_sandbox
 
@@ -42,7 +42,7 @@ def wrap(
                 return wrapper(sandbox, original, *args, **kwargs)
         except RemoteDestinationBlocked as error:
             if sandbox is not None:
-                change_report.note_blocked(sandbox, error)
+                report_notes.note_blocked(sandbox, error)
             raise
 
     setattr(owner, name, classmethod(wrapped) if is_of_class else wrapped)

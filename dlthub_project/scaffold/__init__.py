@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dlthub_project.scaffold.code_of_project import references_in_code
-from dlthub_project.scaffold.destination_types import (
+from dlthub_project.scaffold.entry_types import (
     check_type,
     destination_types,
     entry_of,
     is_embedded,
+    references_in_code,
     secrets_file,
     settings_file,
 )

@@ -11,7 +11,7 @@ from dlthub_project.errors import ProjectError, known_names
 from dlthub_project.manifest import FILE_NAME
 from dlthub_project.manifest.editing import as_yaml
 from dlthub_project.manifest.names import problem_of_name
-from dlthub_project.scaffold.destination_types import (
+from dlthub_project.scaffold.entry_types import (
     check_type,
     entry_of,
     is_embedded,

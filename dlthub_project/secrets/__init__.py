@@ -6,7 +6,6 @@ has looked up.
 
 from __future__ import annotations
 
-from dlthub_project.secrets.hiding import without_parts
 from dlthub_project.secrets.known import KNOWN, LONG, KnownSecrets
 from dlthub_project.secrets.masking import (
     MASK,
@@ -20,9 +19,9 @@ from dlthub_project.secrets.masking import (
     names_secret_variable,
     public_url,
     uses_variable,
+    without_parts,
 )
-from dlthub_project.secrets.raised import hidden_in_errors, hide_in_error
-from dlthub_project.secrets.redactor import Redactor, shown
+from dlthub_project.secrets.redactor import Redactor, hidden_in_errors, hide_in_error, shown
 
 __all__ = [
     "KNOWN",

@@ -18,8 +18,7 @@ from dlthub_project.secrets.candidates import (
     secret_variables,
     secrets_in,
 )
-from dlthub_project.secrets.hiding import without_spans
-from dlthub_project.secrets.masking import is_secret_name
+from dlthub_project.secrets.masking import is_secret_name, without_spans
 from dlthub_project.secrets.spellings import encodings, spellings
 
 # shorter ones are masked only as whole words, and not at all in texts that users wrote

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from dlthub_project.dlt_internals import relations, watched
+from dlthub_project.dlt_internals import data_events, relations
 from dlthub_project.runner import row_counts
 from dlthub_project.sandbox import active_sandbox, untraced_steps
 from pytest_dlthub.data_coverage import reads
@@ -106,11 +106,14 @@ class Recorder:
             self._know_contract(owner, schema, name, resource)
             self._know_contract(owner, schema, "", source)
         selected = {n: r for n, r in own.items() if n in source.selected_resources}
-        parents = {n: [str(p.name) for p in watched.parents_of(r)] for n, r in selected.items()}
-        given = {n for n, r in own.items() if watched.is_given(r)} | {
-            str(p.name) for r in own.values() for p in watched.parents_of(r) if watched.is_given(p)
+        parents = {n: [str(p.name) for p in data_events.parents_of(r)] for n, r in selected.items()}
+        given = {n for n, r in own.items() if data_events.is_given(r)} | {
+            str(p.name)
+            for r in own.values()
+            for p in data_events.parents_of(r)
+            if data_events.is_given(p)
         }
-        paths = ((name, watched.cursor_of(resource)) for name, resource in own.items())
+        paths = ((name, data_events.cursor_of(resource)) for name, resource in own.items())
         cursors = {name: path for name, path in paths if path}
         self.target.known |= {("cursors", owners[n], n, path) for n, path in cursors.items()}
         self._begun[pipeline] = _Extraction(schema, owners, given, cursors, parents)
@@ -170,7 +173,7 @@ class Recorder:
             owner = owners[name]
             self.target.known |= {("sources", owner), ("resources", owner, name)}
             if name in counts:
-                self._take_resource(owner, name, watched.is_given(resource), counts[name] > 0)
+                self._take_resource(owner, name, data_events.is_given(resource), counts[name] > 0)
 
     def profile_checked(self, profile: str) -> None:
         """Take down that all of a profile can be built."""
@@ -287,9 +290,9 @@ class Recorder:
         dataset = self._loaded.dataset(_folder(), name)
         dataset.is_watched = str(pipeline.destination.destination_type).endswith("duckdb")
         counts: Mapping[str, int] = row_counts(pipeline, info, untraced_steps(pipeline))
-        for schema in watched.schemas_after_run(pipeline):
+        for schema in data_events.schemas_after_run(pipeline):
             self._know_tables(schema)
-            for table, resource, root, columns in watched.tables_of(schema):
+            for table, resource, root, columns in data_events.tables_of(schema):
                 owner = self._owner_of.get((schema.name, resource))
                 if owner is None:
                     continue
@@ -318,7 +321,7 @@ class Recorder:
     def _take_load(self, loaded: Any, owner: str, root: dict[str, Any], keys: Any) -> None:
         """Take down a load of a table, and whether it is the second one."""
         table = root["name"]
-        disposition, key = watched.merge_strategy(root), watched.key_of(root["columns"])
+        disposition, key = data_events.merge_strategy(root), data_events.key_of(root["columns"])
         is_merged = root.get("write_disposition") == "merge" and key
         if loaded.loads:
             self.target.cover(("dispositions", owner, table, disposition))
@@ -342,7 +345,7 @@ class Recorder:
                 dataset.cursors.add(cursor)
 
     def _know_tables(self, schema: dlt.Schema) -> None:
-        for table, resource, root, columns in watched.tables_of(schema):
+        for table, resource, root, columns in data_events.tables_of(schema):
             owner = self._owner_of.get((schema.name, resource))
             if owner is None:
                 continue
@@ -351,17 +354,17 @@ class Recorder:
             for column in columns:
                 known |= {("columns", owner, table, column), ("reads", owner, table, column)}
             if root["name"] == table:
-                known.add(("dispositions", owner, table, watched.merge_strategy(root)))
-                key = watched.key_of(root["columns"])
+                known.add(("dispositions", owner, table, data_events.merge_strategy(root)))
+                key = data_events.key_of(root["columns"])
                 if key and root.get("write_disposition") == "merge":
                     known.add(("keys", owner, table, ", ".join(key)))
 
     def _know_contract(self, owner: str, schema: str, name: str, whose: Any) -> None:
-        for entity, mode in watched.contract_of(whose).items():
+        for entity, mode in data_events.contract_of(whose).items():
             item = ("contracts", owner, name, f"{entity}={mode}")
             self.target.known.add(item)
             self._contracts[schema, name, entity] = item
-            if name and watched.has_validator(whose) and mode != "freeze":
+            if name and data_events.has_validator(whose) and mode != "freeze":
                 # its model leaves out rows and values by itself
                 self.target.unknown.add(item)
 

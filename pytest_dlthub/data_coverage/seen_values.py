@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dlthub_project.dlt_internals import watched
+from dlthub_project.dlt_internals import data_events
 
 if TYPE_CHECKING:
     import dlt
@@ -34,7 +34,7 @@ class SeenTable:
     def key_of(self, columns: Mapping[str, Any]) -> list[str]:
         """Return the columns of its key; look again if rows have brought more columns."""
         if self.key is None or self.width != len(columns):
-            self.key, self.width = watched.key_of(columns), len(columns)
+            self.key, self.width = data_events.key_of(columns), len(columns)
         return self.key
 
     def add_keys(self, keys: set[str] | None) -> None:
@@ -70,7 +70,7 @@ class Values:
 
     def see_files(self, pipeline: dlt.Pipeline) -> None:
         """Read the statistics of Parquet files, for Arrow data."""
-        for load_id, schema, table, path in watched.arrow_files(pipeline):
+        for load_id, schema, table, path in data_events.arrow_files(pipeline):
             from pyarrow import parquet
 
             normalize = schema.naming.normalize_identifier
@@ -80,7 +80,7 @@ class Values:
                     continue
                 found = self._seen.setdefault((load_id, schema.name, table), SeenTable())
                 found.columns |= {normalize(name) for name in _with_values(metadata)}
-                key = watched.key_of(schema.tables.get(table, {}).get("columns", {}))
+                key = data_events.key_of(schema.tables.get(table, {}).get("columns", {}))
                 if key:
                     found.add_keys(_keys_of(file, key, normalize))
 

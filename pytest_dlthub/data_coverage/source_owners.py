@@ -35,7 +35,7 @@ class Owners:
 
     def of(self, source: DltSource, pipeline: dlt.Pipeline | None) -> dict[str, str]:
         """Return by resource whose it is; those that a test has made itself are nobody's."""
-        from dlthub_project.dlt_internals import watched
+        from dlthub_project.dlt_internals import data_events
 
         self.look_at_imported()
         of_source = self._name(str(source.section), str(source.name))
@@ -44,7 +44,7 @@ class Owners:
             if str(resource.name).startswith("_dlt_"):
                 # the state of a pipeline is loaded beside its sources
                 continue
-            module = watched.module_of(resource)
+            module = data_events.module_of(resource)
             is_plain = module is None and pipeline is not None
             if (
                 is_plain and resource.section == pipeline.pipeline_name  # type: ignore[union-attr]  # it is there
@@ -57,9 +57,9 @@ class Owners:
 
     def look_at_imported(self) -> None:
         """Keep the sources that are imported now."""
-        from dlthub_project.dlt_internals import watched
+        from dlthub_project.dlt_internals import data_events
 
-        self._registered.update(watched.registered_sources())
+        self._registered.update(data_events.registered_sources())
         for name, module in list(sys.modules.items()):
             if self._libraries.get(name) is module:
                 # there are thousands, and each extraction looks
@@ -67,7 +67,7 @@ class Owners:
             if not _is_of_user(name, module):
                 self._libraries[name] = module
             elif not self._is_of_tests(name):
-                self._registered.update(watched.held_sources(module))
+                self._registered.update(data_events.held_sources(module))
 
     def known(self) -> Facts:
         """Return what the project declares, or which sources tests have imported."""
@@ -162,11 +162,11 @@ class Owners:
 
     def _name_of_single(self, resource: DltResource, module: str | None) -> str | None:
         """Return the name of a resource that stands for a source by itself."""
-        from dlthub_project.dlt_internals import watched
+        from dlthub_project.dlt_internals import data_events
 
         key = str(resource.section), str(resource.name)
         made_by = self._registered.get(key)
-        is_its_own = module in (None, made_by) or watched.is_given(resource)
+        is_its_own = module in (None, made_by) or data_events.is_given(resource)
         if made_by is None or not is_its_own:
             return None
         return self._name(*key)
@@ -176,9 +176,9 @@ class Owners:
         return module is not None and not self._is_of_tests(module)
 
     def _is_of_tests(self, module: str) -> bool:
-        from dlthub_project.dlt_internals import watched
+        from dlthub_project.dlt_internals import data_events
 
-        file = watched.file_of(module)
+        file = data_events.file_of(module)
         name = Path(file).name
         return bool(file) and (file in self._session.test_files or name == "conftest.py")
 

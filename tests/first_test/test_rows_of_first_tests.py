@@ -13,9 +13,9 @@ import pytest
 
 from dlthub_project.errors import ProjectError
 from dlthub_project.first_test.expectations import describe
+from dlthub_project.first_test.made_up_values import StandIns
 from dlthub_project.first_test.recorded_rows import RecordedRows
 from dlthub_project.first_test.recording import Item, Recorded
-from dlthub_project.first_test.stand_ins import StandIns
 
 
 def written(folder: Path, *items: Any) -> dict[str, str]:

@@ -492,7 +492,7 @@ def test_checks_that_no_test_has_ever_failed_are_listed(
 ) -> None:
     pytester.makepyfile(test_it=OF_HISTORY)
     # those of other tests in this process
-    module = importlib.import_module("dlthub_project.data_quality.attached_checks")
+    module = importlib.import_module("dlthub_project.data_quality.attachments")
     monkeypatch.setattr(module, "_declared", {})
 
     def listed(*arguments: str) -> list[str]:

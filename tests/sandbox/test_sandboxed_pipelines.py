@@ -17,7 +17,7 @@ import dlt
 import pytest
 
 from dlthub_project.sandbox import is_unobserved, isolated, observe_runs, unobserved_here
-from dlthub_project.sandbox.observers import tell_observers
+from dlthub_project.sandbox.run_observers import tell_observers
 
 if TYPE_CHECKING:
     from conftest import MakeSandbox

@@ -15,7 +15,12 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dlthub_project.sandbox import Sandbox, choose_file_format_freely, isolated, steps
+from dlthub_project.sandbox import (
+    Sandbox,
+    choose_file_format_freely,
+    extract_and_normalize,
+    isolated,
+)
 
 UTC = datetime.timezone.utc
 MOMENT = datetime.datetime(2026, 1, 2, 3, 4, 5, 678999, UTC)
@@ -83,7 +88,7 @@ def in_sandbox(folder: Path, rows: list[dict[str, Any]], **hints: Any) -> Any:
 def test_a_value_is_the_same_in_many_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: Any, hint: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(steps, "_WORTH_IT_BYTES", 0)
+    monkeypatch.setattr(extract_and_normalize, "_WORTH_IT_BYTES", 0)
     rows = [{"id": i, "value": i / 7, "odd": value} for i in range(10)]
     hints: Any = {"columns": {"odd": hint}} if hint else {}
 
@@ -164,7 +169,7 @@ def test_values_of_each_type_are_those_of_plain_dlt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, data: st.DataObject
 ) -> None:
     # as many rows would be
-    monkeypatch.setattr(steps, "_WORTH_IT_BYTES", 0)
+    monkeypatch.setattr(extract_and_normalize, "_WORTH_IT_BYTES", 0)
     values, hint = data.draw(COLUMNS[kind])
     rows = [{"id": i, "odd": value} for i, value in enumerate(values)]
     hints: Any = {"columns": {"odd": hint}} if hint else {}

@@ -18,21 +18,19 @@ from dlthub_project.dlt_internals import clients as dlt_clients
 from dlthub_project.dlt_internals import destinations as dlt_destinations
 from dlthub_project.dlt_internals import http_client
 from dlthub_project.sandbox import (
-    change_report,
     clients,
     destinations,
-    extraction,
+    extract_and_normalize,
     guard,
+    lasting_data,
     lasting_sources,
     local_files,
     own_connections,
     pipelines,
     production,
-    remote_data,
+    report_notes,
     runs,
-    shared_databases,
     speed,
-    steps,
     watching,
 )
 from dlthub_project.sandbox.settings import Sandbox, has_ended, lasting_sandboxes
@@ -67,10 +65,10 @@ def client(
     own_connections.lead_into_sandboxes()
     guard.check_resolved(here, opened, given.get("initial_config"), *sandboxes)
     local_files.make_folders(here, opened.config, *sandboxes)
-    shared_databases.remember(opened.config, sandbox)
+    lasting_data.save_in_memory_once(opened.config, sandbox)
     clients.remember(opened, destination, arguments, made_in)
     if guard.is_allowed(here, sandbox) and here.destination_name not in made_in.owned:
-        remote_data.remember_if_new(opened, here, sandbox)
+        lasting_data.remember_remote(opened, here, sandbox)
     return opened
 
 
@@ -170,7 +168,7 @@ def set_destinations(
             name = given.get("staging_name") or Destination.to_name(staging)
             is_made = isinstance(staging, Destination)
             change = destinations.change_of(staging) if is_made else None
-            change_report.note_dropped_staging(change, name, sandbox.folder)
+            report_notes.note_dropped_staging(change, name, sandbox.folder)
             production.remember_staging(pipeline, staging)
             given.update(staging=None, staging_name=None)
     return original(**given)
@@ -219,9 +217,9 @@ def extract(
     with (
         lasting_sources.noted(given.get("data"), given.get("schema"), sandbox),
         runs.observed(pipeline, "extract", sandbox.folder),
-        extraction.through_seam(pipeline, own, sandbox) as arguments,
+        extract_and_normalize.through_seam(pipeline, own, sandbox) as arguments,
     ):
-        return steps.extract(sandbox, original, pipeline, **arguments)
+        return extract_and_normalize.extract(sandbox, original, pipeline, **arguments)
 
 
 def normalize(
@@ -235,7 +233,7 @@ def normalize(
         runs.losses_warned_of(pipeline),
         runs.observed(pipeline, "normalize", sandbox.folder),
     ):
-        return steps.normalize(sandbox, original, pipeline, *args, **kwargs)
+        return extract_and_normalize.normalize(sandbox, original, pipeline, *args, **kwargs)
 
 
 def run(

@@ -1,4 +1,4 @@
-"""What `dlt_internals/watched.py` relies on in dlt."""
+"""What `dlt_internals/data_events.py` relies on in dlt."""
 
 # without postponed annotations: dlt finds no incremental in them
 import functools
@@ -13,7 +13,7 @@ import pytest
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project.dlt_internals import relations, watched
+from dlthub_project.dlt_internals import data_events, relations
 
 
 @dlt.source
@@ -47,22 +47,22 @@ def pipeline(tmp_path: Path) -> dlt.Pipeline:
 def test_each_source_is_extracted_by_itself_and_rows_are_counted_by_resource(
     pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner, name = watched.EXTRACT_SOURCE
+    owner, name = data_events.EXTRACT_SOURCE
     original, seen = getattr(owner, name), {}
 
     @functools.wraps(original)
     def extract_source(self: Any, extract: Any, source: Any, *args: Any, **kwargs: Any) -> Any:
         load_id = original(self, extract, source, *args, **kwargs)
-        refresh = watched.refresh_of(args, kwargs)
+        refresh = data_events.refresh_of(args, kwargs)
         # the state of the pipeline comes last
-        seen.setdefault(source.name, (watched.items_of(extract, load_id), refresh))
+        seen.setdefault(source.name, (data_events.items_of(extract, load_id), refresh))
         return load_id
 
     monkeypatch.setattr(owner, name, extract_source)
     pipeline.extract(shop(), refresh="drop_data")
 
     assert seen["shop"] == ({"orders": 1}, "drop_data")
-    assert watched.registered_sources()[__name__.rpartition(".")[2], "shop"] == __name__
+    assert data_events.registered_sources()[__name__.rpartition(".")[2], "shop"] == __name__
 
 
 @pytest.mark.leans_on("dlt.extract.reference:SourceFactory", "dlt.extract:DltResource")
@@ -80,12 +80,12 @@ def test_what_a_module_has_made_by_a_call_is_not_registered() -> None:
     module.__dict__.update(first=first, made=made(), loose=loose, details=details, source=shop)
     module.__dict__["of_source"] = first.orders
 
-    assert watched.held_sources(module) == {
+    assert data_events.held_sources(module) == {
         (__name__.rpartition(".")[2], "shop"): "own",
         ("shops", "second_shop"): __name__,
         ("None", "loose"): "own",
     }
-    assert ("shops", "second_shop") not in watched.registered_sources()
+    assert ("shops", "second_shop") not in data_events.registered_sources()
 
 
 @pytest.mark.leans_on("dlt.extract:DltResource", "dlt.extract.incremental:Incremental")
@@ -93,12 +93,12 @@ def test_a_resource_tells_its_cursor_its_contract_and_its_parents() -> None:
     source = shop()
     details = dlt.transformer(lambda item: item, data_from=source.orders, name="details")
 
-    assert watched.cursor_of(source.orders) == "id"
-    assert watched.cursor_of(source.prices) is None
-    assert watched.contract_of(source.prices) == {"columns": "freeze"}
-    assert watched.contract_of(source) == {}
-    assert [one.name for one in watched.parents_of(details)] == ["orders"]
-    assert not watched.is_given(source.orders)
+    assert data_events.cursor_of(source.orders) == "id"
+    assert data_events.cursor_of(source.prices) is None
+    assert data_events.contract_of(source.prices) == {"columns": "freeze"}
+    assert data_events.contract_of(source) == {}
+    assert [one.name for one in data_events.parents_of(details)] == ["orders"]
+    assert not data_events.is_given(source.orders)
 
 
 @pytest.mark.leans_on("dlt:Relation._cursor", "dlt:Relation.iter_arrow")
@@ -106,7 +106,7 @@ def test_all_rows_of_a_relation_are_fetched_within_its_cursor(
     pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline.run([{"id": 1}], table_name="orders")
-    owner, name = watched.CURSOR_OF_RELATION
+    owner, name = data_events.CURSOR_OF_RELATION
     original, seen = getattr(owner, name), []
 
     @functools.wraps(original)
@@ -130,18 +130,18 @@ def test_a_breach_is_in_the_error_of_a_run_and_tables_have_their_keys(
     pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline.run(shop())
-    found = {name: rest for name, *rest in watched.tables_of(pipeline.schemas["shop"])}
+    found = {name: rest for name, *rest in data_events.tables_of(pipeline.schemas["shop"])}
     resource, root, columns = found["orders__tags"]
     assert (resource, root["name"], columns) == ("orders", "orders", ["tag"])
-    assert watched.merge_strategy(root) == "merge"
-    assert watched.key_of(root["columns"]) == ["id"]
+    assert data_events.merge_strategy(root) == "merge"
+    assert data_events.key_of(root["columns"]) == ["id"]
 
-    owner, name = watched.APPLY_CONTRACT
+    owner, name = data_events.APPLY_CONTRACT
     original, asked = getattr(owner, name), []
 
     @functools.wraps(original)
     def apply(self: Any, *args: Any, **kwargs: Any) -> Any:
-        asked.append(watched.name_of_table(args, kwargs))
+        asked.append(data_events.name_of_table(args, kwargs))
         return original(self, *args, **kwargs)
 
     monkeypatch.setattr(owner, name, apply)
@@ -149,9 +149,9 @@ def test_a_breach_is_in_the_error_of_a_run_and_tables_have_their_keys(
         pipeline.run([{"id": "x"}], table_name="orders", schema_contract="freeze")
 
     assert asked[-1] == "orders"
-    breach = watched.breach_in(failed.value)
+    breach = data_events.breach_in(failed.value)
     assert (breach.table_name, breach.schema_entity) == ("orders", "data_type")
-    assert watched.breach_in(ValueError()) is None
+    assert data_events.breach_in(ValueError()) is None
 
 
 @pytest.mark.leans_on("dlt.destinations.impl.duckdb.sql_client:DuckDbSqlClient.native_connection")
@@ -171,7 +171,7 @@ def test_a_connection_that_code_takes_is_told_and_none_that_dlt_takes(
     native = vars(DuckDbSqlClient)["native_connection"]
     monkeypatch.setattr(DuckDbSqlClient, "native_connection", native)
     told: list[Any] = []
-    watched.tell_of_connections(lambda *place: told.append(place))
+    data_events.tell_of_connections(lambda *place: told.append(place))
     pipeline.run([{"id": 1}], table_name="orders")
     pipeline.dataset().table("orders").fetchall()
     assert told == []

@@ -1,8 +1,12 @@
-"""The steps extract and normalize, where another destination stands in production's place."""
+"""How pipelines extract and normalize in a sandbox.
+
+Another destination may stand in production's place, and a seam may replace the data.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,7 @@ from dlt.extract import DltResource, DltSource
 
 from dlthub_project.dlt_internals import normalization, pipelines
 from dlthub_project.errors import MergeKeyNotKnown, MergeStrategyNotSupported
-from dlthub_project.sandbox import change_report, parquet_values, production, runs, watching
+from dlthub_project.sandbox import parquet_values, production, report_notes, runs, watching
 from dlthub_project.sandbox.destinations import is_replaced, short_type
 from dlthub_project.sandbox.pipelines import takes_any_file_format
 from dlthub_project.sandbox.production import Production, note_unknown, production_of
@@ -23,7 +27,11 @@ from dlthub_project.sandbox.settings import Sandbox
 _WORTH_IT_BYTES = 20_000
 _OF_THE_TEST = (MergeKeyNotKnown, MergeStrategyNotSupported)
 
+Seam = Callable[[dlt.Pipeline, Mapping[str, Any]], AbstractContextManager[Mapping[str, Any]]]
+"""Called with a pipeline and the arguments of `extract`; gives those that it extracts with."""
 
+# by the folder of the sandbox: threads of a test are in it, fixtures of wider scope are not
+_seams: dict[str, list[Seam | None]] = {}
 _extracted_for: ContextVar[Production | None] = ContextVar("_extracted_for", default=None)
 
 
@@ -76,7 +84,7 @@ def compute_table_schema(
         # before: some merge tables of one format alone
         _check_merge_strategy_of_production(table, replaced)
         if table_format := table.pop("table_format", None):
-            change_report.note(
+            report_notes.note(
                 sandbox.folder, f"table_format {table_format} of {table['name']} dropped"
             )
         _check_merge_strategy(table, replaced)
@@ -226,3 +234,43 @@ def write_rows(
 def _extracted_bytes(pipeline: dlt.Pipeline) -> int:
     folder = Path(pipeline.working_dir, "normalize")
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+@contextmanager
+def extracted_through(seam: Seam | None, sandbox: Sandbox) -> Iterator[None]:
+    """Have all extractions of a block go through `seam`; None for none.
+
+    Args:
+        seam: What is called; that of a block within the block takes its place.
+        sandbox: Where; extractions in other sandboxes stay as they are.
+    """
+    entered = _seams.setdefault(sandbox.folder, [])
+    entered.append(seam)
+    try:
+        yield
+    finally:
+        # removes the last equal one, because blocks of threads end in any order
+        del entered[len(entered) - 1 - [*map(id, reversed(entered))].index(id(seam))]
+        if not entered:
+            _seams.pop(sandbox.folder, None)
+
+
+def copy_seams(folder: str, to_folder: str) -> None:
+    """Give a copy of a sandbox, for a forked process, the seams of the sandbox."""
+    if folder in _seams:
+        _seams[to_folder] = _seams[folder]
+
+
+def is_extracted_through(sandbox: Sandbox) -> bool:
+    """Tell whether extractions in a sandbox go through a seam."""
+    entered = _seams.get(sandbox.folder, [])
+    return bool(entered) and entered[-1] is not None
+
+
+def through_seam(
+    pipeline: dlt.Pipeline, arguments: Mapping[str, Any], sandbox: Sandbox
+) -> AbstractContextManager[Mapping[str, Any]]:
+    """Give the arguments that a pipeline extracts with."""
+    entered = _seams.get(sandbox.folder)
+    seam = entered[-1] if entered else None
+    return nullcontext(arguments) if seam is None else seam(pipeline, arguments)

@@ -20,7 +20,7 @@ from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 from dlt.extract import DltResource, DltSource
 from dlt.extract.reference import SourceFactory, SourceReference
 
-from dlthub_project.dlt_internals import held_names, pipelines
+from dlthub_project.dlt_internals import pipelines, python_state
 from dlthub_project.dlt_internals.resources import function_of, incremental_parameter
 
 EXTRACT_SOURCE = (dlt.Pipeline, "_extract_source")
@@ -225,7 +225,7 @@ def tell_of_connections(tell: Callable[[str | None, str], None]) -> None:
         told = _connecting(original, tell) if name == "connect" else _attaching(original, tell)
         setattr(held, name, told)
         replaced[id(original)] = told
-    held_names.replace(replaced)
+    python_state.replace_held(replaced)
 
 
 def _connecting(connect: Any, tell: Callable[[str | None, str], None]) -> Any:

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from dlthub_project.first_test.stand_ins import StandIns
+from dlthub_project.first_test.made_up_values import StandIns
 from dlthub_project.secrets import KNOWN
 
 SECRET = "hush-hush-very-secret-9"

@@ -1,18 +1,27 @@
-"""Notes what a sandbox has changed in the destinations of a test, for the report of a failure."""
+"""What a sandbox notes for reports of its test, also in subprocesses: there are no secrets in it.
+
+Notes say what it has changed in the destinations of the test, what it has blocked in subprocesses,
+and the names of the secrets that subprocesses have looked up. The process that has started a
+subprocess shows its output. By these names it can look the values up, and mask them.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from dlthub_project.errors import RemoteDestinationBlocked
-from dlthub_project.sandbox.settings import Sandbox
+from dlthub_project.sandbox.settings import Sandbox, active_sandbox
 
 _BLOCKED = "blocked"
+_LOOKED_UP = "looked-up"
 
 # by the folder of the sandbox; a dict for its order
 _changes: dict[str, dict[str, None]] = {}
+_noted_secrets: set[tuple[str, ...]] = set()
 
 
 def changed_destinations(folder: str) -> list[str]:
@@ -68,3 +77,30 @@ def blocked_in_subprocesses(folder: str) -> list[str]:
     notes = sorted(found_in, key=lambda note: note.stat().st_mtime_ns)
     found = (note.read_text(encoding="utf-8") for note in notes)
     return [f"blocked in a subprocess: {text}" for text in dict.fromkeys(found)]
+
+
+def note_secrets_in_subprocesses() -> None:
+    """Have a subprocess note the names of the secrets that it looks up from now on."""
+    # imported here: sessions that do not use dlt make reports, too
+    from dlthub_project.dlt_internals import configuration
+
+    if _note_secret not in configuration.secret_listeners:
+        configuration.secret_listeners.append(_note_secret)
+
+
+def _note_secret(path: tuple[str, ...]) -> None:
+    sandbox = active_sandbox()
+    if sandbox is None or not sandbox.is_inherited or (sandbox.folder, *path) in _noted_secrets:
+        return
+    _noted_secrets.add((sandbox.folder, *path))
+    folder = Path(sandbox.folder, _LOOKED_UP)
+    os.makedirs(folder, exist_ok=True)
+    with open(folder / f"{os.getpid()}.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps(path) + "\n")
+
+
+def secrets_of_subprocesses(folder: str) -> Iterator[tuple[str, ...]]:
+    """Yield the paths of the secrets that subprocesses in the sandbox in `folder` looked up."""
+    for file in sorted(Path(folder, _LOOKED_UP).glob("*.jsonl")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            yield tuple(json.loads(line))

@@ -1,7 +1,8 @@
-"""The destinations that a project may have, and the settings that each needs."""
+"""What `type:` may be in an entry: destinations of dlt, with their settings, and own code."""
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ _FOLDERS = ("filesystem", *_OURS)
 _EXTRAS = {"delta": "deltalake", "iceberg": "pyiceberg", "fabric": "mssql", "lance": "lancedb"}
 # settings that dlt adds to URLs and drivers, which nobody has to set
 _RARE = ("query", "drivername", "connect_timeout", "session_timezone", "application")
+_DECORATORS = {
+    "sources": ("dlt.source", "dlt.resource", "source", "resource"),
+    "destinations": ("dlt.destination", "destination"),
+}
 
 
 def destination_types() -> list[str]:
@@ -94,3 +99,34 @@ def _example(value: Any) -> str:
 def settings_file(settings_dir: Path, profile: str) -> Path:
     """Return the file for the secrets of a profile."""
     return settings_dir / f"{profile}.secrets.toml"
+
+
+def references_in_code(project_dir: Path, package: str) -> list[str]:
+    """Return the references to code in `sources` or `destinations` that `type:` may hold.
+
+    Args:
+        project_dir: The root of the project's Python modules.
+        package: The name of the folder.
+    """
+    found: list[str] = []
+    folder = project_dir / package
+    for path in sorted(folder.rglob("*.py")):
+        module = ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
+        prefix = "" if package == "sources" else f"{package}."
+        found += [f"{prefix}{module}.{name}" for name in _decorated(path, _DECORATORS[package])]
+    return found
+
+
+def _decorated(path: Path, decorators: tuple[str, ...]) -> Iterator[str]:
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        # a run that uses the file raises the error
+        return
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            names = {
+                ast.unparse(d.func if isinstance(d, ast.Call) else d) for d in node.decorator_list
+            }
+            if not names.isdisjoint(decorators):
+                yield node.name

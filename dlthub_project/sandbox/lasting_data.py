@@ -1,4 +1,9 @@
-"""Removes after a test what it has loaded into remote destinations that are allowed."""
+"""Takes out of databases that outlive a test what the test has loaded into them.
+
+These are remote destinations that are allowed, and databases in memory that tests share, because a
+module or fixture holds the connection. Each test finds the rows that the module or fixture has put
+there, and none of other tests.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ import hashlib
 import json
 import uuid
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +20,8 @@ from typing import Any
 from dlt.common.destination import Destination
 
 from dlthub_project.dlt_internals import datasets
+from dlthub_project.dlt_internals.memory_databases import given_database, save_in_memory
+from dlthub_project.errors import ProjectError
 from dlthub_project.sandbox.destinations import short_type
 from dlthub_project.sandbox.settings import Sandbox
 
@@ -26,6 +34,8 @@ class _Datasets:
 
 # by the folder of the sandbox: the end of an inner one keeps what an outer one has loaded
 _datasets: dict[str, _Datasets] = {}
+# by the folder of the sandbox: the functions that restore a database, by the given connection
+_saved: dict[str, dict[int, tuple[Any, Callable[[], None] | None]]] = {}
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,7 @@ class _Record:
     place: str
 
 
-def remember_if_new(client: Any, destination: Destination[Any, Any], sandbox: Sandbox) -> None:
+def remember_remote(client: Any, destination: Destination[Any, Any], sandbox: Sandbox) -> None:
     """Have the dataset of `client` dropped after the test, unless it exists already.
 
     A dataset that was there before is the user's own. A subprocess leaves a record for the process
@@ -64,7 +74,7 @@ def remember_if_new(client: Any, destination: Destination[Any, Any], sandbox: Sa
         of_sandbox.made.append(client)
 
 
-def drop(sandbox: Sandbox) -> None:
+def drop_remote(sandbox: Sandbox) -> None:
     """Drop the datasets that were made in `sandbox`, also by subprocesses.
 
     If one cannot be dropped, the others still are. A warning names one that is not found.
@@ -151,3 +161,36 @@ def _find(record: _Record, sandbox: Sandbox) -> tuple[Any, str]:
         f"made by a subprocess of this test and is left there: {reason}. Give the destination its "
         "credentials in the configuration, and not in code, or drop the dataset in the test."
     )
+
+
+def save_in_memory_once(config: Any, sandbox: Sandbox) -> None:
+    """Note what is in a database in memory, before this sandbox uses it for the first time."""
+    given = given_database(config)
+    known = _saved.setdefault(sandbox.folder, {})
+    if given is not None and id(given) not in known:
+        # kept alive, so that no other object gets its id
+        known[id(given)] = (given, save_in_memory(given))
+
+
+def restore_in_memory(sandbox: Sandbox) -> None:
+    """Put back the databases that a sandbox has used, which ends now.
+
+    Raises:
+        ProjectError: One cannot be put back: another test would find what this one has loaded.
+    """
+    with contextlib.ExitStack() as all_of_them:
+        for _, put_back in _saved.pop(sandbox.folder, {}).values():
+            if put_back is not None:
+                all_of_them.callback(_restore, put_back)
+
+
+def _restore(put_back: Callable[[], None]) -> None:
+    try:
+        put_back()
+    except Exception as error:
+        raise ProjectError(
+            "A database in memory, to which code of a module or fixture has the connection, "
+            f"cannot be emptied after this test ({type(error).__name__}): the next one would "
+            "find its rows.",
+            "End the transaction that is open there, or make the connection in the test.",
+        ) from error

@@ -1,10 +1,10 @@
-"""The rows in the files that dlt keeps of a load, to find one that does not fit."""
+"""The files that dlt keeps of runs: rows of loads, to find one that does not fit, and traces."""
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -13,10 +13,15 @@ from typing import Any
 import dlt
 from dlt.common.json import json
 from dlt.common.normalizers.naming import NamingConvention
+from dlt.common.schema import Schema
 from dlt.common.storages import FileStorage
 from dlt.common.storages.load_package import JOB_EXCEPTION_EXTENSION
+from dlt.pipeline.trace import TRACE_FILE_NAME, load_trace, save_trace
 
 from dlthub_project.dlt_internals import pipelines
+
+TRACE_FILE = TRACE_FILE_NAME
+"""The file that a pipeline keeps the trace of its last run in."""
 
 _ROWS = 100_000
 _CELL = re.compile(r"E?'(?:[^'\\]|\\.|'')*'|[^,()\s]+(?:\([^)]*\))?")
@@ -117,3 +122,40 @@ def fits(value: Any, hints: Mapping[str, Any]) -> bool:
         number = Decimal(str(value))
         return not number.is_finite() or number.adjusted() < precision - (hints.get("scale") or 0)
     return not isinstance(value, int) or -(2**63) <= value < 2**63
+
+
+def rewrite_trace(file: Path, rewritten: Callable[[Any], Any]) -> None:
+    """Write a pipeline's trace again. dlt#1687: it has the secrets that dlt has looked up.
+
+    Args:
+        file: The file; one that cannot be read is deleted.
+        rewritten: Returns the content to keep, of a tuple of texts and nested lists.
+    """
+    trace = load_trace(str(file.parent))
+    file.unlink()
+    if trace is not None:
+        kept = rewritten(trace)
+        for schema in _schemas_in(kept):
+            # dlt removes these from a schema that it pickles: an unpickled schema lacks them
+            for name in ("naming", "data_item_normalizer"):
+                vars(schema).setdefault(name, None)
+        save_trace(str(file.parent), kept)
+
+
+def _schemas_in(value: Any) -> Iterator[Schema]:
+    if isinstance(value, Schema):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _schemas_in(part)
+
+
+def rewrite_last_trace(pipeline: dlt.Pipeline, rewritten: Callable[[Any], Any]) -> None:
+    """Rewrite the trace of the run that has just ended, in memory and in its file."""
+    trace = pipeline._last_trace
+    if trace is None or (kept := rewritten(trace)) == trace:
+        return
+    pipeline._last_trace = kept
+    file = Path(pipeline.working_dir, TRACE_FILE)
+    if file.is_file():
+        rewrite_trace(file, rewritten)
