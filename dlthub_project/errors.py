@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from dlthub_project.secrets import KNOWN
 
@@ -165,14 +165,52 @@ def known_names(name: str, known: Iterable[str]) -> str:
     return f"{listed} Did you mean `{nearest[0]}`?" if nearest else listed
 
 
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and those that it came from: its cause, else the one handled meanwhile."""
+Contexts: TypeAlias = Literal["none", "shown", "hidden", "beside"]
+"""Which exceptions count as causes because they were handled when the next one was raised.
+
+Each word takes in what those before it do:
+
+- `none`: those alone that code has named: `raise ... from cause`.
+- `shown`: those that Python shows: the next one names no cause.
+- `hidden`: those that `from None` hides, too.
+- `beside`: those of an exception that names another cause, too.
+"""
+
+
+def causes(
+    error: BaseException | None,
+    contexts: Contexts = "hidden",
+    *,
+    held: Callable[[BaseException], BaseException | None] | None = None,
+    in_groups: bool = False,
+) -> Iterator[BaseException]:
+    """Yield an exception and those that it came from, each once, the latest first.
+
+    Args:
+        error: The exception; None has none.
+        contexts: Which of those that were handled meanwhile count.
+        held: Returns the cause that an exception holds in an attribute. It goes before others.
+        in_groups: Whether the members of groups follow their group.
+    """
     seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
+    waiting = [error]
+    while waiting:
+        link = waiting.pop()
+        if link is None or id(link) in seen:
+            continue
         seen.add(id(link))
         yield link
-        link = link.__cause__ or link.__context__
+        cause = (held(link) if held is not None else None) or link.__cause__
+        is_context = contexts in ("hidden", "beside") or not link.__suppress_context__
+        context = link.__context__ if is_context and contexts != "none" else None
+        if contexts == "beside":
+            waiting += [context, link.__cause__, cause]
+        else:
+            waiting.append(cause or context)
+        if in_groups:
+            # Python 3.10 has no class of them
+            members = getattr(link, "exceptions", None) or ()
+            waiting += [one for one in reversed(members) if isinstance(one, BaseException)]
 
 
 class RemoteDestinationBlocked(BaseException):

@@ -15,7 +15,7 @@ from dlt.common.schema import Schema
 from dlt.extract import DltResource, DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project.dlt_internals import http_client, relations
+from dlthub_project.dlt_internals import failures, http_client, relations
 from dlthub_project.dlt_internals import resources as dlt_resources
 from dlthub_project.errors import EntityNotFound, MergeKeyNotKnown, ProjectError, known_names
 from dlthub_project.recordings import read_recorded_file
@@ -182,7 +182,7 @@ def give(
 
 @contextmanager
 def children_told(data: Any, given: Given | None) -> Iterator[None]:
-    """Explain a failure in a block if a resource that was not given has used the network.
+    """Explain a failure in a block by what a resource that was not given has missed.
 
     Args:
         data: What `give` has returned, if anything is given.
@@ -191,16 +191,27 @@ def children_told(data: Any, given: Given | None) -> Iterator[None]:
     try:
         yield
     except PipelineStepFailed as error:
-        name = http_client.resource_that_asked(error)
-        if given is not None and name and not {name, *_full_names(data, name)} & given.keys():
-            parents = ", ".join(f'"{key}"' for key in given)
-            told = (
-                f"given: `{name}` is not given. It is run with what it reads, by its own code, and "
-                f'that asked over the network. Give it, too: "{name}": [...]; or leave it out: '
-                f"resources=[{parents}]."
-            )
-            error.args = (f"{told}\n\n{error}",)
+        if given is not None and (told := _told_of_child(error, data, given)):
+            failures.tell(error, told)
         raise
+
+
+def _told_of_child(error: PipelineStepFailed, data: Any, given: Given) -> str | None:
+    asked = http_client.resource_that_asked(error)
+    name = asked or http_client.resource_that_read_a_row_as_page(error)
+    if not name or {name, *_full_names(data, name)} & given.keys():
+        return None
+    if asked:
+        parents = ", ".join(f'"{key}"' for key in given)
+        return (
+            f"given: `{name}` is not given. It is run with what it reads, by its own code, and "
+            f'that asked over the network. Give it, too: "{name}": [...]; or leave it out: '
+            f"resources=[{parents}]."
+        )
+    rows = {k: given_items(k, v) for k, v in given.items() if not isinstance(v, Replayed)}
+    pages = [f'"{k}": [[...]]' for k, items in rows.items() if isinstance([*items, 0][0], Mapping)]
+    told = f"given: `{name}` seems to read pages, which are lists of rows. Give a page: "
+    return f"{told}{', '.join(pages)}." if pages else None
 
 
 def _full_names(data: Any, name: str) -> list[str]:
@@ -299,8 +310,7 @@ def _extraction(name: str, items: list[Any], *, needs_key: bool) -> Callable[[],
     Args:
         name: The resource.
         items: What it yields.
-        needs_key: Fail if the resource merges without a key. We ask then: only when it extracts do
-            we know all hints of the run.
+        needs_key: Fail if it merges without a key: all hints are known when it extracts.
     """
 
     def extract() -> Iterator[Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dlthub.tracebacks import causes, chain
+from pytest_dlthub.tracebacks import causes
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -42,7 +42,7 @@ def runs_told(
     """
     from dlthub_project.sandbox import changed_destinations
 
-    errors = [] if error is None else list(chain(error))
+    errors = [] if error is None else list(causes(error, "shown"))
     own = _runs_in([folder]) if folder else []
     reads = bool(folder and not own and changed_destinations(str(folder)))
     of_fixtures = [run for run in _runs_in(wider) if reads or any(map(run.has_raised, errors))]

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import dropwhile
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ import pytest
 
 if TYPE_CHECKING:
     from dlthub_project.dlt_internals.configuration import MissingSetting
+    from dlthub_project.errors import Contexts
 
 _DLT = ("dlt", "dlthub_project", "pytest_dlthub")
 _INSTALLED = frozenset(("site-packages", "dist-packages"))
@@ -54,7 +56,7 @@ def shortened(call: pytest.CallInfo[None], *, full: bool) -> Iterator[None]:
         yield
         return
     error = original.value
-    before = [_State.of(link) for link in _with_groups(error)]
+    before = [_State.of(link) for link in causes(error, "shown", in_groups=True)]
     failed = [link for link in before if told(link.error)]
     # those that are hidden by `from None` are quoted at times
     quotable = {id(link): link for link in (*causes(error), *(link.error for link in failed))}
@@ -69,7 +71,7 @@ def shortened(call: pytest.CallInfo[None], *, full: bool) -> Iterator[None]:
         call.excinfo = pytest.ExceptionInfo.from_exception(error)
     elif _is_told(error):
         # in a fixture of ours: of the user's code there are only sources that it has run, if any
-        called = [link for link in chain(error) if link.__traceback__ is not None]
+        called = [link for link in causes(error, "shown") if link.__traceback__ is not None]
         call.excinfo = pytest.ExceptionInfo.from_exception(
             called[0] if called else _message_alone(error, original.tb)
         )
@@ -117,7 +119,7 @@ class _State:
     def shorten(self, *, is_last: bool) -> None:
         # those of earlier ones begin where they were handled, which may be within a library
         self.error.__traceback__ = _users_frames(self.frames, begins_in_library=not is_last)
-        links = list(chain(self.error))[1:]
+        links = list(causes(self.error, "shown"))[1:]
         shown = next((link for link in links if not self._repeats(link)), None)
         if links and shown is not links[0]:
             self.error.__cause__ = shown
@@ -140,10 +142,12 @@ class _State:
 
     def join_resource(self) -> None:
         """Have the frames of the resource that has failed follow those that called dlt."""
-        links = list(chain(self.error))[1:]
-        users = next((link for link in links if link.__traceback__ is not None), None)
+        links = dropwhile(
+            lambda link: link.__traceback__ is None, [*causes(self.error, "shown")][1:]
+        )
+        users = next(links, None)
         frames = [] if users is None else list(traceback.walk_tb(users.__traceback__))
-        self.error.__cause__ = None if users is None else _earlier(users)
+        self.error.__cause__ = next(links, None)
         self.error.__suppress_context__ = True
         self.error.__traceback__ = _linked([*traceback.walk_tb(self.error.__traceback__), *frames])
 
@@ -159,30 +163,6 @@ class _State:
         self.error.args = self.texts
         if self.message is not None:
             vars(self.error)["msg"] = self.message
-
-
-def chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and those that it was raised from, or while they were handled."""
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        yield link
-        link = _earlier(link)
-
-
-def _earlier(error: BaseException) -> BaseException | None:
-    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-
-
-def _with_groups(error: BaseException) -> Iterator[BaseException]:
-    """Yield the same, and those that are in groups of exceptions."""
-    for link in chain(error):
-        yield link
-        # Python 3.10 has no class of them
-        for part in getattr(link, "exceptions", None) or ():
-            if isinstance(part, BaseException):
-                yield from _with_groups(part)
 
 
 def told(error: BaseException) -> list[str]:
@@ -390,10 +370,11 @@ def is_interrupt(error: BaseException) -> bool:
     return any(isinstance(cause, KeyboardInterrupt) for cause in causes(error))
 
 
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and those that it goes back to, the latest first."""
-    seen: list[BaseException] = []
-    while error is not None and error not in seen:
-        yield error
-        seen.append(error)
-        error = error.__cause__ or error.__context__
+def causes(
+    error: BaseException | None, contexts: Contexts = "hidden", *, in_groups: bool = False
+) -> Iterator[BaseException]:
+    """Yield an error and those that it came from, as the function of this name in the runtime."""
+    # imported here: a session in which nothing fails does not pay for it
+    from dlthub_project.errors import causes
+
+    return causes(error, contexts, in_groups=in_groups)

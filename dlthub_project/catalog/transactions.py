@@ -23,6 +23,7 @@ from dlt.destinations.exceptions import DatabaseTerminalException, DatabaseUndef
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlthub_project.dlt_internals import sql_clients
+from dlthub_project.errors import causes
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
@@ -258,7 +259,8 @@ def connect_patiently(client: Any) -> None:
 
 def is_conflict(error: BaseException) -> bool:
     """Tell whether an error has its cause in others that use the database at the same time."""
-    return any(_is_file_in_use(link) or _is_conflict_of_writers(link) for link in _chain(error))
+    links = causes(error, "beside", held=_failure_of_step)
+    return any(_is_file_in_use(link) or _is_conflict_of_writers(link) for link in links)
 
 
 def _is_file_in_use(error: BaseException) -> bool:
@@ -283,13 +285,5 @@ def _classes(module: str, *names: str) -> tuple[type, ...]:
     return tuple(getattr(loaded, name) for name in names if hasattr(loaded, name))
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    links: list[Any] = [error]
-    seen: set[int] = set()
-    while links:
-        link = links.pop()
-        if isinstance(link, BaseException) and id(link) not in seen:
-            seen.add(id(link))
-            yield link
-            inner = link.exception if isinstance(link, PipelineStepFailed) else None
-            links += [link.__cause__, link.__context__, inner]
+def _failure_of_step(error: BaseException) -> BaseException | None:
+    return error.exception if isinstance(error, PipelineStepFailed) else None

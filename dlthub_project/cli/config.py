@@ -97,12 +97,12 @@ def _validate(args: argparse.Namespace) -> None:
             for variable in found.missing
         ],
     }
-    show(args, document, *_told(found))
+    show(args, document, *_shown_findings(found))
     if found.problems or (args.require_variables and found.missing):
         raise ProjectError(_summary(found))
 
 
-def _told(found: Findings) -> list[str | Table]:
+def _shown_findings(found: Findings) -> list[str | Table]:
     told: list[str | Table] = [*map(str, found.problems)]
     if found.missing:
         rows = [

@@ -182,20 +182,8 @@ def _attaching(
         TypeError: Something is of another kind, or the decorated object makes no tables.
         ValueError: A source has no such resource, or none at all.
     """
-    noun = kind.noun
-    of_source: dict[str, tuple[Any, ...]] = {}
-    for one in given:
-        if isinstance(one, Mapping):
-            of_source.update({name: tuple(of) for name, of in one.items()})
-    of_resource = tuple(one for one in given if not isinstance(one, Mapping))
-    is_of_source = bool(of_source or of_whole)
-    if is_of_source == bool(of_resource):
-        raise TypeError(
-            f"{kind.function}: {noun}s are expected, or a mapping of resources to {noun}s"
-        )
-    for one in (*of_resource, *(one for of in of_source.values() for one in of)):
-        if not isinstance(one, kind.type):
-            raise TypeError(f"{kind.function}: {one!r} is no {noun}; make one by {kind.made_by}")
+    of_resource, of_source = _checked(kind, given, is_of_whole=bool(of_whole))
+    is_of_source = not of_resource
 
     def attach_to(there: Mapping[str, Any]) -> None:
         for name, ones in of_source.items():
@@ -230,11 +218,34 @@ def _attaching(
             return _wrapped(target, attach_to)
         what = getattr(target, "__name__", type(target).__name__)
         raise TypeError(
-            f"{kind.function}: {what}: {noun}s belong to a resource or transformer, a mapping of "
-            f"resources to {noun}s to a source, or to the function below `@dlt.source`"
+            f"{kind.function}: {what}: {kind.noun}s belong to a resource or transformer, a mapping "
+            f"of resources to {kind.noun}s to a source, or to the function below `@dlt.source`"
         )
 
     return decorate
+
+
+def _checked(
+    kind: _Kind, given: Sequence[Any], *, is_of_whole: bool
+) -> tuple[tuple[Any, ...], dict[str, tuple[Any, ...]]]:
+    """Return what a decorator attaches to a resource, and to resources of a source by name.
+
+    One of the two is empty.
+    """
+    noun = kind.noun
+    of_source: dict[str, tuple[Any, ...]] = {}
+    for one in given:
+        if isinstance(one, Mapping):
+            of_source.update({name: tuple(of) for name, of in one.items()})
+    of_resource = tuple(one for one in given if not isinstance(one, Mapping))
+    if bool(of_source or is_of_whole) == bool(of_resource):
+        raise TypeError(
+            f"{kind.function}: {noun}s are expected, or a mapping of resources to {noun}s"
+        )
+    for one in (*of_resource, *(one for of in of_source.values() for one in of)):
+        if not isinstance(one, kind.type):
+            raise TypeError(f"{kind.function}: {one!r} is no {noun}; make one by {kind.made_by}")
+    return of_resource, of_source
 
 
 def _attached(table: Mapping[str, Any], hint: str) -> Sequence[Any]:

@@ -100,7 +100,7 @@ def check_dataset(
             stack.enter_context(dataset)  # type: ignore[arg-type]  # dlt types its exit otherwise
         except Exception as error:
             # the dataset cannot be opened, or has no tables to ask
-            why_not = _Why(dataset, None, load_info).told(error)
+            why_not = _Why(dataset, None, load_info).line_of(error)
         for table, of_table in checks.items():
 
             def ask(checks: Sequence[Check], table: str = table) -> Sequence[CheckResult]:
@@ -200,7 +200,7 @@ def _answers(
         answers = ask(asked)
     except Exception as error:
         if len(asked) == 1:
-            yield broken(asked[0], why.told(error))
+            yield broken(asked[0], why.line_of(error))
             return
     else:
         yield from answers
@@ -226,7 +226,7 @@ class _Why:
             else ""
         )
 
-    def told(self, error: Exception) -> str:
+    def line_of(self, error: Exception) -> str:
         """Return an error as one line that may be shown.
 
         A destination repeats the values that it cannot cast. If columns of the table are marked as

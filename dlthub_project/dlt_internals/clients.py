@@ -60,11 +60,11 @@ def close(client: Any) -> bool:
     return True
 
 
-def place_of(client: Any) -> str | None:
+def local_path_of(client: Any) -> str | None:
     """Return the file or folder that a client leads to; empty in memory, None for a server."""
     state = vars(client)
     if "remote_client" in state:
-        return place_of(state["remote_client"])
+        return local_path_of(state["remote_client"])
     if "bucket_path" in state:
         protocol = state["config"].protocol
         local = {"memory": "", "file": str(state["bucket_path"])}

@@ -22,6 +22,7 @@ from dlt.extract.reference import SourceFactory, SourceReference
 
 from dlthub_project.dlt_internals import pipelines, python_state
 from dlthub_project.dlt_internals.resources import function_of, incremental_parameter
+from dlthub_project.errors import causes
 
 EXTRACT_SOURCE = (dlt.Pipeline, "_extract_source")
 """Is called with pipeline, extract step and each source of a run; returns the id of the load."""
@@ -135,10 +136,7 @@ def cursor_of(resource: DltResource) -> str | None:
 
 def breach_in(error: BaseException) -> Any:
     """Return the breach of a contract that caused an error; None if something else did."""
-    seen: BaseException | None = error
-    while seen is not None and not isinstance(seen, BREACH):
-        seen = seen.__cause__ or seen.__context__
-    return seen
+    return next((one for one in causes(error) if isinstance(one, BREACH)), None)
 
 
 def has_validator(resource: DltResource) -> bool:

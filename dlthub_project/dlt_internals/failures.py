@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from dlthub_project.dlt_internals.files_of_runs import (
     rows_of_job,
 )
 from dlthub_project.dlt_internals.relations import column_of_breach
+from dlthub_project.errors import causes
 
 if TYPE_CHECKING:
     import dlt
@@ -120,10 +121,17 @@ def failure_lines(error: PipelineStepFailed) -> list[str]:
     return list(known)
 
 
+def tell(error: PipelineStepFailed, told: str) -> None:
+    """Have an error, and its few lines, say something more of why the step has failed."""
+    first, *further = failure_lines(error) or [_typed(error)]
+    vars(error)[_KNOWN] = [first, told, *further]
+    error.args = (f"{told}\n\n{error}",)
+
+
 def failure_of(error: PipelineStepFailed) -> Failure:
     """Return why a step of a pipeline has failed."""
     pipeline: Any = error.pipeline
-    links = list(_causes(error.exception))
+    links = list(causes(error.exception, held=_error_of_job))
     for link in links:
         if isinstance(link, PipelineStepFailed):
             return failure_of(link)
@@ -291,13 +299,9 @@ def _is_writable(value: Any) -> bool:
     return True
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen: list[BaseException] = []
-    while error is not None and error not in seen:
-        yield error
-        seen.append(error)
-        # the error that aborts a package carries the error of its job
-        error = getattr(error, "job_exception", None) or error.__cause__ or error.__context__
+def _error_of_job(error: BaseException) -> BaseException | None:
+    # the error that aborts a package carries the error of its job
+    return getattr(error, "job_exception", None)
 
 
 def _job_of(error: BaseException) -> str | None:

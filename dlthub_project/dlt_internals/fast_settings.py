@@ -49,7 +49,7 @@ def ask_at_once(provider: ConfigProvider, has_nothing: Callable[[str, str], bool
     vars(provider)[_HAS_NOTHING] = has_nothing
 
 
-def remember(*, is_on: bool) -> None:
+def remember_types(*, is_on: bool) -> None:
     """Have dlt remember what it has found out about types, or find it out each time, as it does."""
     global _is_installed, _is_on
     _is_on = is_on

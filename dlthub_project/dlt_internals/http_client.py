@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlt.extract.exceptions import ResourceExtractionError
@@ -74,9 +74,24 @@ def _attribute_of_token(auth: Any) -> str:
 def resource_that_asked(failure: BaseException) -> str | None:
     """Return the resource whose code failed over the network; None for any other failure."""
     chain = list(causes(failure))
-    asked = [one for one in chain[1:] if isinstance(one, ResourceExtractionError)]
     # not only `OSError`: pytest-socket has an error of its own, and a warning may be raised
     is_of_network = any(
         isinstance(error, OSError) or "tried to use socket" in str(error.args) for error in chain
     )
-    return str(asked[-1].pipe_name) if asked and is_of_network else None
+    return _resource_of(chain) if is_of_network else None
+
+
+def resource_that_read_a_row_as_page(failure: BaseException) -> str | None:
+    """Return the resource whose code met a field's name in place of a row; else None.
+
+    That of `rest_api` goes through each item that its parent yields, which is a page of rows there.
+    """
+    chain = list(causes(failure))
+    said = [str(one) for one in chain if isinstance(one, AttributeError | TypeError)]
+    met_text = any("'str' object has no" in one or "string indices" in one for one in said)
+    return _resource_of(chain) if met_text else None
+
+
+def _resource_of(chain: Sequence[BaseException]) -> str | None:
+    extracting = [one for one in chain[1:] if isinstance(one, ResourceExtractionError)]
+    return str(extracting[-1].pipe_name) if extracting else None

@@ -22,6 +22,8 @@ from dlt.common.storages.load_storage import LoadItemStorage
 from dlt.common.typing import TLoaderFileFormat
 from dlt.normalize.normalize import Normalize, SubmitRV
 
+from dlthub_project.errors import causes
+
 __all__ = [
     "LoadItemStorage",
     "Normalize",
@@ -109,10 +111,7 @@ def write_rows(
 
 
 def _is_refused(failure: BaseException | None) -> bool:
-    cause = failure
-    while cause is not None and not isinstance(cause, _FormatRefused):
-        cause = cause.__cause__
-    return cause is not None
+    return any(isinstance(cause, _FormatRefused) for cause in causes(failure, "none"))
 
 
 def type_capabilities(

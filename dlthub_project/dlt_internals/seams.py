@@ -145,10 +145,10 @@ def arguments_of(resource: DltResource) -> dict[str, Any]:
     for step in resource._pipe.steps:
         if isinstance(step, LimitItem):
             found["add_limit"] = [step.max_items, step.max_time, step.count_rows]
-    return {name: _told(value) for name, value in found.items() if name not in secret}
+    return {name: _described(value) for name, value in found.items() if name not in secret}
 
 
-def _told(value: Any) -> Any:
+def _described(value: Any) -> Any:
     """Return a description of an argument that is an object of dlt's."""
     if isinstance(value, Incremental):
         # without the position of the cursor, which differs between runs

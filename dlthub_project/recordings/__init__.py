@@ -16,7 +16,7 @@ from dlthub_project.recordings.files import (
     of_today,
     read_recorded_file,
 )
-from dlthub_project.recordings.functions import HIDDEN, arguments_of, function_of, place_of
+from dlthub_project.recordings.functions import HIDDEN, arguments_of, function_of, location_in_code
 from dlthub_project.recordings.masks import Masks, holds_secret
 from dlthub_project.recordings.pages import (
     FRAMES,
@@ -56,10 +56,10 @@ __all__ = [
     "is_recorded",
     "kind_of_table",
     "line_of",
+    "location_in_code",
     "looks_personal",
     "name_of_file",
     "of_today",
-    "place_of",
     "plan_of",
     "read_recorded_file",
     "stand_in",

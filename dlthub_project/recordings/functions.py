@@ -45,7 +45,7 @@ def function_of(resource: DltResource) -> dict[str, str] | None:
     return {"name": f"{function.module}.{function.name}", "code": digest}
 
 
-def place_of(resource: DltResource) -> str:
+def location_in_code(resource: DltResource) -> str:
     """Return the file and line of a resource's function, for errors."""
     function = seams.written(resource)
     if function is None:

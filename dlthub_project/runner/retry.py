@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from dlt.common.exceptions import TerminalException, TransientException
 from dlt.common.schema.exceptions import DataValidationError
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlthub_project.errors import ProjectError, known_names
+from dlthub_project.errors import ProjectError, causes, known_names
 from dlthub_project.sandbox import active_sandbox
 
 if TYPE_CHECKING:
@@ -143,31 +143,14 @@ def is_terminal(error: BaseException) -> bool:
     dlt's class of an error is that of the outermost cause which has one. A lost connection is
     transient, though dlt may have lost it while it looked for a missing table (terminal).
     """
-    if any(_ends_all(link) for link in chain(error, with_contexts=True)):
+    if any(_ends_all(link) for link in causes(error, "shown")):
         return True
-    for link in chain(error):
+    for link in causes(error, "none"):
         if isinstance(link, TransientException):
             return False
         if isinstance(link, TerminalException | ProjectError):
             return True
     return False
-
-
-def chain(error: BaseException, *, with_contexts: bool = False) -> Iterator[BaseException]:
-    """Yield `error` and its causes, the outermost first.
-
-    Args:
-        error: The error.
-        with_contexts: Whether an error counts as the cause if it was handled when the next one was
-            raised, and that one names no cause.
-    """
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        yield link
-        context = link.__context__ if with_contexts and not link.__suppress_context__ else None
-        link = link.__cause__ or context
 
 
 def _ends_all(error: BaseException) -> bool:

@@ -105,7 +105,7 @@ def _check_is_local(client: Any) -> None:
     if _thread.is_making:
         # its place is about to be checked
         return
-    place = clients.place_of(client)
+    place = clients.local_path_of(client)
     is_local = not place or any(
         s.is_local_path(os.path.abspath(place)) for s in lasting_sandboxes()
     )

@@ -16,7 +16,7 @@ from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.extract import DltResource, DltSource
 
 from dlthub_project.dlt_internals import normalization, pipelines
-from dlthub_project.errors import MergeKeyNotKnown, MergeStrategyNotSupported
+from dlthub_project.errors import MergeKeyNotKnown, MergeStrategyNotSupported, causes
 from dlthub_project.sandbox import parquet_values, production, report_notes, runs, watching
 from dlthub_project.sandbox.destinations import is_replaced, short_type
 from dlthub_project.sandbox.pipelines import takes_any_file_format
@@ -51,9 +51,8 @@ def extract(
     except Exception as error:
         # bare, and not as the failure of a step: the pipeline has not failed, the test has to say
         # more
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, _OF_THE_TEST):
-            cause = cause.__cause__
+        links = causes(error, "none")
+        cause = next((link for link in links if isinstance(link, _OF_THE_TEST)), None)
         if cause is None:
             raise
         raise cause from None

@@ -61,11 +61,11 @@ def isolated(sandbox: Sandbox, *, goes_on: bool = False) -> Iterator[Sandbox]:
             elif outer is not None and _is_imported("dlthub_project.sandbox.report_notes"):
                 from dlthub_project.sandbox import report_notes
 
-                report_notes.hand_on(sandbox.folder, outer.folder)
+                report_notes.add_to_outer(sandbox.folder, outer.folder)
                 if _is_imported("dlthub_project.sandbox.runs"):
                     from dlthub_project.sandbox import runs
 
-                    runs.hand_on(sandbox.folder, outer.folder)
+                    runs.add_to_outer(sandbox.folder, outer.folder)
         finally:
             leave(sandbox)
             restore()

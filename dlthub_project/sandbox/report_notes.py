@@ -45,10 +45,10 @@ def note_dropped_staging(change: str | None, name: str, folder: str) -> None:
     note(folder, f"staging {name} dropped")
 
 
-def hand_on(folder: str, to_folder: str) -> None:
+def add_to_outer(folder: str, outer: str) -> None:
     """Count what was used in one sandbox as used in another one around it."""
     for change in changed_destinations(folder):
-        note(to_folder, change)
+        note(outer, change)
 
 
 def forget(folder: str) -> None:

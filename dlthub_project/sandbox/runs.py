@@ -178,9 +178,9 @@ def is_running() -> bool:
     return bool(_running)
 
 
-def hand_on(folder: str, to_folder: str) -> None:
+def add_to_outer(folder: str, outer: str) -> None:
     """Let the runs in one sandbox count as runs in another, around it."""
-    there = _ended.setdefault(to_folder, [])
+    there = _ended.setdefault(outer, [])
     there += [run for run in _ended.get(folder, ()) if run not in there]
 
 

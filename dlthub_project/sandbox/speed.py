@@ -83,7 +83,7 @@ def look_up_quickly(providers: Iterable[ConfigProvider] = ()) -> None:
     nearly all look-ups of a run find nothing. What dlt finds out about types is remembered. With
     both, a small run makes 0.6 of its calls of functions, and takes 0.83 of its time.
     """
-    fast_settings.remember(is_on=is_on())
+    fast_settings.remember_types(is_on=is_on())
     for provider in providers:
         has_nothing = getattr(provider, "has_nothing", None)
         if has_nothing is not None:
@@ -102,7 +102,7 @@ def reads_through_twins() -> bool:
 
 def look_up_as_dlt() -> None:
     """Have dlt look up settings as it does without a sandbox."""
-    fast_settings.remember(is_on=False)
+    fast_settings.remember_types(is_on=False)
 
 
 def is_second_initialization(providers: list[Any], earlier: Any) -> bool:

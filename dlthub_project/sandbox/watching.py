@@ -90,11 +90,11 @@ def answered(context: Any, client: Any, query: Any) -> Any:
     """Return a context manager as it is, or one that tells of its query once that is answered."""
     if watcher is None or _here.is_quiet or runs.is_running():
         return context
-    return _told(context, client, query)
+    return _telling(context, client, query)
 
 
 @contextmanager
-def _told(context: Any, client: Any, query: Any) -> Iterator[Any]:
+def _telling(context: Any, client: Any, query: Any) -> Iterator[Any]:
     with context as cursor:
         if watcher is not None:
             watcher.query_read(client, query)

@@ -161,7 +161,7 @@ class Cache:
                 self._check_made(engine, offer)
                 tables = CacheTables(self.path, plan.attached, connection, offer)
                 for table in engine.table_names():
-                    tables.forget(table)
+                    tables.drop(table)
                 engine.make_tables(tables)
             plan.write(self._plan_path)
 

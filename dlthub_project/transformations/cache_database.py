@@ -85,7 +85,7 @@ class CacheTables:
         connection.execute(f"USE {quoted(self.schema)}")
         self.dataset = dataset_of(path, offer)
 
-    def forget(self, table: str) -> None:
+    def drop(self, table: str) -> None:
         """Remove a table that an earlier transformation made."""
         self.connection.execute(f"DROP TABLE IF EXISTS {quoted(table)}")
         self._tables.pop(table, None)

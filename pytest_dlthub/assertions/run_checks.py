@@ -12,6 +12,7 @@ from dlt.common.schema.exceptions import DataValidationError
 
 from dlthub_project.dlt_internals import pipelines, relations
 from dlthub_project.dlt_internals.failures import failed_jobs
+from dlthub_project.errors import causes
 from pytest_dlthub.assertions.differences import (
     RowDifferences,
     listing,
@@ -28,7 +29,6 @@ from pytest_dlthub.assertions.relation_checks import (
     unknown_column,
 )
 from pytest_dlthub.data_coverage import reads
-from pytest_dlthub.tracebacks import causes
 
 if TYPE_CHECKING:
     import dlt

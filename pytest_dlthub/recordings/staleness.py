@@ -17,7 +17,7 @@ from dlthub_project.recordings import (
     Recording,
     arguments_of,
     function_of,
-    place_of,
+    location_in_code,
 )
 from pytest_dlthub.recordings.record_options import Settings
 
@@ -79,8 +79,8 @@ def _of_resource(name: str, recorded: RecordedResource, resource: DltResource) -
     function = function_of(resource)
     if function is not None and recorded.code is not None and function["code"] != recorded.code:
         yield (
-            f"`{name}`: the code of {function['name']} ({place_of(resource)}) has changed since, or"
-            " what it uses of its module. If it yields the same, write "
+            f"`{name}`: the code of {function['name']} ({location_in_code(resource)}) has changed "
+            "since, or what it uses of its module. If it yields the same, write "
             f"`code: {function['code']}` for it in recording.yml"
         )
     elif (function is None) != (recorded.code is None):

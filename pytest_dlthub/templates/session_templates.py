@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 
 from dlthub_project.dlt_internals import configuration, contexts, datasets, destinations
-from dlthub_project.errors import RemoteDestinationBlocked
+from dlthub_project.errors import RemoteDestinationBlocked, causes
 from dlthub_project.sandbox import (
     Overrides,
     Sandbox,
@@ -46,7 +46,7 @@ from pytest_dlthub.templates.store import (
 )
 from pytest_dlthub.templates.template import Damaged, Template
 from pytest_dlthub.templates.twins import OpenTemplates, TwinOfCopy
-from pytest_dlthub.tracebacks import causes, is_interrupt, told
+from pytest_dlthub.tracebacks import is_interrupt, told
 
 TEMPLATES = pytest.StashKey["Templates"]()
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 import pytest
 from pages import File, Reader, read_page, session_of
@@ -32,6 +33,7 @@ from dlthub_project.transformations import (
     Transformation,
     TransformationInfo,
 )
+from pytest_dlthub import fixtures, options
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted((DOCS / "reference").glob("*.md"))
@@ -108,3 +110,29 @@ def test_every_public_name_is_on_its_page(page: str) -> None:
         if name not in described
     }
     assert missing == set()
+
+
+class Names(list[str]):
+    """Takes the place of a parser of pytest, and keeps the names of options and ini options."""
+
+    def getgroup(self, *_: str) -> Names:
+        return self
+
+    def addoption(self, name: str, **_: object) -> None:
+        # one option that may have words behind it
+        self.append(name.partition("=")[0])
+
+    def addini(self, name: str, *_: object, **__: object) -> None:
+        self.append(name)
+
+
+def test_every_fixture_mark_and_option_is_on_its_page(pytestconfig: pytest.Config) -> None:
+    names = Names()
+    options.register(cast("pytest.Parser", names))
+    names += [name for name in vars(fixtures) if name.startswith("dlt_")]
+    marks = map(str, pytestconfig.getini("markers"))
+    names += [re.split("[(:]", mark)[0] for mark in marks if mark.startswith(("dlt_", "no_load"))]
+    text = (DOCS / "reference" / "fixtures-and-options.md").read_text(encoding="utf-8")
+
+    assert {"dlt_run", "dlt_crash", "--dlt-cov", "dlt_keep"} <= {*names}
+    assert [name for name in names if f"`{name}" not in text] == []

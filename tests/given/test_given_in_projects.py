@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
@@ -107,9 +109,25 @@ class TestRestApi:
         assert 'Give it, too: "comments": [...]; or leave it out: resources=["posts"].' in str(
             asked.value
         )
-        # another fault is told as it is
+
+    def test_error_of_a_child_that_reads_pages_says_how_to_give_one(
+        self, project: DltProject
+    ) -> None:
         with pytest.raises(PipelineStepFailed) as failed:
-            project.run("load", given={"posts": posts[0]})
+            project.run("load", given={"posts": [{"id": 1, "updated": "2026-01-05"}]})
+
+        assert str(failed.value).startswith(
+            "given: `comments` seems to read pages, which are lists of rows. "
+            'Give a page: "posts": [[...]].'
+        )
+
+        @dlt.transformer(data_from=dlt.resource([], name="words"))
+        def lengths(page: list[Any]) -> Iterator[Any]:
+            yield from ({"length": word.len} for word in page)
+
+        # a page is what was given: another fault is told as it is
+        with pytest.raises(PipelineStepFailed, match="'str' object has no") as failed:
+            project.run("load", data=lengths, given={"words": [["tea"]]})
         assert "given:" not in str(failed.value)
 
     def test_variables_that_are_not_set_are_needed_without_given_rows(

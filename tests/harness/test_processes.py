@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import python
+from processes import fork_of, python, start_server
+
+from dlthub_project.sandbox import Sandbox, isolated
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes are started")
 
@@ -54,6 +56,18 @@ def test_a_fork_ends_as_its_code_does(tmp_path: Path) -> None:
     assert failed.stderr.endswith("ValueError: no\n")
     killed = run("import os; os.kill(os.getpid(), 9)", cwd=tmp_path)
     assert killed.returncode == -signal.SIGKILL
+
+
+def test_a_server_that_a_test_has_started_keeps_no_fork_in_its_sandbox(tmp_path: Path) -> None:
+    with isolated(Sandbox(str(tmp_path / "sandbox"), str(tmp_path), str(tmp_path))):
+        server = start_server()
+
+    code = "from dlthub_project.sandbox import active_sandbox; print(active_sandbox())"
+    done = subprocess.run(
+        [*fork_of(server), "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "None\n"
 
 
 def test_a_fork_gets_the_signals_of_its_client() -> None:

@@ -313,3 +313,34 @@ def test_the_program_of_duckdb_opens_the_data_where_it_is_installed(
     monkeypatch.setenv("PATH", str(tmp_path))
 
     assert report_section.command_to_open(Path("/a b/x.duckdb")) == "duckdb '/a b/x.duckdb'"
+
+
+def test_a_child_that_was_not_given_says_in_the_report_what_to_give(run_tests: RunTests) -> None:
+    code = """
+        import dlt
+        import pytest
+
+        @dlt.resource
+        def posts():
+            yield [{"id": 1}]
+
+        @dlt.transformer(data_from=posts)
+        def comments(page):
+            for post in page:
+                if not isinstance(post["id"], int):
+                    raise ConnectionError("the API is gone")
+                yield post
+
+        @pytest.mark.parametrize("rows", [[{"id": 1}], [[{"id": "1"}]]])
+        def test_comments(dlt_run, rows):
+            dlt_run(comments, given={"posts": rows})
+    """
+
+    run_tests(code).stdout.fnmatch_lines(
+        [
+            "E * resource comments: TypeError: string indices must be integers*",
+            'E *given: `comments` seems to read pages, * Give a page: "posts": [[][[]...]].',
+            "E * resource comments: ConnectionError: the API is gone",
+            'E *given: `comments` is not given. * leave it out: resources=[[]"posts"].',
+        ]
+    )

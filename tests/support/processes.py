@@ -15,6 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from dlthub_project.sandbox import ENVIRONMENT_VARIABLE
+
 _SUPPORT = Path(__file__).parent
 _NOT_FOR_SERVER = ("MEASURE_INTO", "PYTHONPATH")
 
@@ -23,7 +25,12 @@ def python() -> list[str]:
     """Return the words of the command, before the arguments of Python."""
     if sys.platform != "linux":
         return [sys.executable]
-    return [sys.executable, "-I", "-S", str(_SUPPORT / "in_fork.py"), _name_of_server()]
+    return fork_of(_server())
+
+
+def fork_of(server: str) -> list[str]:
+    """Return the words of the command that has a server start a fork."""
+    return [sys.executable, "-I", "-S", str(_SUPPORT / "in_fork.py"), server]
 
 
 def with_forks(code: str) -> str:
@@ -31,9 +38,8 @@ def with_forks(code: str) -> str:
     return code.replace("[sys.executable, ", f"[*{python()!r}, ")
 
 
-@functools.cache
-def _name_of_server() -> str:
-    """Start the server, once for this process and with its end; return where it listens."""
+def start_server() -> str:
+    """Start a server, which ends with this process; return where it listens."""
     lifeline, ours = os.pipe()
     with socket.socket(socket.AF_UNIX) as listener:
         # any name that nobody has
@@ -42,6 +48,9 @@ def _name_of_server() -> str:
         environment = {k: v for k, v in os.environ.items() if k not in _NOT_FOR_SERVER}
         server = subprocess.Popen(
             [
+                # a test may start it in a sandbox, which is in the environment of each child; what
+                # a fork has been started with is what the server has been started with
+                *("env", f"--unset={ENVIRONMENT_VARIABLE}"),
                 *(sys.executable, str(_SUPPORT / "fork_server.py")),
                 *(str(listener.fileno()), str(lifeline)),
             ],
@@ -60,3 +69,7 @@ def _name_of_server() -> str:
         os.close(lifeline)
         atexit.register(lambda: (os.close(ours), server.wait()))
         return str(listener.getsockname()[1:], "ascii")
+
+
+# one for this process
+_server = functools.cache(start_server)
