@@ -54,7 +54,7 @@ site: $(READY) ## build the documentation's site into site/html; any warning is 
 pictures: $(READY) ## draw README's pictures anew, from what pytest prints (on a quiet machine)
 	$(BIN)/python tests/support/pictures.py
 
-bench: $(READY) ## measure speed against plain dlt: one table (some ten minutes, on a quiet machine)
+bench: $(READY) ## measure speed against plain dlt: one table (on a quiet machine)
 	$(BIN)/python benchmarks/table.py
 
 build: $(READY) ## build sdist and wheel into dist/

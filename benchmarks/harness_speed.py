@@ -136,4 +136,4 @@ def figures(rounds: int, few: int, many: int, small_runs: int) -> Iterator[Figur
 
 
 if __name__ == "__main__":
-    main(figures, rounds=5, few=20, many=200, small_runs=40)
+    main(figures, rounds=2, few=20, many=200, small_runs=40)

@@ -77,7 +77,8 @@ def added(what: str, ours: list[float], plain: list[float], reach: float | None)
 
 def taken(what: str, ours: list[float], reach: float | None) -> Figure:
     """Return what our way takes, in milliseconds."""
-    low, median, high = statistics.quantiles(ours, n=4)
+    median = statistics.median(ours)
+    low, _, high = _quartiles(ours)
     return Figure(what, 1000 * median, 1000 * low, 1000 * high, "ms", reach, ours=median)
 
 
@@ -173,9 +174,13 @@ def _figure(
     is_floor: bool = False,
 ) -> Figure:
     pairs = [of(a, b) for a, b in zip(ours, plain, strict=True)]
-    low, _, high = statistics.quantiles(pairs, n=4) if len(pairs) > 1 else pairs * 3
+    low, _, high = _quartiles(pairs)
     our, other = statistics.median(ours), statistics.median(plain)
     return Figure(what, of(our, other), low, high, unit, reach, is_floor, our, other)
+
+
+def _quartiles(values: list[float]) -> list[float]:
+    return statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
 
 
 def _shown(seconds: float | None) -> str:

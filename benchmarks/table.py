@@ -1,6 +1,7 @@
 """Runs every benchmark beside this file, and prints one table of what they measured.
 
-Each runs in a process of its own, one after another: together some ten minutes.
+Each runs in a process of its own, one after another. Those that take ten minutes by themselves run
+only where they are named.
 
     python benchmarks/table.py [NAME ...]
 """
@@ -11,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from measuring import Figure, machine, table
@@ -18,6 +20,7 @@ from measuring import Figure, machine, table
 _HERE = Path(__file__).parent
 _failed: list[str] = []
 _NOT_BENCHMARKS = ("conftest", "crm", "measuring", "table")
+_LONG = ("many_pipelines",)
 
 
 def figures_of(script: Path) -> list[Figure]:
@@ -44,12 +47,15 @@ def main(names: list[str]) -> None:
         sys.exit(f"There is no benchmark {', '.join(sorted(unknown))}. Known: {known}.")
     measured = []
     for script in scripts:
-        if not names or script.stem in names:
-            print(script.stem, file=sys.stderr)
+        if script.stem in names or (not names and script.stem not in _LONG):
+            start = time.perf_counter()
             measured += figures_of(script)
+            print(f"{script.stem}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
     print(f"{machine()}\n\n{table(measured)}")
     missed = sum(figure.is_reached is False for figure in measured)
     print(f"\n{missed} of {len(measured)} figures missed their reach.")
+    if not names:
+        print(f"Left out, unless named: {', '.join(_LONG)}.")
     if _failed:
         sys.exit(f"failed: {', '.join(_failed)}")
 

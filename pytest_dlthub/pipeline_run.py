@@ -234,6 +234,8 @@ class PipelineRun:
         """Return the rows that share their `_dlt_id` with another row, by table.
 
         A sound dataset has none. Versions of a row in a table of strategy `scd2` do not count.
+        dlt gives frames and Arrow data no `_dlt_id`, so their tables never show any: use
+        `assert_unique` with the key of such a table.
         """
         return duplicates(self.dataset)
 
@@ -241,7 +243,8 @@ class PipelineRun:
     def unfinished_loads(self) -> dict[str, list[str]]:
         """The ids of loads that have rows, but no entry in `_dlt_loads`, by table.
 
-        A crash leaves such rows behind. A sound dataset has none.
+        A crash leaves such rows behind. A sound dataset has none. Tables of frames and Arrow data,
+        which have no `_dlt_load_id`, are left out.
         """
         return unfinished_loads(self.dataset)
 

@@ -174,6 +174,22 @@ def test_what_dlt_works_out_of_types_is_remembered_for_each(
 
 
 @pytest.mark.leans_on("dlt.common.validation:validate_dict")
+def test_what_kind_of_type_a_part_of_a_schema_has_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = (
+        *("is_callable_type", "is_dict_generic_type", "is_list_generic_type", "is_literal_type"),
+        *("is_optional_type", "is_typeddict", "is_union_type"),
+    )
+    of_dlt: Any = validation
+    with sandboxed(tmp_path, monkeypatch, "on"):
+        for hint in [*HINTS, TTableSchema, dict[str, TTableSchema]] * 2:
+            for name in names:
+                function = getattr(of_dlt, name)
+                assert function(hint) == function.__wrapped__(hint), (name, hint)
+
+
+@pytest.mark.leans_on("dlt.common.validation:validate_dict")
 def test_hints_of_schemas_are_those_that_dlt_takes_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,8 +235,30 @@ def test_a_configuration_is_true_where_it_has_fields(
 ) -> None:
     kinds = (Settings, Empty, DuckDbClientConfiguration, ConfigSectionContext, AwsCredentials)
     with sandboxed(tmp_path, monkeypatch, "on"):
-        assert [bool(kind()) for kind in kinds] == [len(kind()) > 0 for kind in kinds]
+        for kind in kinds * 2:
+            assert bool(kind()) == (len(kind()) > 0), kind
         assert not Empty()
+
+
+@pytest.mark.leans_on(
+    "dlt.common.configuration.specs.base_configuration:BaseConfiguration.__iter__"
+)
+def test_a_configuration_has_the_fields_of_its_class_as_they_are_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late(Empty):
+        number: int = 1
+
+    class Counted(Settings):
+        def __iter__(self) -> Iterator[str]:
+            return iter(())
+
+    with sandboxed(tmp_path, monkeypatch, "on"):
+        assert Settings()
+        assert not Counted()
+        # before its decorator it has those of its base
+        assert not Late()
+        assert configspec(Late)()
 
 
 @pytest.mark.leans_on("dlt.common.configuration.resolve:resolve_single_provider_value")

@@ -35,6 +35,7 @@ APPLY_CONTRACT = (Schema, "apply_schema_contract")
 
 BREACH = DataValidationError
 _OF_LIBRARIES = ("dlt", "dlthub_project", "pytest_dlthub")
+_LEADING = tuple(f"dlthub_project.sandbox.own_{what}" for what in ("connections", "statements"))
 # functions of DuckDB: those of connections, and those of the module
 _TOLD = [(False, "connect"), *product((True, False), ("execute", "executemany", "query", "sql"))]
 _ATTACH = re.compile(r"\battach\b", re.IGNORECASE)
@@ -252,6 +253,9 @@ def _attaching(execute: Any, tell: Callable[[str | None, str], None]) -> Any:
 def _is_of_user(depth: int) -> bool:
     """Tell whether a caller is neither dlt nor ours; other libraries count as the user's code."""
     frame = sys._getframe(depth)
+    while frame.f_globals.get("__name__") in _LEADING and frame.f_back is not None:
+        # what leads code's own connections into the sandbox stands around these
+        frame = frame.f_back
     if frame.f_code.co_name == "__getattr__" and frame.f_back is not None:
         # a client answers `client.execute` with that of its connection
         frame = frame.f_back

@@ -2,7 +2,7 @@
 
 A small run of plain dlt makes 926,000 calls of functions, most of them for its configuration: each
 setting is asked for at some places of every provider, and each type is taken apart again each time.
-In a sandbox it makes 429,000 without this module, and 276,000 with it.
+In a sandbox it makes 429,000 without this module, and 247,000 with it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,16 @@ _OF_TYPES = (
     "is_context_inner_hint",
     "is_hint_not_resolvable",
     "is_optional_type",
+    "is_union_type",
+)
+# and those that it calls with the type of each part of a schema
+_OF_PARTS = (
+    "is_callable_type",
+    "is_dict_generic_type",
+    "is_list_generic_type",
+    "is_literal_type",
+    "is_optional_type",
+    "is_typeddict",
     "is_union_type",
 )
 _MOST_TYPES = 5_000
@@ -62,11 +72,15 @@ def remember_types(*, is_on: bool) -> None:
             # of the latter, what its other functions call: saves 10 % of the calls
             if hasattr(resolve, name) and (module is resolve or name == "is_optional_type"):
                 _set(module, name, _by_type)
+    # dlt asks of each part of each schema what kind of type it has: 7 % of the calls left
+    for name in _OF_PARTS:
+        if hasattr(validation, name):
+            _set(validation, name, _by_type)
     # dlt takes the hints of a `TypedDict` apart for each schema: 7 %
     _set(validation, "get_type_hints", _by_spec)
     # dlt takes a thread's name apart for each: 5 %
     _set(Container, "__getitem__", _item_of_container)
-    # dlt counts all fields to know that there are some: 7 %
+    # dlt counts all fields to know that there are some: 7 %, and 4 % to find the first
     _set(BaseConfiguration, "__bool__", _has_fields)
 
 
@@ -178,9 +192,20 @@ def _item_of_container(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _has_fields(_: None) -> Callable[[Any], bool]:
+    # by the fields themselves, which are kept: a class may still have those of its base
+    known: dict[int, tuple[Any, bool]] = {}
+
     def has_fields(self: BaseConfiguration) -> bool:
-        if _is_on and type(self).__len__ is BaseConfiguration.__len__:
-            return next(iter(self), None) is not None
-        return len(self) > 0
+        kind = type(self)
+        own = BaseConfiguration
+        if not _is_on or kind.__len__ is not own.__len__ or kind.__iter__ is not own.__iter__:
+            return len(self) > 0
+        fields = kind.__dataclass_fields__
+        found = known.get(id(fields))
+        if found is None:
+            if len(known) > _MOST_TYPES:
+                known.clear()
+            found = known[id(fields)] = fields, next(iter(self), None) is not None
+        return found[1]
 
     return has_fields

@@ -27,6 +27,9 @@ _SETTINGS = (
     "SECRET_DIRECTORY",
     "TEMP_DIRECTORY",
 )
+# DuckDB takes these for FALSE
+_OFF = ("FALSE", "F", "NO", "N", "OFF", "0")
+_FILE_TYPES = ("", "duckdb", "sqlite")
 _SKIPPED = ("=", "TO", "OR", "REPLACE", "DATABASE", "IF", "NOT", "EXISTS")
 
 
@@ -175,8 +178,12 @@ def files_written(sql: str, values: tuple[Any, ...] = ()) -> Iterator[str]:
         return
     for texts in _statements(sql):
         words = [text.upper() for text, _ in texts]
-        if words[0] == "ATTACH" and "READ_ONLY" not in words and "READONLY" not in words:
-            yield _operand(texts, 1, values)
+        if words[0] == "ATTACH":
+            options = _options(texts)
+            if options.get("READ_ONLY", options.get("READONLY", "FALSE")) in _OFF:
+                kind, place = options.get("TYPE", "").lower(), _operand(texts, 1, values)
+                # a connection string of another system may look like the name of a file
+                yield place if kind in _FILE_TYPES else f"{kind}://{place}"
         elif words[0] in ("COPY", "EXPLAIN", "PREPARE") and "COPY" in words and "TO" in words:
             yield _operand(texts, words.index("TO", words.index("COPY")) + 1, values)
         elif words[:2] == ["EXPORT", "DATABASE"]:
@@ -205,6 +212,20 @@ def _statements(sql: str) -> Iterator[list[tuple[str, bool]]]:
             # what follows it is one text
             others = [token for rest in others for token in sqlglot.tokenize(rest.text, "duckdb")]
         yield [(t.text, t.token_type is TokenType.STRING) for t in (first, *others)]
+
+
+def _options(texts: list[tuple[str, bool]]) -> dict[str, str]:
+    """Return the options in the brackets of a statement, by name; one without a value is TRUE."""
+    words = [text.upper() for text, _ in texts if text != "="]
+    if ("(", False) not in texts:
+        return {}
+    start = [text for text, _ in texts if text != "="].index("(") + 1
+    found: dict[str, str] = {}
+    for is_between, group in groupby(words[start:], lambda word: word in (",", ")")):
+        if not is_between:
+            name, *values = group
+            found[name] = values[0] if values else "TRUE"
+    return found
 
 
 def _operand(texts: list[tuple[str, bool]], start: int, values: tuple[Any, ...]) -> str:

@@ -27,6 +27,21 @@ class Run(Protocol):
     def row_counts(self) -> Mapping[str, int]:
         """The rows by table."""
 
+    @property
+    def cursors(self) -> Mapping[str, Any]:
+        """The last value of every incremental cursor."""
+
+    @property
+    def schema(self) -> Any:
+        """The schema."""
+
+    @property
+    def dataset(self) -> Any:
+        """The dataset."""
+
+    def next(self) -> Run:
+        """Run once more."""
+
     def columns(self, table: str) -> Mapping[str, str]:
         """Return the data types by column."""
 
@@ -45,12 +60,39 @@ def describe(run: Callable[[], Run], path: str) -> None:
         done = run()
     described = {
         "row_counts": dict(sorted(done.row_counts.items())),
+        "cursors": {name: _code(name, value) for name, value in sorted(done.cursors.items())},
+        "dispositions": [
+            table.get("write_disposition", "append")
+            for table in done.schema.data_tables()
+            if not table.get("parent")
+        ],
         "tables": {
             table: {"columns": dict(done.columns(table)), "rows": _rows(done.rows(table))}
             for table in sorted(done.tables)
         },
     }
     Path(path).write_text(json.dumps(described), encoding="utf-8")
+
+
+def describe_two(run: Callable[[], Run], path: str) -> None:
+    """Run twice without network, and write what each run has loaded to a file.
+
+    Args:
+        run: Runs the pipeline.
+        path: The file.
+    """
+    with _without_network():
+        first = run()
+        described = {"first": _counts(first), "second": _counts(first.next())}
+    Path(path).write_text(json.dumps(described), encoding="utf-8")
+
+
+def _counts(run: Run) -> dict[str, dict[str, int]]:
+    rows = dict(run.dataset.row_counts().fetchall())
+    return {
+        "row_counts": dict(sorted(run.row_counts.items())),
+        "rows": dict(sorted(rows.items())),
+    }
 
 
 def _rows(rows: list[Mapping[str, Any]]) -> list[dict[str, str | None]]:

@@ -18,6 +18,13 @@ from uuid import uuid4
 
 from dlthub_project.context import PROFILE_VARIABLE
 from dlthub_project.errors import ProjectError
+from dlthub_project.first_test.later_run import (
+    TWICE,
+    Described,
+    code_of_cursors,
+    code_of_test,
+    needs_second_run,
+)
 from dlthub_project.first_test.literals import Code, imports_of, literal
 from dlthub_project.first_test.made_up_values import StandIns
 from dlthub_project.first_test.recorded_rows import RecordedRows
@@ -33,6 +40,7 @@ _HINTS = ("data_type", "nullable", "precision", "scale", "timezone", "primary_ke
 _WIDTH_OF_COLUMNS = 60
 # no resource can have this name
 _FIRST, _SECOND = "first run", "second run"
+_RUN_TWICE, _RUN_AGAIN = "each row twice, and a second run", "a second run"
 # variables of this process that would choose profile and sandbox of the tests
 _NOT_FOR_TESTS = (PROFILE_VARIABLE, ENVIRONMENT_VARIABLE)
 
@@ -134,7 +142,11 @@ def _written(
     items: Mapping[str, Any] = shown if files is None else files
     given = _given(recorded, items, _needing_more(trial, pipeline, recorded, items))
     replaced = list(dict.fromkeys(column for name in given.names for column in made_up[name]))
-    found, failure = trial.runs(pipeline, {_FIRST: given, _SECOND: given})
+    trials = {_FIRST: given, _SECOND: given, _RUN_AGAIN: replace(given, describer="describe_two")}
+    if files is None:
+        twice = given.arguments.replace("GIVEN", TWICE, 1)
+        trials[_RUN_TWICE] = replace(trials[_RUN_AGAIN], arguments=twice)
+    found, failure = trial.runs(pipeline, trials)
     if _FIRST in found and _SECOND in found:
         if not found[_FIRST]["row_counts"]:
             raise ProjectError(
@@ -142,8 +154,9 @@ def _written(
                 "would test nothing.",
                 "Take more with --rows and --limit, or other --resources.",
             )
-        both = found[_FIRST], found[_SECOND]
-        text, left_out = _test(pipeline, given, both, replaced, stand_ins.lets_show, literal(shown))
+        text, left_out = _test(
+            pipeline, given, found, replaced, stand_ins.lets_show, literal(shown)
+        )
         if _holds_secret(text):
             raise ProjectError(
                 f"What pipeline `{pipeline}` loads holds a secret, and a test must not.",
@@ -191,6 +204,7 @@ class _Given:
         names: The resources that get the rows.
         transformers: Those of them that have a parent.
         arguments: The arguments of a run that give them.
+        describer: The function of a trial that runs, and describes what is loaded.
     """
 
     rows: str
@@ -198,6 +212,7 @@ class _Given:
     names: Sequence[str]
     transformers: Sequence[str]
     arguments: str = "given=GIVEN"
+    describer: str = "describe"
 
     @property
     def definitions(self) -> str:
@@ -238,23 +253,21 @@ def _given(
     return _Given(rows, literal(hints) if hints else "", names, given_to, arguments)
 
 
-_Described = Mapping[str, Any]
-
-
 def _test(
     pipeline: str,
     given: _Given,
-    found: Sequence[_Described],
+    found: Mapping[str, Described],
     replaced: Sequence[str],
     may_show: Callable[[str, str, str], bool],
     shown: str,
 ) -> tuple[str, list[str]]:
     """Return the test, and the columns that it does not compare."""
-    first, second = found
+    first, second = found[_FIRST], found[_SECOND]
     body = [f"    run = dlt_project.run({literal(pipeline)}, {given.arguments})", ""]
     left_out: list[str] = []
     counts = literal(first["row_counts"], 1, len("assert run.row_counts == "))
     body.append(f"    assert run.row_counts == {counts}")
+    body += code_of_cursors(first, second, may_show, shown)
     for table, of_table in first["tables"].items():
         name = literal(table)
         start = f"assert run.columns({name}) == "
@@ -283,7 +296,15 @@ def _test(
         code = literal([{c: Code(r[c]) for c in same} for r in rows], 1, len(start))
         body.append(f"    {start}{code}")
     test_name = re.sub(r"\W", "_", pipeline).strip("_")
-    function = "\n".join([f"def test_{test_name}(dlt_project):", *body, ""])
+    functions = ["\n".join([f"def test_{test_name}(dlt_project):", *body, ""])]
+    if needs_second_run(first):
+        run = f"dlt_project.run({literal(pipeline)}, {given.arguments})".replace(
+            "given=GIVEN", "given={}", 1
+        )
+        again = code_of_test(
+            f"test_{test_name}_again", run, found.get(_RUN_TWICE), found.get(_RUN_AGAIN)
+        )
+        functions += [again] if again else []
     today = datetime.datetime.now(datetime.timezone.utc).date()
     note = f"# Recorded on {today}."
     if replaced:
@@ -291,7 +312,7 @@ def _test(
     if given.transformers:
         listed = ", ".join(given.transformers)
         note += f"\n# These transformers need more than rows, such as a network: {listed}."
-    code = f"{given.definitions}\n\n{function}"
+    code = "\n\n".join([given.definitions, *functions])
     title = f'"""The first test of pipeline {pipeline}: edit it."""'
     imports = imports_of(code)
     parts = [title, "", *imports, *([""] if imports else []), note, code]
@@ -315,17 +336,17 @@ class _Trial:
         self.path = path
         self._run_tests = run_tests
 
-    def runs(self, pipeline: str, given: Mapping[str, _Given]) -> tuple[dict[str, _Described], str]:
+    def runs(self, pipeline: str, given: Mapping[str, _Given]) -> tuple[dict[str, Described], str]:
         """Return what each run has loaded, each in a test of its own, and why other runs failed."""
         with tempfile.TemporaryDirectory() as folder:
-            code = ["from dlthub_project.first_test.expectations import describe", ""]
+            code = ["from dlthub_project.first_test.expectations import describe, describe_two", ""]
             paths = {name: Path(folder, f"{n}.json") for n, name in enumerate(given)}
             for number, (name, own) in enumerate(given.items()):
                 code += [
                     f"def test_{number}(dlt_project):",
                     *(f"    {line}" for line in own.definitions.splitlines() if line),
                     f"    run = lambda: dlt_project.run({literal(pipeline)}, {own.arguments})",
-                    f"    describe(run, {literal(str(paths[name]))})",
+                    f"    {own.describer}(run, {literal(str(paths[name]))})",
                     "",
                 ]
             failure = self.failure_of("\n".join((*imports_of("\n".join(code)), *code)))

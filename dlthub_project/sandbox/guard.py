@@ -90,10 +90,15 @@ def check_statement(sql: str, values: tuple[Any, ...], *sandboxes: Sandbox) -> N
         is_local = any(sandbox.is_local_path(written) for sandbox in sandboxes)
         if is_file and (is_local or written in ("", ":memory:")):
             continue
-        raise RemoteDestinationBlocked(
-            f"A statement writes to {written!r}, which is not in the test's sandbox.",
-            "Give it a path below `tmp_path` in tests, or attach it with READ_ONLY to read it.",
-        )
+        raise blocked_statement(written)
+
+
+def blocked_statement(written: str) -> RemoteDestinationBlocked:
+    """Return the error of a statement that writes to a place outside of the sandbox."""
+    return RemoteDestinationBlocked(
+        f"A statement writes to {written!r}, which is not in the test's sandbox.",
+        "Give it a path below `tmp_path` in tests, or attach it with READ_ONLY to read it.",
+    )
 
 
 def check_path(path: str, *sandboxes: Sandbox) -> None:

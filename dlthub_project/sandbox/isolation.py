@@ -170,10 +170,17 @@ def end(sandbox: Sandbox) -> None:
     forget(sandbox)
     _contexts.pop(sandbox.folder, None)
     if _is_imported("dlthub_project.sandbox.patches"):
-        from dlthub_project.sandbox import lasting_sources, pipelines, report_notes, runs
+        from dlthub_project.sandbox import (
+            lasting_sources,
+            local_files,
+            pipelines,
+            report_notes,
+            runs,
+        )
 
         lasting_sources.put_back(sandbox.folder)
         report_notes.forget(sandbox.folder)
+        local_files.forget(sandbox.folder)
         runs.forget(sandbox.folder)
         pipelines.leave_behind(sandbox.folder)
         if _is_imported("dlthub_project.sandbox.contexts"):

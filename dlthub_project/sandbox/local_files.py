@@ -21,6 +21,9 @@ _FOLDER = "outside"
 # in characters: Windows opens no longer path by default, and macOS none over 1,023
 _LONGEST = 240 if sys.platform == "win32" else 1_000
 
+# the paths outside, by the folder of the sandbox that has them
+_brought_in: dict[str, set[str]] = {}
+
 
 def bring_in(destination: AnyDestination, config: Any, *sandboxes: Sandbox) -> Any:
     """Return the configuration of a destination with its file or folder in the first sandbox.
@@ -37,11 +40,23 @@ def bring_in(destination: AnyDestination, config: Any, *sandboxes: Sandbox) -> A
     if path is None or any(sandbox.is_local_path(path) for sandbox in sandboxes):
         return config
     here = path_in(sandboxes[0], path)
+    _brought_in.setdefault(sandboxes[0].folder, set()).add(os.path.realpath(path))
     if dlt_destinations.move(config, here):
         name, destination_type = destination.destination_name, short_type(destination)
         change = f"{name} ({destination_type} {path}) -> {here}"
         report_notes.note(sandboxes[0].folder, change)
     return config
+
+
+def is_brought_in(path: str, *sandboxes: Sandbox) -> bool:
+    """Tell whether one of the sandboxes has this file, or a folder around it, in its own place."""
+    known = [real for sandbox in sandboxes for real in _brought_in.get(sandbox.folder, ())]
+    return bool(known) and lies_in(path, *known)
+
+
+def forget(folder: str) -> None:
+    """Forget what was brought into a sandbox that ends."""
+    _brought_in.pop(folder, None)
 
 
 def path_in(sandbox: Sandbox, path: str) -> str:

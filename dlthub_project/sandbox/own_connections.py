@@ -9,15 +9,20 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote, unquote
 
 from dlthub_project.dlt_internals import python_state
+from dlthub_project.sandbox import own_statements
 from dlthub_project.sandbox.settings import Sandbox, active_sandbox, lasting_sandboxes, lies_in
 
 _DRIVERS = ("duckdb", "sqlite3", "sqlite3.dbapi2")
-_NO_FILES = (":", "file:", "md:", "motherduck:")
+_NO_FILES = (":", "md:", "motherduck:")
+# of `sqlite3.connect`, counted from one
+_POSITION_OF_FACTORY = 6
 _wrapped: set[str] = set()
 
 
@@ -28,9 +33,12 @@ def lead_into_sandboxes() -> None:
         if name not in _wrapped and hasattr(driver, "connect"):
             _wrapped.add(name)
             original = vars(driver)["connect"]
-            vars(driver)["connect"] = led = _wrap(original)
+            vars(driver)["connect"] = led = _wrap(original, is_sqlite=name != "duckdb")
+            replaced = {id(original): led}
+            if name == "duckdb":
+                replaced.update(own_statements.lead_duckdb(driver, _in_its_place))
             # and where a module has taken it by its name before
-            python_state.replace_held({id(original): led})
+            python_state.replace_held(replaced)
 
 
 def lead_program_into_sandbox() -> None:
@@ -40,7 +48,7 @@ def lead_program_into_sandbox() -> None:
     lead_into_sandboxes()
 
 
-def _wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap(original: Callable[..., Any], *, is_sqlite: bool) -> Callable[..., Any]:
     @functools.wraps(original)
     def connect(*args: Any, **named: Any) -> Any:
         __tracebackhide__ = True
@@ -50,9 +58,16 @@ def _wrap(original: Callable[..., Any]) -> Callable[..., Any]:
             args = (_in_its_place(args[0]), *args[1:])
         elif "database" in named:
             named["database"] = _in_its_place(named["database"])
+        if is_sqlite and len(args) < _POSITION_OF_FACTORY:
+            named.setdefault("factory", _attaching_class())
         return original(*args, **named)
 
     return connect
+
+
+@functools.cache
+def _attaching_class() -> Any:
+    return own_statements.lead_sqlite(_in_its_place)
 
 
 def _in_its_place(database: Any) -> Any:
@@ -60,6 +75,12 @@ def _in_its_place(database: Any) -> Any:
     if not isinstance(database, str | os.PathLike):
         return database
     path = os.fsdecode(database)
+    if path.startswith("file:"):
+        # a URI of SQLite, with parameters
+        written, mark, parameters = path.removeprefix("file:").partition("?")
+        before = unquote(re.sub("^//(localhost)?(?=/)", "", written))
+        here = _in_its_place(before)
+        return database if here == before else f"file:{quote(here)}{mark}{parameters}"
     if not path or path.startswith(_NO_FILES) or "://" in path:
         return database
     # those of fixtures of wider scope stand behind that of the test, the newest last
@@ -68,7 +89,7 @@ def _in_its_place(database: Any) -> Any:
     if lies_in(path, *(sandbox.folder for sandbox in sandboxes)):
         return database
     found = (here for each in sandboxes for here in _places(path, each) if os.path.exists(here))
-    return next(found, database)
+    return next(found, None) or _brought_in(path, sandboxes) or database
 
 
 def _places(path: str, sandbox: Sandbox) -> Iterator[str]:
@@ -82,3 +103,14 @@ def _places(path: str, sandbox: Sandbox) -> Iterator[str]:
         yield sandbox.in_local_dir(relative)
     if not sandbox.is_local_path(path):
         yield path_in(sandbox, path)
+
+
+def _brought_in(path: str, sandboxes: tuple[Sandbox, ...]) -> str | None:
+    """Return where dlt has a file that it has loaded nothing into yet."""
+    from dlthub_project.sandbox.local_files import is_brought_in, path_in
+
+    if not is_brought_in(path, *sandboxes):
+        return None
+    here = path_in(sandboxes[0], path)
+    os.makedirs(os.path.dirname(here), exist_ok=True)
+    return here

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from dlthub_project.sandbox.held_for_children import held_above, hold
+
 ENVIRONMENT_VARIABLE = "DLTHUB_PROJECT_SANDBOX"
 SPEED_VARIABLE = "DLTHUB_PROJECT_SPEED"
 _PROFILE_VARIABLE = "WORKSPACE__PROFILE"
@@ -163,13 +165,17 @@ def active_sandbox() -> Sandbox | None:
 def _started_with() -> Mapping[str, str]:
     """Return the environment that this process was started with; code may have cleared it since."""
     try:
-        # 20 µs, once in each process that has dlt and no sandbox
+        # once in each process that has dlt and no sandbox
         with open("/proc/self/environ", "rb") as file:
             pairs = [pair.partition(b"=") for pair in file.read().split(b"\0")]
     except OSError:
         # no Linux
         return {}
-    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+    found = {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+    # a program in between may have taken the variable away; a fork has entered what is above
+    if ENVIRONMENT_VARIABLE not in found and not _ever_entered and (value := held_above()):
+        found[ENVIRONMENT_VARIABLE] = value
+    return found
 
 
 def given_by_tests() -> Mapping[str, str] | None:
@@ -199,7 +205,7 @@ def enter(sandbox: Sandbox) -> None:
     _entered.append(sandbox)
     _lasting[sandbox.folder] = sandbox
     _ever_entered.add(sandbox.folder)
-    os.environ[ENVIRONMENT_VARIABLE] = sandbox.to_environment()
+    _tell_children(sandbox)
 
 
 def lasting_sandboxes() -> list[Sandbox]:
@@ -236,7 +242,7 @@ def is_of_others(value: str) -> bool:
 def adopt(sandbox: Sandbox) -> None:
     """Put this process, a child of the one that ends it, into a sandbox alone."""
     _entered[:] = [sandbox]
-    os.environ[ENVIRONMENT_VARIABLE] = sandbox.to_environment()
+    _tell_children(sandbox)
 
 
 def leave(sandbox: Sandbox) -> None:
@@ -244,14 +250,21 @@ def leave(sandbox: Sandbox) -> None:
     for index in reversed(range(len(_entered))):
         if _entered[index].folder == sandbox.folder:
             del _entered[index]
+            hold(_entered[-1].to_environment() if _entered else "")
             return
+
+
+def _tell_children(sandbox: Sandbox) -> None:
+    value = sandbox.to_environment()
+    os.environ[ENVIRONMENT_VARIABLE] = value
+    hold(value)
 
 
 def move_destinations(sandbox: Sandbox) -> None:
     """Make this copy the active sandbox: its destinations are moved for a while."""
     if _entered and _entered[-1].folder == sandbox.folder:
         _entered[-1] = sandbox
-    os.environ[ENVIRONMENT_VARIABLE] = sandbox.to_environment()
+    _tell_children(sandbox)
 
 
 def tell_subprocesses(sandbox: Sandbox) -> None:
@@ -261,7 +274,7 @@ def tell_subprocesses(sandbox: Sandbox) -> None:
         sandbox: The sandbox that has learned a replacement.
     """
     if _entered and _entered[-1].folder == sandbox.folder:
-        os.environ[ENVIRONMENT_VARIABLE] = _entered[-1].to_environment()
+        _tell_children(_entered[-1])
 
 
 # asked on every use of a destination, and in one test always the same

@@ -81,7 +81,7 @@ def look_up_quickly(providers: Iterable[ConfigProvider] = ()) -> None:
 
     A provider that can say that it has nothing is asked once in a look-up, and not at each place:
     nearly all look-ups of a run find nothing. What dlt finds out about types is remembered. With
-    both, a small run makes 0.6 of its calls of functions, and takes 0.83 of its time.
+    both, a small run makes 0.58 of its calls of functions.
     """
     fast_settings.remember_types(is_on=is_on())
     for provider in providers:

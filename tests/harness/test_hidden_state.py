@@ -48,6 +48,7 @@ STATES = {
     "STRUCT": ("ctypes.c_int(0)", "STRUCT.value = ord(value)"),
     "IN_MEMORY": ("io.BytesIO(b'x')", "IN_MEMORY.write(value.encode())"),
     "TEXT": ("io.StringIO('x')", "TEXT.write(value)"),
+    "POSITION": ("io.BytesIO(b'xyz')", "POSITION.seek(ord(value) % 3)"),
     "DECIMALS": ("decimal.Context()", "DECIMALS.prec = ord(value)"),
     "DIGESTS": ("hashlib.sha256()", "DIGESTS.update(value.encode())"),
     "SQLITE": (
@@ -61,6 +62,10 @@ STATES = {
     "OF_DUCKDB": (
         "duckdb.connect()",
         "OF_DUCKDB.execute(f'CREATE VIEW t{value} AS SELECT {value!r}')",
+    ),
+    "ROWS_OF_DUCKDB": (
+        "duckdb.connect()",
+        "ROWS_OF_DUCKDB.execute(f'CREATE OR REPLACE TABLE t AS SELECT {value!r} AS c')",
     ),
     "NUMBERS": ("numpy.zeros(2)", "NUMBERS[0] = ord(value)"),
     "OBJECTS": ("numpy.array([['x']], dtype=object)", "OBJECTS[0][0] = value"),

@@ -11,6 +11,7 @@ from typing import Any
 import dlt
 import pytest
 import yaml
+from dlt.common.utils import chunks
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlthub_project.errors import ProjectError, RecordingStale
@@ -201,6 +202,61 @@ def test_cursor_that_asks_from_elsewhere_makes_a_recording_stale(recording: Reco
         pytest.raises(RecordingStale, match=r"orders.at: recorded from 3, run from 4"),
     ):
         two_days(4)
+
+
+def test_masked_cursor_is_not_compared_and_one_whose_name_ends_like_it_is(
+    recording: Recording,
+) -> None:
+    @dlt.resource(name="orders")
+    def masked(at: Any = dlt.sources.incremental("at")) -> Any:
+        yield [{"id": 1, "at": "Ada"}]
+
+    @dlt.resource(name="reorders")
+    def shown(at: Any = dlt.sources.incremental("at")) -> Any:
+        yield [{"id": 1, "at": 5}]
+
+    @dlt.source
+    def shop() -> Any:
+        return masked, shown
+
+    def two_days(of_masked: str, of_shown: int) -> None:
+        items = DltItems()
+        given = {"orders": [{"id": 0, "at": of_masked}], "reorders": [{"id": 0, "at": of_shown}]}
+        items(shop(), given=given)
+        items(shop(), given="recorded")
+
+    with recording(mode="new", masks=["orders.at"]):
+        two_days("A", 3)
+    with recording(masks=["orders.at"]):
+        two_days("B", 3)
+    with (
+        recording(masks=["orders.at"]),
+        pytest.raises(RecordingStale, match=r"reorders.at: recorded from 3, run from 4"),
+    ):
+        two_days("A", 4)
+
+
+def test_secret_that_is_not_there_where_a_test_is_replayed_makes_no_recording_stale(
+    recording: Recording,
+) -> None:
+    @dlt.resource
+    def orders(token: str | None = None) -> Any:
+        yield [{"id": 1}]
+
+    with recording(mode="new"):
+        DltItems()(orders("a-secret-value"), given="recorded")
+    with recording():
+        assert DltItems()(orders(None), given="recorded") == [{"id": 1}]
+
+
+def test_function_of_a_library_in_place_of_ones_own_makes_a_recording_stale(
+    recording: Recording, write_source: Callable[..., Any]
+) -> None:
+    with recording(mode="new"):
+        DltItems()(write_source(), given="recorded")
+    of_dlt: Any = dlt.resource(chunks, name="orders")
+    with recording(), pytest.raises(RecordingStale, match=r"of another function, recorded_shop"):
+        DltItems()(of_dlt([{"id": 9}], 1), given="recorded")
 
 
 def test_run_that_was_not_recorded_is_an_error(

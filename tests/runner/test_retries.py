@@ -139,6 +139,21 @@ def test_extract_is_not_retried_unless_it_is_asked_for(
     assert source.calls == 1
 
 
+def test_normalize_is_not_retried_unless_it_is_asked_for(
+    pipeline: dlt.Pipeline, no_wait: dict[str, Any]
+) -> None:
+    class Broken(Retries):
+        def before_normalize(self, pipeline: dlt.Pipeline) -> None:
+            for file in Path(pipeline.working_dir, "normalize").rglob("items.*"):
+                file.write_text("no rows")
+
+    broken = Broken()
+    run = runner(pipeline, retry_policy=no_wait, observers=[broken]).run
+    with pytest.raises(PipelineStepFailed) as caught:
+        run([{"id": 1}], table_name="items")
+    assert (caught.value.step, broken.number) == ("normalize", 0)
+
+
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ["resource", "source", "list", "function"])
 def test_extract_is_retried_from_the_beginning_where_it_is_asked_for(
@@ -335,6 +350,8 @@ def test_the_condition_of_a_policy_of_tenacity_holds_beside_that_of_the_runner(
         ({"type": "fixed", "max_attempts": 4, "min": 3}, [3, 3, 3]),
         ({"type": "backoff", "max_attempts": 5, "multiplier": 1, "min": 2, "max": 5}, [2, 2, 4, 5]),
         ({"type": "backoff"}, [2, 4, 8, 10]),
+        # as `max_attempts:` without a value in a dlt.yml
+        ({"type": "fixed", "max_attempts": None, "min": 3}, [3, 3, 3, 3]),
         ({"type": "none", "max_attempts": 4}, []),
     ],
 )

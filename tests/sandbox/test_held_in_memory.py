@@ -17,7 +17,14 @@ import dlt
 import pytest
 
 from dlthub_project.errors import ProjectError, RemoteDestinationBlocked
-from dlthub_project.sandbox import ENVIRONMENT_VARIABLE, active_sandbox, isolated, pipelines
+from dlthub_project.sandbox import (
+    ENVIRONMENT_VARIABLE,
+    active_sandbox,
+    held_for_children,
+    isolated,
+    pipelines,
+)
+from dlthub_project.sandbox.settings import adopt
 
 if TYPE_CHECKING:
     from conftest import Listener, MakeSandbox, WriteProject
@@ -160,6 +167,48 @@ def test_program_that_is_started_without_an_environment_is_in_the_sandbox(
     file.unlink()
     start("/bin/sh", "-c", show)
     assert file.read_text() == ""
+
+
+CHILD = "from dlthub_project.sandbox.settings import active_sandbox; print(active_sandbox().folder)"
+WITHOUT_THE_VARIABLE = {
+    "env": ["/usr/bin/env", "-i"],
+    "shell": ["/bin/sh", "-c", 'unset DLTHUB_PROJECT_SANDBOX; "$@"; true', "sh"],
+    "python": [
+        sys.executable,
+        "-c",
+        "import subprocess, sys; subprocess.run(sys.argv[1:], env={}, check=True)",
+    ],
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it")
+@pytest.mark.parametrize("between", WITHOUT_THE_VARIABLE.values(), ids=WITHOUT_THE_VARIABLE)
+def test_a_program_between_that_takes_the_variable_away_leaves_its_children_in_the_sandbox(
+    make_sandbox: MakeSandbox, between: list[str]
+) -> None:
+    command = [*between, sys.executable, "-c", CHILD]
+    with isolated(make_sandbox("outer")):
+        with isolated(make_sandbox("inner")) as inner:
+            assert subprocess.check_output(command, text=True).strip() == inner.folder
+        # and what is longer than there is room for
+        with isolated(make_sandbox("long" * 40, allowed=("warehouse",) * 9_000)) as long:
+            assert held_for_children._held is not None
+            assert long.folder.encode() in held_for_children._held.memory[:]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it")
+def test_a_fork_in_another_sandbox_does_not_change_that_of_the_process_above(
+    make_sandbox: MakeSandbox,
+) -> None:
+    command = ["/usr/bin/env", "-i", sys.executable, "-c", CHILD]
+    with isolated(make_sandbox("above")) as above:
+        fork = os.fork()
+        if not fork:
+            adopt(make_sandbox("below"))
+            child = subprocess.run(command, check=False, capture_output=True, text=True)
+            os._exit(0 if child.stdout.strip().endswith("below") else 1)
+        assert os.waitpid(fork, 0)[1] == 0
+        assert subprocess.check_output(command, text=True).strip() == above.folder
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="only Linux tells it")

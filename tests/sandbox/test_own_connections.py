@@ -16,6 +16,7 @@ import duckdb
 import pytest
 from conftest import MakeSandbox
 
+from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox import isolated, own_connections, visited
 
 READ = "SELECT count(*) FROM data.orders"
@@ -155,3 +156,105 @@ def test_connect_that_a_module_has_taken_by_its_name_is_led_there_too(
         load(dlt.destinations.duckdb(str(production)), 1)
         with module.connect(production) as connection:
             assert connection.sql(READ).fetchall() == [(1,)]
+
+
+ATTACHED = "SELECT count(*) FROM prod.data.orders"
+
+
+@pytest.mark.parametrize(
+    "attach",
+    [
+        "ATTACH '{}' AS prod",
+        "attach or replace database\n'{}' as prod (read_only)",
+        "ATTACH IF NOT EXISTS '{}' AS prod",
+    ],
+)
+@pytest.mark.parametrize("method", ["execute", "sql", "query", "executemany"])
+def test_what_duckdb_attaches_is_what_the_test_has_loaded(
+    make_sandbox: MakeSandbox, production: Path, attach: str, method: str
+) -> None:
+    attach = attach.format(production)
+    with isolated(make_sandbox()):
+        load(dlt.destinations.duckdb(str(production)), 1)
+        with duckdb.connect() as connection:
+            getattr(connection, method)(attach, *([[[]]] if method == "executemany" else []))
+            assert connection.sql(ATTACHED).fetchall() == [(1,)]
+        with duckdb.connect() as connection:
+            duckdb.execute(query=attach, connection=connection)
+            assert duckdb.sql(ATTACHED, connection=connection).fetchall() == [(1,)]
+            (statement,) = connection.extract_statements(attach.replace(" prod", " again"))
+            connection.execute("DETACH prod")
+            connection.execute(statement)
+
+
+def test_what_a_connection_of_dlt_attaches_is_what_the_test_has_loaded(
+    make_sandbox: MakeSandbox, production: Path
+) -> None:
+    with isolated(make_sandbox()):
+        load(dlt.destinations.duckdb(str(production)), 1)
+        with dlt.pipeline("other", destination="duckdb", dataset_name="d").sql_client() as client:
+            client.native_connection.execute(f"ATTACH '{production}' AS prod")
+            client.native_connection.execute("DELETE FROM prod.data.orders")
+
+    assert read(production) == 3
+
+
+def test_what_sqlite_attaches_is_what_the_test_has_loaded(
+    make_sandbox: MakeSandbox, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "prod__data.sqlite")
+    with sqlite3.connect(path) as made:
+        made.executescript("CREATE TABLE orders (id); INSERT INTO orders VALUES (1), (2)")
+    made.close()
+    statements: list[tuple[str, Any]] = [
+        (f"ATTACH '{path}' AS prod", ()),
+        ("ATTACH DATABASE ? AS prod", (path,)),
+        ("ATTACH DATABASE :path AS prod", {"path": path}),
+        (f"ATTACH 'file:{path}?mode=ro' AS prod", ()),
+    ]
+    with isolated(make_sandbox()):
+        load(dlt.destinations.sqlalchemy(f"sqlite:///{tmp_path}/prod.sqlite"), 1)
+        for sql, values in statements:
+            connection = sqlite3.connect("file::memory:", uri=True)
+            for way in (connection, connection.cursor()):
+                way.execute(sql, values)
+                found = way.execute("SELECT count(*) FROM prod.orders").fetchall()
+                assert found == [(1,)]
+                way.execute("DETACH prod")
+            connection.close()
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        assert connection.execute("SELECT count(*) FROM orders").fetchall() == [(1,)]
+        connection.close()
+
+
+def test_a_file_that_dlt_has_in_the_sandbox_is_not_opened_elsewhere_before_it_is_loaded(
+    make_sandbox: MakeSandbox, production: Path
+) -> None:
+    with isolated(make_sandbox()):
+        pipeline = dlt.pipeline(
+            "shop", destination=dlt.destinations.duckdb(str(production)), dataset_name="data"
+        )
+        pipeline.extract([{"id": 1}], table_name="orders")
+        pipeline.normalize()
+        with duckdb.connect(production) as connection:
+            assert connection.sql("SELECT * FROM duckdb_tables()").fetchall() == []
+        pipeline.load()
+        assert read(production) == 1
+
+    assert read(production) == 3
+
+
+def test_a_folder_that_dlt_has_in_the_sandbox_is_not_written_to_elsewhere(
+    make_sandbox: MakeSandbox, tmp_path: Path
+) -> None:
+    bucket = tmp_path / "bucket"
+    bucket.mkdir()
+    copy = f"COPY (SELECT 1) TO '{bucket}/orders.parquet'"
+    with isolated(make_sandbox()):
+        load(dlt.destinations.filesystem(str(bucket)), 1)
+        with pytest.raises(RemoteDestinationBlocked, match=r"orders\.parquet.* not in the test's"):
+            duckdb.connect().execute(copy)
+        duckdb.connect().execute(copy.replace("/bucket/", "/"))
+
+    assert not [*bucket.iterdir()]
+    assert (tmp_path / "orders.parquet").exists()
