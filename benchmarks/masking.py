@@ -16,7 +16,7 @@ import pytest
 from measuring import Figure, added, in_turn, main
 
 from dlthub_project.secrets import KNOWN
-from pytest_dlthub.masking import mask_report, mask_stream
+from pytest_dlthub.masked_output import mask_report, mask_stream
 
 _LINES = 1_000
 _LINE = "tests/test_orders.py::test_orders_have_their_lines PASSED                    [ 50%]\n"

@@ -29,26 +29,26 @@ if TYPE_CHECKING:
     )
     from pytest_dlthub.crashes.crash_report import Crashes as Crashes
     from pytest_dlthub.dlt_items import DltItems as DltItems
+    from pytest_dlthub.dlt_project import DltProject as DltProject
     from pytest_dlthub.dlt_run import DltRun as DltRun
     from pytest_dlthub.dlt_run import DltRuns as DltRuns
-    from pytest_dlthub.project import DltProject as DltProject
-    from pytest_dlthub.run import PipelineRun as PipelineRun
-    from pytest_dlthub.transformation import ProjectTransformation as ProjectTransformation
-    from pytest_dlthub.transformation import TransformationRun as TransformationRun
+    from pytest_dlthub.pipeline_run import PipelineRun as PipelineRun
+    from pytest_dlthub.transformation_run import ProjectTransformation as ProjectTransformation
+    from pytest_dlthub.transformation_run import TransformationRun as TransformationRun
 
 _HOME_OF = {
     "ChecksFailed": "pytest_dlthub.assertions.data_checks",
     "Crashes": "pytest_dlthub.crashes.crash_report",
     "DltItems": "pytest_dlthub.dlt_items",
-    "DltProject": "pytest_dlthub.project",
+    "DltProject": "pytest_dlthub.dlt_project",
     "DltRun": "pytest_dlthub.dlt_run",
     "DltRuns": "pytest_dlthub.dlt_run",
     "Faults": "dlthub_project.faults.single_faults",
-    "PipelineRun": "pytest_dlthub.run",
-    "ProjectTransformation": "pytest_dlthub.transformation",
+    "PipelineRun": "pytest_dlthub.pipeline_run",
+    "ProjectTransformation": "pytest_dlthub.transformation_run",
     "RemoteDestinationBlocked": "dlthub_project.errors",
     "Rows": "pytest_dlthub.assertions",
-    "TransformationRun": "pytest_dlthub.transformation",
+    "TransformationRun": "pytest_dlthub.transformation_run",
     "assert_checks": "pytest_dlthub.assertions.data_checks",
     "assert_columns": "pytest_dlthub.assertions.relation_checks",
     "assert_foreign_key": "pytest_dlthub.assertions.relation_checks",

@@ -1,4 +1,4 @@
-"""Which project a session tests, on which profile and in which sandbox."""
+"""Decides which project a session tests, on which profile, and activates its sandbox."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_dlthub.folders import new_session_folder, readable
+from pytest_dlthub.destination_settings import is_replaced_by_plugins, replacement_by
 from pytest_dlthub.imports import Imports
 from pytest_dlthub.options import (
     MANIFEST,
@@ -27,8 +27,8 @@ from pytest_dlthub.options import (
     option,
     root_above,
 )
-from pytest_dlthub.plain import EarlyCode, take_over_earlier_code
-from pytest_dlthub.replacements import is_replaced_by_plugins, replacement_by
+from pytest_dlthub.plain_suites import EarlyCode, take_over_earlier_code
+from pytest_dlthub.session_folder import new_session_folder, readable
 
 if TYPE_CHECKING:
     from dlthub_project.sandbox import Sandbox
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 SANDBOX_VARIABLE = "DLTHUB_PROJECT_SANDBOX"
 _AT_IMPORT = "dlthub_project.sandbox.at_import"
 _TELEMETRY_VARIABLE = "RUNTIME__DLTHUB_TELEMETRY"
-# those of DuckDB that rows can be written in
+# the formats of DuckDB that dlt can write rows in
 _LOADER_FILE_FORMATS = ("insert_values", "jsonl", "parquet")
 
 SESSION = pytest.StashKey["Session"]()
@@ -55,17 +55,17 @@ class Session:
 
     Attributes:
         root: The folder of the project or workspace under test; None for plain dlt code.
-        profile: The profile that it is tested on.
-        profile_reason: Why this one, for the header.
-        isolates_all: Whether every test is in a sandbox, asked for or not.
+        profile: The profile for tests.
+        profile_reason: Why it is this profile, for the header.
+        isolates_all: Whether every test has a sandbox, even if it asks for none.
         allowed: The names of the remote destinations that tests may reach.
-        loader_file_format: The format that rows are loaded in; None for what is fastest.
-        secrets: Which secrets tests see: `all`, `none`, or the name of the one file of them.
+        loader_file_format: The format in which dlt loads rows; None for the fastest.
+        secrets: Which secrets tests see: `all`, `none`, or those of one file, by its name.
         checks: Whether the runs of tests are checked.
-        working_dir: Where pytest was started.
-        test_files: The files of the tests that were collected, selected or not.
-        imports: What is noted of modules when they are imported.
-        installed_options: The options that there are before a conftest is read, by their `dest`.
+        working_dir: The folder in which pytest was started.
+        test_files: The files of the tests that pytest has collected, selected or not.
+        imports: Notes modules when they are imported.
+        installed_options: The `dest` of options that exist before pytest reads a conftest.
     """
 
     root: Path | None
@@ -134,17 +134,17 @@ class Session:
 
     @property
     def observes_all(self) -> bool:
-        """Whether the runs of every test are seen, from its setup to its teardown."""
+        """Whether we observe the runs of every test, from its setup to its teardown."""
         return self.isolates_all or self.checks
 
     @property
     def is_project(self) -> bool:
-        """Whether a `dlt.yml` is tested, and not a workspace or plain dlt code."""
+        """Whether the session tests a `dlt.yml`, and not a workspace or plain dlt code."""
         return self.root is not None and (self.root / MANIFEST).is_file()
 
     @cached_property
     def is_left_to_dlthub(self) -> bool:
-        """Whether a `dlt.yml` is tested, and a real package `dlthub` is installed, which has it."""
+        """Whether the session tests a `dlt.yml`, and a real package `dlthub` is there to run it."""
         if not self.is_project:
             return False
         from dlthub_project import hub_finder
@@ -155,7 +155,7 @@ class Session:
         """Make sure that there is a project, for a fixture or mark that needs one.
 
         Raises:
-            UsageError: There is none, or another package has it.
+            UsageError: There is no project, or the package `dlthub` runs it.
         """
         instead = "dlt_run, dlt_runs, dlt_items or dlt_load(source=...)"
         if not self.is_project:
@@ -171,10 +171,10 @@ class Session:
             )
 
     def check_belongs(self, test: Path) -> None:
-        """Make sure that a test is not of another project: it would run on that one's own profile.
+        """Make sure that a test belongs to no other project: it would run on the wrong profile.
 
         Raises:
-            Failed: It is.
+            Failed: It does.
         """
         root = self._project_of(test)
         if root not in (None, self.root):
@@ -186,10 +186,10 @@ class Session:
             )
 
     def check_belong_to_one(self, tests: Iterable[Path]) -> None:
-        """Make sure that collected tests are not of several projects.
+        """Make sure that collected tests do not belong to several projects.
 
         Raises:
-            UsageError: They are.
+            UsageError: They do.
         """
         found = {self._project_of(test): test for test in tests}
         found.pop(None, None)
@@ -206,7 +206,7 @@ class Session:
         """Make sure that the manifest of the project, if there is one, is valid.
 
         Raises:
-            UsageError: With the manifest's own errors.
+            UsageError: It is not; the message has the errors of the manifest.
         """
         if not self.is_project or self.root is None or self.is_left_to_dlthub:
             return
@@ -221,7 +221,7 @@ class Session:
         KNOWN.exempt(manifest.words())
 
     def stop(self) -> None:
-        """Restore environment and path, and delete what no test has left behind."""
+        """Restore the environment and `sys.path`, and delete folders that no failed test needs."""
         self.imports.end()
         try:
             self._end_sandbox()
@@ -236,14 +236,14 @@ class Session:
         for name, value in self._restore.items():
             _set_variable(name, value)
         if _AT_IMPORT in sys.modules:
-            # of a session in this process that is about to end
+            # what this session has set: a session in the test's own process is not the last
             sys.modules[_AT_IMPORT].forget_since(self._set_before)
         if self._path_entry in sys.path:
             sys.path.remove(self._path_entry)
         if self._folder is not None:
             for folder in (self._folder / "session", *self._left):
                 shutil.rmtree(folder, ignore_errors=True)
-            # where data of failed tests are kept, it is not empty
+            # not empty if it keeps data of failed tests
             with contextlib.suppress(OSError):
                 self._folder.rmdir()
 
@@ -255,21 +255,21 @@ class Session:
         return self._folder
 
     def new_test_folder(self, test_name: str) -> Path:
-        """Return a path that no test has had before; nothing is made there yet."""
+        """Return a new path for the sandbox of a test; does not make the folder."""
         self._tests += 1
         return self.folder / f"{self._tests:04}-{readable(test_name)}"
 
     def delete(self, folder: Path) -> None:
         """Delete the folder of a sandbox that has ended.
 
-        Windows deletes no file that a test has left open: its folder goes when the session ends.
+        Windows cannot delete a file that a test has left open: then the folder goes at the end.
         """
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():
             self._left.append(folder)
 
     def ask_plugins(self, node: pytest.Session) -> None:
-        """Have plugins say what stands for destinations, and take the places that they allow."""
+        """Ask plugins for replacements of destinations, and read which ones they allow."""
         self.allowed = tuple(node.config.getini("dlt_allow_remote"))
         if self.sandbox is None:
             return
@@ -284,12 +284,12 @@ class Session:
         move_destinations(self.sandbox)
 
     def end_early_code(self) -> None:
-        """Have plain code that runs from here on run as without this plugin."""
+        """Let plain code run as without this plugin from now on."""
         if self._early is not None:
             self._early.end()
 
     def setup_of(self, item: pytest.Item) -> AbstractContextManager[None]:
-        """Keep what plain fixtures make before the test's sandbox out of the home folder."""
+        """Keep files of fixtures that run before the test's sandbox out of the home folder."""
         return nullcontext() if self._early is None else self._early.setup_of(item)
 
     def _end_sandbox(self) -> None:
@@ -307,7 +307,7 @@ class Session:
         from dlthub_project import hub_finder
 
         hub_finder.install()
-        # of no module that imports dlt
+        # this imports no dlt
         from dlthub_project.sandbox import Sandbox, enter, note_threads
 
         note_threads()
@@ -321,12 +321,12 @@ class Session:
             profile=self.profile if self.root else None,
             secrets=self.secrets,
         )
-        # subprocesses find it there, this process in memory
+        # for subprocesses; this process has it in memory
         self._set(SANDBOX_VARIABLE, self.sandbox.to_environment())
         enter(self.sandbox)
         if self.root is not None:
             self._set(PROFILE_VARIABLE, self.profile)
-            # in every import mode `from sources.x import y` is to work in tests
+            # so that `from sources.x import y` works in tests, in every import mode
             path_entry = _module_root(self.root, self.profile)
             if path_entry not in sys.path:
                 sys.path.insert(0, path_entry)
@@ -344,14 +344,14 @@ def _module_root(project: Path, profile: str) -> str:
         return str(project)
     if "project_dir:" not in manifest.read_text(encoding="utf-8", errors="replace"):
         return str(project)
-    # rare, and worth the import: the manifest has to be read as the runtime reads it
+    # rare, and worth the import: only the runtime reads a manifest correctly
     from dlthub_project.errors import ProjectError
     from dlthub_project.manifest import Manifest
 
     try:
         return Manifest.open(manifest, profile).settings.project_dir
     except ProjectError:
-        # whoever uses the project is told
+        # whoever uses the project gets the error
         return str(project)
 
 
@@ -363,10 +363,10 @@ def _set_variable(name: str, value: str | None) -> None:
 
 
 def chosen_profile(config: pytest.Config, project: Path | None) -> tuple[str, str]:
-    """Return the profile to test on, and why this one.
+    """Return the profile to test on, and the reason for it.
 
     Raises:
-        UsageError: The one that was asked for is not a test profile.
+        UsageError: The chosen profile is not a test profile.
     """
     accepted: list[str] = config.getini("dlt_test_profiles")
     by_option = option(config, "dlt_profile")

@@ -1,8 +1,7 @@
-"""Has every run of a test checked (`dlt_checks = on`), and fails the test by what has failed.
+"""Checks every run of a test (`dlt_checks = on`), and fails the test if checks fail.
 
-What fails is noted, and told when the test's function ends: until then the test may expect it, and
-code that handles errors would swallow it. What a fixture of wider scope has run is told to each
-test that has the fixture.
+The test fails when its function ends. Until then it may expect the failure, and code that handles
+errors could swallow ours. A run of a fixture of wider scope fails each test that uses the fixture.
 """
 
 from __future__ import annotations
@@ -36,10 +35,10 @@ _TITLE = "checks after a run of pipeline {} (dlt_checks = on)"
 
 _NOTED = pytest.StashKey[NotedChecks]()
 _REQUEST = pytest.StashKey[pytest.FixtureRequest]()
-# of a module, class, package or session: what its fixtures have run, by their names
+# on the node of a module, class, package or session: failed checks by the name of its fixture
 _BY_FIXTURE = pytest.StashKey[dict[str, list[FailedCheck]]]()
 
-# what fixtures that are set up now have run
+# the failed checks of each fixture whose setup runs now
 _set_up: list[list[FailedCheck]] = []
 
 
@@ -57,27 +56,27 @@ class ChecksOfRunFailed(ChecksFailed, pytest.fail.Exception):  # type: ignore[mi
 
 @contextmanager
 def checked(item: pytest.Item) -> Iterator[None]:
-    """Note what fails in a block: that of a test, from its setup to its teardown."""
+    """Note the failed checks of a test; the block lasts from its setup to its teardown."""
     item.stash[_NOTED] = NotedChecks()
     with noting(item.stash[_NOTED]):
         yield
 
 
 def look_at(item: pytest.Item, pipeline: dlt.Pipeline, info: Any) -> None:
-    """Check what a run of a test has loaded, and note what fails."""
+    """Check the data that a run of a test has loaded, and note failed checks."""
     results = _results(pipeline, info)
     _note(item, pipeline.pipeline_name, pipeline.dataset_name, info, results)
 
 
 def look_at_other(pipeline: dlt.Pipeline, info: Any) -> list[str]:
-    """Check what a run has loaded that is of no test, and return what fails, as lines."""
+    """Check the data of a run that belongs to no test, and return lines about failed checks."""
     results = _results(pipeline, info).failed
     lines = [line for one in results if one.severity == "error" for line in lines_of(one)]
     return [_TITLE.format(pipeline.pipeline_name), *lines] if lines else []
 
 
 def look_at_copies(item: pytest.Item, runs: Mapping[str, Any]) -> None:
-    """Check the copies that a test has of what was loaded once, and note what fails."""
+    """Check a test's copies of data that are loaded once, and note failed checks."""
     if _NOTED not in item.stash:
         return
     for name, run in runs.items():
@@ -94,7 +93,7 @@ def _results(pipeline: dlt.Pipeline, info: Any) -> CheckResults:
         return CheckResults([])
     dataset = loaded_dataset(pipeline)
     loaded = {package.schema_name for package in info.load_packages} if info else set()
-    # a run that has loaded nothing is one, too: what was there is looked at
+    # after a run that has loaded nothing we check the data that are there
     name = pipelines.requested_dataset_name(pipeline)
     try:
         checks = checks_of(dataset, loaded or None, name=name)
@@ -131,7 +130,7 @@ def _note(
 def in_fixture(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> Iterator[None]:
-    """Have each test that uses a fixture of wider scope fail by what fails in its setup."""
+    """Count checks that fail in the setup of a fixture for each test that uses the fixture."""
     own: list[FailedCheck] = []
     before = set(request.fixturenames)
     _set_up.append(own)
@@ -140,7 +139,7 @@ def in_fixture(
     finally:
         # the last, by identity: empty lists are equal
         del _set_up[len(_set_up) - 1 - [*map(id, reversed(_set_up))].index(id(own))]
-        # what it asks for may have been set up for another test
+        # pytest may have set up the fixtures that it asks for with another test
         asked = {*fixturedef.argnames, *(set(request.fixturenames) - before)}
         for name in asked - {fixturedef.argname}:
             own += [one for one in _of_fixture(request.node, name) if one not in own]
@@ -150,21 +149,21 @@ def in_fixture(
 
 
 def remember_request(request: pytest.FixtureRequest) -> None:
-    """Keep what knows the fixtures of a test, also those that it asks for as it runs."""
+    """Keep the request of a test: it knows its fixtures, also those that it asks for later."""
     request.node.stash[_REQUEST] = request
     if _NOTED in request.node.stash:
-        # a fixture of wider scope has run once, and is of each attempt
+        # a fixture of wider scope has run once, and counts for each attempt at the test
         request.node.stash[_NOTED].begin_again()
 
 
 def _of_fixture(node: Any, name: str) -> list[FailedCheck]:
-    """Return what has failed in the nearest fixture of that name."""
+    """Return the failed checks of the nearest fixture of that name."""
     of_nodes = (around.stash.get(_BY_FIXTURE, {}) for around in reversed(node.listchain()))
     return next((found[name] for found in of_nodes if name in found), [])
 
 
 def open_failures(item: pytest.Item) -> list[FailedCheck]:
-    """Return what has failed in a test so far, was not expected and is not told yet."""
+    """Return the failed checks of a test that it did not expect and no report has told yet."""
     noted = item.stash.get(_NOTED, None)
     if noted is None:
         return []
@@ -175,16 +174,16 @@ def open_failures(item: pytest.Item) -> list[FailedCheck]:
 
 
 def raised(item: pytest.Item) -> ChecksOfRunFailed | None:
-    """Return the error for what has failed in a test, see `open_failures`; None for nothing."""
+    """Return the error for the `open_failures` of a test; None if there are none."""
     failed = open_failures(item)
     return ChecksOfRunFailed(failed) if failed else None
 
 
 def settle(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Have the report of a phase say what has failed, and fail for it.
+    """Add failed checks to the report of a phase, and make it a failure.
 
-    After a setup that was well the test goes on, and may expect it. A test that is expected to
-    fail (`xfail`) fails as expected, if it does not name other errors.
+    After a setup that passes, the test goes on, and may expect them. For a test that is marked
+    `xfail` they are the expected failure, unless the mark names other errors.
     """
     if report.when == "setup" and report.passed:
         open_failures(item)

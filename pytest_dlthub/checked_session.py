@@ -1,4 +1,4 @@
-"""What a session whose runs are checked does besides: runs of fixtures, of imports, of nobody."""
+"""Checks runs that belong to no single test (`dlt_checks = on`): of fixtures and of imports."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 class CheckedSession:
-    """A plugin that is there where runs are checked.
+    """A plugin that sessions with `dlt_checks = on` have.
 
     Attributes:
-        failed: What has failed after runs that are of no test and no module, such as those of a
-            `conftest.py`, as lines.
+        failed: Lines about checks that have failed after runs which belong to no test and no
+            module, such as runs of a `conftest.py`.
     """
 
     def __init__(self) -> None:
-        """See the runs of this process from here on, also those outside of sandboxes."""
+        """Observe the runs of this process from now on, also outside of sandboxes."""
         self.failed: list[str] = []
-        # of a module that is imported
+        # while pytest imports a module: the lines about its runs
         self._of_module: list[str] | None = None
         self._is_of_test = False
         self._observing = ExitStack()
@@ -38,13 +38,13 @@ class CheckedSession:
 
     @classmethod
     def begin(cls, config: pytest.Config) -> None:
-        """Register it, until the session ends."""
+        """Register the plugin until the session ends."""
         checked = cls()
         config.pluginmanager.register(checked, "dlthub_checked_session")
         config.add_cleanup(checked.end)
 
     def end(self) -> None:
-        """See no more runs."""
+        """Stop observing runs."""
         self._observing.close()
 
     def _finished(self, pipeline: dlt.Pipeline, info: Any) -> None:
@@ -56,7 +56,7 @@ class CheckedSession:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(self) -> Generator[None, pytest.CollectReport, Any]:
-        """Fail the collection of a module whose import runs what fails a check."""
+        """Fail the collection of a module if a run during its import fails a check."""
         self._of_module = []
         try:
             report = yield
@@ -68,7 +68,7 @@ class CheckedSession:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self) -> Generator[None, object, object]:
-        """Leave the runs of a test to the test."""
+        """Ignore the runs of a test: `checked_runs` looks at them."""
         with self._test():
             return (yield)
 
@@ -84,7 +84,7 @@ class CheckedSession:
     def pytest_fixture_setup(
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> Generator[None, object, object]:
-        """Have what a fixture of wider scope has run be of each test that has the fixture."""
+        """Count the runs of a fixture of wider scope for each test that uses it."""
         if fixturedef.scope == "function":
             return (yield)
         with checked_runs.in_fixture(fixturedef, request):
@@ -92,12 +92,12 @@ class CheckedSession:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Fail a session in which runs of nobody have failed checks."""
+        """Fail the session if checks have failed after runs that belong to no test."""
         if self.failed and not session.exitstatus:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """Tell which checks have failed that are warnings, or after runs that are of no test."""
+        """List failed checks that are warnings, or that belong to no test."""
         warned = [f"{id}: {text}" for id, text in properties_of_tests(terminalreporter, WARNED)]
         if warned or self.failed:
             terminalreporter.write_sep("=", "dlt checks")

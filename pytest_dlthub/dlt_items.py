@@ -15,9 +15,9 @@ from dlthub_project.errors import SourceUsedUp
 from dlthub_project.runner import extractables, narrowed
 from pytest_dlthub.data_coverage import active_recorder
 from pytest_dlthub.given import Given, Recorded, give, read_given
+from pytest_dlthub.pipeline_run import cursors_of, states_by_resource
 from pytest_dlthub.placeholders import placeholders
 from pytest_dlthub.recordings.recorded_tests import asked, extracted
-from pytest_dlthub.run import cursors_of, states_by_resource
 
 Items = list[Any]
 
@@ -29,10 +29,10 @@ class DltItems:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        """Make the object; the fixture gives one.
+        """Make the object. Tests get it from the fixture `dlt_items`.
 
         Args:
-            folder: The folder of the test, which files that it names are relative to.
+            folder: The folder of the test. Paths that the test names are relative to it.
         """
         self._folder = folder or Path()
         # as the state of a pipeline is stored
@@ -80,25 +80,26 @@ class DltItems:
     ) -> Any:
         """Return what a resource, or each resource of a source, yields.
 
-        Maps, filters, transformers and incremental cursors are applied; nothing is normalized or
-        loaded, and schema contracts, which do so, are not asked.
+        Maps, filters, transformers and incremental cursors work as in a run. Nothing is normalized
+        or loaded, so schema contracts do not apply.
 
         Args:
             data: A resource or a source, or a function that returns one.
-            given: What named resources yield instead of what they would extract, as `dlt_run` takes
-                it. The parent of a transformer may be named, too. Or `"recorded"`.
-            hints: Hints of resources that are given, as `dlt_run` takes them.
-            limit: The number of pages that each resource yields at most.
+            given: What resources yield instead of what they would extract, as `dlt_run` takes it;
+                also for the parent of a transformer. Or `"recorded"`.
+            hints: Hints of given resources, as `dlt_run` takes them.
+            limit: The largest number of pages that each resource yields.
             resources: The resources of a source to extract; None for all.
 
         Returns:
-            Of a resource the list of its items, of a source such lists by resource. Pages are
-            taken apart; frames and Arrow tables are items.
+            For a resource the list of its items; for a source a mapping of such lists by resource.
+            A page counts as its rows; a frame or an Arrow table counts as one item.
 
         Raises:
-            TypeError: The data are no source or resource. Or there are hints, and nothing is given.
+            TypeError: `data` is neither a source nor a resource. Or there are hints without
+                `given`.
             EntityNotFound: There is no such resource.
-            SourceUsedUp: A generator object was read before; it yields nothing more.
+            SourceUsedUp: An earlier call has used up a generator object.
         """
         with asked(given, None, "dlt_items") as to_give:
             rows, own_hints = read_given(to_give, hints, self._folder, "dlt_items")
@@ -116,11 +117,11 @@ class DltItems:
 
     @property
     def cursors(self) -> dict[str, Any]:
-        """The last value of every incremental cursor now, by resource and path: `comments.at`."""
+        """The last value of every incremental cursor, by resource and path: `comments.at`."""
         return cursors_of(states_by_resource(json_decode_state(self._stored)))
 
     def state(self, resource: str) -> dict[str, Any]:
-        """Return the state of a resource, as it is now; empty if it has none yet."""
+        """Return the current state of a resource; empty if it has none yet."""
         return dict(states_by_resource(json_decode_state(self._stored)).get(resource, {}))
 
     def _extract(self, data: DltSource | DltResource) -> dict[str, Items]:
@@ -131,7 +132,7 @@ class DltItems:
                 "Decorate the generator function, not what it returns; or make the data anew.",
             )
         self._read += iterators
-        # as in production: a failure changes nothing, and what cannot be stored is an error
+        # as in production: a failure leaves the state as it was, and the state has to fit into JSON
         state: Any = json_decode_state(self._stored)
         with extracted(data, state) as taken:
             items = dlt_resources.extract_items(taken, state)

@@ -1,4 +1,4 @@
-"""Runs of plain dlt code: those that `dlt_run` starts, and all that `dlt_runs` has seen."""
+"""Runs of plain dlt code: `dlt_run` starts them, and `dlt_runs` lists all runs of a test."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from dlthub_project.runner import PipelineRunner, extractables, narrowed
 from dlthub_project.sandbox import active_sandbox, choose_file_format_freely
 from pytest_dlthub.crashes import SAME, Matrix, is_project_runner, once_more, rows_given
 from pytest_dlthub.given import Given, Recorded, children_told, give, read_given
+from pytest_dlthub.pipeline_run import PipelineRun
 from pytest_dlthub.placeholders import placeholders
 from pytest_dlthub.recordings.recorded_tests import asked
-from pytest_dlthub.run import PipelineRun
 
 if TYPE_CHECKING:
     from dlt.common.destination.reference import AnyDestination
@@ -32,13 +32,13 @@ _DEFAULT_DESTINATION = "duckdb"
 
 
 class DltRun:
-    """Runs any data through a pipeline made for the test."""
+    """Runs any data by a pipeline that it makes for the test."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """Make the object; the fixture gives one.
+        """Make the object. Tests get it from the fixture `dlt_run`.
 
         Args:
-            folder: The folder of the test, which files that it names are relative to.
+            folder: The folder of the test. Paths that the test names are relative to it.
         """
         self._folder = folder or Path()
 
@@ -60,23 +60,23 @@ class DltRun:
         Args:
             data: Whatever `dlt.Pipeline.run` takes, or a function that returns sources or
                 resources.
-            given: What named resources yield instead of what they would extract, as
-                `DltProject.run` takes it; or `"recorded"`.
-            hints: Hints of resources that are given, which they otherwise have from elsewhere, as
-                `DltProject.run` takes them.
-            record: What is recorded, as `DltProject.run` takes it.
-            limit: The number of pages that each resource yields at most.
+            given: What resources yield instead of what they would extract, as `DltProject.run`
+                takes it; or `"recorded"`.
+            hints: Hints of given resources, as `DltProject.run` takes them.
+            record: What to record, as `DltProject.run` takes it.
+            limit: The largest number of pages that each resource yields.
             resources: The resources to load; None for all.
             pipeline: A pipeline to run instead of a new one.
-            runner: Run as pipelines of a project do, by `dlt.hub.runner`: what an earlier run left
-                pending is finished first, each row once. dlt alone may load such rows twice.
-            **arguments: Arguments of `dlt.pipeline` (by default the pipeline is called
-                `dlt_run` and its destination `duckdb`) and of `dlt.Pipeline.run`. `next` has them
-                again, but for `refresh`, which holds for one run.
+            runner: Run by `dlt.hub.runner`, as pipelines of a project do. It first finishes what an
+                earlier run has left pending, and loads each row once. dlt alone may load such rows
+                twice.
+            **arguments: Arguments of `dlt.pipeline` (by default the name `dlt_run` and the
+                destination `duckdb`) and of `dlt.Pipeline.run`. `next` uses them again, except
+                `refresh`, which holds for one run.
 
         Raises:
-            TypeError: An argument belongs to neither, or to `dlt.pipeline` though there is a
-                pipeline already. Or there are hints, and nothing is given.
+            TypeError: Neither function takes an argument, or only `dlt.pipeline` does and there is
+                a pipeline already. Or there are hints without `given`.
             EntityNotFound: There is no such resource.
             PipelineStepFailed: As `dlt.Pipeline.run` does.
         """
@@ -118,36 +118,35 @@ class DltRun:
         ignore: Collection[str] = (),
         **arguments: Any,
     ) -> Crashes:
-        """Assert that a run survives a crash: that each row is there once, whenever it happens.
+        """Assert that a run survives a crash at any point, and loads each row once.
 
-        The run is killed by SIGKILL, in a process of its own and in a copy of what this test has
-        loaded so far, at each point that matters; then it is started again, until nothing is
-        pending, and compared with a run that was not interrupted: rows, state and schema.
+        The test kills the run by SIGKILL at each point that matters: in a process of its own, on a
+        copy of what this test has loaded so far. Then it runs the pipeline again until nothing is
+        pending, and compares rows, state and schema with those of a run without a crash.
 
         Args:
-            data: What is loaded, as a call takes it.
-            given: What named resources yield, as a call takes it; not `"recorded"`.
-            again: What the source yields once its rows have been extracted: what is `given` then,
-                or data where nothing is given; `[]` for a source that yields each row once. By
-                default the same as before.
+            data: What to load, as a call takes it.
+            given: What resources yield, as a call takes it; not `"recorded"`.
+            again: What the source yields after the crash, if a run has extracted its rows before:
+                a value for `given`, or for `data` without `given`; `[]` for a source that yields
+                each row once. By default the same as before.
             runner: `dlt` for `dlt.Pipeline.run`, `project` for the runner of projects.
             kind: What happens: `kill`, `exception`, `disconnect` (a lost connection) or
                 `full_disk`.
-            points: The names of the points, of `dlthub_project.faults.POINTS`; all by default.
-                Those that the run does not have are in `unreached` of what is returned, and an
-                error where they are named.
-            ignore: Columns that are not compared, `column` or `table.column`: such that a second
-                run has otherwise, as a time of loading.
+            points: The names of points of `dlthub_project.faults.POINTS`; by default all. A point
+                that the run does not reach is an error if you name it; else the result lists it in
+                `unreached`.
+            ignore: Columns to leave out of the comparison, `column` or `table.column`, as they
+                differ between any two runs: a time of loading, for example.
             **arguments: Further arguments of a call.
 
         Returns:
-            Which points were reached.
+            The points that the run reached, and those that it did not.
 
         Raises:
-            AssertionError: Rows are lost, or there twice, or something else differs: point, table
-                and rows are told, and what would help. Or nothing was tested.
-            UsageError: Two runs that were not interrupted differ, or what was loaded cannot be
-                copied.
+            AssertionError: Rows are lost or loaded twice, or something else differs; the message
+                names point, table and rows, and what would help. Or nothing was tested.
+            UsageError: Two runs without a crash differ, or the loaded data cannot be copied.
             ValueError: There is no such runner, kind or point.
         """
         __tracebackhide__ = True
@@ -181,14 +180,14 @@ class DltRun:
 class DltRuns(Sequence[PipelineRun]):
     """The pipeline runs of a test, in order; `runs["name"]` is the last one of a pipeline.
 
-    Runs that failed are not among them, and neither are those of subprocesses.
+    Runs that failed, and runs in subprocesses, are not among them.
     """
 
     def __init__(self) -> None:
         self._runs: list[PipelineRun] = []
 
     def add(self, run: PipelineRun) -> None:
-        """Take a run that has ended."""
+        """Add a run that has ended."""
         self._runs.append(run)
 
     @property
@@ -230,7 +229,7 @@ class DltRuns(Sequence[PipelineRun]):
 
 
 def finished_run(pipeline: dlt.Pipeline, info: LoadInfo | None) -> PipelineRun:
-    """Return a run that any code has started, and that has just ended."""
+    """Return the result of a run that other code has started, and that has just ended."""
 
     def again(data: Any = None, **arguments: Any) -> PipelineRun:
         if data is None:
@@ -243,14 +242,15 @@ def finished_run(pipeline: dlt.Pipeline, info: LoadInfo | None) -> PipelineRun:
 def split_arguments(
     arguments: Mapping[str, Any], *, is_made: bool = False
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the arguments of `dlt.pipeline` and those of its `run` among those of `dlt_run`.
+    """Split the arguments of `dlt_run` into those of `dlt.pipeline` and those of `Pipeline.run`.
 
     Args:
         arguments: All of them.
-        is_made: Whether there is a pipeline already. Then what both take belongs to the run.
+        is_made: Whether there is a pipeline already. Then an argument of both goes to the run.
 
     Raises:
-        TypeError: An argument belongs to neither, or to a pipeline that is made already.
+        TypeError: Neither function takes an argument, or only `dlt.pipeline` does and there is a
+            pipeline already.
     """
     of_pipeline: dict[str, Any] = {}
     of_run: dict[str, Any] = {}
@@ -264,7 +264,7 @@ def split_arguments(
                     f"dlt_run: there is a pipeline already, and its run() takes no `{name}`; give "
                     "it to dlt.pipeline, or to the first dlt_run"
                 )
-            # what both take belongs to the pipeline: it stays for the next run in the test
+            # an argument of both goes to the pipeline: it holds for the next run in the test, too
             of_pipeline[name] = value
         elif name in _RUN_ARGUMENTS:
             of_run[name] = value

@@ -1,4 +1,4 @@
-"""Tells the hook `pytest_dlt_run_finished` of runs, and fails the test where it raises."""
+"""Calls the hook `pytest_dlt_run_finished` for runs, and fails the test if it raises."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pytest_dlthub.hook_calls import HookFailed, called, of_others
 if TYPE_CHECKING:
     import dlt
 
-    from pytest_dlthub.run import PipelineRun
+    from pytest_dlthub.pipeline_run import PipelineRun
 
 
 class _Here(threading.local):
-    """Whether this thread is telling already: runs that the hook makes are not told."""
+    """Whether this thread calls the hook now. We do not call it again for runs that it starts."""
 
     is_telling: bool = False
 
 
 RUNS = pytest.StashKey[Any]()
-"""What `dlt_runs` gives, for as long as a test has it."""
+"""The object of the fixture `dlt_runs`, while a test has it."""
 
 _FAILURES = pytest.StashKey[list[HookFailed]]()
 _here = _Here()
@@ -33,7 +33,7 @@ _here = _Here()
 
 @contextmanager
 def told_to_hook(item: pytest.Item) -> Iterator[None]:
-    """Tell the hook of each run in a block: that of a test, from its setup to its teardown."""
+    """Call the hook for each run of a test; the block lasts from its setup to its teardown."""
     from dlthub_project.sandbox import observe_runs
 
     item.stash[_FAILURES] = []
@@ -47,14 +47,14 @@ def told_to_hook(item: pytest.Item) -> Iterator[None]:
             with telling():
                 checked_runs().look_at(item, pipeline, info)
         if not (RUNS in item.stash or of_others(hook)):
-            # most runs are for nobody
+            # mostly nobody wants to know
             return
         from pytest_dlthub.dlt_run import finished_run
 
         try:
             tell(item, finished_run(pipeline, info))
         except HookFailed as failure:
-            # not in the middle of code that may handle errors, or run again
+            # raised when the phase ends: here, code of the test may handle errors or try again
             item.stash[_FAILURES].append(failure)
 
     with observe_runs(finished), checked_runs().checked(item) if checks else nullcontext():
@@ -62,20 +62,20 @@ def told_to_hook(item: pytest.Item) -> Iterator[None]:
 
 
 def checked_runs() -> Any:
-    """Return what checks runs; not imported where nobody wants that, since it imports dlt."""
+    """Return the module `checked_runs`. It imports dlt, so only sessions with checks import it."""
     from pytest_dlthub import checked_runs
 
     return checked_runs
 
 
 def is_telling() -> bool:
-    """Whether this thread is telling, or checks, a run: those that come of it are not told."""
+    """Tell whether this thread calls the hook or checks a run, and so starts runs of its own."""
     return _here.is_telling
 
 
 @contextmanager
 def telling() -> Iterator[None]:
-    """Have the runs of a block in this thread told to nobody."""
+    """Ignore the runs of a block in this thread."""
     _here.is_telling = True
     try:
         yield
@@ -84,7 +84,7 @@ def telling() -> Iterator[None]:
 
 
 def tell(item: pytest.Item, run: PipelineRun) -> None:
-    """Tell the hook of one run.
+    """Call the hook for one run.
 
     Raises:
         HookFailed: An implementation has raised.
@@ -98,7 +98,7 @@ def tell(item: pytest.Item, run: PipelineRun) -> None:
 
 
 def note_run(item: pytest.Item, run: PipelineRun) -> None:
-    """Let `dlt_runs` have a run; not one whose data tests have copies of."""
+    """Add a run to `dlt_runs`, unless it builds a template, of which tests get copies."""
     from dlthub_project.sandbox import is_unobserved
 
     if (runs := item.stash.get(RUNS, None)) is not None and not is_unobserved():
@@ -107,11 +107,11 @@ def note_run(item: pytest.Item, run: PipelineRun) -> None:
 
 @contextmanager
 def failing(item: pytest.Item, phase: str) -> Iterator[None]:
-    """Fail a phase of a test by what the hook has raised in it, and by checks, if it is no failure.
+    """Fail a phase of a test if the hook has raised in it, or checks have failed.
 
     Raises:
-        HookFailed: The first of what the hook has raised, also where the test is skipped.
-        ChecksFailed: Checks have failed; not at the end of a setup: the test may expect it.
+        HookFailed: The hook has raised; this is its first error. A skipped test fails, too.
+        ChecksFailed: Checks have failed. Not at the end of a setup, as the test may expect it.
     """
     try:
         yield
@@ -133,10 +133,10 @@ def _failure(item: pytest.Item, *, checks: bool) -> BaseException | None:
 
 
 def settle(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Have the report of a phase say what the hook has raised in it, and fail for it.
+    """Add the errors of the hook to the report of a phase, and make it a failure.
 
-    The raised error alone would be lost: `unittest` has a skipped test go first, and a test that
-    is expected to fail is not expected to fail a check of somebody else's.
+    An error that is only raised could get lost: `unittest` prefers that a test is skipped, and an
+    `xfail` test expects failures of its own, not those of another plugin.
     """
     if item.config.stash[SESSION].checks:
         checked_runs().settle(item, report)

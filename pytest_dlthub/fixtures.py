@@ -1,4 +1,4 @@
-"""The fixtures: each hands out an object from another room."""
+"""The fixtures. Each gives a test an object that another module defines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pytest_dlthub.imported_fixtures import (
     dpt_run_context,
     drop_pipeline,
 )
-from pytest_dlthub.masking import mask_kept
+from pytest_dlthub.masked_output import mask_kept
 from pytest_dlthub.options import schema_changes_that_fail
 from pytest_dlthub.report import ADDITIVE, BLOCKED, FAILED, FOLDER, HELD
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from dlthub_project.faults import Faults
     from dlthub_project.sandbox import Sandbox
     from pytest_dlthub.dlt_items import DltItems
+    from pytest_dlthub.dlt_project import DltProject
     from pytest_dlthub.dlt_run import DltRun, DltRuns
-    from pytest_dlthub.project import DltProject
     from pytest_dlthub.templates.loaded_runs import LoadedRun, LoadedRuns
 
-# what suites import; a plugin has our own ones everywhere
+# what existing suites import; pytest finds our own fixtures in the plugin
 __all__ = [
     "auto_cwd_to_local_dir",
     "auto_drop_pipeline",
@@ -62,8 +62,8 @@ def _dlt_sandbox(request: pytest.FixtureRequest) -> None:
     session.check_belongs(request.node.path)
     if session.checks:
         checked_runs().remember_request(request)
-    # an autouse fixture of a plugin is the first of a test: the user's own ones are in the sandbox.
-    # Not by the names of the others, which fixtures of the user's own may have.
+    # pytest sets up a plugin's autouse fixtures first, so fixtures of the user run in the sandbox.
+    # Our other fixtures do not count here: fixtures of the user may have their names.
     is_asked = "dlt_isolated" in request.fixturenames or any(
         request.node.get_closest_marker(name) for name in ("dlt_crash", "dlt_load", "dlt_recorded")
     )
@@ -79,11 +79,11 @@ def _dlt_destination_type(request: pytest.FixtureRequest) -> str | None:
 
 @pytest.fixture(scope="session")
 def dlt_destinations() -> Mapping[str, Any]:
-    """Override this to say what destinations are in tests: a mapping by their names.
+    """Override this fixture to choose what destinations are in tests: a mapping by their names.
 
     A value is a URL (`postgresql://...`), a type (`"filesystem"`) or a mapping of dlt's own
-    settings with `type`. Destinations that are not named are temporary DuckDB files. What is
-    remote must be allowed by name, too: ini option or marker `dlt_allow_remote`.
+    settings with `type`. Destinations that you do not name are temporary DuckDB files. A test
+    reaches a remote destination only if the ini option or marker `dlt_allow_remote` names it.
     """
     return {}
 
@@ -96,15 +96,15 @@ def dlt_isolated(
 ) -> Iterator[Sandbox]:
     """Run the test in a sandbox of its own, and leave nothing behind.
 
-    dlt's data, pipeline and global folders are new ones, no pipeline is active, destinations that
-    are declared or named are DuckDB files in the sandbox, and other remote ones are blocked.
-    Environment, working directory and dlt's run context are restored afterwards. In a project or
-    workspace every test has this fixture by itself; plain dlt code asks for it:
-    `@pytest.mark.usefixtures("dlt_isolated")`.
+    The test begins with new data, pipeline and global folders of dlt, and without an active
+    pipeline. Destinations that are declared or named become DuckDB files in the sandbox; other
+    remote destinations are blocked. Afterwards the fixture restores the environment, the working
+    directory and dlt's run context. In a project or workspace every test has this fixture. Tests of
+    plain dlt code ask for it: `@pytest.mark.usefixtures("dlt_isolated")`.
     """
     from dlthub_project.sandbox import blocked_in_subprocesses, isolated
-    from pytest_dlthub.destinations import sandbox_of_test
     from pytest_dlthub.recordings.recorded_tests import RecordedTest
+    from pytest_dlthub.sandboxes import sandbox_of_test
 
     session = request.config.stash[SESSION]
     session.end_early_code()
@@ -112,17 +112,17 @@ def dlt_isolated(
     folder = session.new_test_folder(request.node.name)
     stash = request.node.stash
     if FOLDER in stash and keep != "all":
-        # of a failed attempt: the test is run again
+        # the test runs again: this is the folder of its failed attempt
         session.delete(stash[FOLDER])
     stash[FOLDER], stash[FAILED], stash[BLOCKED] = folder, False, []
     sandbox = sandbox_of_test(request, folder, dlt_destinations, _dlt_destination_type)
     recorded = RecordedTest(request.node)
-    # where every test is isolated, so are fixtures of wider scope, which begin before this one
+    # else fixtures of wider scope are observed, too: they begin before this one
     telling = nullcontext() if session.observes_all else told_to_hook(request.node)
     with isolated(sandbox), recorded.in_sandbox(sandbox), telling:
         yield sandbox
     recorded.finish(has_failed=stash[FAILED])
-    # also while fixtures were torn down, which is told when the folder is gone
+    # including teardown; the report comes when the folder is gone
     stash[BLOCKED] = blocked_in_subprocesses(str(folder))
     if keep != "all" and (keep == "none" or not stash[FAILED]):
         session.delete(folder)
@@ -138,7 +138,7 @@ def dlt_project(request: pytest.FixtureRequest, dlt_isolated: Sandbox) -> DltPro
     `dlt_project.run("my_pipeline")` runs a pipeline of `dlt.yml` into a temporary DuckDB and
     returns a `PipelineRun` with `row_counts`, `rows(table)`, `dataset` and more.
     """
-    from pytest_dlthub.project import DltProject
+    from pytest_dlthub.dlt_project import DltProject
 
     request.config.stash[SESSION].check_has_project("dlt_project")
     return DltProject(request.path.parent)
@@ -150,12 +150,12 @@ def dlt_project_factory(
 ) -> Callable[[], AbstractContextManager[DltProject]]:
     """Make a project for fixtures of wider scope: `with dlt_project_factory() as project:`.
 
-    It has a sandbox of its own, beside those of the tests, until the block ends. Datasets of its
-    runs can be read in any test.
+    Until the block ends, the project has a sandbox of its own, beside those of the tests. Any test
+    can read the datasets of its runs.
     """
     from dlthub_project.sandbox import isolated
-    from pytest_dlthub.destinations import session_sandbox
-    from pytest_dlthub.project import DltProject
+    from pytest_dlthub.dlt_project import DltProject
+    from pytest_dlthub.sandboxes import session_sandbox
 
     session = request.config.stash[SESSION]
     session.check_has_project("dlt_project_factory")
@@ -168,7 +168,7 @@ def dlt_project_factory(
             yield DltProject(request.config.rootpath, sandbox)
         finally:
             with isolated(sandbox):
-                """Its end drops what was loaded into remote destinations."""
+                """To leave this sandbox drops what was loaded into remote destinations."""
             session.delete(folder)
 
     return make
@@ -178,7 +178,7 @@ def dlt_project_factory(
 def dlt_run(request: pytest.FixtureRequest, dlt_isolated: Sandbox) -> DltRun:
     """Run any dlt source, resource or rows into a temporary DuckDB: `dlt_run(my_source())`.
 
-    Takes the arguments of `dlt.pipeline` and `dlt.Pipeline.run`, and returns a `PipelineRun`.
+    It takes the arguments of `dlt.pipeline` and `dlt.Pipeline.run`, and returns a `PipelineRun`.
     Two calls in one test continue on the same state, as two runs of a pipeline do.
     """
     from pytest_dlthub.dlt_run import DltRun
@@ -190,8 +190,8 @@ def dlt_run(request: pytest.FixtureRequest, dlt_isolated: Sandbox) -> DltRun:
 def dlt_items(request: pytest.FixtureRequest, dlt_isolated: Sandbox) -> DltItems:
     """The items that a resource or source yields, without a load: `dlt_items(my_resource())`.
 
-    A list; of a source a list for each resource. Two calls in one test continue on the same state,
-    as two runs of a pipeline do.
+    For a resource it returns a list, for a source a list for each resource. Two calls in one test
+    continue on the same state, as two runs of a pipeline do.
     """
     from pytest_dlthub.dlt_items import DltItems
 
@@ -200,7 +200,7 @@ def dlt_items(request: pytest.FixtureRequest, dlt_isolated: Sandbox) -> DltItems
 
 @pytest.fixture
 def dlt_runs(request: pytest.FixtureRequest, dlt_isolated: Sandbox) -> Iterator[DltRuns]:
-    """Every pipeline run in this test, also by your own functions, in order.
+    """All pipeline runs of this test in order, also those that your own functions start.
 
     `main(); assert dlt_runs.last.row_counts == {...}`
     """
@@ -216,9 +216,9 @@ def dlt_runs(request: pytest.FixtureRequest, dlt_isolated: Sandbox) -> Iterator[
 def dlt_config(dlt_isolated: Sandbox) -> MutableMapping[str, Any]:
     """Settings for this test, above all others: `dlt_config["sources.github.token"] = "x"`.
 
-    A value replaces the whole: of a connection string nothing comes from elsewhere. None and `del`
-    unset a value, wherever it is configured: so you test that a secret is missing. `clear()` takes
-    all back.
+    A value replaces the configured one as a whole; parts of a connection string do not mix. To
+    test what happens when a secret is missing, unset it with None or `del`, wherever it is
+    configured. `clear()` undoes everything.
     """
     from dlthub_project.sandbox import Overrides
 
@@ -229,9 +229,9 @@ def dlt_config(dlt_isolated: Sandbox) -> MutableMapping[str, Any]:
 def dlt_faults(request: pytest.FixtureRequest, dlt_isolated: Sandbox) -> Iterator[Faults]:
     """Faults of this test's runs: `dlt_faults.fail("extract", times=2)`.
 
-    `lose("orders", after_commit=True)` loses the answer of the destination to a job, `disconnect`
-    the whole connection, `fail` has a step fail, and `fill_disk` has the disk be full. Each happens
-    as often as it says, once by default. One that does not happen fails the test when it ends.
+    `fail` makes a step fail, `lose("orders", after_commit=True)` loses the destination's answer to
+    a job, `disconnect` breaks the connection, and `fill_disk` fills the disk. Each fault happens
+    `times` times, once by default. A fault that never happens fails the test at its end.
     """
     from dlthub_project.dlt_internals.fault_points import listening
     from dlthub_project.faults import Faults
@@ -250,8 +250,8 @@ def dlt_loaded(
     """This test's own copy of what its `dlt_load` mark asks for, as a `PipelineRun`.
 
     `@pytest.mark.dlt_load("my_pipeline")`, or `@pytest.mark.dlt_load(source=my_source)` in any
-    code: the pipeline runs once a session, and each test has a copy of database and state that it
-    may write to. With several marks, this is a mapping of the runs by pipeline.
+    code: the pipeline runs once a session. Each test gets a copy of the database and the state, and
+    may write to it. With several marks, this is a mapping of runs by pipeline.
     """
     from pytest_dlthub.templates.session_templates import Templates
 
@@ -264,10 +264,10 @@ def dlt_loaded(
 
 @pytest.fixture
 def dlt_dataset(request: pytest.FixtureRequest, dlt_loaded: LoadedRun | LoadedRuns) -> dlt.Dataset:
-    """The dataset of this test's `dlt_load` mark: its own copy, to read, and to write to.
+    """The dataset of this test's `dlt_load` mark: the test's own copy, to read and to write.
 
-    Its connection stays open from the first query to the end of the test, or until `database_path`
-    of `dlt_loaded` is asked for.
+    The connection stays open from the first query to the end of the test, or until the test asks
+    for `dlt_loaded.database_path`.
     """
     runs: LoadedRuns = request.node.stash[HELD]
     return runs.only.dataset
@@ -279,10 +279,10 @@ def dlt_schema_snapshot(
 ) -> Iterator[SnapshotAssertion]:
     """The schema that this test had before, on syrupy: `assert run.schema == dlt_schema_snapshot`.
 
-    A YAML file for each test, which `pytest --snapshot-update` writes. What has changed is told:
-    `column orders.price: bigint → text`, breaking or additive. With
+    Each test has a YAML file, which `pytest --snapshot-update` writes. A failure lists the changes,
+    breaking or additive: `column orders.price: bigint → text`. With
     `@pytest.mark.dlt_schema_snapshot(fails_on="breaking")`, or the ini option
-    `dlt_schema_snapshot_fails_on`, additive changes are told, and let the test pass.
+    `dlt_schema_snapshot_fails_on`, a test with additive changes passes, and the session lists them.
     """
     config = request.config
     if not config.pluginmanager.has_plugin("syrupy"):
@@ -302,7 +302,7 @@ def dlt_schema_snapshot(
         raise pytest.UsageError(
             "dlt_schema_snapshot: the fixture `snapshot` of these tests is not that of syrupy"
         )
-    # what is updated is updated with all that has changed
+    # an update writes all changes
     is_any = fails_on == "any" or config.option.update_snapshots
     snapshot = base.use_extension(SchemaSnapshot if is_any else AdditiveSchemaSnapshot)
     yield snapshot

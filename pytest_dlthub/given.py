@@ -1,4 +1,4 @@
-"""Rows in place of what resources extract; the source's own code stays in between."""
+"""`given=`: replaces what resources extract by rows of the test. The rest of the source runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _READERS: dict[str, Callable[[Path], Any]] = {
 
 
 class Replayed(NamedTuple):
-    """What a resource has yielded before, marks included.
+    """What a resource has yielded when it was recorded, with dlt's marks on items.
 
     Attributes:
         items: Yields it, anew with each call.
@@ -48,11 +48,11 @@ _HINTS = [name for name in signature(DltResource.apply_hints).parameters if name
 def read_given(
     given: Given | None, hints: Any, folder: Path, caller: str
 ) -> tuple[dict[str, Any] | None, dict[str, dict[str, Any]]]:
-    """Return what is given, with paths, and its hints by resource, as a run takes them.
+    """Return `given` with absolute paths, and `hints` by resource.
 
     Raises:
-        ProjectError: One of them cannot be understood.
-        TypeError: There are hints, and nothing is given.
+        ProjectError: One of them has a wrong form.
+        TypeError: There are hints without `given`.
     """
     if hints is not None and given is None:
         raise TypeError(f"{caller}: hints= are for what is given=; there is nothing given")
@@ -61,7 +61,7 @@ def read_given(
 
 
 def hints_by_resource(hints: Any, folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the hints of resources, whichever way they are written.
+    """Return hints by resource, from any form that a test may write.
 
     Args:
         hints: A mapping of resources, or `source.resource`, to arguments of
@@ -123,10 +123,10 @@ def _hints_of_schema(schema: Schema) -> dict[str, dict[str, Any]]:
 
 
 def located(given: Given, folder: Path) -> dict[str, Any]:
-    """Return `given` with the names of files as paths, relative to `folder`.
+    """Return `given` with each file name as a path below `folder`.
 
     Raises:
-        ProjectError: It is no mapping.
+        ProjectError: It is not a mapping.
     """
     if not isinstance(given, Mapping):
         raise ProjectError(
@@ -150,15 +150,15 @@ def give(
         data: The sources and resources.
         given: By resource, or by `source.resource`: a list of what its function yields, where a
             nested list is a page; a frame; an Arrow table; or the path of a `.json`, `.jsonl`,
-            `.csv` (as rows) or `.parquet` file (as an Arrow table). Resources that are neither
-            named nor get their data from one that is are not run.
-        hints: Hints of resources, which a source otherwise has from elsewhere: `sql_database` from
-            its database.
+            `.csv` (as rows) or `.parquet` file (as an Arrow table). Only these resources run, and
+            those that get their data from them.
+        hints: Hints of resources that their source would take from elsewhere, as `sql_database`
+            does from its database.
 
     Raises:
         EntityNotFound: There is no such resource.
-        ProjectError: A name is ambiguous, a value nothing that a resource yields, or nothing of
-            what is given is to be loaded.
+        ProjectError: A name is ambiguous, a resource cannot yield such a value, or the run loads
+            none of the given resources.
     """
     loose = [item for item in data if isinstance(item, DltResource)]
     parts = [_Part([item], item.name) for item in data if isinstance(item, DltSource)]
@@ -182,7 +182,7 @@ def give(
 
 @contextmanager
 def children_told(data: Any, given: Given | None) -> Iterator[None]:
-    """Say of a failure in a block what a resource that was not given has missed.
+    """Explain a failure in a block by what a resource that was not given has missed.
 
     Args:
         data: What `give` has returned, if anything is given.
@@ -222,8 +222,8 @@ class _Part:
     """A copy of one source, or of all resources outside of sources.
 
     Attributes:
-        resources: What can be given to, also parents that the source itself does not list. Several
-            may have one name: a resource and what a transformer has made of it, for example.
+        resources: All resources that `given` may name, also parents that the source does not list.
+            Several may have one name: a resource and its transformer, for example.
     """
 
     def __init__(self, originals: Sequence[DltSource | DltResource], source: str = "") -> None:
@@ -245,14 +245,14 @@ class _Part:
         return [r for r in self.resources if name in (r.name, self.full(str(r.name)))]
 
     def narrowed(self, given: Given) -> list[DltSource | DltResource]:
-        """Return what is given and what is made from it; nothing else extracts any more."""
+        """Return the given resources and those that they feed; no other resource extracts."""
         named = [resource for name in given for resource in self.matching(name)]
         for resource in self.resources:
             if resource not in named and not dlt_resources.has_parent(resource):
                 dlt_resources.replace_extraction(resource, _not_given(str(resource.name)))
         listed = [r for item in self._data for r in _listed(item)]
         kept = [r for r in listed if r.selected and (r in named or _feed(named, r))]
-        # a resource that only feeds others is run through them; one that is asked for, in any case
+        # a given resource that feeds others runs through them; it runs alone only if it feeds none
         feeding = [r for r in named if any(_feed([r], other) for other in kept)]
         kept += [r for r in listed if r in named and r not in kept and r not in feeding]
         for resource in listed:
@@ -292,7 +292,7 @@ def _matching(name: str, parts: Sequence[_Part], what: str = "given") -> list[Dl
 
 
 def _not_given(name: str) -> Callable[[], Iterator[Any]]:
-    """Return the generator function of a resource that is not to be asked."""
+    """Return a generator function that fails, for a resource that must not extract anything."""
 
     def extract() -> Iterator[Any]:
         raise ProjectError(
@@ -305,12 +305,12 @@ def _not_given(name: str) -> Callable[[], Iterator[Any]]:
 
 
 def _extraction(name: str, items: list[Any], *, needs_key: bool) -> Callable[[], Iterator[Any]]:
-    """Return a generator function of what a resource is to yield, each time from the start.
+    """Return a generator function that yields items, from the start at each call.
 
     Args:
         name: The resource.
-        items: What it is to yield.
-        needs_key: It is to fail if it merges by no key. Only now the run has said all hints.
+        items: What it yields.
+        needs_key: Fail if it merges without a key: all hints are known when it extracts.
     """
 
     def extract() -> Iterator[Any]:
@@ -320,7 +320,7 @@ def _extraction(name: str, items: list[Any], *, needs_key: bool) -> Callable[[],
             and dlt_resources.merges_without_key(relations.extracting_resource())
         ):
             raise _key_not_known(name)
-        # copied: what the source's maps change is not the test's; Arrow tables cannot be changed
+        # a copy, as maps of the source may change it in place; nothing can change an Arrow table
         for item in items:
             yield copy.deepcopy(item) if hasattr(item, "copy") else item
 
@@ -328,11 +328,11 @@ def _extraction(name: str, items: list[Any], *, needs_key: bool) -> Callable[[],
 
 
 def given_items(name: str, value: Any) -> list[Any]:
-    """Return what a value of `given` consists of: rows, pages of rows, frames or Arrow tables.
+    """Return the items of a value of `given`: rows, pages of rows, frames or Arrow tables.
 
     Args:
-        name: Its name, for errors.
-        value: A list of such, one frame or Arrow table, or the path of a file.
+        name: The name of the resource, for errors.
+        value: A list of items, one frame or Arrow table, or the path of a file.
 
     Raises:
         ProjectError: It is something else, or the file cannot be read.
@@ -361,7 +361,7 @@ def _kind_of(value: Any) -> str:
 
 
 def _way_out(value: Any) -> str:
-    """Return what to do about a mapping: rows of an API come in one, and one row is none yet."""
+    """Return what to give in place of a mapping, which is the answer of an API, or a single row."""
     if not isinstance(value, Mapping):
         return ""
     lists = [key for key, part in value.items() if isinstance(part, list)]

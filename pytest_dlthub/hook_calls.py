@@ -1,4 +1,4 @@
-"""Calls the hooks of users' plugins; an error says whose it is."""
+"""Calls the hooks that users' plugins implement; an error names the plugin."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class HookFailed(pytest.fail.Exception):  # type: ignore[misc, name-defined]
         """Make the error.
 
         Args:
-            message: All of it, with the lines of the plugin's code.
-            brief: Hook, plugin and kind of error: nothing of what the hook was called with.
+            message: The whole message, with lines of the plugin's code.
+            brief: Hook, plugin and type of the error, without any argument of the hook.
         """
         super().__init__(message, pytrace=False)
         self.brief = brief
 
 
 def called(hook: HookCaller, **told: Any) -> Any:
-    """Call a hook, and return what it gives.
+    """Call a hook, and return its result.
 
     Raises:
-        HookFailed: An implementation of somebody else's has raised.
+        HookFailed: The implementation of another plugin has raised.
     """
     __tracebackhide__ = True
     try:
@@ -49,12 +49,13 @@ def called(hook: HookCaller, **told: Any) -> Any:
 
 
 def answers_untraced(hook: HookCaller, **told: Any) -> Iterator[tuple[HookImpl, Any]]:
-    """Call each implementation of a hook by itself, and yield it with its answer.
+    """Call each implementation of a hook, and yield it with its answer.
 
-    Past pluggy, which writes arguments and answers into the file of `pytest --debug`.
+    This does not go through pluggy, which writes arguments and answers into the file of
+    `pytest --debug`.
 
     Raises:
-        HookFailed: An implementation has raised, or is a wrapper: there is nothing to wrap.
+        HookFailed: An implementation has raised, or is a wrapper, which this hook does not take.
     """
     for one in hook.get_hookimpls():
         if one.wrapper or one.hookwrapper:
@@ -67,12 +68,12 @@ def answers_untraced(hook: HookCaller, **told: Any) -> Iterator[tuple[HookImpl, 
 
 
 def refused(hook: HookCaller, problem: str, implementation: HookImpl | None = None) -> HookFailed:
-    """Return the error for what an implementation is, or has answered.
+    """Return the error for an implementation, or an answer, that we do not accept.
 
     Args:
         hook: The hook.
         problem: What is wrong, without the answer itself.
-        implementation: Which one it is; by default one of those that are not ours.
+        implementation: The implementation; by default any that is not ours.
     """
     found = of_others(hook) if implementation is None else [implementation]
     message = f"{_whose(hook, found)}: {problem}"
@@ -86,7 +87,7 @@ def _failure(hook: HookCaller, implementation: HookImpl, error: BaseException) -
 
 
 def _whose(hook: HookCaller, implementations: list[HookImpl]) -> str:
-    # conftests are called by their paths
+    # pytest names the plugin of a conftest by its path
     names = (
         os.path.relpath(n) if os.path.isabs(n := one.plugin_name) else n for one in implementations
     )
@@ -114,7 +115,7 @@ def _failed(hook: HookCaller, error: BaseException) -> HookImpl | None:
 
 
 def _told(error: BaseException, implementation: HookImpl) -> str:
-    """Return an error with the lines of code from the implementation on."""
+    """Return an error with the lines of code below the implementation."""
     found = pytest.ExceptionInfo.from_exception(error)
     code = _code_of(implementation.function)
     frames = [entry.frame.code.raw is code for entry in found.traceback]

@@ -1,4 +1,4 @@
-"""The hooks that plugins and conftests of users may implement, as they implement pytest's own."""
+"""The hooks that plugins and conftests of users may implement, just as hooks of pytest."""
 
 from __future__ import annotations
 
@@ -8,68 +8,69 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_dlthub.run import PipelineRun
+    from pytest_dlthub.pipeline_run import PipelineRun
     from pytest_dlthub.templates.load_marks import Load
 
 
 @pytest.hookspec
 def pytest_dlt_run_finished(item: pytest.Item, run: PipelineRun) -> None:
-    """A pipeline run has ended well, in a test or its fixtures, or where data are loaded once.
+    """A pipeline run has succeeded: in a test, in a fixture, or in a load that tests share.
 
-    What this raises fails the test when its phase ends, whatever code around the run does with
-    errors. Runs that fail are not told, and neither are those of subprocesses, of collection, and
-    those that this hook makes itself.
+    If an implementation raises, the test fails at the end of its phase, even if code around the run
+    handles errors. pytest does not call this hook for runs that fail, for runs in subprocesses or
+    during collection, or for runs that the hook itself starts.
 
     Args:
-        item: The test; for fixtures of wider scope, and loads that tests share, the first one.
-        run: What the run has given, as `dlt_runs` has it. Rows can be read.
+        item: The test; for fixtures of wider scope, and for shared loads, the first test.
+        run: The result of the run, as `dlt_runs` has it. Its rows can be read.
     """
 
 
 @pytest.hookspec(firstresult=True)
 def pytest_dlt_replace_destination(name: str, declared_type: str) -> object:
-    """Say what stands for a destination that is to be replaced; the first answer counts.
+    """Choose the replacement of a destination in tests; the first answer counts.
 
-    Asked once in each sandbox, where no mark, fixture or configuration of tests says what the
-    destination is. The answer opens nothing by itself: what is remote has to be allowed, by ini
-    option or marker `dlt_allow_remote`, as everywhere.
+    pytest calls this hook once in each sandbox, unless a mark, a fixture or the configuration of
+    tests says what the destination is. A remote replacement still has to be allowed, by the ini
+    option or marker `dlt_allow_remote`.
 
     Args:
         name: The name of the destination.
-        declared_type: Its type in production, such as `bigquery`; empty where a variable of
-            production says it.
+        declared_type: Its type in production, such as `bigquery`; empty if only a variable of
+            production holds it.
 
     Returns:
-        A URL, a type or a mapping, as the fixture `dlt_destinations` has them; None to leave it to
-        others, and last of all to a temporary DuckDB.
+        A URL, a type or a mapping, as in the fixture `dlt_destinations`; None to leave the choice
+        to other plugins, and finally to a temporary DuckDB.
     """
 
 
 @pytest.hookspec
 def pytest_dlt_template_inputs(load: Load) -> object:
-    """Say what data that are loaded once depend on besides: tests share them if it is equal.
+    """Name further inputs of data that are loaded once: tests share a load if these are equal.
 
-    Asked in the test, for each of its `dlt_load` marks.
+    pytest calls this hook in the test, for each of its `dlt_load` marks.
 
     Args:
         load: What the mark asks for: its `name`, `source`, `arguments` and `depends_on`.
 
     Returns:
-        Any value that can be compared between processes, such as a version, rows, or a `Path`, of
-        which the content counts; None for nothing.
+        Any value that processes can compare, such as a version, rows, or a `Path`, whose content
+        counts; None for nothing.
     """
 
 
 @pytest.hookspec
 def pytest_dlt_mask(text: str) -> Iterable[str] | None:
-    """Find what is not to be seen in a text that the session prints or writes.
+    """Find secrets in a text that the session prints or writes.
 
-    Asked for every text of six characters or more, so it has to be fast. Where it raises, nothing
-    of the text is shown, and the session fails.
+    pytest calls this hook for every text of six characters or more, so it has to be fast. If it
+    raises, the session shows nothing of the text, and fails.
 
     Args:
-        text: A part of a report, a line of a log, or what is written to a stream.
+        text: A part of a report, a line of a log, or a text that goes to a stream.
 
     Returns:
-        The parts of the text to hide, wherever they stand in it; None, or none, for nothing.
+        The parts of the text to hide, wherever they occur in it; None or an empty list if it has no
+        secrets.
     """

@@ -1,6 +1,6 @@
 """Fixtures that existing suites import into their conftest, by the names of the closed plugin.
 
-All of them have the test in its sandbox (`dlt_isolated`), which does most of what their names say.
+All of them use the sandbox of the test (`dlt_isolated`), which does most of what they promise.
 """
 
 from __future__ import annotations

@@ -7,32 +7,32 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_dlthub import finished_runs, masking, replacements
+from pytest_dlthub import destination_settings, finished_runs, masked_output
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_dlthub.run import PipelineRun
+    from pytest_dlthub.pipeline_run import PipelineRun
     from pytest_dlthub.templates.load_marks import Load
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_dlt_run_finished(item: pytest.Item, run: PipelineRun) -> None:
-    """Let the fixture `dlt_runs` have the run."""
+    """Add the run to the fixture `dlt_runs`."""
     finished_runs.note_run(item, run)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_dlt_replace_destination(declared_type: str) -> str:
-    """Have a temporary DuckDB, or files as in production, where nobody says what else."""
-    return replacements.temporary(declared_type)
+    """Choose a temporary DuckDB, or files for a destination that is files in production."""
+    return destination_settings.temporary(declared_type)
 
 
 def pytest_dlt_template_inputs(load: Load) -> tuple[Path, ...]:
-    """Have the content of the files that a mark names in `depends_on`."""
+    """Add the content of the files that a mark names in `depends_on`."""
     return load.depends_on
 
 
 def pytest_dlt_mask(text: str) -> Sequence[str]:
     """Hide the secrets that dlt has resolved."""
-    return masking.secrets_in(text)
+    return masked_output.secrets_in(text)

@@ -19,12 +19,12 @@ import pytest
 from pytest_dlthub import (
     check_history,
     finished_runs,
-    hidden_texts,
     hooks,
-    masking,
+    masked_output,
     options,
     own_hooks,
-    sections,
+    report_section,
+    secrets_in_texts,
     tracebacks,
 )
 from pytest_dlthub import report as reports
@@ -48,7 +48,7 @@ from pytest_dlthub.fixtures import (
     dpt_project_context,
     dpt_run_context,
 )
-from pytest_dlthub.plain import import_before
+from pytest_dlthub.plain_suites import import_before
 from pytest_dlthub.scopes import in_sandbox_of_scope, tell_what_lasts
 from pytest_dlthub.tracebacks import is_interrupt
 
@@ -97,21 +97,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, None, None]:
     """Activate the project before the first conftest is imported, and before pytest captures."""
-    masking.mask_streams()
+    masked_output.mask_streams()
     _start(early_config)
     return (yield)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers, and catch up where a conftest loads this plugin, which is late."""
+    """Register the markers; start the session here if a conftest has loaded the plugin late."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     config.pluginmanager.register(check_history.CheckHistory(config), "dlthub_check_history")
-    config.pluginmanager.register(masking.MaskedIds(), "dlthub_masked_ids")
+    config.pluginmanager.register(masked_output.MaskedIds(), "dlthub_masked_ids")
     config.pluginmanager.register(tracebacks.ShortenedReports(), "dlthub_shortened_reports")
-    config.pluginmanager.register(sections.ColouredSections(), "dlthub_coloured_sections")
+    config.pluginmanager.register(report_section.ColouredSections(), "dlthub_coloured_sections")
     if SESSION not in config.stash:
-        masking.mask_streams()
+        masked_output.mask_streams()
         _start(config)
     if options.measures_data(config):
         from pytest_dlthub.data_coverage.coverage_plugin import DataCoverage
@@ -120,7 +120,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Collect recordings, to check what they show, where that is asked for."""
+    """Collect recordings with `--dlt-record-check`, to check what they show."""
     if file_path.suffix != ".yml" or not parent.config.getoption("dlt_record_check", False):
         return None
     from pytest_dlthub.recordings import record_check
@@ -132,12 +132,12 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """End a session on a broken manifest with the manifest's own errors; see what plugins say."""
+    """Ask plugins about destinations, and end a session whose manifest is not valid."""
     session.config.stash[SESSION].ask_plugins(session)
-    masking.learn_before_tests(session.config)
-    masking.mask_outputs(session.config)
+    masked_output.learn_before_tests(session.config)
+    masked_output.mask_outputs(session.config)
     if options.has_workers(session.config):
-        # they import the tests, in environments that are copies of this one
+        # workers import the tests, with copies of this environment
         session.config.stash[SESSION].end_early_code()
     if options.runs_tests(session):
         session.config.stash[SESSION].check_manifest()
@@ -145,36 +145,36 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Take secrets out of what all others are told of a test."""
-    masking.mask_report(report)
+    """Mask secrets in the report of a test, before other plugins see it."""
+    masked_output.mask_report(report)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collectreport(report: pytest.CollectReport) -> None:
-    """Take secrets out of what all others are told of a collection."""
-    masking.mask_report(report)
+    """Mask secrets in the report of a collection, before other plugins see it."""
+    masked_output.mask_report(report)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:
-    """Take secrets out of warnings."""
-    masking.mask_warning(warning_message)
+    """Mask secrets in warnings."""
+    masked_output.mask_warning(warning_message)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_internalerror(excrepr: object) -> None:
-    """Take secrets out of what an error of pytest or a plugin says."""
+    """Mask secrets in an internal error of pytest or a plugin."""
     if "dlthub_project.secrets" in sys.modules:
-        masking.masked(excrepr)
+        masked_output.masked(excrepr)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
-    """Take secrets out of JUnit XML and files of other plugins, once they are written."""
+    """Mask secrets in JUnit XML and files of other plugins, after they are written."""
     yield
-    masking.mask_files(session.config)
-    # a session that has withheld texts has not said what it had to say
-    if hidden_texts.withheld() and not session.exitstatus:
+    masked_output.mask_files(session.config)
+    # a withheld text may have been an error
+    if secrets_in_texts.withheld() and not session.exitstatus:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -182,22 +182,22 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
 def pytest_report_to_serializable(
     config: pytest.Config,
 ) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
-    """Have workers of pytest-xdist send the secrets that they have learned, as tests are named."""
+    """Send secrets that a worker of pytest-xdist has learned: names of tests may contain them."""
     data = yield
     if data is None or not hasattr(config, "workerinput"):
         return data
-    return masking.with_secrets(data, config)
+    return masked_output.with_secrets(data, config)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_report_from_serializable(data: dict[str, Any]) -> Generator[None, object, object]:
-    """Learn what a worker has learned."""
-    masking.learn_sent(data)
+    """Learn the secrets that a worker has learned."""
+    masked_output.learn_sent(data)
     return (yield)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """End a session whose tests are of several projects; note the code that data are loaded by."""
+    """End a session with tests of several projects; note code, for data that are loaded once."""
     session.config.stash[SESSION].end_early_code()
     if options.runs_tests(session):
         session.config.stash[SESSION].check_belong_to_one(item.path for item in session.items)
@@ -212,7 +212,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that is marked with several types of destinations once on each."""
+    """Run a test once on each type of destination that its mark names."""
     marker = metafunc.definition.get_closest_marker("dlt_destination")
     if marker is not None:
         name = _dlt_destination_type.__name__
@@ -222,7 +222,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Have a test that is marked with `dlt_load` loaded, last of all, if it does not say when."""
+    """Add the fixture `dlt_loaded` to a test with the mark `dlt_load`, behind all others."""
     item.config.stash[SESSION].test_files.add(str(item.path))
     names = getattr(item, "fixturenames", None)
     if names is not None and item.get_closest_marker("dlt_load") and "dlt_loaded" not in names:
@@ -231,8 +231,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Have the workers of pytest-xdist share what they have loaded."""
-    # not before: a session without workers has no use for it
+    """Let the workers of pytest-xdist share loaded data."""
+    # imported here: a session without workers does not need it
     from pytest_dlthub.templates import postgres_servers, store
 
     store.share_with_worker(node.config, node.workerinput)
@@ -240,13 +240,13 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what was loaded and copied."""
+    """Write the summary: loaded and copied data, recordings, crashes, schema changes."""
     reports.write_summary(terminalreporter)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Drop the session's databases, and delete templates that nobody has used for long."""
-    # not even imported where nothing was loaded
+    # not imported if no test has loaded data
     servers = sys.modules.get("pytest_dlthub.templates.postgres_servers")
     if servers is not None:
         servers.drop_databases(config)
@@ -260,19 +260,19 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_assertrepr_compare(
     config: pytest.Config, op: str, left: object, right: object
 ) -> Generator[None, list[list[str] | None], list[list[str] | None]]:
-    """Explain two lists of rows by the cells that differ, and two mappings of counts by name."""
+    """Explain a comparison of rows by the cells that differ, and of row counts by table."""
     if not (op == "==" and isinstance(left, list | dict) and isinstance(right, list | dict)):
         return (yield)
     from pytest_dlthub.assertions.differences import explained
 
     try:
         lines = explained(left, right)
-    except Exception:  # of values that cannot be compared: the failure is the test's own
+    except Exception:  # values that cannot be compared: pytest explains the failure alone
         lines = None
     if lines is None:
         return (yield)
     verbosity = config.option.verbose
-    # what pytest would say is not shown, and takes it minutes for a large table
+    # pytest's own explanation is not shown, and takes minutes for a large table
     config.option.verbose = 0
     try:
         others = yield
@@ -282,7 +282,7 @@ def pytest_assertrepr_compare(
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Say which project is tested on which profile, and where its data go."""
+    """Return the header: the project, its profile, and where its data go."""
     return reports.header(config.stash[SESSION])
 
 
@@ -290,14 +290,14 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> Generator[None, object, object]:
-    """Have fixtures of wider scope in sandboxes of their scopes."""
+    """Run a fixture of wider scope in a sandbox of its own."""
     with in_sandbox_of_scope(fixturedef, request):
         return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Tell the hook of runs in all phases of a test, and check them."""
+    """Call the hook for runs in all phases of a test, and check them."""
     is_seen = item.config.stash[SESSION].observes_all
     with reports.forgetting(item), finished_runs.told_to_hook(item) if is_seen else nullcontext():
         return (yield)
@@ -336,7 +336,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
-    """Fail by runs of the teardown."""
+    """Fail the teardown if the hook has raised in it, or checks have failed."""
     with finished_runs.failing(item, "teardown"):
         return (yield)
 
@@ -346,7 +346,7 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Shape the report of a failed test, and remember it for the fixture that deletes its data."""
-    # a test that asks for nothing of ours is reported as without the plugin
+    # a test without a sandbox is reported as without this plugin
     is_full = item.config.option.fulltrace or reports.FOLDER not in item.stash
     with ExitStack() as stack:
         item.stash[tracebacks.SHORTENING] = stack, is_full
@@ -359,16 +359,16 @@ def pytest_runtest_makereport(
         item.stash[reports.FAILED] = True
         reports.release_connections(item)
         reports.tell_of_test(item, call.excinfo and call.excinfo.value, outcome)
-    masking.learn_secrets(item, outcome)
+    masked_output.learn_secrets(item, outcome)
     reports.carry(item, outcome)
     return outcome
 
 
 def _end_on_interrupt(item: pytest.Item, error: Exception) -> None:
-    """Raise Ctrl-C again in a sandbox; elsewhere tests are as without this plugin.
+    """Raise Ctrl-C again if dlt has wrapped it; only in a sandbox.
 
     Raises:
-        KeyboardInterrupt: The error goes back to it.
+        KeyboardInterrupt: It is the cause of the error.
     """
     if reports.FOLDER in item.stash and is_interrupt(error):
         raise KeyboardInterrupt from error
@@ -383,13 +383,13 @@ def _isolated_examples(item: pytest.Item) -> AbstractContextManager[None]:
 
 
 def _start(config: pytest.Config) -> None:
-    hidden_texts.begin(config.pluginmanager)
+    secrets_in_texts.begin(config.pluginmanager)
     session = Session.start(config)
     config.stash[SESSION] = session
     if session.checks:
         from pytest_dlthub.checked_session import CheckedSession
 
         CheckedSession.begin(config)
-    config.add_cleanup(hidden_texts.end)
+    config.add_cleanup(secrets_in_texts.end)
     config.add_cleanup(session.stop)
-    config.add_cleanup(lambda: masking.mask_trace_of_pytest(config))
+    config.add_cleanup(lambda: masked_output.mask_trace_of_pytest(config))

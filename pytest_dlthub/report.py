@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dlthub import sections
+from pytest_dlthub import report_section
 from pytest_dlthub.activation import SESSION, Session
 from pytest_dlthub.scopes import folders_of_scopes, pipelines_run_elsewhere
 from pytest_dlthub.tracebacks import causes, how_to_give, with_message
@@ -114,19 +114,19 @@ def tell_of_test(
         lines += pipelines_run_elsewhere(wider, folder, said)
     if folder is not None and not is_full:
         runs = [] if is_quiet else [folder]
-        sections.without_repetitions(item, outcome, runs, error)
+        report_section.without_repetitions(item, outcome, runs, error)
     if not is_quiet:
-        lines += sections.runs_told(folder, wider, outcome.longreprtext, error)
+        lines += report_section.runs_told(folder, wider, outcome.longreprtext, error)
     if folder is not None and not is_quiet:
         changes = changed_destinations(str(folder))
         lines += changes
         copies: Mapping[str, Any] = item.stash.get(HELD, {})
-        lines += sections.copies_told(copies)
+        lines += report_section.copies_told(copies)
         if folder.exists() and item.config.getini("dlt_keep") != "none":
-            lines += sections.ways_to_open(changes, copies)
+            lines += report_section.ways_to_open(changes, copies)
             lines.append(f"the data of this test are kept in {folder}")
     if lines:
-        outcome.sections.append((sections.TITLE, "\n".join(lines)))
+        outcome.sections.append((report_section.TITLE, "\n".join(lines)))
 
 
 def _missing_settings(error: BaseException, config: pytest.Config) -> list[str]:
@@ -230,11 +230,11 @@ def carry(item: pytest.Item, report: pytest.TestReport) -> None:
         setattr(report, _TOLD, item.stash[RECORDED])
     has_run = report.when == "call" or (report.when == "setup" and report.failed)
     if has_run and (folder := item.stash.get(FOLDER, None)) is not None:
-        if any(counts := sections.counted([folder])):
+        if any(counts := report_section.counted([folder])):
             setattr(report, _COUNTED, counts)
         if getattr(item.config.option, "xmlpath", None):
             # pytest writes those of the teardown, which takes them from the test
-            item.user_properties += sections.properties([folder])
+            item.user_properties += report_section.properties([folder])
 
 
 def write_summary(terminal: TerminalReporter) -> None:
@@ -251,7 +251,7 @@ def write_summary(terminal: TerminalReporter) -> None:
     has_templates = uses.copied or uses.built or uses.notes
     if not counts and not has_templates:
         return
-    terminal.write_sep("=", sections.TITLE)
+    terminal.write_sep("=", report_section.TITLE)
     if counts:
         count, rows = (sum(numbers) for numbers in zip(*counts, strict=True))
         pipelines = "pipeline" if count == 1 else "pipelines"

@@ -1,12 +1,12 @@
 """Sandboxes beside those of tests: of fixtures with a wider scope, and of examples of Hypothesis.
 
-In a project, a workspace, or with ini `dlt_isolation`, each fixture of wider scope has a sandbox:
-two that run one pipeline do not find each other's state, whichever is set up first. One that asks
-for others begins with a copy of what they have loaded: it goes on from there. What runs in no
-fixture, such as a module that is imported, is in the sandbox of the session.
+In a project, a workspace, or with ini `dlt_isolation`, each fixture of wider scope has a sandbox.
+If two fixtures run one pipeline, neither finds the state of the other, in whatever order pytest
+sets them up. A fixture that uses other fixtures begins with a copy of what they have loaded. Code
+outside of fixtures, such as a module during its import, runs in the sandbox of the session.
 
-Hypothesis calls a function many times. Each example has a sandbox in that of the test: else it
-would find what those before it have loaded.
+Hypothesis calls a function many times. Each example has a sandbox inside that of the test: else it
+would find what earlier examples have loaded.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dlthub.activation import SESSION
-from pytest_dlthub.folders import folders_of_tests
-from pytest_dlthub.replacements import is_replaced_by_plugins, replacement_by
+from pytest_dlthub.destination_settings import is_replaced_by_plugins, replacement_by
+from pytest_dlthub.session_folder import folders_of_tests
 
 if TYPE_CHECKING:
     from dlthub_project.sandbox import Sandbox
     from pytest_dlthub.activation import Session
 
 
-# they have one state for the whole test
+# these fixtures have one state for the whole test
 _OF_WHOLE_TEST = ("dlt_config", "dlt_dataset", "dlt_loaded", "dlt_runs")
 
 
@@ -42,10 +42,10 @@ class _Scope:
     """The sandbox of a fixture of wider scope, while it lasts.
 
     Attributes:
-        session: Makes its folder, and deletes it.
+        session: Makes and deletes its folder.
         sandbox: The sandbox.
-        keep: Its data stay when it ends.
-        begun_with: The folders of those that it has a copy of.
+        keep: Whether its data stay when it ends.
+        begun_with: The folders of the sandboxes that it has copies of.
     """
 
     session: Session
@@ -54,16 +54,16 @@ class _Scope:
     begun_with: set[str] = field(default_factory=set)
 
     def begin_with(self, others: Iterable[_Scope]) -> None:
-        """Copy what others hold, while nothing is here; nothing where they disagree."""
+        """Copy other sandboxes into this one while it is empty, unless their files conflict."""
         if Path(self.sandbox.folder, "data").exists():
             return
         earlier = {scope.sandbox.folder: scope for scope in others}
         known = {folder for scope in earlier.values() for folder in scope.begun_with}
-        # what one of them has begun with, it has too
+        # a sandbox also has what it has begun with
         new = [one for one in earlier if one not in known and Path(one, "data").is_dir()]
         if not new:
             return
-        from pytest_dlthub.copying import copy_sandboxes
+        from pytest_dlthub.sandbox_copies import copy_sandboxes
 
         if copy_sandboxes(new, self.sandbox.folder):
             self.begun_with |= {*earlier, *known}
@@ -78,7 +78,7 @@ class _Scope:
             self.session.delete(Path(self.sandbox.folder))
 
 
-# of a module, class or package: those of its fixtures, by their names
+# on the node of a module, class or package: the sandboxes of its fixtures, by name
 _OWN = pytest.StashKey[dict[str, _Scope]]()
 
 
@@ -86,7 +86,7 @@ _OWN = pytest.StashKey[dict[str, _Scope]]()
 def in_sandbox_of_scope(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> Iterator[None]:
-    """Set a fixture up in the sandbox of its scope, and tear it down there."""
+    """Set up a fixture in the sandbox of its scope, and tear it down there."""
     session = request.config.stash[SESSION]
     if fixturedef.scope == "function" or session.sandbox is None:
         # plain code has no sandbox there
@@ -116,7 +116,7 @@ def in_sandbox_of_scope(
 def _scope_of(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest, session: Sandbox
 ) -> _Scope:
-    """Return a new sandbox, with a copy of what the fixtures that one asks for have loaded."""
+    """Return a new sandbox, with a copy of what the fixtures that it uses have loaded."""
     name = f"{fixturedef.scope}_{fixturedef.argname}_{request.node.name}"
     made_by = request.config.stash[SESSION]
     folder = made_by.new_test_folder(name)
@@ -140,14 +140,14 @@ def _scope_of(
 def _asking(
     request: pytest.FixtureRequest, scope: _Scope, arguments: Collection[str]
 ) -> Iterator[None]:
-    """Have a fixture begin with what another one has loaded that its code asks for."""
+    """Copy what another fixture has loaded if the code of a fixture asks for it as it runs."""
     original = request.getfixturevalue
 
     def getfixturevalue(name: str) -> Any:
         __tracebackhide__ = True
         value = original(name)
         if name not in arguments:
-            # it has begun with those that are arguments
+            # a fixture has begun with those that are its arguments
             scope.begin_with(one for one in _active(request.node, name) if one is not scope)
         return value
 
@@ -160,7 +160,7 @@ def _asking(
 
 
 def _automatic(request: pytest.FixtureRequest) -> list[str]:
-    """Return the fixtures that stand before all others: of `autouse`, marks and `setup_module`."""
+    """Return the fixtures that pytest sets up first: `autouse`, of marks and `setup_module`."""
     manager: Any = request.config.pluginmanager.get_plugin("funcmanage")
     return [*manager.getfixtureinfo(request.node, None, None).initialnames]
 
@@ -187,10 +187,10 @@ _IN_A_FIXTURE = "A fixture of scope {} has a project by `with dlt_project_factor
 
 
 def tell_what_lasts(failure: Any, session: Session) -> None:
-    """Say what to use in place of a fixture of ours in one that outlives the test.
+    """Say what to use if a fixture of wider scope asks for a fixture of ours that is per test.
 
     Args:
-        failure: How a fixture has failed; pytest's own error is changed.
+        failure: The failure of a fixture; this changes pytest's own ScopeMismatch.
         session: The session.
     """
     message = str(failure.msg)
@@ -210,7 +210,7 @@ def tell_what_lasts(failure: Any, session: Session) -> None:
 
 
 def folders_of_scopes(item: pytest.Item) -> list[str]:
-    """Return the folders of the sandboxes in which fixtures of wider scope of a test are."""
+    """Return the folders of the sandboxes of a test's fixtures of wider scope."""
     session = item.config.stash[SESSION].sandbox
     found = [] if session is None else [session.folder]
     for node in item.listchain():
@@ -219,9 +219,9 @@ def folders_of_scopes(item: pytest.Item) -> list[str]:
 
 
 def pipelines_run_elsewhere(wider: Iterable[str], folder: Path | None, said: str) -> list[str]:
-    """Return what to do about pipelines that fixtures of wider scope have run.
+    """Return advice about pipelines that fixtures of wider scope have run.
 
-    A test has failed, maybe since it looks for one of them.
+    A test has failed, maybe because it looks for one of them.
 
     Args:
         wider: The sandboxes of its fixtures of wider scope.
@@ -246,16 +246,16 @@ def pipelines_run_elsewhere(wider: Iterable[str], folder: Path | None, said: str
 
 @contextmanager
 def isolated_examples(item: pytest.Item) -> Iterator[None]:
-    """Have each example that Hypothesis tries in a block start with an empty sandbox.
+    """Start each example that Hypothesis tries in a block with an empty sandbox.
 
-    Also those of a function with `@given` that a test defines and calls, and of a state machine.
+    This includes functions with `@given` inside of a test, and state machines.
 
     Raises:
-        UsageError: The test has a fixture that cannot be made anew for each example.
+        UsageError: The test has a fixture that we cannot make again for each example.
     """
     if hasattr(getattr(item, "obj", None), "hypothesis"):
         _check_fixtures(item)
-    # all ways to Hypothesis end here; none of its own hooks is around each example
+    # every example goes through this method; Hypothesis has no hook around an example
     execution: Any = sys.modules["hypothesis.core"].StateForActualGivenExecution
     original = execution.execute_once
     execution.execute_once = _in_sandboxes(item, original)

@@ -1,7 +1,7 @@
 """Helpers that existing suites import, by the names of the closed plugin's documentation.
 
-They act on the sandbox of the test: outside of one they refuse, since what they delete would be
-data of yours.
+They act on the sandbox of the test. Without a sandbox they refuse, as they would delete your own
+data.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def get_local_dir() -> str:
 
 
 def delete_test_storage() -> None:
-    """Delete `get_local_dir()` with all that is in it: also what the test has loaded into files.
+    """Delete `get_local_dir()` with everything in it, also what the test has loaded into files.
 
     Raises:
         UsageError: There is no sandbox, or the folder is not in it.
@@ -118,7 +118,7 @@ def clean_test_storage() -> FileStorage:
 def drop_active_pipeline_data() -> None:
     """Drop what the active pipeline has loaded, staging data too, and deactivate it.
 
-    The active pipeline is the one that was made, attached or run last; without one nothing is done.
+    The active pipeline is the one that was made, attached or run last. Without one, do nothing.
 
     Raises:
         UsageError: There is no sandbox.
@@ -136,14 +136,14 @@ def drop_active_pipeline_data() -> None:
 
 
 def assert_load_info(info: LoadInfo | None, expected_load_packages: int = 1) -> None:
-    """Assert that so many packages were loaded, all of them, and that none of their jobs failed.
+    """Assert that this number of packages was loaded, completely, and that no job has failed.
 
     Args:
-        info: What `pipeline.run` has returned; None, which it returns for nothing, is no package.
-        expected_load_packages: How many.
+        info: The result of `pipeline.run`; None, for a run without data, counts as no package.
+        expected_load_packages: The number of packages.
 
     Raises:
-        AssertionError: It is not so.
+        AssertionError: The number differs, a package is not loaded, or a job has failed.
     """
     __tracebackhide__ = True
     packages = info.load_packages if info is not None else []
@@ -159,7 +159,7 @@ def assert_load_info(info: LoadInfo | None, expected_load_packages: int = 1) -> 
 
 
 def load_table_counts(pipeline: dlt.Pipeline, *tables: str) -> dict[str, int]:
-    """Return how many rows tables have in the dataset of a pipeline; without names, of all data.
+    """Return the number of rows of tables in the dataset of a pipeline; by default all data tables.
 
     Raises:
         ValueError: There is no such table; the message has the nearest name.
@@ -179,7 +179,7 @@ def load_tables_to_dicts(
         pipeline: The pipeline.
         *tables: The tables; all data tables, if none is named.
         exclude_system_cols: Whether to leave out dlt's own columns, `_dlt_id` and the like.
-        sortkey: The column that rows are sorted by; else they come as `run.rows` has them.
+        sortkey: The column to sort by; by default the order of `run.rows`.
 
     Raises:
         ValueError: There is no such table; the message has the nearest name.
@@ -200,11 +200,11 @@ def assert_records_as_set(
 ) -> None:
     """Assert that two lists have the same records, in any order.
 
-    As sets have it, a record that is there twice counts once. `assert_rows`, and `==` of
-    `run.rows(...)`, tell of each.
+    As in a set, a record that occurs twice counts once. `assert_rows`, and `==` of
+    `run.rows(...)`, count each.
 
     Raises:
-        AssertionError: They have not: those that are missing, and those that are too many.
+        AssertionError: They differ; the message lists missing and unexpected records.
     """
     __tracebackhide__ = True
     # records may have lists in them, which have no hash

@@ -33,10 +33,10 @@ from dlthub_project.runner import worker_processes
 from dlthub_project.runner.locks import folder_of_locks
 from dlthub_project.sandbox import Sandbox, isolated
 from dlthub_project.sandbox.local_files import path_in
-from pytest_dlthub import sections
-from pytest_dlthub.copying import copy_file, spellings
-from pytest_dlthub.folders import new_session_folder
+from pytest_dlthub import report_section
 from pytest_dlthub.imports import Opened
+from pytest_dlthub.sandbox_copies import copy_file, spellings
+from pytest_dlthub.session_folder import new_session_folder
 from pytest_dlthub.templates import process_state
 from pytest_dlthub.templates.read_files import Build
 
@@ -164,9 +164,9 @@ def test_a_command_to_open_data_is_one_of_the_shell_that_is_there(
     monkeypatch.setattr(shutil, "which", lambda name: name if name == "duckdb" else None)
     path: Any = PureWindowsPath(r"C:\a b\shop.duckdb")
 
-    assert sections.command_to_open(Path("/a b/shop.duckdb")) == "duckdb '/a b/shop.duckdb'"
+    assert report_section.command_to_open(Path("/a b/shop.duckdb")) == "duckdb '/a b/shop.duckdb'"
     monkeypatch.setattr(sys, "platform", "win32")
-    assert sections.command_to_open(path) == r'duckdb "C:\a b\shop.duckdb"'
+    assert report_section.command_to_open(path) == r'duckdb "C:\a b\shop.duckdb"'
 
 
 # --- functions of the system ---

@@ -1,4 +1,4 @@
-"""What a crash, or a load that ran twice, leaves in a dataset."""
+"""Finds rows that a crash, or a load that ran twice, has left in a dataset."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def duplicates(dataset: dlt.Dataset) -> dict[str, Rows]:
     with connected(dataset.sql_client):
         for schema, table, columns in _loaded(dataset):
             row_id = schema.naming.normalize_identifier("_dlt_id")
-            # versions of scd2 are rows of their own
+            # in a table of strategy `scd2`, each version is a row of its own
             key = [n for n, hints in columns.items() if n == row_id or hints.get("x-valid-from")]
             if row_id in key and _groups(dataset, table, key, having="COUNT(*) > 1"):
                 rows = TableReader(dataset, table).rows(dlt_ids=True)
@@ -67,7 +67,7 @@ def _finished(dataset: dlt.Dataset, schema: Schema) -> list[str]:
 def _groups(
     dataset: dlt.Dataset, table: str, names: list[str], having: str | None = None
 ) -> list[tuple[Any, ...]]:
-    """Return the distinct values of columns, counted where they are."""
+    """Return the distinct values of columns; the destination finds them."""
     columns = [sqlglot.exp.column(name, quoted=True) for name in names]
     source = sqlglot.exp.Table(this=sqlglot.exp.to_identifier(table, quoted=True))
     query = sqlglot.select(*columns).from_(source).group_by(*columns)

@@ -1,4 +1,4 @@
-"""The assertion that the checks of a dataset hold, those of production."""
+"""`assert_checks` and `raises_check`: tests use the checks that production runs."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class ChecksFailed(AssertionError):
     """Checks of a dataset do not hold.
 
     Attributes:
-        results: What all checks have found.
+        results: The results of all checks.
         dataset_name: The dataset.
-        load_ids: The loads of the run; None where a dataset was asked.
+        load_ids: The loads of the run; None for a dataset.
     """
 
     dataset_name: str = ""
@@ -45,7 +45,7 @@ def assert_checks(
     run_or_dataset: FinishedRun | dlt.Dataset,
     checks: Mapping[str, Sequence[Check]] | None = None,
 ) -> None:
-    """Assert that checks hold: those that resources bring with them, or others.
+    """Assert that checks pass: those that resources declare by `with_checks`, or others.
 
     A check of severity `warn` may fail.
 
@@ -54,8 +54,8 @@ def assert_checks(
         checks: Checks by table; None for those of `with_checks`.
 
     Raises:
-        ChecksFailed: It is an `AssertionError`. Some do not hold, and the rows are told; or a check
-            looked at no rows, which says nothing.
+        ChecksFailed: Checks fail, and the message shows rows; or a check has no rows to look at,
+            which proves nothing. It is an `AssertionError`.
         AssertionError: There are no checks.
         ProjectError: There is no such table or column.
     """
@@ -82,7 +82,7 @@ def checked(
     run_or_dataset: FinishedRun | dlt.Dataset,
     checks: Mapping[str, Sequence[Check]] | None = None,
 ) -> CheckResults:
-    """Return what the checks of a run or dataset find; see `assert_checks`."""
+    """Run the checks of a run or dataset, and return their results; see `assert_checks`."""
     dataset, load_ids = _asked(run_or_dataset)
     found = checks_of(dataset) if checks is None else checks
     results = CheckSuite(dataset, found, load_ids).run()
@@ -107,19 +107,18 @@ def _asked(run_or_dataset: Any) -> tuple[dlt.Dataset, list[str] | None]:
 
 @contextmanager
 def raises_check(table: str, check: str) -> Iterator[None]:
-    """Expect that this check fails in a block: it can be red.
+    """Expect that this check fails in a block, and so prove that it can fail.
 
-    In `assert_checks`; in a run that it makes an error (`on_failed_check`); or, where runs are
-    checked (`dlt_checks`), after a run. Then it may have been any run of the block, and what
-    `assert_checks` fails by is expected of its run, too.
+    It may fail in `assert_checks`, in a run (`on_failed_check`), or after any run of the block if
+    runs are checked (`dlt_checks`).
 
     Args:
         table: The table.
-        check: The name of the check, such as `id__is_unique`; or its kind, such as `is_unique`,
-            where one check of the table is of it.
+        check: The name of the check, such as `id__is_unique`; or its kind, such as `is_unique`, if
+            the table has one check of that kind.
 
     Raises:
-        AssertionError: The check holds, or was not looked at.
+        AssertionError: The check passes, or did not run.
     """
     __tracebackhide__ = True
     noted = noted_now()
@@ -146,7 +145,7 @@ def raises_check(table: str, check: str) -> Iterator[None]:
 
 
 def _is_of(one: FailedCheck, failed: ChecksFailed | LoadFailedChecks) -> bool:
-    """Tell whether a check has failed after the run, or on the dataset, that was asserted of."""
+    """Tell whether a check has failed for the same run or dataset as an assertion."""
     if isinstance(failed, LoadFailedChecks):
         return False
     is_run = failed.load_ids is None or tuple(failed.load_ids) == one.load_ids
@@ -162,7 +161,7 @@ def _found(table: str, check: str, results: CheckResults, failed: Exception) -> 
 
 
 def _matching(check: str, names: set[str]) -> list[str]:
-    """Return the names of checks that may be meant: the name itself, or those of a kind."""
+    """Return the check of that name, or else the checks of that kind."""
     return [check] if check in names else sorted(n for n in names if n.endswith(f"__{check}"))
 
 
@@ -174,7 +173,7 @@ def _one(table: str, check: str, names: set[str]) -> str:
 
 
 def lines_of(result: CheckResult) -> list[str]:
-    """Return what a failed check has found, and some of the rows."""
+    """Return the lines about a failed check, with some of its rows."""
     rows = shown(result.samples)
     more = result.failing - len(rows)
     return [str(result), *rows, *([f"  and {more} more"] if rows and more > 0 else [])]

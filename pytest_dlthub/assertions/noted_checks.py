@@ -1,4 +1,4 @@
-"""What checks have found in the test that runs now: whoever fails or expects them asks here."""
+"""Keeps the results of checks in the running test, for those who fail by them or expect them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class FailedCheck:
         pipeline: The pipeline.
         dataset_name: The dataset that it loads.
         load_ids: The loads of the run.
-        result: What the check has found.
-        lines: The same for people, with some of the rows.
+        result: The result of the check.
+        lines: The same as text, with some of the rows.
     """
 
     pipeline: str
@@ -49,21 +49,21 @@ class NotedChecks:
     _settled: list[FailedCheck] = field(default_factory=list)
 
     def open(self) -> list[FailedCheck]:
-        """Return those that nobody has expected, and no report has told."""
+        """Return the failed checks that no test has expected, and no report has told."""
         settled = set(map(id, self._settled))
         return [one for one in list(self.failed) if id(one) not in settled]
 
     def settle(self, ones: Sequence[FailedCheck]) -> None:
-        """Take some as expected or told."""
+        """Mark checks as expected or told."""
         self._settled += ones
 
     def begin_again(self) -> None:
-        """Forget what is settled: the test is run once more, and what fails again is told again."""
+        """Begin another attempt at the test: a check that fails again is told again."""
         self.failed = self.open()
         self._settled.clear()
 
     def add(self, ones: Sequence[FailedCheck]) -> None:
-        """Take some that are new here."""
+        """Add failed checks that are not here yet."""
         known = set(map(id, self.failed))
         self.failed += [one for one in ones if id(one) not in known]
 
@@ -73,7 +73,7 @@ _noted: list[NotedChecks] = []
 
 @contextmanager
 def noting(noted: NotedChecks) -> Iterator[None]:
-    """Have what is asked in a block be asked of these."""
+    """Make `noted` the answer of `noted_now` until the block ends."""
     _noted.append(noted)
     try:
         yield
@@ -82,34 +82,34 @@ def noting(noted: NotedChecks) -> Iterator[None]:
 
 
 def noted_now() -> NotedChecks | None:
-    """Return the checks of the test that runs now; None where runs are not checked."""
+    """Return the failed checks of the running test; None if runs are not checked."""
     return _noted[-1] if _noted else None
 
 
-# what a test has looked at, by the identity of the check
+# the checks that have run, by their identity
 _looked_at: dict[str, dict[str, Any]] = {}
 
 
 def identity(name: str, check: Check) -> str:
-    """Return what tells a check from others in later sessions: it is no other if it is the same.
+    """Return a name for a check that stays the same in later sessions.
 
     Args:
-        name: Its table, or the resource that brings it.
+        name: Its table, or the resource that declares it.
         check: The check.
     """
-    # a digest: values that are allowed may be none to keep in a file
+    # a digest: a check may have values that must not be in a file
     return hashlib.sha256(f"{name}\n{check.definition}".encode()).hexdigest()[:24]
 
 
 def note_results(
     dataset: dlt.Dataset, checks: Mapping[str, Sequence[Check]], results: CheckResults
 ) -> None:
-    """Note which checks were looked at, and which of them have failed.
+    """Note which checks have run, and which of them have failed.
 
     Args:
-        dataset: What was looked at.
+        dataset: The dataset.
         checks: The checks by table.
-        results: What they have found, of each its result.
+        results: Their results.
     """
     found = {(result.table, result.check): result for result in results}
     resources: dict[str, str] = {
@@ -135,7 +135,7 @@ def note_results(
 
 
 def taken_results() -> dict[str, dict[str, Any]]:
-    """Return what was noted since this was last called."""
+    """Return the checks that have run since the last call."""
     found = dict(_looked_at)
     _looked_at.clear()
     return found

@@ -1,6 +1,6 @@
-"""Assertions about relations: one error tells all that is wrong, with samples.
+"""Assertions about relations: one error names everything that is wrong, with samples.
 
-Relations are asked at their destination; of a large table, only what is wrong comes from there.
+The destination evaluates them. Of a large table, we fetch only the rows that are wrong.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ def assert_columns(
     nullable: Collection[str] | None = None,
     subset: bool = False,
 ) -> None:
-    """Assert that a relation has these columns and no others, but for dlt's own.
+    """Assert that a relation has these columns and no others, except dlt's own.
 
     Args:
         relation: The relation.
-        expected: The data type of each, in dlt's words: `bigint`, `decimal`, `decimal(10,2)`.
-        nullable: Those of them that may be null, all of them; None says nothing about it.
-        subset: Let there be more columns.
+        expected: dlt's data type by column: `bigint`, `decimal`, `decimal(10,2)`.
+        nullable: All of these columns that may be null; None to ignore that.
+        subset: Allow more columns.
 
     Raises:
         AssertionError: It has other columns, or they have other types.
@@ -82,14 +82,14 @@ def assert_columns(
 
 @looking
 def assert_unique(relation: dlt.Relation, *columns: str) -> None:
-    """Assert that no two rows have the same values in these columns. Null is a value here.
+    """Assert that no two rows have the same values in these columns. Null counts as a value.
 
     Args:
         relation: The relation.
-        *columns: Those that tell rows apart, together.
+        *columns: The columns that together identify a row.
 
     Raises:
-        AssertionError: Rows have the same values; or there are no rows, which says nothing.
+        AssertionError: Rows have the same values; or there are no rows, which proves nothing.
     """
     __tracebackhide__ = True
     _check_relation(relation, "assert_unique")
@@ -121,7 +121,7 @@ def assert_not_null(relation: dlt.Relation, *columns: str) -> None:
         *columns: The columns.
 
     Raises:
-        AssertionError: One is; or there are no rows, which says nothing.
+        AssertionError: A column is null; or there are no rows, which proves nothing.
     """
     __tracebackhide__ = True
     _check_relation(relation, "assert_not_null")
@@ -145,17 +145,17 @@ def assert_foreign_key(
     column: str | None = None,
     parent_column: str | None = None,
 ) -> None:
-    """Assert that each row of `child` has its row in `parent`. Null refers to no row.
+    """Assert that each row of `child` refers to a row of `parent`, or to none by null.
 
     Args:
         child: The rows that refer to others.
         parent: The rows that they refer to.
-        column: The column of `child` that refers; nested tables of dlt have theirs.
-        parent_column: The one of `parent` that it refers to; by default of the same name.
+        column: The foreign key of `child`; a nested table of dlt needs none.
+        parent_column: The column of `parent` that it refers to; by default of the same name.
 
     Raises:
-        AssertionError: Rows have none; or no row refers to any, which says nothing.
-        ValueError: It is not known which columns are meant.
+        AssertionError: Rows have no parent; or all refer to none, which proves nothing.
+        ValueError: A column is missing, or `column` is not given.
     """
     __tracebackhide__ = True
     for relation in (child, parent):

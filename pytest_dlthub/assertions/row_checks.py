@@ -1,4 +1,4 @@
-"""The assertion about rows, those of a relation or any others."""
+"""`assert_rows`: compares the rows of a relation, or any other rows."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def assert_rows(
     """Assert that a relation has these rows, without dlt's own columns.
 
     Args:
-        relation_or_rows: The relation, or rows that are read already.
+        relation_or_rows: The relation, or rows that you have read from it.
         expected: The rows that it should have.
-        key: The columns that a row is known by in the report; by default those that fit.
-        subset: Let there be more rows, and more columns, than are expected.
-        ordered: Have them in the order in which they are expected.
-        tolerance: How far apart two numbers may be that count as the same.
+        key: The columns by which the report names a row; by default columns that fit.
+        subset: Allow more rows, and more columns, than expected.
+        ordered: Expect the rows in this order.
+        tolerance: The largest difference of two numbers that count as equal.
 
     Raises:
-        AssertionError: It has not; the cells that differ are told.
-        ValueError: Rows lack the key; or no rows are expected of a subset, which always holds.
+        AssertionError: The rows differ; the message shows the cells that do.
+        ValueError: Rows lack the key, or `subset` has no rows, so that it would always hold.
     """
     __tracebackhide__ = True
     in_sql = not (subset or ordered or tolerance is not None)
@@ -60,7 +60,7 @@ def assert_rows(
     def same(one: Any, other: Any) -> bool:
         if is_same(one, other) or tolerance is None or not (_is_number(one) and _is_number(other)):
             return is_same(one, other)
-        # of floats and decimals, neither can be taken from the other
+        # Python subtracts no float from a decimal
         numbers = [Decimal(str(number)) for number in (one, other)]
         finite = all(number.is_finite() for number in numbers)
         return finite and abs(numbers[0] - numbers[1]) <= Decimal(str(tolerance))
@@ -95,14 +95,14 @@ def _rows(given: Any) -> Sequence[Mapping[str, Any]]:
 
 
 def _is_iterable(given: Any) -> bool:
-    # a dataset lets itself be asked for any attribute, and for items
+    # not by attributes: a dataset has any that one asks for
     return isinstance(given, Iterable) and not isinstance(given, str | Mapping)
 
 
 def _differing(
     one: dlt.Relation, other: dlt.Relation
 ) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
-    """Return the rows of two relations; without those of both, where the destination knows them."""
+    """Return the rows that differ if the destination can compare them exactly, else all rows."""
     types = [
         {
             name: (column.get("data_type"), column.get("timezone"))
@@ -111,7 +111,7 @@ def _differing(
         }
         for relation in (one, other)
     ]
-    # others have collations that take different texts as equal
+    # other databases have collations, by which different texts are equal
     is_exact = one.query_dialect in ("duckdb", "postgres")
     are_alike = bool(types[0]) and types[0] == types[1]
     if not (is_exact and are_alike and relations.are_of_one_dataset(one, other)):
@@ -120,7 +120,7 @@ def _differing(
     if any_nan := " OR ".join(f"{quoted(name)} = CAST('NaN' AS DOUBLE)" for name in doubles):
         ((count,),) = relations.answer(one, f"SELECT COUNT(*) FROM checked WHERE {any_nan}")
         if count:
-            # it equals itself there
+            # NaN is equal to NaN there, and not in Python
             return _rows(one), _rows(other)
     names = ", ".join(map(quoted, types[0]))
     query = f"SELECT {names} FROM checked EXCEPT ALL SELECT {names} FROM other"
@@ -138,7 +138,7 @@ def _is_number(value: Any) -> bool:
 def _disorder(
     actual: Sequence[Any], expected: Sequence[Any], subset: bool, same: Callable[[Any, Any], bool]
 ) -> list[str]:
-    """Return what is at another place than expected; nothing if all are in order."""
+    """Return what is at the wrong position; an empty list if all rows are in order."""
     left = iter(enumerate(actual))
     for row in expected:
         for place, found in left:

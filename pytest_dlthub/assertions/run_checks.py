@@ -1,4 +1,4 @@
-"""Assertions about runs: one error tells all that is wrong, with samples."""
+"""Assertions about runs: one error names everything that is wrong, with samples."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _OF_ARROW = (
 
 
 class FinishedRun(Protocol):
-    """What is asked of a run; `PipelineRun` is one."""
+    """What assertions need of a run; `PipelineRun` has it."""
 
     @property
     def load_info(self) -> LoadInfo | None:
@@ -74,11 +74,11 @@ def assert_no_failed_jobs(run: FinishedRun | LoadInfo) -> None:
     """Assert that no job of a run has failed.
 
     Args:
-        run: The run, or dlt's load info of it.
+        run: The run, or its load info.
 
     Raises:
-        AssertionError: Jobs have failed; for each, its table and what the destination says.
-        TypeError: It is neither.
+        AssertionError: Jobs have failed; the message has the table of each, and its error.
+        TypeError: `run` is neither.
     """
     __tracebackhide__ = True
     info: Any = getattr(run, "load_info", run)
@@ -91,14 +91,14 @@ def assert_no_failed_jobs(run: FinishedRun | LoadInfo) -> None:
 
 @reads.unseen
 def assert_idempotent(run: FinishedRun) -> None:
-    """Assert that the same run once more changes no table, but for dlt's own columns.
+    """Assert that a second run with the same data changes nothing but dlt's own columns.
 
     Args:
-        run: A run; `next` is called on it.
+        run: A run. This calls its `next()`.
 
     Raises:
-        AssertionError: Rows, columns or tables are others afterwards; or there were no rows, or
-            none come the second time, from a resource without state.
+        AssertionError: Rows, columns or tables differ afterwards. Or there are no rows, or a
+            resource without state yields none the second time, which proves nothing.
     """
     __tracebackhide__ = True
     before = {table: run.rows(table) for table in run.tables}
@@ -123,18 +123,18 @@ def assert_idempotent(run: FinishedRun) -> None:
 
 @reads.unseen
 def assert_incremental(first: FinishedRun, second: FinishedRun) -> None:
-    """Assert that the second run has extracted what is new since the first, and nothing else.
+    """Assert that the second run has extracted only rows that are new since the first.
 
-    For cursors that grow, of resources whose rows have a `_dlt_load_id`. With `lag`, rows are
-    extracted again on purpose, and this fails.
+    This works for cursors that grow, if the rows have a `_dlt_load_id`. With `lag` a run extracts
+    rows again on purpose, and this fails.
 
     Args:
         first: A run of a resource with `dlt.sources.incremental`.
         second: The next run of the same pipeline.
 
     Raises:
-        AssertionError: The second run has no rows, rows of the first again, or rows whose cursor
-            is before the last of the first.
+        AssertionError: The second run has no rows, has rows of the first again, or has rows whose
+            cursor is below the last value of the first.
     """
     __tracebackhide__ = True
     loads = [run.load_info.loads_ids if run.load_info else [] for run in (first, second)]
@@ -176,7 +176,7 @@ def assert_incremental(first: FinishedRun, second: FinishedRun) -> None:
 
 @dataclass
 class ContractViolation:
-    """What broke a schema contract; filled when the block of `raises_contract_violation` ends."""
+    """What violates a schema contract. `raises_contract_violation` fills it after its block."""
 
     table: str | None = None
     column: str | None = None
@@ -191,18 +191,18 @@ def raises_contract_violation(
 ) -> Iterator[ContractViolation]:
     """Assert that a run in the block violates a schema contract that is `freeze`.
 
-    The package that the run leaves pending is dropped: it would make the next run fail.
+    It drops the package that the run leaves pending, which would make the next run fail.
 
     Args:
         table: The table of the violation; None for any.
-        column: Its column; that of a pydantic model has its own name.
+        column: The column; in a pydantic model, the name of the field.
         entity: `tables`, `columns` or `data_type`.
 
     Yields:
         The violation, after the block.
 
     Raises:
-        AssertionError: No contract is violated, or another one.
+        AssertionError: The run violates no contract, or another one.
     """
     __tracebackhide__ = True
     expected = {"table": table, "column": column, "entity": entity}

@@ -1,4 +1,4 @@
-"""Whether a pipeline survives a crash: broken at each point that matters, and started again."""
+"""Tests whether a pipeline survives a crash: breaks it at each point, and runs it again."""
 
 from __future__ import annotations
 

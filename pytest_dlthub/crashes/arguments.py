@@ -1,4 +1,4 @@
-"""What a source yields once its rows have been extracted, as a test says it."""
+"""Reads the arguments of `crashed`: `again`, `given` and `runner`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlthub_project.runner import extractables
 from dlthub_project.sandbox import Sandbox, is_extracted_through
 
 SAME: Any = object()
-"""The source yields the same once more: what `again` is by default."""
+"""The default of `again`: the source yields the same once more."""
 
 _RUNNERS = ("dlt", "project")
 _NOT_REPLAYED = "crashed: recordings are not replayed here; give rows: given={...}"
@@ -21,12 +21,12 @@ _NOT_REPLAYED = "crashed: recordings are not replayed here; give rows: given={..
 def once_more(
     data: Any, given: Mapping[str, Any] | None, again: Any
 ) -> tuple[Any, Mapping[str, Any] | None]:
-    """Return the data, and what is given, of a run whose source has yielded its rows before.
+    """Return `data` and `given` for a run whose source has yielded its rows before.
 
     Args:
-        data: What is loaded.
+        data: What the first run loads.
         given: What its resources yield.
-        again: What was said of it: `[]` for nothing; else what is given, or data.
+        again: The argument of `crashed`: `[]` for nothing; else a value for `given` or `data`.
     """
     is_nothing = isinstance(again, list | tuple | dict) and not again
     if given is not None:
@@ -42,10 +42,10 @@ def once_more(
 
 
 def rows_given(given: Any, record: Any, sandbox: Sandbox) -> Mapping[str, Any] | None:
-    """Return what is given to a run that is broken: rows of the test, and none of a recording.
+    """Return `given` for a run that we break; it must not be a recording.
 
     Raises:
-        TypeError: They would come from a recording.
+        TypeError: It is a recording.
     """
     if given == "recorded" or record is not None:
         raise TypeError(_NOT_REPLAYED)
@@ -58,7 +58,7 @@ def rows_given(given: Any, record: Any, sandbox: Sandbox) -> Mapping[str, Any] |
 
 
 def is_project_runner(runner: str) -> bool:
-    """Tell whether a run is one of the runner of projects.
+    """Tell whether the runner of projects runs the pipeline.
 
     Raises:
         ValueError: There is no such runner.

@@ -1,7 +1,7 @@
-"""What a run has left: rows, state and schema, to be compared with what another has left.
+"""Reads what a run has left, to compare it with another run: rows, state and schema.
 
-Read by plain SQL, and not by relations of dlt, which take ten times as long for a small table: a
-matrix reads some fifteen times.
+It uses plain SQL: relations of dlt take ten times as long for a small table, and a matrix reads
+some fifteen times.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a matrix of crashes says: which points, what is wrong after them, and what would help."""
+"""The report of `crashed`: the points, what is wrong after a crash there, and what would help."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ _MENDED: tuple[Cause, ...] = ("loaded twice", "lost", "fails")
 
 @dataclass(frozen=True)
 class Crash:
-    """What has come of one fault at one point.
+    """The outcome of one fault at one point.
 
     Attributes:
         point: The point.
-        is_reached: The fault happened.
-        tables: The tables of the jobs that it struck.
+        is_reached: Whether the fault has happened.
+        tables: The tables of the jobs that it has hit.
         problems: What is wrong afterwards.
     """
 
@@ -60,15 +60,15 @@ class Crash:
 
 @dataclass(frozen=True)
 class Crashes:
-    """What a pipeline survives; returned by `crashed`, which raises if it does not.
+    """The crashes that a pipeline has survived. `crashed` returns it, and raises if one is fatal.
 
     Attributes:
         pipeline: The name of the pipeline.
         kind: What has happened at each point.
-        runner: Who has run it.
-        crashes: What has come of it, in the order of a run.
-        loads: How many loads a run has that is not interrupted: the first that comes to a point, or
-            to a table there, is the one that is broken.
+        runner: Who has run the pipeline.
+        crashes: The outcome at each point, in the order of a run.
+        loads: How many loads a whole run has. The fault hits the first load that reaches a point,
+            or a table there.
     """
 
     pipeline: str
@@ -79,18 +79,18 @@ class Crashes:
 
     @property
     def reached(self) -> list[str]:
-        """The names of the points at which it has happened."""
+        """The names of the points that the run has reached."""
         return list(dict.fromkeys(c.point.name for c in self.crashes if c.is_reached))
 
     @property
     def unreached(self) -> list[str]:
-        """The names of the points that the run does not have: nothing is known of them."""
+        """The names of the points that the run has not reached, and that prove nothing."""
         names = dict.fromkeys(crash.point.name for crash in self.crashes)
         return [name for name in names if name not in self.reached]
 
     @property
     def summary(self) -> str:
-        """What has happened, in a line."""
+        """The result in one line."""
         count = len(self.reached)
         noun = "point" if count == 1 else "points"
         told = f"{self.pipeline}: {words_of(self.kind)} at {count} {noun}"
@@ -100,7 +100,7 @@ class Crashes:
         return f"{told}; never reached: {missed}" if missed else told
 
     def text(self) -> str:
-        """Return what is wrong, a line for each kind of problem; empty if nothing is."""
+        """Return the problems, one line for each kind; empty if there are none."""
         lines = list(self._lines())
         if not lines:
             return ""
@@ -130,7 +130,7 @@ class Crashes:
 
 
 def joined(crashes: Sequence[Crash]) -> Crash:
-    """Return the crashes of one point, in jobs of several tables, as one."""
+    """Join the crashes at one point, in jobs of several tables, into one."""
     problems = dict.fromkeys(problem for crash in crashes for problem in crash.problems)
     tables = dict.fromkeys(table for crash in crashes for table in crash.tables)
     return Crash(

@@ -1,7 +1,7 @@
-"""Processes that are forks of the one that runs the tests: each does one thing, and may be killed.
+"""Forks of the process that runs the tests: each does one piece of work, and may be killed.
 
-A fork has all that the test has, closures and generators too, and costs some milliseconds. It never
-returns into pytest: whatever it does, it ends here.
+A fork has all objects of the test, also closures and generators, and costs some milliseconds. It
+never returns into pytest: it always ends in this module.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _RESULT, _OUTPUT = "result.pickle", "output.txt"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What has come of a child.
+    """The outcome of a child.
 
     Attributes:
-        value: What its work returned.
-        error: What it raised, in one line; None if it raised nothing.
-        exception: That itself, if it can be pickled.
-        is_killed: It was killed, and says nothing.
+        value: What its work has returned.
+        error: The error of its work, in one line; None if there was none.
+        exception: The error itself, if it can be pickled.
+        is_killed: Whether it was killed; then there is nothing else.
     """
 
     value: Any = None
@@ -47,7 +47,7 @@ class Outcome:
 
 Work = Callable[[], Any]
 Steps = Generator["Child", Outcome, Any]
-"""Yields children one after another, is sent what has come of each, and returns anything."""
+"""Yields children one after another, receives the outcome of each, and returns a result."""
 
 
 def can_fork() -> bool:
@@ -56,7 +56,7 @@ def can_fork() -> bool:
 
 
 def is_child() -> bool:
-    """Tell whether this process is one of those that are made here."""
+    """Tell whether this process is such a fork."""
     return _is_child
 
 
@@ -67,9 +67,9 @@ class Child:
         """Start it.
 
         Args:
-            work: What it does; what that returns is pickled.
-            folder: Where result and output are written; made if it is not there.
-            longest: After so many seconds it is killed.
+            work: What it does. It returns a value that can be pickled.
+            folder: The folder for its result and output; made if it does not exist.
+            longest: After this number of seconds it is killed.
         """
         self._folder, self._ends = folder, time.monotonic() + longest
         self._longest = longest
@@ -77,17 +77,17 @@ class Child:
         (folder / _RESULT).unlink(missing_ok=True)
         self.outcome: Outcome | None = None
         with warnings.catch_warnings():
-            # of Python 3.12: whatever threads the test has, the child uses none of them
+            # Python 3.12 warns of threads; the child uses none of those that the test has
             warnings.simplefilter("ignore", DeprecationWarning)
             self._pid = os.fork()
         if not self._pid:
             _work_and_end(work, folder)
 
     def poll(self) -> Outcome | None:
-        """Return what has come of it; None while it runs.
+        """Return its outcome; None while it runs.
 
         Raises:
-            TimeoutError: It has not ended in time. It is killed.
+            TimeoutError: It has not ended in time, and is killed now.
         """
         pid, status = os.waitpid(self._pid, os.WNOHANG)
         if not pid:
@@ -96,7 +96,7 @@ class Child:
             self.kill()
             raise TimeoutError(f"a run has not ended within {self._longest:.0f} s")
         result = self._folder / _RESULT
-        # every child ends so; one that has nothing to say was killed before
+        # every child ends by SIGKILL; one without a result was killed before
         if result.exists():
             found: Outcome = pickle.loads(result.read_bytes())
             self.outcome = found
@@ -107,7 +107,7 @@ class Child:
         return self.outcome
 
     def kill(self) -> None:
-        """End it, if it runs."""
+        """Kill the child, if it runs."""
         if self.outcome is None:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
@@ -115,10 +115,10 @@ class Child:
 
 
 def run_side_by_side(all_steps: Iterable[Steps], at_once: int) -> list[Any]:
-    """Run the children of some steps, those of several at a time; return what the steps return.
+    """Run generators of children, up to `at_once` at a time, and return their results in order.
 
     Raises:
-        TimeoutError: A child has not ended in time. All are ended.
+        TimeoutError: A child has not ended in time. All children are killed.
     """
     waiting = list(enumerate(all_steps))
     results: dict[int, Any] = {}
@@ -151,9 +151,9 @@ def _work_and_end(work: Work, folder: Path) -> None:
     global _is_child
     _is_child = True
     try:
-        # what is there already is never looked at: no page of the test's process is copied for it
+        # the garbage collector ignores older objects, so that their pages need not be copied
         gc.freeze()
-        # as a new process, in which warnings are no errors
+        # as in a new process: with another seed, and without warnings as errors
         random.seed()
         warnings.simplefilter("ignore")
         _write_into(folder / _OUTPUT)
@@ -165,22 +165,22 @@ def _work_and_end(work: Work, folder: Path) -> None:
         sys.stderr.flush()
         _save(outcome, folder)
     finally:
-        # nothing of pytest's runs here: no `finally`, no handler at exit
+        # so that no `finally` and no exit handler of pytest runs here
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _failed(error: BaseException, folder: Path) -> Outcome:
-    # here: what it has looked up, the test's process does not know
+    # here, as the test's process does not know the secrets that this one has looked up
     hide_in_error(error)
     *_, cause = causes(error)
     lines = str(cause).strip().splitlines() or [""]
     step = getattr(error, "step", None)
     where = f"step {step}: " if step else ""
-    # the same wherever it happens
+    # without the folder, so that equal errors are equal
     words = f"{where}{type(cause).__name__}: {lines[0]}".replace(str(folder), "…")
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:  # of any class: what cannot be pickled says so in its own way
+    except Exception:  # of any class: each object fails to pickle in its own way
         return Outcome(error=words)
     return Outcome(error=words, exception=error)
 
@@ -196,11 +196,11 @@ def _save(outcome: Outcome, folder: Path) -> None:
 
 
 def _write_into(path: Path) -> None:
-    """Have all output of this process go into a file: pytest captures that of the test."""
+    """Write all output of this process into a file, not into pytest's captured output."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     captured = [1, 2]
     for stream in (sys.stdout, sys.stderr):
-        # loggers keep these, which write into files of pytest's; those in memory have no number
+        # loggers keep streams that write into files of pytest; streams in memory have no number
         with suppress(Exception):
             captured.append(stream.fileno())
     for number in captured:

@@ -1,4 +1,4 @@
-"""Tests with the mark `dlt_crash`: the run that such a test starts is broken at each point."""
+"""The mark `dlt_crash`: breaks the run of such a test at each point."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def broken_before(item: pytest.Item) -> Iterator[None]:
     Raises:
         Failed: Its pipeline does not survive; or it passes in the block, and fails in a fork, so
             that nothing was tested.
-        UsageError: The mark cannot be understood, or the test runs no pipeline, or several.
+        UsageError: The mark is wrong, or the test runs no pipeline, or several.
     """
     __tracebackhide__ = True
     failure = _check(item)
@@ -43,7 +43,7 @@ def broken_before(item: pytest.Item) -> Iterator[None]:
 
 
 def _check(item: pytest.Item) -> str | None:
-    """Break the run of a marked test; return what has failed in a fork without any fault."""
+    """Break the run of a marked test; return the error of a fork without any fault."""
     __tracebackhide__ = True
     mark = item.get_closest_marker(MARK)
     if mark is None:
@@ -67,10 +67,10 @@ def _check(item: pytest.Item) -> str | None:
     try:
         matrix.crashes()
     except Failed as failed:
-        # it is run once more, and says so itself, with its own traceback
+        # the test runs once more, and fails with its own traceback
         return str(failed)
     except AssertionError as error:
-        # no frame of the test has any part in it
+        # without a traceback: it has no frame of the test
         pytest.fail(str(error), pytrace=False)
     return None
 

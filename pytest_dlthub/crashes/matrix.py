@@ -1,4 +1,4 @@
-"""A run that is broken at one point after another, started again, and compared with a whole one."""
+"""Breaks a run at one point after another, runs it again, and compares it with a whole run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from dlthub_project.dlt_internals.fault_points import listening
 from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.faults import Kind, Point, Strike, Trail, chosen_points
 from dlthub_project.sandbox import Sandbox, branch_of, continued, is_local, runs_in, unobserved
-from pytest_dlthub.copying import copy_sandboxes
 from pytest_dlthub.crashes.contents import Contents, contents_of
 from pytest_dlthub.crashes.crash_report import Crash, Crashes, joined
 from pytest_dlthub.crashes.forks import (
@@ -32,6 +31,7 @@ from pytest_dlthub.crashes.forks import (
 )
 from pytest_dlthub.crashes.problems import Problem, differences
 from pytest_dlthub.report import note_crashes
+from pytest_dlthub.sandbox_copies import copy_sandboxes
 
 Run = Callable[[bool], dlt.Pipeline]
 """Runs as production does, and returns the pipeline; True where the source has other rows now."""
@@ -45,12 +45,12 @@ _MOST_RUNS = 4
 
 
 class _Unlike(Exception):
-    """What cannot be tested this way; the message says it."""
+    """The run cannot be tested this way; the message says why."""
 
 
 @dataclass(frozen=True)
 class _Whole:
-    """A run that was not interrupted."""
+    """A run without a crash."""
 
     pipeline: str
     contents: Contents
@@ -60,17 +60,17 @@ class _Whole:
 
 @dataclass(frozen=True)
 class Matrix:
-    """What is to be broken, and how.
+    """Which run to break, at which points, and how.
 
     Attributes:
-        run: Runs it.
-        sandbox: That of the test.
+        run: Runs the pipeline.
+        sandbox: The sandbox of the test.
         runner: Who runs it: `dlt`, `project`, or `test`.
         kind: What happens at each point.
         points: The names of the points; None for all.
-        ignore: Columns that are not compared.
-        has_again: Once its rows are extracted, the source yields others.
-        run_whole: Runs it where nothing is broken; None for the same.
+        ignore: Columns to leave out of the comparison.
+        has_again: Whether the source yields other rows once a run has extracted its rows.
+        run_whole: Runs the pipeline without a fault; None for `run`.
     """
 
     run: Run
@@ -86,10 +86,10 @@ class Matrix:
         """Break the run at each point.
 
         Raises:
-            AssertionError: What is there afterwards is not what a whole run leaves; or no point
-                was reached, or not one that was named.
-            UsageError: It cannot be tested so.
-            Exception: What a run raises that is not interrupted.
+            AssertionError: The result differs from that of a whole run. Or the run reached no
+                point, or missed one that was named.
+            UsageError: The run cannot be tested this way.
+            Exception: The error of a run without a fault.
         """
         __tracebackhide__ = True
         points = chosen_points(self.points, self.kind)
@@ -97,7 +97,7 @@ class Matrix:
             raise pytest.UsageError("a test that is marked with dlt_crash does not call crashed()")
         _check_platform()
         self._check_place()
-        # beside that of the test: of its path no other may be a part, or copies lead into copies
+        # beside the folder of the test: inside of it, a copy would contain copies
         place = Path(self.sandbox.folder)
         folder = _new_folder(place.with_name(f"crashes-{place.name}"))
         try:
@@ -112,7 +112,7 @@ class Matrix:
                 folder.parent.rmdir()
 
     def _all(self, points: Sequence[Point], folder: Path) -> Crashes:
-        # no database is opened in the test's process: a fork cannot use one
+        # the test's process opens no database, as a fork could not use it
         dlt.current.run_context()
         _import(_LIBRARIES)
         whole, second = run_side_by_side(
@@ -173,7 +173,7 @@ class Matrix:
         return outcome.value
 
     def _at(self, point: Point, whole: _Whole, folder: Path) -> Steps:
-        """Break the run at a point; once for each table, where not all are struck at once."""
+        """Break the run at a point; once for each table, if the fault strikes them one by one."""
         if not whole.trail.has(point, whole.pipeline):
             return Crash(point, False)
         tables = whole.trail.tables(whole.pipeline, of_followups=point.of_followups)
@@ -209,7 +209,7 @@ class Matrix:
     def _struck(
         self, point: Point, whole: _Whole, folder: Path, passed: Collection[str]
     ) -> Callable[[], Contents]:
-        """Return what the process does that meets the fault; it may get over it by itself."""
+        """Return the work of the process that meets the fault; it may survive it."""
 
         def work() -> Contents:
             trail = Trail()
@@ -232,7 +232,7 @@ class Matrix:
         return work
 
     def _again(self, whole: _Whole, folder: Path, is_extracted: bool) -> Callable[[], Contents]:
-        """Return what the next process does: it runs until nothing is left that was pending."""
+        """Return the work of the next process: it runs the pipeline until nothing is pending."""
 
         def work() -> Contents:
             has_other = self.has_again and is_extracted
@@ -256,11 +256,11 @@ class Matrix:
             yield
 
     def _check_whole(self, whole: _Whole, folder: Path) -> None:
-        """Make sure that a run which was not interrupted has something to lose.
+        """Make sure that a run without a crash loads rows, into files.
 
         Raises:
-            AssertionError: It has not.
-            UsageError: What it has loaded is gone with its process.
+            AssertionError: It loads no rows.
+            UsageError: It loads into memory, which is gone with its process.
         """
         __tracebackhide__ = True
         local = Path(branch_of(self.sandbox, str(folder / "sandbox")).local_dir)
@@ -289,10 +289,10 @@ class Matrix:
             )
 
     def _check_place(self) -> None:
-        """Make sure that what the test has loaded before can be copied.
+        """Make sure that the data which the test has loaded before can be copied.
 
         Raises:
-            UsageError: It cannot.
+            UsageError: They cannot.
         """
         here = branch_of(self.sandbox, self.sandbox.folder)
         for ended in runs_in(self.sandbox.folder):
@@ -306,14 +306,14 @@ class Matrix:
 
 
 def _import(names: Iterable[str]) -> None:
-    """Import libraries once, in the test's process, which each child would import."""
+    """Import libraries in the test's process, so that not each child imports them."""
     for name in names:
-        with suppress(Exception):  # of any class: whoever needs it says so
+        with suppress(Exception):  # of any class: a run that needs the library raises it again
             importlib.import_module(name)
 
 
 def _imported_libraries() -> list[str]:
-    """Return the modules that are imported here, without those of the user."""
+    """Return the imported modules of libraries, without those of the user."""
     of_libraries = (sys.prefix, os.path.dirname(os.__file__))
     return [
         name

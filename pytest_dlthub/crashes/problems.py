@@ -1,4 +1,4 @@
-"""How what a crash has left differs from what a run leaves that was not interrupted."""
+"""Compares what a pipeline leaves after a crash with what a run without a crash leaves."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Problem:
     """One difference.
 
     Attributes:
-        subject: What it is about, a table mostly.
-        words: What is wrong: `3 rows twice`.
-        rows: The rows that it is about, by their key; empty where there are none.
-        cause: What has brought it about.
+        subject: What is wrong, mostly a table.
+        words: How it is wrong: `3 rows twice`.
+        rows: The rows that are wrong, by their key; empty if there are none.
+        cause: The cause.
         more: Further lines.
     """
 
@@ -37,11 +37,11 @@ class Problem:
 
 
 def differences(actual: Contents, expected: Contents) -> list[Problem]:
-    """Return what is otherwise than it should be.
+    """Return all differences.
 
     Args:
-        actual: What a run has left that was interrupted, and was started again.
-        expected: What one has left that was not.
+        actual: What the pipeline has left after a crash and another run.
+        expected: What a run without a crash has left.
     """
     return [
         *_of_tables(actual, expected),

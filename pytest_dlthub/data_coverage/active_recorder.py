@@ -1,4 +1,4 @@
-"""Who takes down what tests do with data; mostly nobody. Imports nothing heavy."""
+"""Holds the recorder of `--dlt-cov`, if a session has that option. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -10,55 +10,55 @@ from pytest_dlthub.data_coverage.facts import Facts
 
 
 class Takes(Protocol):
-    """What the harness tells; the recorder is one."""
+    """What the harness reports to; the recorder of `--dlt-cov` implements it."""
 
     def into(self, facts: Facts) -> AbstractContextManager[None]:
-        """Take down in a block into other facts."""
+        """Record into `facts` until the block ends."""
 
     def add(self, facts: Facts) -> None:
-        """Take what was taken down elsewhere."""
+        """Add facts that were recorded elsewhere."""
 
     def finished(self, pipeline: Any, info: Any) -> None:
-        """Take down a run that has ended well."""
+        """Record a run that has succeeded."""
 
     def looked(
         self, dataset_name: str, columns: Collection[tuple[str, str]], is_known: bool
     ) -> None:
-        """Take down columns that code has looked at, or may have."""
+        """Record columns that code has read (`is_known`), or may have read."""
 
     def connection_taken(self, dataset_name: str | None, database: str) -> None:
-        """Take down that code may have looked at anything."""
+        """Record that code may have read any table of a dataset, by a connection of its own."""
 
     def relation_read(self, relation: Any) -> None:
-        """Take down the columns that a relation of code reads."""
+        """Record the columns that a relation reads."""
 
     def origin_of(self, relation: Any, table: str | None) -> Any:
-        """Return where rows of a relation come from; None where that is no table."""
+        """Return the table that the rows of a relation come from; None if there is none."""
 
     def profile_checked(self, profile: str) -> None:
-        """Take down that all of a profile can be built."""
+        """Record that everything which a profile declares can be built."""
 
     def items_yielded(self, data: Any, counts: Mapping[str, int]) -> None:
-        """Take down what resources have yielded without a load."""
+        """Record what resources have yielded without a load."""
 
     def loaded_here(self) -> dict[str, Any]:
-        """Return what was loaded in this sandbox, as JSON has it."""
+        """Return what was loaded in this sandbox, as values of JSON."""
 
     def load_here(self, found: Mapping[str, Any]) -> None:
-        """Have the same loaded in this sandbox."""
+        """Record that a copy of a template brings these loads into this sandbox."""
 
 
 _recorder: Takes | None = None
 
 
 def recorder() -> Takes | None:
-    """Return who takes it down; None if nobody does."""
+    """Return the active recorder; None without `--dlt-cov`."""
     return _recorder
 
 
 @contextmanager
 def recorded_by(one: Takes) -> Iterator[None]:
-    """Have somebody take it down in a block."""
+    """Make `one` the active recorder until the block ends."""
     global _recorder
     before, _recorder = _recorder, one
     try:

@@ -1,4 +1,4 @@
-"""A session with `--dlt-cov`: what its tests cover, from workers too, and what is told of it."""
+"""The plugin of `--dlt-cov`: collects what tests cover, also in workers, and reports it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _CARRIED, _OF_WORKER = "_dlthub_data_coverage", "dlthub_data_coverage"
 
 
 class DataCoverage:
-    """The plugin that measures; registered with `--dlt-cov` alone."""
+    """Measures what tests cover; only `--dlt-cov` registers it."""
 
     def __init__(self, config: pytest.Config) -> None:
-        """Make it.
+        """Read the options.
 
         Raises:
-            UsageError: An option cannot be understood.
+            UsageError: An option has a value that is not allowed.
         """
         self._config = config
         self._reports = coverage_reports.requested_reports(config)
@@ -38,7 +38,7 @@ class DataCoverage:
         self._stack = ExitStack()
         config.add_cleanup(self._stack.close)
         self._recorder: Recorder | None = None
-        # of the session: of all workers, or of this process
+        # facts of the session: of all workers, or of this process
         self._total = Facts()
         self._without_sandbox = 0
         # what this process has sent
@@ -50,7 +50,7 @@ class DataCoverage:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
-        """Begin a test, or another attempt of it."""
+        """Begin a test, or another attempt at it."""
         self._of_test, self._has_passed, self._test = Facts(), True, item.nodeid
         recorder = self._started()
         if recorder is not None:
@@ -61,7 +61,7 @@ class DataCoverage:
     def pytest_fixture_setup(
         self, fixturedef: pytest.FixtureDef[Any]
     ) -> Generator[None, object, object]:
-        """Keep what a fixture of wider scope does for all tests that have it."""
+        """Count what a fixture of wider scope covers for every test that uses it."""
         recorder = self._started()
         if recorder is None or fixturedef.scope == "function":
             return (yield)
@@ -78,13 +78,13 @@ class DataCoverage:
     def pytest_runtest_makereport(
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Have the last report of a test carry what it covers, if it has passed."""
+        """Attach what a test covers to its last report, if it has passed."""
         report = yield
-        # one that is expected to fail notices nothing by failing
+        # a test that is expected to fail would not notice a fault
         self._has_passed &= report.passed and not hasattr(report, "wasxfail")
         folder = item.stash.get(FOLDER, None)
         if report.when == "call" and self._recorder is not None and folder is not None:
-            # a test that has passed leaves nothing
+            # now: a test that has passed deletes its folder
             self._recorder.look_for_subprocesses(folder)
         if report.when == "teardown" and self._recorder is not None:
             self._end(item, report)
@@ -92,7 +92,7 @@ class DataCoverage:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take what tests cover; note subtests that fail within one that passes."""
+        """Add what tests cover; note that a subtest has failed in a test that passes."""
         if report.failed and report.nodeid == self._test:
             self._has_passed = False
         found = getattr(report, _CARRIED, None)
@@ -102,7 +102,7 @@ class DataCoverage:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Take what a worker knows besides its tests; one that has crashed sends nothing."""
+        """Add what a worker knows besides its tests. A worker that has crashed sends nothing."""
         found = (getattr(node, "workeroutput", None) or {}).get(_OF_WORKER)
         if found is not None:
             self._total.add(Facts.from_json(found))

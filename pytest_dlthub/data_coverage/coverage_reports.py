@@ -1,4 +1,4 @@
-"""What a session has covered, in figures and names, and its reports: a table, JSON, Markdown."""
+"""The reports of `--dlt-cov`: what tests have covered, as a table, as JSON and as Markdown."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Summary:
     """What a session has covered.
 
     Attributes:
-        facts: All that is known.
-        without_sandbox: How many tests have passed of which nothing is known.
+        facts: What the session knows.
+        without_sandbox: How many tests have passed without a sandbox; what they cover is unknown.
     """
 
     facts: Facts
@@ -44,7 +44,7 @@ class Summary:
 
     @cached_property
     def dimensions(self) -> dict[str, Figures]:
-        """The figures of each dimension in which there is something to cover."""
+        """The figures of each dimension that has items."""
         return {name: figures for name, figures in by_dimension(self.facts) if figures.count}
 
     @cached_property
@@ -54,15 +54,15 @@ class Summary:
 
     @property
     def percent_shown(self) -> str:
-        """How much is covered, never rounded up to what it is not."""
+        """The percentage of items that tests have covered, rounded down."""
         return percent_shown(self.total)
 
     def is_below(self, minimum: float | None) -> bool:
-        """Tell whether less is covered than is asked for; nothing at all is, if anything is."""
+        """Tell whether tests cover less than `minimum` percent; without any item they cover 0 %."""
         return minimum is not None and (self.total.percent or 0.0) < minimum
 
     def name(self, item: Item) -> str:
-        """Return an item as it is read: `shop.orders.price`."""
+        """Return an item as reports show it: `shop.orders.price`."""
         dimension, first, *rest = item
         if dimension in ("pipelines", "profiles"):
             return first
@@ -73,12 +73,12 @@ class Summary:
         return ".".join([owner, *rest])
 
     def missing(self, dimension: str) -> Iterator[str]:
-        """Yield what no test has covered, and why where that is known; whole tables as one."""
+        """Yield what no test has covered, with the reason if known; a whole table is one name."""
         missed = self.dimensions[dimension].missed
         yield from self._names(missed)
 
     def open(self, dimension: str) -> Iterator[str]:
-        """Yield that of which it is not known whether a test has covered it."""
+        """Yield what a test may have covered."""
         yield from self._names(self.dimensions[dimension].unknown)
 
     def _names(self, items: tuple[Item, ...]) -> Iterator[str]:
@@ -101,14 +101,14 @@ class Summary:
 
 
 def percent_shown(figures: Figures) -> str:
-    """Return how many of a hundred are covered, never rounded up to what it is not."""
+    """Return the percentage of items that tests have covered, rounded down."""
     found = figures.percent
     if found is None:
         return "-"
     return f"{int(found * 10) / 10:g} %"
 
 
-# file names of those that are written, in the working directory
+# the names of the files, in the working directory
 _FILES = {
     "json": "dlt-coverage.json",
     "markdown": "dlt-coverage.md",
@@ -125,14 +125,14 @@ class Report:
 
     Attributes:
         kind: `term`, `term-missing`, `json`, `markdown` or `markdown-append`.
-        path: The file that it is written to, if it is.
+        path: The file that it goes to; None for the terminal.
     """
 
     kind: str
     path: Path | None
 
     def write(self, summary: Summary) -> None:
-        """Write it into its file, if it has one."""
+        """Write the report into its file, if it has one."""
         if self.path is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +144,7 @@ class Report:
             f.write(as_markdown(summary))
 
     def lines(self, summary: Summary, config: pytest.Config) -> Iterator[str]:
-        """Yield its lines in the terminal; of a file, where it is."""
+        """Yield the lines for the terminal; for a report in a file, one that names the file."""
         if self.path is not None:
             folder, path = config.invocation_params.dir, self.path
             shown = path.relative_to(folder) if path.is_relative_to(folder) else path
@@ -165,10 +165,10 @@ class Report:
 
 
 def requested_reports(config: pytest.Config) -> list[Report]:
-    """Return the reports that were asked for; a table in the terminal, if none was.
+    """Return the reports that the options ask for; a table in the terminal, if they name none.
 
     Raises:
-        UsageError: One is not known.
+        UsageError: There is no such report.
     """
     found = []
     texts: list[str] = config.getoption("dlt_cov_report") or ["term"]
@@ -184,7 +184,7 @@ def requested_reports(config: pytest.Config) -> list[Report]:
 
 
 def as_json(summary: Summary) -> dict[str, Any]:
-    """Return all of it as JSON has it."""
+    """Return the whole report as values of JSON."""
     return {
         "version": _VERSION,
         "percent": None if summary.total.percent is None else round(summary.total.percent, 2),
@@ -208,7 +208,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
 
 
 def as_markdown(summary: Summary) -> str:
-    """Return the table, and what is missing below it, as Markdown."""
+    """Return the table as Markdown, and below it what tests do not cover."""
     if not summary.total.count:
         return f"## dlt coverage\n\n{_NOTHING}\n"
     lines = [

@@ -1,4 +1,4 @@
-"""What can be covered, and what is known of it."""
+"""The items that `--dlt-cov` counts, which of them tests have covered, and the percentages."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Item = tuple[str, ...]
-"""A dimension, and what it is in there: `("columns", "shop", "orders", "price")`."""
+"""A dimension, and the path of the item in it: `("columns", "shop", "orders", "price")`."""
 
 ELSEWHERE = "elsewhere"
-"""In place of a dimension: a source that processes have run of which nothing is known."""
+"""Stands where a dimension would: a process that we cannot observe has run this source."""
 
 DIMENSIONS = {
     "pipelines": "run",
@@ -25,18 +25,18 @@ DIMENSIONS = {
     "contracts": "breached",
     "profiles": "checked",
 }
-"""What there is to cover, in the order of reports, and what has to be done with it."""
+"""The dimensions in the order of reports, and what a test has to do to cover one of their items."""
 
 
 @dataclass
 class Facts:
-    """What is known of items.
+    """What a session knows of items.
 
     Attributes:
-        known: All that there are.
-        covered: Those that a test has covered.
-        unknown: Those of which it cannot be known whether a test has.
-        notes: Why one is not covered, where that says more: rows were given, nothing was yielded.
+        known: All items.
+        covered: The items that a test has covered.
+        unknown: The items that a test may have covered; nobody can tell.
+        notes: Why an item is not covered, if we know: rows were given, nothing was yielded.
     """
 
     known: set[Item] = field(default_factory=set)
@@ -45,17 +45,17 @@ class Facts:
     notes: dict[Item, str] = field(default_factory=dict)
 
     def cover(self, item: Item) -> None:
-        """Know an item, and that it is covered."""
+        """Add an item, as covered."""
         self.known.add(item)
         self.covered.add(item)
 
     def leave_open(self, item: Item) -> None:
-        """Know an item, and that it is not known whether it is covered."""
+        """Add an item that a test may have covered."""
         self.known.add(item)
         self.unknown.add(item)
 
     def add(self, other: Facts, *, has_passed: bool = True) -> None:
-        """Take what others are; what a test has covered that has not passed is not covered."""
+        """Add other facts. A test that has not passed covers nothing: `has_passed=False`."""
         self.known |= other.known
         if has_passed:
             self.covered |= other.covered
@@ -63,7 +63,7 @@ class Facts:
         self.notes.update(other.notes)
 
     def without(self, earlier: Facts) -> Facts:
-        """Return what `earlier` does not have."""
+        """Return the facts that `earlier` does not have."""
         return Facts(
             self.known - earlier.known,
             self.covered - earlier.covered,
@@ -75,7 +75,7 @@ class Facts:
         return bool(self.known or self.covered or self.unknown or self.notes)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return the facts as values of JSON."""
         return {
             "known": sorted(self.known),
             "covered": sorted(self.covered),
@@ -85,7 +85,7 @@ class Facts:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Facts:
-        """Return it from JSON."""
+        """Return the facts that `to_json` has written."""
         known, covered, unknown = (
             {tuple(item) for item in found[name]} for name in ("known", "covered", "unknown")
         )
@@ -98,9 +98,9 @@ class Figures:
     """How much of a dimension is covered.
 
     Attributes:
-        covered: Those that are.
-        missed: Those that no test has covered.
-        unknown: Those of which that is not known.
+        covered: The items that a test has covered.
+        missed: The items that no test has covered.
+        unknown: The items that a test may have covered.
     """
 
     covered: tuple[Item, ...]
@@ -109,7 +109,7 @@ class Figures:
 
     @classmethod
     def of(cls, facts: Facts, items: Iterable[Item]) -> Figures:
-        """Return them for some items."""
+        """Return the figures of some items."""
         ordered = sorted(items)
         elsewhere = {item[1] for item in facts.unknown if item[0] == ELSEWHERE}
         of_others = {item for item in ordered if len(item) > 1 and item[1] in elsewhere}
@@ -122,12 +122,12 @@ class Figures:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of items."""
         return len(self.covered) + len(self.missed) + len(self.unknown)
 
     @property
     def percent(self) -> float | None:
-        """How many are known to be covered, of a hundred; None if there are none."""
+        """The percentage of items that a test has covered; None if there are no items."""
         return 100 * len(self.covered) / self.count if self.count else None
 
 

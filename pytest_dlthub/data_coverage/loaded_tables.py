@@ -1,4 +1,4 @@
-"""What runs have loaded so far in the sandboxes of this process, table by table."""
+"""What runs have loaded so far in the sandboxes of this process, by table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-# keys of a table that are kept, to see whether a later run brings one of them again
+# how many keys of a table we keep, to see whether a later run brings one of them again
 _MOST_KEYS = 20_000
 
 
@@ -16,11 +16,11 @@ class LoadedTable:
 
     Attributes:
         names: All of its columns.
-        columns: Those that have had a value.
-        unseen: Those of which nobody has seen whether they have had one.
+        columns: The columns that have had a value.
+        unseen: The columns that may have had a value: nobody has seen their rows.
         loads: How many runs have brought rows.
-        keys: Values of its merge key.
-        has_all_keys: Whether these are all: files of other formats are not looked into.
+        keys: The values of its merge key.
+        has_all_keys: Whether `keys` are all: we do not read files of other formats.
     """
 
     names: set[str] = field(default_factory=set)
@@ -31,7 +31,7 @@ class LoadedTable:
     has_all_keys: bool = True
 
     def bring(self, keys: set[Any] | None) -> bool | None:
-        """Take the keys of a load; tell whether there was one before, None where nobody knows."""
+        """Add the keys of a load; tell whether an earlier load had one, None if nobody knows."""
         if keys is None or len(self.keys) + len(keys) > _MOST_KEYS:
             self.has_all_keys = False
             return None
@@ -46,7 +46,7 @@ class LoadedDataset:
 
     Attributes:
         tables: By name and source: two sources may load into one table.
-        is_watched: Whether no query of it can escape: only of DuckDB nobody else reads the files.
+        is_watched: Whether we see every query: only for DuckDB, whose files nobody else reads.
     """
 
     tables: dict[tuple[str, str], LoadedTable] = field(default_factory=dict)
@@ -60,11 +60,11 @@ class LoadedDataset:
                 yield owner, loaded
 
     def table(self, name: str, owner: str) -> LoadedTable:
-        """Return a table as a source has loaded it, new if it is."""
+        """Return a table as a source has loaded it; an empty one if it has not."""
         return self.tables.setdefault((name, owner), LoadedTable())
 
     def refresh(self, owner: str) -> None:
-        """Forget earlier runs of a source: a run begins anew."""
+        """Forget earlier runs of a source, since a run with `refresh` begins anew."""
         for (_, whose), loaded in self.tables.items():
             if whose == owner:
                 loaded.loads, loaded.keys, loaded.has_all_keys = 0, set(), True
@@ -72,7 +72,7 @@ class LoadedDataset:
 
 
 class Loaded:
-    """The datasets of all sandboxes, by the folders of these."""
+    """The datasets of all sandboxes, by the folder of the sandbox."""
 
     def __init__(self) -> None:
         self._datasets: dict[str, dict[str, LoadedDataset]] = {}
@@ -124,7 +124,7 @@ class Loaded:
         }
 
     def take(self, folder: str, found: Mapping[str, Any]) -> None:
-        """Have the same in another sandbox."""
+        """Record the same loads for another sandbox."""
         for name, one in found.items():
             dataset = self.dataset(folder, name)
             dataset.is_watched = one["is_watched"]

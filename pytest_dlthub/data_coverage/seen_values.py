@@ -1,4 +1,4 @@
-"""Which columns of what a run loads have values, and which keys its rows have."""
+"""Which columns of the rows that a run loads have values, and which merge keys these rows have."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _MOST_KEYS = 20_000
 
 @dataclass
 class SeenTable:
-    """What was seen of one table in one load.
+    """What we have seen of one table in one load.
 
     Attributes:
-        columns: Those with a value.
-        keys: The values of its key, as text; None where there are too many, or nobody has looked.
-        key: The columns of that key; None before they are asked for.
-        width: How many columns there were then.
+        columns: The columns that have a value.
+        keys: The values of its key, as text; None if there are too many, or nobody has looked.
+        key: The columns of its key; None before `key_of` has found them.
+        width: How many columns the table had then.
     """
 
     columns: set[str] = field(default_factory=set)
@@ -32,13 +32,13 @@ class SeenTable:
     width: int = 0
 
     def key_of(self, columns: Mapping[str, Any]) -> list[str]:
-        """Return its key, asked for anew when it has more columns: rows come one by one."""
+        """Return the columns of its key; look again if rows have brought more columns."""
         if self.key is None or self.width != len(columns):
             self.key, self.width = data_events.key_of(columns), len(columns)
         return self.key
 
     def add_keys(self, keys: set[str] | None) -> None:
-        """Take keys of more of its rows."""
+        """Add the keys of further rows."""
         if self.keys is None or keys is None or len(self.keys) + len(keys) > _MOST_KEYS:
             self.keys = None
         else:
@@ -46,7 +46,7 @@ class SeenTable:
 
 
 class Values:
-    """What was seen of tables that are not loaded yet, by load, schema and table."""
+    """What we have seen of tables before they are loaded, by load, schema and table."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str, str], SeenTable] = {}
@@ -57,7 +57,7 @@ class Values:
         """Look at rows that are about to be written."""
         given = rows if isinstance(rows, list) else [rows]
         if not given or not isinstance(given[0], dict):
-            # Arrow data: their files were looked at
+            # Arrow data: `see_files` looks at their files
             return
         found = self._seen.setdefault((load_id, schema, table), SeenTable())
         seen = found.columns
@@ -69,7 +69,7 @@ class Values:
             found.add_keys({repr([row.get(name) for name in key]) for row in given})
 
     def see_files(self, pipeline: dlt.Pipeline) -> None:
-        """Look at what files of Arrow data say of themselves."""
+        """Read the statistics of Parquet files, for Arrow data."""
         for load_id, schema, table, path in data_events.arrow_files(pipeline):
             from pyarrow import parquet
 
@@ -85,7 +85,7 @@ class Values:
                     found.add_keys(_keys_of(file, key, normalize))
 
     def taken(self, load_ids: list[str], schema: str, table: str) -> SeenTable | None:
-        """Return what was seen of a table in some loads; None if nothing, and forget it."""
+        """Remove and return what we have seen of a table in some loads; None if that is nothing."""
         found = [
             seen
             for load_id in load_ids
@@ -101,14 +101,14 @@ class Values:
 
 
 def _with_values(metadata: Any) -> set[str]:
-    """Return the columns that are not null in all rows; those that do not tell are not either."""
+    """Return the columns that have a value, and those without statistics, which may have one."""
     found = set()
     for group in (metadata.row_group(n) for n in range(metadata.num_row_groups)):
         for column in (group.column(n) for n in range(group.num_columns)):
             statistics = column.statistics
             nulls = statistics.null_count if statistics and statistics.has_null_count else None
             if nulls is None or nulls < column.num_values:
-                # of a structure, its parts are columns
+                # the parts of a structure are columns of the file
                 found.add(column.path_in_schema.partition(".")[0])
     return found
 

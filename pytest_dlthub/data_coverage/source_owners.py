@@ -184,7 +184,7 @@ class Owners:
 
 
 def _is_of_user(name: str, module: ModuleType) -> bool:
-    """Tell whether a module is one of the user, and of no library."""
+    """Tell whether a module is the user's own, and not part of a library."""
     # some look at all of a library when they are asked for what they do not have
     file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
     is_user = isinstance(file, str) and not is_library_file(file)
@@ -192,6 +192,6 @@ def _is_of_user(name: str, module: ModuleType) -> bool:
 
 
 def shown_name(owner: str, owners: Iterable[str]) -> str:
-    """Return the name of a source as it is read: without its module, where that says nothing."""
+    """Return the name of a source as reports show it: with its module only if two have the name."""
     short: Any = owner.rpartition(".")[2]
     return short if sum(one.rpartition(".")[2] == short for one in owners) == 1 else owner

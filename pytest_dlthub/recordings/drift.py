@@ -1,4 +1,4 @@
-"""What a source yields now, against what was recorded of it, in the words of a schema diff."""
+"""`--dlt-record=compare`: lists how the items of a source have changed since its recording."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _NAMES = {"pages": "pages", "items": "rows one by one"}
 
 @dataclass
 class Items:
-    """What a resource has yielded.
+    """The items of a resource.
 
     Attributes:
-        yields: Of which kind it is: see `RecordedResource`.
-        read: Yields it.
+        yields: Their kind: see `RecordedResource`.
+        read: Yields them.
     """
 
     yields: str
@@ -31,12 +31,12 @@ class Items:
 
 @dataclass
 class _Shape:
-    """What is known of the items of resources without their values.
+    """The shape of the items of resources, without their values.
 
     Attributes:
-        schema: The tables that dlt would make of them, as `described` tells a schema.
-        fields: The fields of the rows, as `table.column`, also those that have nulls alone.
-        pages: By resource, the number of rows of each page.
+        schema: The tables that dlt would make of them, as `described` returns a schema.
+        fields: The fields of the rows, as `table.column`, also fields that are always null.
+        pages: The number of rows of each page, by resource.
     """
 
     schema: Mapping[str, Any]
@@ -45,24 +45,24 @@ class _Shape:
 
 
 def drift(before: Mapping[str, Items], now: Mapping[str, Items], folder: Path) -> list[Change]:
-    """Return what has changed in what resources yield, before maps and without hints of theirs.
+    """Return the changes in the items of resources, before their maps and without their hints.
 
     Args:
-        before: What was recorded, by resource.
-        now: What they yield now.
-        folder: Where pipelines may have their files.
+        before: The recorded items by resource.
+        now: The current items by resource.
+        folder: A folder for files of pipelines.
     """
     earlier, later = _shape_of(before, folder), _shape_of(now, folder)
     found = [
         change
         for change in changes(earlier.schema, later.schema)
-        # a field that is null in this sample is not gone
+        # a field that is always null in this sample still exists
         if not any(change.text == f"column {one} removed" for one in later.fields)
     ]
     for name in before.keys() & now.keys():
         kinds = before[name].yields, now[name].yields
         pages = earlier.pages[name], later.pages[name]
-        # of one page alone nobody knows whether it is full
+        # a single page may not be full
         is_other_size = all(len(own) > 1 for own in pages) and max(pages[0]) != max(pages[1])
         if kinds[0] != kinds[1] or is_other_size:
             told = [_told(kind, own) for kind, own in zip(kinds, pages, strict=True)]

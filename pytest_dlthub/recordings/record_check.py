@@ -1,4 +1,4 @@
-"""`--dlt-record-check`: each recording that is collected is an item, which fails on its faults."""
+"""`--dlt-record-check`: collects each recording as an item that fails if it shows a secret."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST = 20
 
 
 def is_recording(path: Path) -> bool:
-    """Tell whether a file is that which describes a recording."""
+    """Tell whether a file is the `recording.yml` of a recording."""
     return path.name == RECORD
 
 
@@ -39,13 +39,13 @@ class RecordingFile(pytest.File):
 
 
 class RecordingCheck(pytest.Item):
-    """Checks what a recording shows."""
+    """Checks that a recording shows neither a secret nor a person."""
 
     def runtest(self) -> None:
         """Look through all files of the recording.
 
         Raises:
-            Failed: One shows what it must not.
+            Failed: A file shows something that it must not.
         """
         found = list(dict.fromkeys(_findings(self.path.parent, masks_of(self.config))))
         if found:
@@ -74,7 +74,7 @@ def _findings(folder: Path, patterns: list[str]) -> Iterator[str]:
 
 
 def _of_rows(name: str, rows: list[Any], masks: Masks, masked: set[str]) -> Iterator[str]:
-    # it notes which values it would replace, and which look personal
+    # the masks note which values they would replace, and which look personal
     masks.of_page(name, rows)
     masks.look_at_rows(name, rows)
     for field in masks.fields:

@@ -1,4 +1,4 @@
-"""What a session says of recordings, and where that of a test or of a mark is."""
+"""The options of a session for recordings, and the folder of a test's or mark's recording."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ MARK = "dlt_recorded"
 
 @dataclass(frozen=True)
 class Settings:
-    """What a session says of recordings.
+    """The options of a session for recordings.
 
     Attributes:
-        mode: `new`, where none is there; `all`; `compare`; or nothing, to replay alone.
-        pages: How many pages of each resource are recorded at most.
-        masks: The fields whose values are replaced.
-        profile: The profile that is tested; None for plain dlt code.
-        command: What records the test.
+        mode: `new` to record tests without a recording; `all`; `compare`; or empty to only replay.
+        pages: The largest number of pages to record of each resource.
+        masks: The fields whose values recordings replace.
+        profile: The profile for tests; None for plain dlt code.
+        command: The command that records the test.
     """
 
     mode: str = ""
@@ -35,7 +35,7 @@ class Settings:
 
     @classmethod
     def of(cls, item: pytest.Item) -> Settings:
-        """Return those of a test's session.
+        """Return the options of a test's session.
 
         Raises:
             UsageError: The limit is no number of pages.
@@ -67,11 +67,11 @@ def folder_of_test(item: pytest.Item) -> Path:
 
 
 def folder_of_load(node: pytest.Item | pytest.Collector, item: pytest.Item, load: str) -> Path:
-    """Return the folder of what a mark `dlt_load` has recorded, by where the mark stands.
+    """Return the folder of the recording of a mark `dlt_load`, by the place of the mark.
 
     Args:
-        node: The module, class or test that is marked.
-        item: A test that it holds for.
+        node: The module, class or test that has the mark.
+        item: A test to which the mark applies.
         load: The name of the pipeline.
     """
     parts = list(_classes(node))
@@ -86,10 +86,10 @@ def _classes(node: pytest.Item | pytest.Collector) -> list[str]:
 
 
 def records_transformers(item: pytest.Item) -> bool:
-    """Tell whether the mark of a test asks for transformers to be recorded, too.
+    """Tell whether the mark of a test asks to record transformers, too.
 
     Raises:
-        UsageError: The mark says something else.
+        UsageError: The mark has other arguments.
     """
     marker = item.get_closest_marker(MARK)
     if marker is None:

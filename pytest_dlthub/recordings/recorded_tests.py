@@ -1,4 +1,4 @@
-"""Which runs of a test are recorded: all of a marked one, and those with `given="recorded"`."""
+"""Records or replays runs of a test: all if it is marked, else those with `given="recorded"`."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class RecordedTest:
 
     @contextmanager
     def in_sandbox(self, sandbox: Sandbox) -> Iterator[None]:
-        """Have the runs of a block find it; all of them, if the test is marked.
+        """Let the runs of a block use the recording: all of them, if the test is marked.
 
         Raises:
-            RecordingMissing: The test is marked, has no recording, and none is to be made.
+            RecordingMissing: The test is marked, has no recording, and is not recorded now.
         """
         with ExitStack() as stack:
             stack.enter_context(recorder_in(sandbox, self._made))
@@ -46,7 +46,7 @@ class RecordedTest:
             yield
 
     def finish(self, *, has_failed: bool) -> None:
-        """Write what was recorded, and remember what is wrong."""
+        """Write the recording, and remember what is wrong with it."""
         if self._recorder is not None:
             self._problem = self._recorder.finish(
                 must_be_used=self._is_marked, has_failed=has_failed
@@ -57,7 +57,7 @@ class RecordedTest:
         """Say what is wrong with the recording.
 
         Raises:
-            Failed: Something is.
+            Failed: Something is wrong.
         """
         if self._problem is not None:
             pytest.fail(self._problem, pytrace=False)
@@ -74,20 +74,20 @@ class RecordedTest:
 
 @contextmanager
 def asked(given: Any, record: str | None, caller: str) -> Iterator[Any]:
-    """Do with a run what it asks for: record or replay it, or leave it alone, as rows are given.
+    """Record or replay a run if it asks for that; leave it alone if the test gives rows.
 
     Args:
-        given: What the run takes as `given=`.
-        record: What it takes as `record=`.
+        given: The argument `given=` of the run.
+        record: Its argument `record=`.
         caller: Its name, for errors.
 
     Yields:
-        What is to be given to the run by hand; None for nothing.
+        The rows that the test itself gives; None for none.
 
     Raises:
-        UsageError: A recording is asked for outside of a test.
-        RecordingMissing: There is no recording, and none is to be made.
-        TypeError: `record=` is something else, or nothing is recorded.
+        UsageError: The run is not part of a test.
+        RecordingMissing: There is no recording, and none is made now.
+        TypeError: `record=` has a wrong value, or the run is not recorded.
     """
     if record not in (None, "transformers") or (record and given != _RECORDED):
         raise TypeError(
@@ -114,11 +114,11 @@ def asked(given: Any, record: str | None, caller: str) -> Iterator[Any]:
 def extracted(
     data: DltSource | DltResource, state: Mapping[str, Any]
 ) -> Iterator[DltSource | DltResource]:
-    """Do what a pipeline does with what it extracts, for code that extracts without one.
+    """Record or replay data that code extracts without a pipeline.
 
     Args:
-        data: What is extracted.
-        state: The state of a pipeline that would extract it.
+        data: The data to extract.
+        state: The state of a pipeline that would extract them.
     """
     sandbox = active_sandbox()
     if sandbox is None:

@@ -1,4 +1,4 @@
-"""The recording of one test: made, replayed or compared with each run that asks for it."""
+"""Makes, replays or compares the recording of one test, run by run."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from dlthub_project.recordings import (
 )
 from dlthub_project.sandbox import Sandbox, extracted_through, unobserved
 from pytest_dlthub.given import Replayed, give
+from pytest_dlthub.pipeline_run import cursors_of, states_by_resource
 from pytest_dlthub.placeholders import placeholders
 from pytest_dlthub.recordings import staleness
 from pytest_dlthub.recordings.drift import Items, drift
 from pytest_dlthub.recordings.record_options import Settings
-from pytest_dlthub.run import cursors_of, states_by_resource
 
 _PROCESS = uuid4().hex
 _REPLAY, _RECORD, _COMPARE = "replay", "record", "compare"
@@ -55,13 +55,13 @@ class Recorder:
         transformers: bool = False,
         notes: list[str] | None = None,
     ) -> None:
-        """Make the recorder; nothing is read or written yet.
+        """Make the recorder; reads and writes nothing yet.
 
         Args:
-            folder: Where the recording is, or is to be.
-            settings: Those of the session.
+            folder: The folder of the recording.
+            settings: The options of the session.
             transformers: Whether all runs record their transformers, too.
-            notes: Where what the user is to know is put.
+            notes: A list to which it adds notes for the user.
         """
         self.folder = folder
         self.notes = [] if notes is None else notes
@@ -79,10 +79,10 @@ class Recorder:
 
     @cached_property
     def mode(self) -> str:
-        """What is done with runs: `record`, `replay` or `compare`.
+        """What the recorder does with runs: `record`, `replay` or `compare`.
 
         Raises:
-            RecordingMissing: There is no recording, and none is to be made.
+            RecordingMissing: There is no recording, and none is made now.
         """
         mode = self._settings.mode
         if is_recorded(self.folder):
@@ -97,7 +97,7 @@ class Recorder:
 
     @cached_property
     def recording(self) -> Recording:
-        """The recording that is there.
+        """The existing recording.
 
         Raises:
             ProjectError: It cannot be read.
@@ -105,7 +105,7 @@ class Recorder:
         return Recording.read(self.folder)
 
     def cut_notes(self) -> list[str]:
-        """Return which resources of the recording that is there are not recorded to their end."""
+        """Return notes on resources whose recording was cut off."""
         if not is_recorded(self.folder):
             return []
         cut: dict[str, int] = {}
@@ -119,10 +119,10 @@ class Recorder:
         ]
 
     def inputs(self) -> list[Any]:
-        """Return what a replay reads, to be compared: the files; in other modes nothing is equal.
+        """Return the files that a replay reads, for comparison; in other modes a unique value.
 
         Raises:
-            RecordingMissing: There is no recording, and none is to be made.
+            RecordingMissing: There is no recording, and none is made now.
         """
         if self.mode == _REPLAY:
             return [*files_of(self.folder)]
@@ -131,16 +131,16 @@ class Recorder:
 
     @contextmanager
     def recording_runs(self, sandbox: Sandbox, *, transformers: bool = False) -> Iterator[None]:
-        """Record or replay all that pipelines extract in a block.
+        """Record or replay everything that pipelines extract in a block.
 
-        In a replay, secrets that are not configured have placeholders.
+        In a replay, placeholders stand for secrets that are not configured.
 
         Args:
-            sandbox: That of the test.
-            transformers: Whether transformers are recorded, too.
+            sandbox: The sandbox of the test.
+            transformers: Whether to record transformers, too.
 
         Raises:
-            RecordingMissing: There is no recording, and none is to be made.
+            RecordingMissing: There is no recording, and none is made now.
         """
         is_all = transformers or self._transformers
         with ExitStack() as stack:
@@ -248,12 +248,12 @@ class Recorder:
         *,
         transformers: bool,
     ) -> None:
-        """Extract from the source anew, and note what is otherwise than recorded."""
+        """Extract from the source again, and note what differs from the recording."""
         copies = dlt_resources.copy_extractables(data)
         plan = plan_of(copies, transformers=transformers)
         assert plan is not None
         taps = tapped(plan, Masks(self._settings.masks), self._settings.pages)
-        # a folder elsewhere would become that of the test's own pipeline
+        # in the sandbox: dlt would take another folder for the test's own pipeline, too
         place = tempfile.TemporaryDirectory(dir=sandbox.folder)
         with place as folder, contexts.no_active_pipeline(), unobserved():
             destination = dlt.destinations.duckdb(f"{folder}/compared.duckdb")
@@ -275,11 +275,11 @@ class Recorder:
         return Items(resource.yields, lambda: self.recording.items_of(folder, resource))
 
     def finish(self, *, must_be_used: bool, has_failed: bool) -> str | None:
-        """Write what was recorded, all of it or nothing, and return what is wrong.
+        """Write the recording, all or nothing, and return what is wrong with it.
 
         Args:
-            must_be_used: Whether the test is marked: it has to run what it is recorded of.
-            has_failed: Whether the test has failed, which then tells what is wrong.
+            must_be_used: Whether the test is marked, so that it has to use the recording.
+            has_failed: Whether the test has failed, and shows an error of its own.
         """
         if self._drift:
             listed = "".join(f"\n  {line}" for line in self._drift)
@@ -353,7 +353,7 @@ def _pages(count: int) -> str:
 
 @contextmanager
 def _transformers_told() -> Iterator[None]:
-    """Say of a transformer that asks over the network how it is recorded."""
+    """Explain how to record a transformer if it uses the network in a replay."""
     try:
         yield
     except PipelineStepFailed as error:
@@ -373,7 +373,7 @@ _recorders: dict[str, Callable[[], Recorder]] = {}
 
 @contextmanager
 def recorder_in(sandbox: Sandbox, make: Callable[[], Recorder]) -> Iterator[None]:
-    """Have runs of a block find the recorder of their sandbox.
+    """Let runs of a block find the recorder of their sandbox.
 
     Args:
         sandbox: The sandbox.
@@ -387,6 +387,6 @@ def recorder_in(sandbox: Sandbox, make: Callable[[], Recorder]) -> Iterator[None
 
 
 def recorder_of(sandbox: Sandbox | None) -> Recorder | None:
-    """Return the recorder of a sandbox; None for one that is of no test."""
+    """Return the recorder of a sandbox; None if the sandbox belongs to no test."""
     make = _recorders.get(sandbox.folder) if sandbox is not None else None
     return make() if make is not None else None

@@ -1,4 +1,4 @@
-"""Whether a recording is still one of what a test runs."""
+"""Makes sure that a recording still fits the sources that a test runs."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def check(
     settings: Settings,
     folder: Path,
 ) -> None:
-    """Make sure that what a test runs now is what was recorded.
+    """Make sure that a test runs the sources that were recorded, with the same code and arguments.
 
     Args:
         recording: The recording.
         run: The run in it.
-        plan: What the test runs.
-        cursors: Where the cursors stand, as values of JSON.
-        settings: Those of the session.
-        folder: Where the recording is.
+        plan: The resources that the test runs.
+        cursors: The current values of the cursors, as values of JSON.
+        settings: The settings of the session.
+        folder: The folder of the recording.
 
     Raises:
-        RecordingStale: It is not; all differences are told.
+        RecordingStale: Something differs; the message lists all differences.
     """
     told = list(_differences(recording, run, plan, cursors, settings))
     if told:

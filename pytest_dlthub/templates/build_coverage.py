@@ -1,4 +1,4 @@
-"""What the build of a template covers: each test that has a copy covers the same."""
+"""Counts what the build of a template covers for each test that has a copy of it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from pytest_dlthub.data_coverage import active_recorder, reads
 from pytest_dlthub.data_coverage.facts import Facts
-from pytest_dlthub.run import PipelineRun
+from pytest_dlthub.pipeline_run import PipelineRun
 
 _FILE = "data-coverage.json"
 
 
 @contextmanager
 def noted(folder: Path) -> Iterator[list[PipelineRun]]:
-    """Write into the folder of a template what the runs of a block cover, where somebody asks.
+    """Write what the runs of a block cover into the folder of a template, with `--dlt-cov`.
 
     Yields:
         A list, to be filled with the runs.
@@ -36,7 +36,7 @@ def noted(folder: Path) -> Iterator[list[PipelineRun]]:
 
 
 def take(folder: Path) -> None:
-    """Have a test that has a copy of a template cover what its build has covered."""
+    """Count what the build of a template has covered for the active test, which has a copy."""
     recorder = active_recorder.recorder()
     if recorder is None:
         return
@@ -46,5 +46,5 @@ def take(folder: Path) -> None:
 
 
 def key_of(text: str) -> str:
-    """Return the key of a template, another one where what it covers is asked for."""
+    """Return the key of a template: another one with `--dlt-cov`, which it has to serve."""
     return text if active_recorder.recorder() is None else f"{text}-covered"

@@ -1,7 +1,6 @@
-"""What decorators of a test replace while it runs: in force while its data are loaded, too.
+"""Applies the replacements of a test's decorators also while its data are loaded once.
 
-Else what stands for an API in the test would not stand for it in the load, which would ask the real
-one.
+Else the load would ask a real API that a decorator replaces in the test.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 
 @contextmanager
 def decorated(test: Any) -> Iterator[None]:
-    """Have in a block what decorators of `unittest.mock`, responses and requests-mock replace.
+    """Replace in a block what decorators of `unittest.mock`, responses and requests-mock replace.
 
     Args:
         test: The function of a test, or None.
@@ -28,7 +27,7 @@ def decorated(test: Any) -> Iterator[None]:
 def _replacements_of(test: Any) -> list[AbstractContextManager[Any]]:
     found: dict[int, AbstractContextManager[Any]] = {}
     while test is not None:
-        # `functools.wraps` hands the list on
+        # `functools.wraps` copies the list to the wrapper
         found.update((id(patching), patching) for patching in getattr(test, "patchings", ()))
         for cell in getattr(test, "__closure__", None) or ():
             if replacing := _replacing(cell.cell_contents):
@@ -38,14 +37,14 @@ def _replacements_of(test: Any) -> list[AbstractContextManager[Any]]:
 
 
 def _replacing(value: Any) -> AbstractContextManager[Any] | None:
-    """Return what begins and ends what a decorator's value replaces."""
+    """Return a context manager that replaces as the decorator does; None for another value."""
     if _is(value, "unittest.mock", "patch", "dict"):
         patching: AbstractContextManager[Any] = value
         return patching
     if _is(value, "responses", "RequestsMock"):
         return _answers(value)
     if _is(value, "requests_mock", "Mocker"):
-        # as its decorator: each call of the test has one of its own
+        # a copy, as its decorator makes for each call of the test
         copy: AbstractContextManager[Any] = value.copy()
         return copy
     return None
@@ -60,7 +59,7 @@ def _is(value: Any, module: str, *names: str) -> bool:
 
 @contextmanager
 def _answers(mock: Any) -> Iterator[None]:
-    """Have `responses` answer in a block; what was called, and what is to be, stay for the test."""
+    """Let `responses` answer in a block; its calls and its answers stay for the test."""
     from requests.adapters import HTTPAdapter
 
     before = HTTPAdapter.send
@@ -69,10 +68,10 @@ def _answers(mock: Any) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        # the test does not run, at whose end its decorator would do this
+        # the test does not run, so its decorator will not do this
         mock.reset()
         raise
     finally:
-        # a fixture may have started it
+        # unless a fixture has started it
         if has_started:
             mock.stop(allow_assert=False)

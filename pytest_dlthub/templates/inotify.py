@@ -1,6 +1,6 @@
-"""Files that anybody opens while data are loaded: Python tells nothing of C code and children.
+"""Files that C code or another process opens while data are loaded, which Python cannot see.
 
-On Linux the system does, of folders that are named to it before.
+Linux reports them by inotify, for folders that we name before.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ _MOST_FOLDERS = 4000
 
 @dataclass
 class OpenedBelow:
-    """Files that were opened, but for those that were written to; empty until the block ends."""
+    """The files that were opened and not written to; empty until the block ends."""
 
     files: set[str] = field(default_factory=set)
 
 
 @contextmanager
 def opened_below(root: str, has_inputs: Callable[[str], bool]) -> Iterator[OpenedBelow]:
-    """Note which files below a folder are opened in a block, by whom ever; on Linux alone.
+    """Note which files below a folder are opened in a block, by any process. Only on Linux.
 
-    Where the system cannot tell all, each file that it may concern counts.
+    If the system cannot report every file, all files of the folders concerned count.
 
     Args:
         root: The folder.
-        has_inputs: Tells whether files of a folder below it, and of those in that, count.
+        has_inputs: Tells whether the files in and below a folder count.
     """
     found = OpenedBelow()
     if sys.platform != "linux":
         yield found
         return
     library = ctypes.CDLL(None, use_errno=True)
-    # less than 0 where so many are not allowed; and then no folder can be watched
+    # negative if the system allows no more of them; then we can watch no folder
     number = library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         folders: dict[int, str] = {}
@@ -95,7 +95,7 @@ def _events(content: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _has_lost_some(content: bytes) -> bool:
-    """Tell whether more has happened than the system keeps: some 16,000 events."""
+    """Tell whether the system has dropped events: it keeps some 16,000."""
     return any(happened & _OVERFLOW for _, happened, _ in _events(content))
 
 

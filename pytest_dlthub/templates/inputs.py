@@ -1,4 +1,4 @@
-"""What a template is made from: its key says so, by content."""
+"""The key of a template: a digest of everything that its data depend on."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from pytest_dlthub.templates.load_marks import Load
 from pytest_dlthub.templates.python_files import PythonFiles
 from pytest_dlthub.templates.read_files import Build, file_digest
 
-# what a template consists of, and what its key is made from: raise it with any change of these
+# raise it when templates or their keys are made in another way
 _FORMAT = 8
 _VERSIONS = ("dlt", "duckdb", "pytest-dlthub")
 
-# what shells, terminals, CI and those who run tests set anew for each session, test or worker
+# variables that shells, terminals, CI and test runners set for each session, test or worker
 _CHANGING = {
     *("PWD", "OLDPWD", "SHLVL", "_", "TERM", "COLUMNS", "LINES", "COLORTERM", "LS_COLORS"),
     *("WINDOWID", "DISPLAY", "HOSTNAME", "TMUX", "TMUX_PANE", "STY", "SSH_CLIENT", "SSH_TTY"),
@@ -56,9 +56,9 @@ _CHANGING_GROUPS = (
     *("PYTEST_XDIST_", "COV_CORE_", "COVERAGE_", "TERM_PROGRAM", "VSCODE_", "XDG_SESSION_"),
     *("PYTEST_ADDOPTS", "PYTEST_DEBUG", "PYTEST_VERSION", "TERM_SESSION_ID"),
 )
-# these decide what a build loads, where, and whether it may be used
+# hooks that decide where a build loads, and whether tests may use it
 _HOOKS = ("pytest_dlt_replace_destination", "pytest_dlt_run_finished")
-# they say which test this is
+# these variables name the test
 _OF_TEST = ("PYTEST_CURRENT_TEST", ENVIRONMENT_VARIABLE)
 
 
@@ -67,11 +67,12 @@ class Key:
     """The key of a template.
 
     Attributes:
-        text: The same in every process that would build the same.
-        incomparable: What cannot be compared with that of another test: the template is its own.
-        differences: What is not as it was imported.
-        group: The same for tests that ask for the same.
-        parts: Digests of what may differ between those, by the name that a user knows it by.
+        text: Equal in all processes that would build equal data.
+        incomparable: Names of replaced code that we cannot compare: only this test can use the
+            template.
+        differences: Code that differs from what was imported.
+        group: Equal for tests whose marks ask for the same.
+        parts: Digests of what may differ between those tests, by names that users know.
     """
 
     text: str
@@ -82,7 +83,7 @@ class Key:
 
 
 class Inputs:
-    """What all loads of a session are made from."""
+    """What the loads of a session depend on."""
 
     def __init__(
         self,
@@ -98,13 +99,13 @@ class Inputs:
 
         Args:
             root: The folder of the project, workspace or plain dlt code.
-            imports: What noted modules as they were imported.
-            lasting: Where later sessions are to know a template by its key, a folder for what is
-                known of files; None for none. Within one session Python files do not change, and
-                are not read.
-            tests: The files of which tests were collected.
+            imports: Has noted modules when they were imported.
+            lasting: If later sessions are to find templates by their keys, a folder for a cache
+                about files; else None, and we read no Python files, as they do not change within
+                one session.
+            tests: The files whose tests were collected.
             own: Folders whose files are no inputs.
-            asked: What a session was started with that code may ask for.
+            asked: Options of the session that code may read.
         """
         self._asked = asked
         self._root = root
@@ -120,7 +121,7 @@ class Inputs:
         imports.note_libraries()
 
     def key(self, loads: Sequence[Load], sandbox: Sandbox, item: pytest.Item) -> Key:
-        """Return the key of the template that `loads` are made into, in the active context.
+        """Return the key of the template for `loads`, in the active context.
 
         Args:
             loads: What the test asks for.
@@ -129,9 +130,9 @@ class Inputs:
 
         Raises:
             UsageError: An argument of a load, or a setting of the test, cannot be compared.
-            HookFailed: A plugin cannot say what the loads depend on besides.
+            HookFailed: A hook of a plugin raises, or returns something that we cannot compare.
         """
-        # the load does not find what runs have put into its sources
+        # a build does not see what earlier runs have changed in its sources
         put_back_sources()
         parts = [load.digest() for load in loads]
         of_plugins = _inputs_of_plugins(item, loads, sandbox)
@@ -141,7 +142,7 @@ class Inputs:
             settings = {**self._settings_of(sandbox), **of_plugins}
             changed = [(d.name, d.digest) for d in differences]
             unlike = uuid4() if incomparable else None
-            # variables by what they are: what one process sets, another may have from the start
+            # all variables count, below: one process sets what another has from the start
             named = {name: digest(value) for name, value in settings.items()}
             others = {name: told for name, told in named.items() if not name.startswith("$")}
             text = digest(others, self._environment(), parts, changed, unlike, self._of_session)
@@ -154,7 +155,7 @@ class Inputs:
         return Key(text, incomparable, tuple(differences), digest(parts), named)
 
     def _settings_of(self, sandbox: Sandbox) -> dict[str, Any]:
-        """Return what a test has set, by the name that a user knows it by."""
+        """Return the settings of a test, by names that users know."""
         environment, context = self._environment(), self._of_context()
         started = self._environment_at_start
         changed = {name: environment.get(name) for name in {*environment, *started}}
@@ -162,7 +163,7 @@ class Inputs:
             **{f"${n}": v for n, v in sorted(changed.items()) if v != started.get(n)},
             "the working folder": os.getcwd(),
             "the project or its settings files": context,
-            # what code has set since they were read
+            # what code has set since dlt has read the files
             "dlt.config or dlt.secrets": [*configured_documents()],
             "dlt.config.register_provider()": _own_providers(),
             "dlt_config": Overrides(sandbox).described(),
@@ -176,11 +177,11 @@ class Inputs:
 
     @contextmanager
     def recorded(self, loads: Collection[Load], key: Key, *own: Path) -> Iterator[Build]:
-        """Note, until the block ends, which files it builds from, and what code sets lazily.
+        """Note which files a build reads in the block, and what state it uses up.
 
         Args:
-            loads: What is built.
-            key: The key of it.
+            loads: The loads of the build.
+            key: Its key.
             *own: Folders whose files are no inputs.
         """
         build = Build(self._root, self._tests)
@@ -196,12 +197,12 @@ class Inputs:
             asked_here = process_state.servers_of_process(build.connected)
             build.conditions = replace(build.conditions, used=used, asked_here=asked_here)
             if "random" in used:
-                # a test that has a copy takes nothing from it
+                # a test with a copy draws no random numbers for it
                 random.setstate(cast("tuple[Any, ...]", before["random"]))
             self._code.accept(key.differences)
 
     def used_now(self, name: str) -> str:
-        """Return the digest of what a build has taken from."""
+        """Return the digest of state that a build has used up, such as a generator."""
         tokens = self._code.used_up.get(name)
         return _digest(tokens()["state"]) if tokens else ""
 
@@ -218,7 +219,7 @@ class Inputs:
             place = (*place, context.profile)
         if self._lasting is None or Path(context.run_dir) == self._root:
             return (settings, place)
-        # code that changes into another project gets that one
+        # code has changed into another project
         return (settings, place, PythonFiles(Path(context.run_dir), self._lasting).digest)
 
     def _changed_settings(self) -> dict[str, Any]:
@@ -227,9 +228,9 @@ class Inputs:
         return {n: v for n, v in now.items() if n in self._settings and v != self._settings[n]}
 
     def _environment(self) -> Mapping[str, str]:
-        """Return all variables but those that each session has anew, where no test has set them."""
+        """Return all variables, without those that change per session and that no test has set."""
         removed = dict.fromkeys(self._changing.keys() - os.environ.keys(), "")
-        # those with folders of the session are the plugin's own
+        # variables with folders of the session are the plugin's own
         own = tuple(self._own)
         return {
             name: value
@@ -259,7 +260,7 @@ def _changes(name: str) -> bool:
 
 
 def _own_providers() -> list[str]:
-    """Return digests of the providers that code has added and that have no document."""
+    """Return digests of configuration providers that code of the user has added."""
     kinds = ("dlt", "dlthub_project", "pytest_dlthub")
     found = [p for p in providers() if str(type(p).__module__).partition(".")[0] not in kinds]
     return [_digest(provider) for provider in found]
@@ -291,7 +292,7 @@ def _file_of(source: Any) -> str | None:
 def _inputs_of_plugins(
     item: pytest.Item, loads: Iterable[Load], sandbox: Sandbox
 ) -> dict[str, Any]:
-    """Return what plugins add to a key, by the name that a user knows it by.
+    """Return what plugins add to a key, by names that users know.
 
     Args:
         item: The test; conftests beside it have hooks, too.
@@ -299,7 +300,7 @@ def _inputs_of_plugins(
         sandbox: Its sandbox, which is active.
 
     Raises:
-        HookFailed: A hook raises, or what it returns cannot be compared.
+        HookFailed: A hook raises, or returns something that we cannot compare.
     """
     hook = item.ihook.pytest_dlt_template_inputs
     answers = [called(hook, load=load) for load in loads]
@@ -317,19 +318,19 @@ def _inputs_of_plugins(
 
 
 def _replaced(load: Load, sandbox: Sandbox) -> Any:
-    """Return what plugins say of the destination of a load."""
+    """Return the replacement that plugins choose for the destination of a load."""
     with suppress(Exception):
-        # whoever looks it up asks them
+        # the look-up asks the plugins
         return sandbox.replaced.get(load.destination().destination_name)
-    # its run will tell what is wrong with it
+    # its run will raise the error
     return None
 
 
 def _digests_of_plugins(hook: Any) -> Iterator[tuple[str, str]]:
-    """Yield, of each implementation that is not ours, its plugin and the content of its file."""
+    """Yield plugin and digest of the file of each implementation that is not ours."""
     for implementation in of_others(hook):
         function = inspect.unwrap(implementation.function)
         file = inspect.getsourcefile(function) if inspect.isroutine(function) else None
         path = Path(file or "")
-        # what cannot be known is equal to none
+        # without a file: equal to nothing
         yield implementation.plugin_name, file_digest(path) if path.is_file() else uuid4().hex

@@ -1,4 +1,4 @@
-"""What the marks of a test ask to be loaded."""
+"""The mark `dlt_load`: reads what it asks for, runs it, and refuses what cannot be copied."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from dlthub_project.dlt_internals import destinations
 from dlthub_project.errors import RecordingStale
 from dlthub_project.sandbox import Sandbox, is_local, short_type
 from pytest_dlthub.activation import SESSION
+from pytest_dlthub.dlt_project import DltProject
 from pytest_dlthub.dlt_run import DltRun, split_arguments
 from pytest_dlthub.given import hints_by_resource, located
-from pytest_dlthub.project import DltProject
 from pytest_dlthub.recordings.record_options import Settings, folder_of_load
 from pytest_dlthub.recordings.recorder import Recorder, recorder_in
 from pytest_dlthub.templates.digests import NoDigest, digest
@@ -29,7 +29,7 @@ from pytest_dlthub.templates.digests import NoDigest, digest
 if TYPE_CHECKING:
     from dlt.common.destination.reference import AnyDestination
 
-    from pytest_dlthub.run import PipelineRun
+    from pytest_dlthub.pipeline_run import PipelineRun
 
 
 MARK = "dlt_load"
@@ -45,7 +45,7 @@ _INSTEAD = (
     "own, with dlt_project_factory."
 )
 
-# what says where a declared pipeline loads to
+# the arguments that choose where a declared pipeline loads to
 _OF_PLACE = ("destination", "dataset_name")
 
 
@@ -55,13 +55,13 @@ class Load:
 
     Attributes:
         name: The pipeline.
-        is_declared: It is a pipeline of `dlt.yml`.
-        source: What is loaded otherwise, as the mark has it; None for a declared pipeline.
-        arguments: Those of `dlt_project.run` or `dlt_run` that the mark has, by name.
-        folder: That of the test, which files are relative to.
-        depends_on: Files whose content counts.
-        recorder: Makes what records or replays it, each time anew; None where nobody asks for it.
-        recorded: Returns what a replay reads; for all tests of a session what the first one had.
+        is_declared: Whether `dlt.yml` declares the pipeline.
+        source: The source of the mark; None for a declared pipeline.
+        arguments: The arguments of the mark for `dlt_project.run` or `dlt_run`.
+        folder: The folder of the test. Paths in the mark are relative to it.
+        depends_on: Further files that the data depend on, by content.
+        recorder: Makes a new recorder for each build; None if the load is not recorded.
+        recorded: Returns what a replay reads: the same for all tests of a session.
     """
 
     name: str
@@ -77,14 +77,14 @@ class Load:
         """Run the pipeline once for all tests, in the active sandbox.
 
         Args:
-            sandbox: That one.
+            sandbox: The active sandbox.
 
         Raises:
-            RecordingMissing: It is to be replayed, and was never recorded.
+            RecordingMissing: The load replays a recording that does not exist.
         """
         if self.recorder is None:
             return self.run()
-        # one for this build: what a failed one has recorded is not written
+        # a new one: what a failed build has recorded must not be written
         recorder = self.recorder()
         with recorder_in(sandbox, lambda: recorder):
             run = self.run()
@@ -96,17 +96,17 @@ class Load:
         """Run the pipeline in the active sandbox.
 
         Args:
-            pipeline: What `open_pipeline` gave; None for a new one.
-            **changes: Arguments to have otherwise.
+            pipeline: The result of `open_pipeline`; None for a new pipeline.
+            **changes: Arguments that differ from those of the mark.
         """
         same = dict(self.arguments)
         if pipeline is not None:
-            # they made it, and it has them
+            # the pipeline was made with these
             made = split_arguments(same)[0] if not self.is_declared else _OF_PLACE
             same = {key: value for key, value in same.items() if key not in {*made, "refresh"}}
         arguments = {**same, **changes}
         if "given" in changes and changes["given"] is None and "hints" not in changes:
-            # they are of what was given
+            # hints belong to what was given
             arguments["hints"] = None
         if self.is_declared:
             return DltProject(self.folder).run(pipeline or self.name, **arguments)
@@ -114,7 +114,7 @@ class Load:
         return DltRun(self.folder)(pipeline=pipeline, **arguments)
 
     def open_pipeline(self) -> dlt.Pipeline:
-        """Return the pipeline in the active sandbox, with what it loaded there."""
+        """Return the pipeline in the active sandbox, with its state."""
         if self.is_declared:
             chosen = {key: self.arguments.get(key) for key in _OF_PLACE}
             return current.entities().get_pipeline(self.name, **chosen)
@@ -124,7 +124,7 @@ class Load:
         """Return the destination of the pipeline in the active sandbox, without the pipeline."""
         if not self.is_declared:
             destination = DltRun().destination(**self.arguments)
-            # as dlt binds it to the first pipeline that uses it: its file may be called after that
+            # dlt does so at the first use, and may name the file after the pipeline
             destination.config_params.setdefault("pipeline_name", self.name)
             return destination
         chosen = {key: self.arguments.get(key) for key in _OF_PLACE}
@@ -133,10 +133,10 @@ class Load:
         return entities.get_destination(where.destination_name)
 
     def digest(self) -> str:
-        """Return a digest of what is asked for, as it is now: a fixture may have changed it.
+        """Return a digest of the load as it is now: a fixture may have changed its arguments.
 
         Raises:
-            UsageError: An argument cannot be compared, or a file is not there.
+            UsageError: An argument cannot be compared, or a file does not exist.
         """
         files = [path for path in self.depends_on if not path.exists()]
         if files:
@@ -162,24 +162,23 @@ class Load:
 
 
 class Marks:
-    """The marks of a session's tests; what each asks for is worked out once."""
+    """The marks of a session's tests; reads each mark once."""
 
     def __init__(self) -> None:
         self._loads: dict[tuple[int, str, Path], tuple[pytest.Mark, Load]] = {}
 
     def loads_of(self, item: pytest.Item) -> dict[str, Load]:
-        """Return what the marks of a test ask for, by pipeline: of its module, its class, itself.
+        """Return the loads of a test by pipeline, from marks of its module, its class and itself.
 
-        Where two name one pipeline, the one nearer to the test holds.
+        If two marks name one pipeline, the one nearer to the test counts.
 
         Raises:
-            UsageError: There is no mark, or one that cannot be understood, or that needs a project
-                where there is none.
+            UsageError: There is no mark, a mark is wrong, or it needs a project and there is none.
         """
         marks = [*item.iter_markers_with_node(MARK)]
         if not marks:
             raise pytest.UsageError(f"dlt_loaded: {item.name} does not say what to load. {_HOW}")
-        # the nearest first; for one function the lowest first
+        # pytest yields the nearest first, and for one function the lowest first
         loads = [self._load(mark, node, item) for node, mark in reversed(marks)]
         for load in loads:
             if load.is_declared and not isinstance(dlt.current.run_context(), ProjectRunContext):
@@ -187,7 +186,7 @@ class Marks:
         return {load.name: load for load in loads}
 
     def _load(self, mark: pytest.Mark, node: Any, item: pytest.Item) -> Load:
-        # kept with the mark, whose id another one could have after it
+        # with the mark itself: another mark could get its id once it is gone
         key = (id(mark), node.nodeid, item.path.parent)
         if key not in self._loads:
             self._loads[key] = mark, _recorded(_load(mark, item.path.parent), node, item)
@@ -210,7 +209,7 @@ def _load(mark: pytest.Mark, folder: Path) -> Load:
 
 
 def _recorded(load: Load, node: Any, item: pytest.Item) -> Load:
-    """Return a load with what records it, beside what is marked, if it asks for that."""
+    """Return a load with its recorder, if the mark asks for a recording."""
     if load.arguments.get("given") != "recorded":
         return load
     place = folder_of_load(node, item, load.name)
@@ -231,25 +230,25 @@ def _name_of(source: Any) -> str:
 
 
 def _called(source: Any) -> Any:
-    """Return what a function gives; a source, resource or factory as it is."""
+    """Call a function, and return its result; return a source, resource or factory as it is."""
     is_dlts = isinstance(source, DltSource | DltResource | SourceFactory)
     return source if is_dlts or not callable(source) else source()
 
 
 def check_destination(destination: AnyDestination, sandbox: Sandbox) -> None:
-    """Make sure, before a load, that what it loads can be copied.
+    """Make sure, before a load, that its data can be copied.
 
     Args:
-        destination: Where it loads to.
-        sandbox: That of the template.
+        destination: The destination of the load.
+        sandbox: The sandbox of the template.
 
     Raises:
-        UsageError: All tests would share it.
+        UsageError: All tests would share the destination.
     """
     name, kind = destination.destination_name, short_type(destination)
     if name in sandbox.owned:
         return
-    # of the test's other folders there are no copies
+    # the template has no copies of the test's other folders
     if not is_local(destination, replace(sandbox, local_roots=())):
         raise pytest.UsageError(
             f"dlt_load: what is loaded into destination `{name}` ({kind}) cannot be copied for "
@@ -260,10 +259,10 @@ def check_destination(destination: AnyDestination, sandbox: Sandbox) -> None:
 
 
 def check_run(run: PipelineRun, sandbox: Sandbox) -> None:
-    """Make sure, after a load, that what it has loaded can be copied.
+    """Make sure, after a load, that its data can be copied.
 
     Raises:
-        UsageError: It cannot.
+        UsageError: They cannot.
     """
     pipeline = run.pipeline
     name, kind = pipeline.destination.destination_name, short_type(pipeline.destination)

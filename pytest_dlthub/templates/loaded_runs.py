@@ -1,4 +1,4 @@
-"""What a test gets of data that were loaded for it: a run like its own."""
+"""The runs that a test gets for its `dlt_load` marks, on its own copy of the loaded data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlt.common.schema import Schema
 
 from dlthub_project.dlt_internals.datasets import HeldDataset
 from dlthub_project.sandbox import observe_runs
-from pytest_dlthub.run import PipelineRun, RowCounts
+from pytest_dlthub.pipeline_run import PipelineRun, RowCounts
 from pytest_dlthub.templates.load_marks import MARK, Load
 from pytest_dlthub.templates.template import LoadRecord, Template
 
@@ -26,10 +26,9 @@ if TYPE_CHECKING:
 
 
 class LoadedRun(PipelineRun):
-    """The run that loaded a template, on a test's own copy of what it loaded.
+    """The run that has loaded a template, on a test's own copy of its data.
 
-    Row counts, load info and trace are those of the build. Pipeline and dataset are opened when
-    they are asked for.
+    Row counts, load info and trace are those of the build. Pipeline and dataset open on first use.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class LoadedRun(PipelineRun):
 
     @property
     def load_info(self) -> LoadInfo | None:
-        """What dlt returned; None when there was nothing to load."""
+        """What `dlt.Pipeline.run` returned; None if there was nothing to load."""
         return self._results[0]
 
     @property
@@ -62,7 +61,7 @@ class LoadedRun(PipelineRun):
 
     @property
     def sent(self) -> dict[str, list[Any]]:
-        """What a custom destination function was to be given: when this was loaded, and since."""
+        """The items that a custom destination would have received, in the load and since."""
         sent = {table: list(items) for table, items in self._results[2].items()}
         for table, items in super().sent.items():
             sent.setdefault(table, []).extend(items)
@@ -76,7 +75,7 @@ class LoadedRun(PipelineRun):
 
     @cached_property
     def dataset(self) -> HeldDataset:
-        """The dataset that was loaded; from the first query on, its connection stays open."""
+        """The loaded dataset. Its connection stays open from the first query on."""
         schemas = [
             Schema.from_dict(dict(schema), validate_schema=False) for schema in self._record.schemas
         ]
@@ -86,7 +85,7 @@ class LoadedRun(PipelineRun):
 
     @property
     def database_path(self) -> Path | None:
-        """The DuckDB file that was loaded; None for other destinations. No connection is open."""
+        """The DuckDB file of the copy; None for others. No connection to it is open."""
         self.release()
         return super().database_path
 
@@ -96,13 +95,13 @@ class LoadedRun(PipelineRun):
             self.dataset.release()
 
     def refresh(self) -> None:
-        """Close the connection, and read the schemas again: a pipeline was run since."""
+        """Close the connection, and read the schemas again, after a run of a pipeline."""
         if "dataset" in self.__dict__:
             self.dataset.refresh()
 
 
 class LoadedRuns(Mapping[str, LoadedRun]):
-    """What was loaded for one test, by pipeline."""
+    """The loaded runs of one test, by pipeline."""
 
     def __init__(
         self, loads: Mapping[str, Load], template: Template, twin: TwinOfCopy | None
@@ -117,7 +116,7 @@ class LoadedRuns(Mapping[str, LoadedRun]):
     def of(
         cls, loads: Mapping[str, Load], template: Template, twin: TwinOfCopy | None
     ) -> Iterator[LoadedRuns]:
-        """Give the runs for a block, and close their connections after it."""
+        """Yield the runs, and close their connections when the block ends."""
         runs = cls(loads, template, twin)
         with observe_runs(lambda *_: runs.refresh()):
             yield runs
@@ -128,7 +127,7 @@ class LoadedRuns(Mapping[str, LoadedRun]):
         """The one run.
 
         Raises:
-            UsageError: There are several.
+            UsageError: There are several runs.
         """
         if len(self) > 1:
             raise pytest.UsageError(

@@ -1,4 +1,4 @@
-"""Compares what many parts of code consist of at once, by identity."""
+"""Compares many parts of code at once, by the identity of the objects that they consist of."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _get_values = methodcaller("values")
 
 
 class PartGroup:
-    """Compares many parts at once, by identity: one at a time takes some µs."""
+    """Compares many parts at once, by identity. One at a time would take some µs each."""
 
     def __init__(self) -> None:
-        """Make an empty one."""
+        """Make an empty group."""
         self.parts: list[Part] = []
         self._functions: list[Any] = []
         self._cells: list[Any] = []
@@ -33,17 +33,17 @@ class PartGroup:
         self._is_noted = False
 
     def add(self, part: Part) -> None:
-        """Have a part compared with the others."""
+        """Add a part to the group."""
         self.parts.append(part)
         part.noted = self.forget
         self._is_noted = False
 
     def forget(self) -> None:
-        """Note anew what parts consist of, when next asked."""
+        """Note the objects of all parts again at the next comparison."""
         self._is_noted = False
 
     def is_same(self) -> bool:
-        """Tell whether all parts consist of the objects that were noted."""
+        """Tell whether all parts still consist of the noted objects."""
         if not self._is_noted and not self._note():
             return False
         lengths = [*map(len, chain(self._mappings, self._sequences))]
@@ -52,12 +52,12 @@ class PartGroup:
         return _pointers(self._objects()) == self._noted
 
     def _note(self) -> bool:
-        """Note what the parts consist of; tell whether it is what was noted of each."""
+        """Note the objects of all parts; tell whether each part is as it has noted itself."""
         parts = self.parts
         functions = self._functions = [p.function for p in parts if p.function is not None]
         self._cells = [cell for function in functions for cell in function.__closure__ or ()]
         self._sequences = [part.sequence for part in parts if part.sequence is not None]
-        # of attributes none has another name and the same place
+        # only containers: an attribute cannot change its name and keep its position
         self._keyed = [p.live for p in parts if p.live is not None and p.is_container]
         self._mappings = [part.live for part in parts if part.live is not None]
         # whose attributes and classes may be replaced
@@ -66,7 +66,7 @@ class PartGroup:
         self._mappings += [function.__dict__ for function in functions if function.__dict__]
         self._empty = [function.__dict__ for function in functions if not function.__dict__]
         self._lengths = [*map(len, chain(self._mappings, self._sequences))]
-        # held: the address of what has gone may be that of another object
+        # hold them: a new object may get the address of one that is gone
         self._held = self._objects()
         self._noted = _pointers(self._held)
         self._is_noted = all(part.is_same(part.read()) for part in parts)
@@ -77,20 +77,20 @@ class PartGroup:
             *chain.from_iterable(self._keyed),
             *chain.from_iterable(map(_get_values, self._mappings)),
             *chain.from_iterable(self._sequences),
-            # to ask a function for its code or defaults costs an audit event each
+            # by the garbage collector: each look at `__code__` or `__defaults__` is an audit event
             *gc.get_referents(*self._functions, *self._cells, *self._holders),
         )
 
 
 def _pointers(objects: tuple[Any, ...]) -> object:
-    """Return the addresses of objects: to ask for each takes 30 ns, for all of a tuple 1 ns."""
+    """Return the addresses of objects: 1 ns each from a tuple, 30 ns each by `id`."""
     if not _TUPLES_SHOW:
         return [*map(id, objects)]
     return ctypes.string_at(id(objects) + tuple.__basicsize__, len(objects) * _ADDRESS_SIZE)
 
 
 def _tuples_show() -> bool:
-    """Tell whether a tuple of this Python holds addresses where those of CPython do."""
+    """Tell whether a tuple of this Python stores addresses where CPython does."""
     if sys.implementation.name != "cpython":
         return False
     two = (PartGroup, chain)

@@ -14,7 +14,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from pytest_dlthub.activation import SESSION
-from pytest_dlthub.folders import real_time
+from pytest_dlthub.session_folder import real_time
 from pytest_dlthub.templates.store import session_identity
 
 _SERVERS = pytest.StashKey[dict[str, str]]()

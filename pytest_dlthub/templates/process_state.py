@@ -34,17 +34,17 @@ AT_START = (
     *("socket.getdefaulttimeout()", "csv.field_size_limit()", "calendar.setfirstweekday()"),
     *("sys.getrecursionlimit()", "sys.set_int_max_str_digits()", "gettext.textdomain()"),
 )
-"""Settings that a conftest, an option or a plugin may have set before the first test."""
+"""Settings that a conftest, an option or a plugin may change before the first test."""
 
 _BUILT_IN = dict(vars(builtins))
-# to read it by `os.umask` is to set it, for other threads too
+# `os.umask` can only read the mask by setting it, also for other threads
 _STATUS = Path("/proc/self/status")
-# seconds that clocks of machines are put right by
+# seconds by which a machine may correct its clock
 _LARGEST_STEP = 60
 
 
 def settings() -> Mapping[str, Any]:
-    """Return them, by the name that a user knows them by."""
+    """Return the settings of the process, by the name that users know."""
     contexts = (decimal.getcontext(), decimal.DefaultContext)
     return {
         "sys.argv": [*sys.argv],
@@ -64,7 +64,7 @@ def settings() -> Mapping[str, Any]:
 
 
 def generators() -> Mapping[str, Any]:
-    """Return the generators of random numbers that all code of the process shares."""
+    """Return the random number generators that all code of the process shares."""
     found = {"random": random.random}
     if numpy := sys.modules.get("numpy.random"):
         found["numpy.random"] = numpy.rand
@@ -75,10 +75,10 @@ def generators() -> Mapping[str, Any]:
 
 
 def servers_of_process(addresses: Iterable[Any]) -> list[str]:
-    """Return which of these addresses a socket of this very process listens at.
+    """Return the addresses at which a socket of this process listens.
 
     Args:
-        addresses: Those that sockets were connected to; one of a network is a host and a port.
+        addresses: Addresses that code has connected to; in a network, a host and a port.
     """
     asked = {_place_of(address): address for address in addresses}
     if not asked:
@@ -91,7 +91,7 @@ def servers_of_process(addresses: Iterable[Any]) -> list[str]:
 
 
 def servers_elsewhere(hosts: Iterable[tuple[Any, Any]]) -> list[str]:
-    """Return those hosts that are not this machine, with their ports."""
+    """Return the hosts other than this machine, with their ports."""
     return sorted(f"{host}:{port}" for host, port in hosts if host and not _is_here(str(host)))
 
 
@@ -108,7 +108,7 @@ def _place_of(address: Any) -> Any:
 
 
 def _listens_at(one: socket.SocketType) -> Any:
-    # closed ones raise, and those of kinds that do not listen
+    # a socket raises if it is closed, or cannot listen
     with suppress(OSError):
         if one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             return _place_of(one.getsockname())
@@ -116,8 +116,8 @@ def _listens_at(one: socket.SocketType) -> Any:
 
 
 def _since_start() -> float:
-    """Return seconds by a clock that nobody sets, with the time that the machine has slept."""
-    # that of macOS: Python's own stands still meanwhile, there
+    """Return the seconds of a clock that nobody can set; it runs while the machine sleeps."""
+    # on macOS by this clock: Python's own stands still while the machine sleeps
     clock = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
@@ -126,7 +126,7 @@ _STARTED = time.time() - _since_start()
 
 
 def _of_clock() -> int | None:
-    """Return what a clock shows that a test has set; None for one that goes on as it did."""
+    """Return the time if a test has set the clock; None if the clock runs as before."""
     now = time.time()
     return round(now) if abs(now - _since_start() - _STARTED) > _LARGEST_STEP else None
 
@@ -139,7 +139,7 @@ def _of_libraries() -> Mapping[str, Any]:
     if pandas := sys.modules.get("pandas"):
         # one mapping for all of them
         found["pandas.options"] = lambda: repr(object.__getattribute__(pandas.options, "d"))
-    # they may be half imported, or a test's own
+    # a module may be half imported, or a stand-in of a test
     return {name: _or_none(read) for name, read in found.items()}
 
 
@@ -160,7 +160,7 @@ def _of_input() -> Any:
 
 
 def _of_filters() -> list[list[Any]]:
-    """Return the filters of warnings, where one of them is an error: others only print."""
+    """Return the filters of warnings if one raises an error; others only print."""
     found = [_of_filter(*each[:5]) for each in warnings.filters]
     return found if any(action == "error" for action, *_ in found) else []
 
@@ -194,7 +194,7 @@ def _of_dialects() -> dict[str, Any]:
 
 
 def _of_umask() -> str | None:
-    """Return which rights files are made without; None where it cannot be asked."""
+    """Return the mask for permissions of new files; None if the system does not show it."""
     try:
         lines = _STATUS.read_text().splitlines()
     except OSError:
@@ -204,7 +204,7 @@ def _of_umask() -> str | None:
 
 def _of_types() -> list[dict[str, str]]:
     if not mimetypes.inited:
-        # as the first question does
+        # as the first look-up would do
         mimetypes.init()
     types = (mimetypes.types_map, mimetypes.common_types)
     return [dict(known) for known in (*types, mimetypes.encodings_map, mimetypes.suffix_map)]

@@ -1,4 +1,4 @@
-"""The Python files of a project: what of them counts for a template, and what only tests use."""
+"""The Python files of a project: which code counts for a template, and which only tests use."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 INSTALLED = ("site-packages", "dist-packages", "__pycache__")
-"""Folders of what is known by its version."""
+"""Folders of packages: their version says what is in them."""
 
 _NAMES_OF_TESTS = re.compile(rb"\btest_[a-zA-Z0-9_]+")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-# what runs later than the body that it stands in
+# code in these runs later than the body around it
 _LATER = (*_FUNCTIONS, ast.Lambda, ast.GeneratorExp, ast.ClassDef)
-# by which code reads a name that it does not say
+# with these, code can read a name without writing it
 _BY_OTHER_MEANS = {
     *("globals", "vars", "locals", "eval", "exec", "getattr", "__dict__", "__import__"),
     *("modules", "import_module", "inspect"),
@@ -31,18 +31,18 @@ class PythonFiles:
     """The Python files below a folder, less its tests."""
 
     def __init__(self, root: Path, known: Path) -> None:
-        """Make it.
+        """Make the object; reads nothing yet.
 
         Args:
             root: The folder.
-            known: A folder to keep what is known of test files, by content: to parse one takes ms.
+            known: A folder for a cache of parsed test files, by content: to parse one takes ms.
         """
         self._root = root
         self._known = known / "test_files.json"
 
     @property
     def digest(self) -> str:
-        """A digest of all of them, and of their names."""
+        """A digest of the content and names of all files."""
         plain: dict[str, str] = {}
         tests: dict[str, bytes] = {}
         used: set[str] = set()
@@ -50,13 +50,13 @@ class PythonFiles:
             with contextlib.suppress(OSError):
                 content = Path(path).read_bytes()
                 plain[path] = hashlib.blake2b(content, digest_size=16).hexdigest()
-                # whether they are collected or not: another session may collect others
+                # by name, collected or not: another session may collect other files
                 if os.path.basename(path).startswith("test_") or path.endswith("_test.py"):
                     tests[path] = content
                 else:
                     used.update(map(bytes.decode, _NAMES_OF_TESTS.findall(content)))
         parsed = self._parsed({plain[path]: content for path, content in tests.items()})
-        # a source may be called like a test
+        # a source may have the name of a test
         used |= {name for path in tests for name in parsed[plain[path]]["names"]}
         state = hashlib.blake2b(digest_size=16)
         for path, digest in plain.items():
@@ -91,7 +91,7 @@ def _python_files(root: Path) -> Iterator[str]:
 
 
 def may_have_code(folder: str) -> bool:
-    """Tell whether a folder of the project, and not of a tool, is one of its code."""
+    """Tell whether a folder may hold code of the project, and not files of a tool."""
     name = os.path.basename(folder)
     if name.startswith(".") or name in (*INSTALLED, "_data", "node_modules"):
         return False
@@ -99,7 +99,7 @@ def may_have_code(folder: str) -> bool:
 
 
 def _without_tests(code: bytes) -> dict[str, Any]:
-    """Return of a test file: a digest without its tests, those of tests, and the names used."""
+    """Return a digest of a test file without its tests, the digests of tests, and used names."""
     try:
         tree = ast.parse(code)
     except (SyntaxError, ValueError):
@@ -115,7 +115,7 @@ def _without_tests(code: bytes) -> dict[str, Any]:
             names.update(alias.name for alias in node.names)
         elif isinstance(node, _FUNCTIONS) and is_test(node):
             bodies[node.name] = bodies.get(node.name, "") + _digest_of_tree(node)
-    # what decorators of tests say is in their marks, and shows in what fixtures do
+    # their decorators, too: they are marks, and count by what fixtures do with them
     for node in ast.walk(tree):
         if isinstance(body := getattr(node, "body", None), list):
             body[:] = [n for n in body if not (isinstance(n, _FUNCTIONS) and is_test(n))]
@@ -123,7 +123,7 @@ def _without_tests(code: bytes) -> dict[str, Any]:
 
 
 def is_test(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Tell whether a function is a test: no fixture, and nothing that a source is made of."""
+    """Tell whether a function is a test, and neither a fixture nor part of a source."""
     marks = all(".mark." in ast.unparse(decorator) for decorator in node.decorator_list)
     return marks and node.name.startswith("test_")
 
@@ -133,10 +133,10 @@ def _digest_of_tree(tree: ast.AST) -> str:
 
 
 def is_only_of_tests(name: str, file: str, others: Collection[str]) -> bool:
-    """Tell whether the bodies of tests alone name what a test module has.
+    """Tell whether only bodies of tests use a name of a test module, such as a counter.
 
     Args:
-        name: What it is called.
+        name: The name.
         file: The file of the test module.
         others: The files of all other modules that are not installed.
     """
@@ -146,7 +146,7 @@ def is_only_of_tests(name: str, file: str, others: Collection[str]) -> bool:
     return not _is_in_any(frozenset((name, *tests)), frozenset(others))
 
 
-# asked again for each load, with the same answer: texts are read once
+# every load asks for this again: we read each text once
 @functools.lru_cache(maxsize=1024)
 def _is_in_any(words: frozenset[str], files: frozenset[str]) -> bool:
     return any(word in text for text in map(_text, files) for word in words)
@@ -162,7 +162,7 @@ def _text(file: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _names_and_tests(file: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the names that code outside of tests reads, and the names of tests."""
+    """Return the names that code outside of tests uses, and the names of tests."""
     try:
         tree = ast.parse(_text(file))
     except (SyntaxError, ValueError):
@@ -182,7 +182,7 @@ def _names_and_tests(file: str) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _outside(node: ast.AST, tests: set[str]) -> Iterator[ast.AST]:
-    """Yield what is in no body of a test, and what runs later though it is in one."""
+    """Yield the nodes outside of tests' bodies, and those in them that run later."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, _FUNCTIONS) and is_test(child):
             tests.add(child.name)

@@ -1,4 +1,4 @@
-"""The files that loads are made from: the project's code, and what a build may read."""
+"""Notes the files that a build reads, and tells later whether they have changed."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from pytest_dlthub.imports import Opened, is_library_file, is_ours, recorded
 from pytest_dlthub.templates.inotify import opened_below
 from pytest_dlthub.templates.python_files import INSTALLED, may_have_code
 
-# of the system; what is installed is known by its version
+# files of the system; the version says what is in an installed package
 _OF_SYSTEM = ("/proc/", "/sys/", "/dev/", "/run/", "/etc/", "/usr/lib", "/usr/share/")
-# but these, where temporary files of users may be
+# except these, which may hold temporary files of users
 _OF_USERS = ("/dev/shm/", "/run/user/")
-# beside modules, where nobody has opened it
+# files beside modules that are no data, unless a build opens them
 _NOT_DATA = (".pyc", ".pyi", ".so", ".pth", ".py", ".md", ".rst", ".log", "~")
-# what tools keep in folders: no source lists it
+# names that tools keep in folders
 _OF_TOOLS = (
     *(".git", ".hg", ".svn", ".venv", ".tox", ".nox", ".cache", ".pytest_cache", ".mypy_cache"),
     *(".ruff_cache", ".hypothesis", ".coverage", ".idea", ".vscode", ".DS_Store", ".nfs"),
 )
 
 
-# by path: size, time of change and inode, with the digest of that
+# by path: size, time of change and inode, and the digest then
 _known: dict[str, tuple[tuple[int, int, int], str]] = {}
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a template was built under beyond what its key says: known only after the build.
+    """What a build has read beyond its key, which we know only after the build.
 
     Attributes:
-        files: Digests of files; empty for one that is not there.
-        folders: Digests of the names in folders that were listed.
-        beside: Digests of all files in the folders of modules, but for Python files.
-        written: Files that the build writes to: none of its inputs.
-        asked: What there was, of what the build asked for without opening it.
-        looked_at: The same, with size and times of it.
-        used: Digests of what the build took from, such as generators of random numbers.
-        asked_here: Servers of this very process that the build has asked. What they answer is
-            the test's to say, and cannot be compared: the template is of one test.
+        files: Digests of files; empty for a file that does not exist.
+        folders: Digests of the names in folders that the build has listed.
+        beside: Digests of all files in the folders of modules, except Python files.
+        written: Files that the build has written to, which are no inputs.
+        asked: Whether there was a file, by path, if the build asked only that.
+        looked_at: The same with size and times.
+        used: Digests of state that the build has used up, such as a random number generator.
+        asked_here: Servers in this process that the build has asked. The test decides what they
+            answer, which we cannot compare: only this test can use the template.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
@@ -60,10 +60,10 @@ class Conditions:
     asked_here: Collection[str] = ()
 
     def changed(self, used_now: Callable[[str], str]) -> Iterator[str]:
-        """Yield the names of what a build would meet otherwise now.
+        """Yield the names of inputs that have changed since the build.
 
         Args:
-            used_now: Returns the digest of what builds take from.
+            used_now: Returns the current digest of state that a build has used up, by name.
         """
         yield from self.asked_here
         yield from (n for n, known in self.used.items() if used_now(n) != known)
@@ -75,7 +75,7 @@ class Conditions:
         yield from (path for path, d in self.beside.items() if _data_in(path, written) != d)
 
     def hold(self, used_now: Callable[[str], str]) -> bool:
-        """Tell whether a build would meet the same now."""
+        """Tell whether no input has changed since the build."""
         return next(self.changed(used_now), None) is None
 
     def to_json(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class Conditions:
 
 @dataclass
 class Build:
-    """Notes what a build opens, and which addresses it asks; empty until it ends."""
+    """Notes the files that a build opens, and the addresses it connects to; empty until it ends."""
 
     root: Path
     tests: Collection[str]
@@ -95,11 +95,11 @@ class Build:
 
     @contextmanager
     def recorded(self, also: Opened, sources: Iterable[str], own: Iterable[str]) -> Iterator[None]:
-        """Note, until the block ends, what it opens.
+        """Note what the block opens.
 
         Args:
-            also: What modules opened when they were imported.
-            sources: Files that the loads are defined in, perhaps beside tests.
+            also: What modules have opened when they were imported.
+            sources: Files that define the sources of the loads, perhaps beside tests.
             own: Folders whose files are no inputs: those of sandboxes and templates.
         """
         started = time.time_ns()
@@ -113,23 +113,23 @@ class Build:
                 yield
         finally:
             self.connected, self.hosts = opened.connected, opened.hosts
-            # opened to be written to, perhaps, and then only read
+            # the build may have opened these for writing, and only read them
             read = {path for path in opened.written if _is_older(path, started)}
             written = (opened.written | also.written) - read
             modules = _own_modules()
             files = {p for p in opened.files | also.files | read | below.files if counts.file(p)}
-            # of packages that are installed to be edited, or found through PYTHONPATH
+            # of editable installs, and of packages on PYTHONPATH
             files |= {file for file in modules if not counts.is_in_key(file)}
             files -= written
             code = {f for f in modules if f not in self.tests and not f.endswith("conftest.py")}
             beside = {os.path.dirname(file) for file in {*code, *sources}}
             for folder in beside:
                 written |= {f.path for f in _files_in(folder) if f.stat().st_mtime_ns >= started}
-            # an entry tells more than the name, and nobody says whether it was asked for that
+            # an entry of `os.scandir` has size and times: the build may have read them
             entries = {path for folder in opened.scanned for path in _paths_in(folder)}
             looked_at = _counting(counts, {*opened.looked_at, *also.looked_at, *entries}) - written
             asked = _counting(counts, {*opened.asked, *also.asked}) - looked_at - {*files, *written}
-            # where a module may be found that was not there
+            # a new module in one of these could be found first
             places = {os.path.abspath(p) for p in sys.path} | {os.path.dirname(f) for f in code}
             places = {path for path in places if not counts.is_below_root(_as_folder(path))}
             listed = opened.folders | also.folders | places
@@ -171,13 +171,13 @@ class _Filter:
         return self.is_below_root(path) or not is_elsewhere
 
     def has_inputs(self, folder: str) -> bool:
-        """Tell whether files of a folder below the root are looked at."""
+        """Tell whether files of a folder below the root may be inputs."""
         if os.path.basename(folder).startswith("."):
             return False
         return may_have_code(folder) and self.folder(folder)
 
     def is_in_key(self, path: str) -> bool:
-        """Tell whether the key of a lasting template has a Python file: see `PythonFiles`."""
+        """Tell whether `PythonFiles` has a Python file, so that the key of a template counts it."""
         folder = os.path.dirname(path)
         if folder not in self._in_key:
             is_root = _as_folder(folder) == self._root
@@ -201,10 +201,10 @@ def _as_folder(path: str | Path) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """Return a digest of a file; of a folder, that of all files in it and of their names.
+    """Return a digest of a file, or of the names and contents of all files in a folder.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: A file cannot be read.
     """
     state = hashlib.blake2b(digest_size=16)
     if path.is_dir():
@@ -219,7 +219,7 @@ def file_digest(path: Path) -> str:
 
 
 def _digest_of(path: str) -> str:
-    """Return the digest of a file, read again when its size or time is another; empty for none."""
+    """Return the digest of a file, from memory if size and time are the same; empty for no file."""
     try:
         found = os.stat(path)
         version = (found.st_size, found.st_mtime_ns, found.st_ino)
@@ -238,7 +238,7 @@ def _counting(counts: _Filter, paths: Iterable[str]) -> set[str]:
 
 
 def _kind_of(path: str) -> str:
-    """Return what is at a path, and what it is a link to; empty for nothing."""
+    """Return the type of a file and the target of a link; empty if there is no file."""
     try:
         found = os.lstat(path).st_mode
         target = os.readlink(path) if stat.S_ISLNK(found) else ""
@@ -249,7 +249,7 @@ def _kind_of(path: str) -> str:
 
 
 def _looks_of(path: str) -> str:
-    """Return the same with size, time of change and rights; of a folder, with the rights alone."""
+    """Return the same with permissions, and of a file with size and time of change."""
     try:
         found = os.stat(path)
     except OSError:
@@ -281,7 +281,7 @@ def _paths_in(folder: str) -> list[str]:
 
 
 def _is_older(path: str, time_ns: int) -> bool:
-    """Tell whether a file is there that nobody has written to since."""
+    """Tell whether a file exists, and nobody has written to it since."""
     try:
         return os.stat(path).st_mtime_ns < time_ns
     except OSError:
@@ -297,7 +297,7 @@ def _data_in(folder: str, written: Collection[str]) -> str:
 
 
 def _files_in(folder: str) -> list[os.DirEntry[str]]:
-    """Return what may be data beside modules: no output of a session that has no suffix."""
+    """Return the files beside modules that may be data: those with a suffix."""
     try:
         with os.scandir(folder) as entries:
             return [

@@ -1,4 +1,4 @@
-"""The templates of one test session: found, built or copied for its tests."""
+"""Finds, builds and copies the templates that the tests of a session ask for."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from dlthub_project.sandbox import (
 from pytest_dlthub.activation import SESSION
 from pytest_dlthub.data_coverage import reads
 from pytest_dlthub.finished_runs import tell
+from pytest_dlthub.pipeline_run import PipelineRun
 from pytest_dlthub.report import RECORDED, USES, TemplateUses
-from pytest_dlthub.run import PipelineRun
 from pytest_dlthub.templates import build_coverage
 from pytest_dlthub.templates.decorators import decorated
 from pytest_dlthub.templates.inputs import Inputs, Key
@@ -50,18 +50,18 @@ from pytest_dlthub.tracebacks import is_interrupt, told
 
 TEMPLATES = pytest.StashKey["Templates"]()
 
-# a template that is damaged time and again is told
+# how often we replace a damaged template before we give up
 _MOST_DAMAGED = 2
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-# as databases tell it, who do not give the number
+# databases say it in words, without the error number
 _IN_WORDS = ("no space left on device", "disk quota exceeded")
 
 
 @dataclass(frozen=True)
 class _Request:
-    """What one test asks for, and where it is to have it."""
+    """What one test asks for, and the sandbox to copy it into."""
 
     test: pytest.Item
     loads: Mapping[str, Load]
@@ -72,7 +72,7 @@ class _Request:
 
 
 class Templates:
-    """Gives each test its own copy of what its marks ask to be loaded."""
+    """Gives each test its own copy of the data that its marks ask for."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._marks = Marks()
@@ -102,12 +102,12 @@ class Templates:
 
     @contextmanager
     def loaded(self, item: pytest.Item, sandbox: Sandbox) -> Iterator[LoadedRuns]:
-        """Copy what the marks of a test ask for into its sandbox.
+        """Copy the data that the marks of a test ask for into its sandbox.
 
         Raises:
-            UsageError: A mark cannot be understood.
-            Failed: The build failed for another test, which tells why.
-            Exception: Whatever the build raises.
+            UsageError: A mark is wrong.
+            Failed: The build has failed for another test, which shows the error.
+            Exception: The error of the build.
         """
         loads = self._marks.loads_of(item)
         _check_profile(item.config.stash[SESSION].profile)
@@ -130,7 +130,7 @@ class Templates:
             with LoadedRuns.of(loads, template, twin) as runs:
                 yield runs
         if is_of_one:
-            # nobody else has its key, or would have built the same
+            # no other test has its key, or could use its data
             shutil.rmtree(template.folder, ignore_errors=True)
 
     def _copied(self, request: _Request) -> Template:
@@ -160,8 +160,8 @@ class Templates:
 
     def _found_or_built(self, request: _Request) -> tuple[TemplateStore, Template]:
         key = request.databases.key
-        # a database goes with the session: what is in the cache would be without it
-        # and nobody finds a template of one test again
+        # not in the cache: databases of a server end with the session, and no other test can use
+        # a template that cannot be compared
         goes = request.databases or request.key.incomparable
         stores = self._stores[-1:] if goes else self._stores
         for store in stores:
@@ -191,19 +191,19 @@ class Templates:
                 parts = {**request.key.parts, **changed}
                 names = ", ".join(request.loads)
                 if build.asked:
-                    # a test whose stub comes after its load would not know
+                    # else a test would not notice that its stub begins after its load
                     servers = ", ".join(build.asked)
                     request.uses.notes.append(f"{names} was loaded from {servers}, with no stub")
                 request.uses.builds.append((names, request.key.group, parts))
             return store, template
-        # not while the other is handled, of which the user is not to read
+        # outside of `except`, so that the traceback does not show BuildFailed
         assert failure is not None
         raise failure
 
 
 def _asked_of_session(config: pytest.Config) -> tuple[Any, ...]:
-    """Return what a session was started with that code of the project may ask for."""
-    # pytest-xdist gives its workers one that nobody has declared
+    """Return options of the session that code of the project may read."""
+    # pytest-xdist gives its workers an option that no plugin has declared
     installed = {*config.stash[SESSION].installed_options, "loadgroup"}
     own = {name: value for name, value in vars(config.option).items() if name not in installed}
     # with the content of the file
@@ -211,7 +211,7 @@ def _asked_of_session(config: pytest.Config) -> tuple[Any, ...]:
 
 
 def _tell_of_recordings(item: pytest.Item, loads: Mapping[str, Load]) -> None:
-    """Have the session tell how much of the sources the recordings of a test have."""
+    """Add notes to the summary about how much of the sources is recorded."""
     recorders = [load.recorder() for load in loads.values() if load.recorder is not None]
     if recorders:
         notes = [note for one in recorders for note in (*one.notes, *one.cut_notes())]
@@ -219,7 +219,7 @@ def _tell_of_recordings(item: pytest.Item, loads: Mapping[str, Load]) -> None:
 
 
 class _Build:
-    """Runs loads in a sandbox of their own, and makes a template of it."""
+    """Runs loads in a sandbox of their own, and makes a template of that."""
 
     def __init__(self, request: _Request, inputs: Inputs, session: str) -> None:
         self._request = request
@@ -231,7 +231,7 @@ class _Build:
         """Write the template into `folder`.
 
         Raises:
-            BuildFailed: It fails.
+            BuildFailed: A load fails.
         """
         started = time.perf_counter()
         request = self._request
@@ -255,7 +255,7 @@ class _Build:
                             runs = {n: _run(load, sandbox) for n, load in request.loads.items()}
                             noted += runs.values()
                         for run in runs.values():
-                            # tests have copies of it, and nobody is told of them
+                            # now, since we call no hook for the copies
                             tell(request.test, run)
                     self.asked = servers_elsewhere(build.hosts)
                     with reads.suppressed():
@@ -274,10 +274,10 @@ class _Build:
 
 
 def _check_profile(tested: str) -> None:
-    """Make sure that no other profile is active for a while: the build is on that of the session.
+    """Make sure that the active profile is that of the session, on which templates are built.
 
     Raises:
-        UsageError: One is.
+        UsageError: Another profile is active.
     """
     active = getattr(contexts.active_run_context(), "profile", tested)
     if active != tested:
@@ -292,7 +292,7 @@ def _run(load: Load, sandbox: Sandbox) -> PipelineRun:
     destination = None
     with suppress(Exception):
         destination = load.destination()
-    # of others the run tells what is wrong
+    # else the run itself raises the error
     if destination is not None:
         check_destination(destination, sandbox)
     run = load.build(sandbox)
@@ -301,7 +301,7 @@ def _run(load: Load, sandbox: Sandbox) -> PipelineRun:
 
 
 def _close_databases(runs: Mapping[str, PipelineRun]) -> None:
-    """Have everything in the files that will be copied: DuckDB keeps a part in its log."""
+    """Write the logs of DuckDB into its files, which will be copied."""
     for path in {run.database_path for run in runs.values()}:
         if path is not None:
             datasets.checkpoint(str(path))
@@ -309,10 +309,10 @@ def _close_databases(runs: Mapping[str, PipelineRun]) -> None:
 
 @contextmanager
 def full_disk_told(folder: Path) -> Iterator[None]:
-    """Say of a failure in a block that the disk is full, where that is its reason.
+    """Explain a failure in a block if its reason is a full disk.
 
     Raises:
-        UsageError: It is.
+        UsageError: The disk is full.
     """
     try:
         yield

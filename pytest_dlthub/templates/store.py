@@ -1,4 +1,4 @@
-"""Where templates are: found by key, built once, pruned."""
+"""Stores templates: finds them by key, has each built once, and prunes old ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Build = Callable[[Path], None]
 
 _FOLDER = pytest.StashKey[Path]()
 _IDENTITY = pytest.StashKey[str]()
-# what a worker is told by its controller
+# the key in `workerinput` by which a worker gets the folder
 _INPUT = "dlt_templates"
 
 _MOST_BYTES = 2 * 1024**3
@@ -39,13 +39,13 @@ _LONGEST_SECONDS = 7 * 24 * 3600
 
 
 class BuildFailed(Exception):
-    """A build has failed, for the reason that is the cause."""
+    """A build has failed; the cause of this error is the reason."""
 
     def __init__(self, conditions: Conditions, message: str) -> None:
         """Make it.
 
         Args:
-            conditions: Those under which it fails.
+            conditions: What the build has read.
             message: One line for the other tests that need it.
         """
         super().__init__(message)
@@ -53,7 +53,7 @@ class BuildFailed(Exception):
 
 
 class FailedBefore(Exception):
-    """Another test of this session met the failure of the same build."""
+    """The same build has failed before, for another test of this session."""
 
 
 class TemplateStore:

@@ -1,4 +1,4 @@
-"""A template: a sandbox that pipelines have loaded, to be copied."""
+"""A template: a sandbox with loaded data, of which tests get copies."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_dlthub.copying import copy_file, copy_with_paths, has_paths, places_of, spellings
+from pytest_dlthub.sandbox_copies import copy_file, copy_with_paths, has_paths, places_of, spellings
 from pytest_dlthub.templates.read_files import Conditions, file_digest
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import LoadInfo
     from dlt.pipeline.trace import PipelineTrace
 
-    from pytest_dlthub.run import PipelineRun
+    from pytest_dlthub.pipeline_run import PipelineRun
 
 
 _RECORD = "template.json"
@@ -28,14 +28,14 @@ _USED = "used"
 
 
 class Damaged(Exception):
-    """A template is not what was built."""
+    """A template has changed since it was built."""
 
 
 @dataclass(frozen=True)
 class StoredFile:
     """A file of a template: its path there, and its digest when it was built.
 
-    Size in bytes and time of change in ns are those that this process has found.
+    This process has found the size in bytes, and the time of change in ns.
     """
 
     path: str
@@ -46,7 +46,7 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class LoadRecord:
-    """What is known of one load without asking its pipeline."""
+    """What we know of one load without opening its pipeline."""
 
     dataset_name: str
     row_counts: Mapping[str, int]
@@ -55,20 +55,20 @@ class LoadRecord:
 
 @dataclass(frozen=True)
 class Template:
-    """Loaded data, as files that are never written to again.
+    """Loaded data, in files that nobody writes to again.
 
     Attributes:
         folder: Where it is.
         session: The session that built it.
-        built_in: The folder of the sandbox that it was built in, by its path and its real path;
-            both are changed in copies.
-        seconds: What the build took.
-        conditions: What it was built under.
-        loads: What was loaded, by pipeline.
+        built_in: The folder of the sandbox of the build, as path and as real path; a copy has its
+            own folder in their place.
+        seconds: How long the build took.
+        conditions: What the build has read beyond its key.
+        loads: The loads by pipeline.
         folders: Its folders, parents first.
         files: Its files.
-        with_paths: Those of them that hold paths.
-        results: Digests of what the loads returned, by pipeline.
+        with_paths: The files that contain paths.
+        results: Digests of the results of loads, by pipeline.
     """
 
     folder: Path
@@ -87,7 +87,7 @@ class Template:
         """Return the template in `folder`.
 
         Raises:
-            Damaged: There is none that can be read.
+            Damaged: There is no template, or it cannot be read.
         """
         try:
             record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
@@ -111,9 +111,9 @@ class Template:
         conditions: Conditions,
         runs: Mapping[str, PipelineRun],
     ) -> None:
-        """Make a template of the sandbox that was loaded in `folder`."""
+        """Make a template of the loaded sandbox in `folder`."""
         loaded = folder / _LOADED
-        # not the global folder: it is not of what was loaded
+        # without the global folder, which has nothing of the load
         paths = sorted((loaded / "data").rglob("*"))
         files = {str(path.relative_to(loaded)): path for path in paths if path.is_file()}
         built_in = places_of(str(loaded))
@@ -136,14 +136,14 @@ class Template:
 
     @staticmethod
     def sandbox_folder(folder: Path) -> Path:
-        """Return the folder of the sandbox that a template in `folder` is made of."""
+        """Return the folder of the sandbox in the folder of a template."""
         return folder / _LOADED
 
     def check(self) -> None:
         """Make sure that every file is as it was built.
 
         Raises:
-            Damaged: One is not.
+            Damaged: A file has changed.
         """
         digests = {self.folder / _LOADED / file.path: file.digest for file in self.files}
         digests.update({_results(self.folder, name): d for name, d in self.results.items()})
@@ -162,12 +162,12 @@ class Template:
         return False
 
     def copy_to(self, folder: str) -> None:
-        """Copy the loaded sandbox to `folder`, with the paths in it; all of it or nothing.
+        """Copy the loaded sandbox to `folder`, and adapt the paths in it; all or nothing.
 
         Raises:
-            Damaged: A file of the template is gone, or has another size or time than it had.
+            Damaged: A file of the template is gone, or its size or time has changed.
             OSError: The copy cannot be written.
-            FileExistsError: It would overwrite what is there.
+            FileExistsError: The copy would overwrite a file.
         """
         source = str(self.folder / _LOADED)
         made: list[str] = []
@@ -199,18 +199,18 @@ class Template:
     def results_of(
         self, name: str
     ) -> tuple[LoadInfo | None, PipelineTrace | None, dict[str, list[Any]]]:
-        """Return load info and trace of the build, and what was sent to a custom destination."""
+        """Return load info, trace, and the items for a custom destination, of the build."""
         found: tuple[LoadInfo | None, PipelineTrace | None, dict[str, list[Any]]]
         with _results(self.folder, name).open("rb") as file:
             found = pickle.load(file)
         return found
 
     def note_use(self) -> None:
-        """Note that the template is used now: it is kept for some days from here."""
+        """Note that a test uses the template now, so that it is kept for some more days."""
         try:
             (self.folder / _USED).touch()
         except OSError:
-            """A folder that cannot be written to is not pruned by us either."""
+            """We do not prune a folder that we cannot write to."""
 
     def _check_is_as_found(self, path: str, file: StoredFile) -> None:
         try:

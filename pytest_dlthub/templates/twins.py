@@ -1,4 +1,4 @@
-"""Templates that are open: tests read their copies through them, as long as they only read."""
+"""Reads a test's copy through the template, which is open already, until the test writes to it."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _MOST_OPEN = 4
 
 
 class OpenTemplates:
-    """The databases of templates that this process has open to read, those used last."""
+    """The databases of templates that this process has used last, open for reading."""
 
     def __init__(self) -> None:
         self._open: dict[tuple[Any, ...], DuckDBPyConnection] = {}
         self._process = os.getpid()
 
     def connect(self, path: str, settings: tuple[Any, ...]) -> DuckDBPyConnection | None:
-        """Return a new connection to a database of a template, which cannot be written to.
+        """Return a new read-only connection to a database of a template; None in a fork.
 
         Args:
             path: The database.
-            settings: Those that hold for all connections to it.
+            settings: Settings of DuckDB, the same for all connections to it.
         """
         if os.getpid() != self._process:
-            # a fork has none of the threads of what is open
+            # a fork lacks the threads of open databases
             return None
         import duckdb
 
@@ -43,7 +43,7 @@ class OpenTemplates:
         return opened.cursor()
 
     def close(self) -> None:
-        """Close all."""
+        """Close all databases."""
         while self._open:
             _, opened = self._open.popitem()
             if os.getpid() == self._process:
@@ -52,12 +52,12 @@ class OpenTemplates:
 
 @dataclass(frozen=True)
 class TwinOfCopy:
-    """What a test reads its copy of a template through: see `dlt_internals.twins`.
+    """The template behind a test's copy; see `dlt_internals.twins`.
 
     Attributes:
-        open_templates: What is open.
+        open_templates: The open databases.
         template: The template.
-        files: Its databases, by the paths of the copies.
+        files: The databases of the template, by the path of their copy.
     """
 
     open_templates: OpenTemplates
@@ -66,13 +66,13 @@ class TwinOfCopy:
 
     @classmethod
     def of(cls, open_templates: OpenTemplates, template: Template, folder: str) -> TwinOfCopy:
-        """Return that of the copy of a template in the folder of a sandbox."""
+        """Return the twin of a copy in the folder of a sandbox."""
         databases = (file for file in template.files if is_database(file.path))
         files = {os.path.join(folder, file.path): file for file in databases}
         return cls(open_templates, template, files)
 
     def connect(self, path: str, settings: tuple[Any, ...]) -> DuckDBPyConnection | None:
-        """Return a connection that reads what is in a copy; None where that may be another."""
+        """Return a connection to the template; None if the copy may have changed."""
         if not self.is_same(path):
             return None
         original = os.path.join(
@@ -81,9 +81,9 @@ class TwinOfCopy:
         return self.open_templates.connect(original, settings)
 
     def is_same(self, path: str) -> bool:
-        """Tell whether nothing was written to a copy, which has the time of the original.
+        """Tell whether a copy still has the size and time of the original, and no log.
 
-        DuckDB writes what is committed into a log beside it, and later into the file.
+        DuckDB writes a commit into a log beside the file first, and later into the file.
         """
         file = self.files.get(path)
         try:

@@ -8,7 +8,7 @@ from neighbours import without_neighbours
 from sessions import run_session
 
 from pytest_dlthub import Rows
-from pytest_dlthub.run import RowCounts
+from pytest_dlthub.pipeline_run import RowCounts
 
 ROWS = Rows([{"id": 1, "name": "tea", "price": 4.5}, {"id": 2, "name": "mug", "price": 8.0}])
 
@@ -16,7 +16,7 @@ SUITE = """
 from dirty_equals import IsPositive
 from inline_snapshot import snapshot
 from pytest_dlthub import Rows
-from pytest_dlthub.run import RowCounts
+from pytest_dlthub.pipeline_run import RowCounts
 
 ROWS = Rows([{"id": 1, "n": 7}, {"id": 2, "n": 8}])
 TUPLES = Rows([(1, 7), (2, 8)], names=["id", "n"])
@@ -88,7 +88,7 @@ def test_syrupy_keeps_rows_in_the_order_that_is_always_the_same(
         test_it="""
         from syrupy.filters import props
         from pytest_dlthub import Rows
-        from pytest_dlthub.run import RowCounts
+        from pytest_dlthub.pipeline_run import RowCounts
 
         def test_it(snapshot):
             assert Rows([{"id": 1, "n": 7}]) == snapshot(exclude=props("n"))

@@ -15,7 +15,7 @@ import pytest
 import time_machine
 from processes import python
 
-from pytest_dlthub.folders import new_session_folder
+from pytest_dlthub.session_folder import new_session_folder
 
 RunTests = Callable[..., pytest.RunResult]
 

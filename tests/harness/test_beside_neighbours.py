@@ -16,7 +16,7 @@ import pytest
 from folders import snapshot
 from sessions import run_session_apart
 
-from pytest_dlthub.destinations import settings_of
+from pytest_dlthub.destination_settings import settings_of
 
 SUITE = Path(__file__).parents[1] / "projects" / "neighbours"
 MEASURED = ("--cov=sources", "--cov-branch", "--cov-fail-under=100", "--cov-report=")

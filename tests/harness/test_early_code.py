@@ -12,7 +12,7 @@ import pytest
 from sessions import run_session_apart
 
 from dlthub_project.dlt_internals.contexts import global_folder
-from pytest_dlthub import fixtures, plain
+from pytest_dlthub import fixtures, plain_suites
 
 MODULE = """
 import dlt
@@ -113,7 +113,7 @@ def test_every_fixture_that_has_a_sandbox_is_known() -> None:
 
     names = [name for name in vars(fixtures) if re.fullmatch(r"dlt_\w+", name)]
 
-    assert {name for name in names if with_sandbox(name)} == plain.FIXTURES
+    assert {name for name in names if with_sandbox(name)} == plain_suites.FIXTURES
 
 
 def write(folder: Path, files: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 from _pytest.config import PytestPluginManager
 
-from pytest_dlthub import hidden_texts, hooks
+from pytest_dlthub import hooks, secrets_in_texts
 
 PROJECTS = Path(__file__).parents[1] / "projects"
 
@@ -325,18 +325,20 @@ def test_a_wrapper_of_the_mask_is_refused_and_what_an_error_says_is_withheld_too
     plugins = PytestPluginManager()
     plugins.add_hookspecs(hooks)
     plugins.register(Wrapping(), "acme")
-    hidden_texts.begin(plugins)
+    secrets_in_texts.begin(plugins)
     try:
-        assert "`acme` failed: this hook takes no wrappers" in hidden_texts.hidden("the account")
+        assert "`acme` failed: this hook takes no wrappers" in secrets_in_texts.hidden(
+            "the account"
+        )
         plugins.unregister(name="acme")
         plugins.register(Telling(), "other")
-        told = hidden_texts.hidden("the account\n")
+        told = secrets_in_texts.hidden("the account\n")
         assert told.startswith("*** (pytest_dlt_mask of plugin `other` failed: ValueError;")
         assert "account" not in told
         # the summary says so, and a stroke of the progress is no text
-        assert [hidden_texts.hidden(text) for text in (told, ".")] == [told, "."]
+        assert [secrets_in_texts.hidden(text) for text in (told, ".")] == [told, "."]
     finally:
-        hidden_texts.end()
+        secrets_in_texts.end()
 
 
 def test_data_that_are_loaded_once_are_loaded_anew_where_a_plugin_says_something_else(

@@ -14,7 +14,7 @@ import pytest
 from dlt.common.exceptions import DltException
 from dlt.pipeline.exceptions import PipelineHasPendingDataException, PipelineNeverRan
 
-from pytest_dlthub import sections, tracebacks
+from pytest_dlthub import report_section, tracebacks
 
 RunTests = Callable[..., pytest.RunResult]
 
@@ -312,7 +312,7 @@ def test_the_program_of_duckdb_opens_the_data_where_it_is_installed(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    assert sections.command_to_open(Path("/a b/x.duckdb")) == "duckdb '/a b/x.duckdb'"
+    assert report_section.command_to_open(Path("/a b/x.duckdb")) == "duckdb '/a b/x.duckdb'"
 
 
 def test_a_child_that_was_not_given_says_in_the_report_what_to_give(run_tests: RunTests) -> None:

@@ -1,4 +1,4 @@
-"""What tests and plugins say that a destination is: as dlt's settings."""
+"""Turns the destinations that tests and plugins choose into settings of dlt."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _SCHEME_TYPES = {
 
 
 def replacement_by(node: pytest.Item | pytest.Collector) -> Callable[[str, str], dict[str, Any]]:
-    """Return what asks the hook `pytest_dlt_replace_destination` for a test, module or session.
+    """Return a function that calls `pytest_dlt_replace_destination` for a test, module or session.
 
     Args:
-        node: Conftests beside it are asked, too.
+        node: The test, module or session; conftests beside it have a say, too.
     """
 
     def ask(name: str, declared_type: str) -> dict[str, Any]:
@@ -37,11 +37,11 @@ def replacement_by(node: pytest.Item | pytest.Collector) -> Callable[[str, str],
 
         hook = node.ihook.pytest_dlt_replace_destination
         value = called(hook, name=name, declared_type=declared_type)
-        # it is in the locals of tracebacks
+        # tracebacks show it as a local variable
         KNOWN.learn_look_up("destination", value, False)
         try:
             settings = settings_of(name, value)
-            # subprocesses are to have it
+            # subprocesses get it as JSON
             json.dumps(settings)
         except (pytest.UsageError, TypeError, ValueError) as error:
             raise refused(hook, str(error)) from None
@@ -51,19 +51,19 @@ def replacement_by(node: pytest.Item | pytest.Collector) -> Callable[[str, str],
 
 
 def temporary(declared_type: str) -> str:
-    """Return the type of what stands for a destination of which nobody says anything."""
+    """Return the type that replaces a destination if no test or plugin chooses one."""
     from dlthub_project.sandbox import temporary_type
 
     return temporary_type(declared_type)
 
 
 def is_replaced_by_plugins(node: pytest.Item | pytest.Collector) -> bool:
-    """Tell whether plugins of users, or conftests, say what stands for destinations."""
+    """Tell whether plugins of users, or conftests, replace destinations."""
     return bool(of_others(node.ihook.pytest_dlt_replace_destination))
 
 
 def settings_of(name: str, value: Any) -> dict[str, Any]:
-    """Return dlt's settings for what tests say of a destination.
+    """Return dlt's settings for a destination that a test or plugin has chosen.
 
     Args:
         name: The destination.

@@ -1,4 +1,4 @@
-"""What a test says about destinations: in its marks, the ini file and `dlt_destinations`."""
+"""Makes the sandbox of a test or session, with what marks, ini and `dlt_destinations` say."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 from dlthub_project.sandbox import Sandbox
 from dlthub_project.secrets import KNOWN
 from pytest_dlthub.activation import SESSION
-from pytest_dlthub.folders import folders_of_tests
-from pytest_dlthub.replacements import (
+from pytest_dlthub.destination_settings import (
     is_replaced_by_plugins,
     replacement_by,
     settings_of,
 )
+from pytest_dlthub.session_folder import folders_of_tests
 
 
 def session_sandbox(
@@ -26,14 +26,14 @@ def session_sandbox(
     """Return a sandbox in `folder`, for fixtures of wider scope too.
 
     Args:
-        request: Whose it is; conftests beside it may say what stands for destinations.
+        request: The request of the fixture; conftests beside it may replace destinations.
         folder: The folder.
-        destinations: What the fixture `dlt_destinations` says.
+        destinations: The value of the fixture `dlt_destinations`.
     """
     node: pytest.Item | pytest.Session = request.node
     session = request.config.stash[SESSION]
     for value in destinations.values():
-        # in a traceback, they are arguments of fixtures
+        # tracebacks show them as arguments of fixtures
         KNOWN.learn_look_up("destination", value, False)
     return Sandbox(
         folder=str(folder),

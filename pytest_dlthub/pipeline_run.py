@@ -1,4 +1,4 @@
-"""What a test gets back from a run."""
+"""The result of a pipeline run, as a test gets it."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _SAME: Any = object()
 
 
 class RowCounts(dict[str, int]):
-    """Rows by table: a `dict` whose KeyError names the table that was meant."""
+    """The number of rows by table; its KeyError suggests the nearest table."""
 
     def __missing__(self, table: str) -> int:
         raise KeyError(f"No rows of a table `{table}` were loaded. {known_names(table, self)}")
 
 
 def states_by_resource(state: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the states by resource; by source and resource where several have the name.
+    """Return states by `resource`, or by `source.resource` where several have that name.
 
     Args:
         state: The state of a pipeline.
@@ -69,21 +69,21 @@ def cursors_of(states: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 class PipelineRun:
     """One finished run of a pipeline, and the dataset that it loaded.
 
-    Counts, load info and trace are those of this run; dataset, rows, tables and schema are as they
-    are when they are asked for, after later runs too.
+    Counts, load info and trace belong to this run. Dataset, rows, tables and schema are read when
+    you ask for them, and include what later runs have loaded.
 
     Attributes:
-        row_counts: Rows of this run by data table, nested tables included; a table without rows
-            is absent.
+        row_counts: The number of rows of this run by data table, with nested tables and without
+            empty ones.
     """
 
     def __init__(self, pipeline: dlt.Pipeline, load_info: LoadInfo | None, again: Again) -> None:
-        """Make the run; the harness gives one.
+        """Make the run. Tests get it from `dlt_run`, `dlt_project.run` and the like.
 
         Args:
             pipeline: The pipeline.
-            load_info: What it returned.
-            again: Runs it once more, with other arguments where there are any.
+            load_info: What `dlt.Pipeline.run` returned.
+            again: Runs the pipeline once more; takes arguments that differ.
         """
         self._again = again
         self._pipeline = pipeline
@@ -102,7 +102,7 @@ class PipelineRun:
 
     @property
     def load_info(self) -> LoadInfo | None:
-        """What dlt returned; None when there was nothing to load."""
+        """What `dlt.Pipeline.run` returned; None if there was nothing to load."""
         return self._load_info
 
     @property
@@ -124,20 +124,20 @@ class PipelineRun:
     ) -> PipelineRun:
         """Run the pipeline again on the state that it has now: "day 2".
 
-        Without arguments, what was run before is run once more.
+        Without arguments, the same data run once more.
 
         Args:
-            given: What named resources yield this time; see `DltProject.run`. None has them yield
-                their own, also where rows were given before.
-            data: What to load instead of what was loaded before.
-            **run_arguments: Arguments of the run to have otherwise than before.
+            given: What resources yield this time; see `DltProject.run`. With None, resources
+                extract their own data, even if the run before was given rows.
+            data: What to load instead of the data of the run before.
+            **run_arguments: Arguments of the run that differ from the run before.
 
         Returns:
-            That run alone: its row counts and schema changes. The dataset is the same.
+            The new run, with its own row counts and schema changes, on the same dataset.
 
         Raises:
-            TypeError: It is not known what was run, and no data are given; or it was an iterator,
-                which is used up.
+            TypeError: `data` is needed: other code has started the run before, or it has used up
+                an iterator.
             PipelineStepFailed: As `dlt.Pipeline.run` does.
         """
         if data is not None:
@@ -170,29 +170,29 @@ class PipelineRun:
     ) -> Rows:
         """Return the rows of a table in the dataset, without dlt's own columns.
 
-        Their order is always the same: by primary key, or merge key; that of nested tables by
-        their parents and by the index in the list; else as loaded where the destination can tell
-        (DuckDB, PostgreSQL, files, and not after a merge), else by all columns.
+        The order is always the same: by primary key or merge key; in nested tables by parent and
+        by index in the list. Without a key, rows are in the order of loading if the destination
+        knows it (DuckDB, PostgreSQL and files; not after a merge), else ordered by all columns.
 
         Args:
             table: The table, or a view that other code has made at the destination.
             *names: Columns; the rows are tuples of these.
             columns: Columns; the rows are mappings of these alone.
-            where: Which rows: `{"id": 1, "note": None}`, all of these; a tuple of the arguments of
-                dlt's `Relation.where`, `("id", "in", [1, 2])`; an expression of sqlglot; or SQL of
+            where: A filter: `{"id": 1, "note": None}`, all of which match; a tuple of arguments of
+                dlt's `Relation.where`, `("id", "in", [1, 2])`; a sqlglot expression; or SQL of
                 the destination.
             order_by: A column, `("column", "desc")`, or a list of these. Nulls come first.
-            nested: Whether the rows of nested tables stand in their parents, at any depth, as the
-                lists that the source yielded, under the name of the field.
-            current: Whether to leave out the past of a table of strategy `scd2`.
+            nested: Whether to put the rows of nested tables back into their parents, at any depth,
+                as lists under the name of the field, as the source yielded them.
+            current: Whether to leave out retired versions of rows, in a table of strategy `scd2`.
             dlt_ids: Whether to keep dlt's own columns, `_dlt_id` and the like.
 
         Returns:
-            The rows; none for a table that dlt knows and that has no rows yet.
+            The rows; none if dlt knows the table, and has not loaded rows yet.
 
         Raises:
-            ValueError: There is no such table or column; the message has the nearest name. Or a
-                table without history is asked for what is current.
+            ValueError: There is no such table or column; the message suggests the nearest name.
+                Or `current` is asked of a table without history.
             TypeError: Both `names` and `columns` are given.
         """
         return TableReader(self.dataset, table).rows(
@@ -207,18 +207,18 @@ class PipelineRun:
         )
 
     def sql(self, query: str) -> Rows:
-        """Return what a query gives at the destination: raw SQL, of which dlt need know nothing.
+        """Run raw SQL at the destination, and return its rows.
 
         Args:
             query: The query. Tables of the dataset need no qualifier.
 
         Returns:
-            The rows with all columns of the query; those of a query without ORDER BY in an order
-            that is always the same.
+            The rows with all columns of the query. Without ORDER BY, their order is always the
+            same, too.
 
         Raises:
             ValueError: Two columns have one name.
-            DatabaseException: The destination does not take the query.
+            DatabaseException: The destination refuses the query.
         """
         return sql_rows(self.dataset, query)
 
@@ -226,30 +226,30 @@ class PipelineRun:
         """Return dlt's data types by column of a table, `{"id": "bigint"}`, without dlt's columns.
 
         Raises:
-            ValueError: dlt knows no such table; the message has the nearest name.
+            ValueError: dlt knows no such table; the message suggests the nearest name.
         """
         return TableReader(self.dataset, table).columns()
 
     def duplicates(self) -> dict[str, Rows]:
         """Return the rows that share their `_dlt_id` with another row, by table.
 
-        Versions of a row in a table of strategy `scd2` are no duplicates. Empty in a sound dataset.
-        dlt gives frames and Arrow data no `_dlt_id`, so a table of them never has any: use
-        `assert_unique` with its key there.
+        A sound dataset has none. Versions of a row in a table of strategy `scd2` do not count.
+        dlt gives frames and Arrow data no `_dlt_id`, so their tables never show any: use
+        `assert_unique` with the key of such a table.
         """
         return duplicates(self.dataset)
 
     @property
     def unfinished_loads(self) -> dict[str, list[str]]:
-        """The loads that have rows and no entry in `_dlt_loads`, by table: their `_dlt_load_id`.
+        """The ids of loads that have rows, but no entry in `_dlt_loads`, by table.
 
-        A crash leaves such rows behind. Empty in a sound dataset. Tables of frames and Arrow data,
+        A crash leaves such rows behind. A sound dataset has none. Tables of frames and Arrow data,
         which have no `_dlt_load_id`, are left out.
         """
         return unfinished_loads(self.dataset)
 
     def state(self, resource: str) -> dict[str, Any]:
-        """Return a copy of the state of a resource, as it is now; empty if it keeps none.
+        """Return a copy of the current state of a resource; empty if it keeps none.
 
         Args:
             resource: Its name; `source.resource` where several sources have one of that name.
@@ -274,17 +274,17 @@ class PipelineRun:
 
     @property
     def cursors(self) -> dict[str, Any]:
-        """The last value of every incremental cursor now, by resource and path: `comments.at`.
+        """The last value of every incremental cursor, by resource and path: `comments.at`.
 
-        `source.comments.at` where several sources have a resource of that name.
+        The key is `source.comments.at` where several sources have a resource of that name.
         """
         return cursors_of(self._resource_states())
 
     def cursor_starts(self, resource: str) -> dict[str, Any]:
         """Return the values from which this run took rows of a resource, by path of the cursor.
 
-        They are the last values of the run before, and initial values in a first run. A lag is not
-        subtracted.
+        They are the last values of the run before, or the initial values in a first run. A lag is
+        not subtracted.
 
         Raises:
             ValueError: The resource has no incremental cursor, or there is no such resource. Or
@@ -320,19 +320,19 @@ class PipelineRun:
 
     @property
     def checks(self) -> CheckResults:
-        """What those checks find that resources bring with them; see `assert_checks`."""
+        """The results of the checks that resources declare; see `assert_checks`."""
         from pytest_dlthub.assertions.data_checks import checked
 
         return checked(self)
 
     @property
     def schema_changes(self) -> dict[str, list[str]]:
-        """The columns that this run added at the destination, by table; new tables have all."""
+        """The columns that this run has added at the destination, by table."""
         return schema_changes(self.load_info)
 
     @property
     def database_path(self) -> Path | None:
-        """The DuckDB file that was loaded; None for other destinations. No connection is open."""
+        """The DuckDB file of the dataset; None for others. No connection to it is open."""
         with self.pipeline.destination_client() as client:
             path = datasets.local_database(client)
         reads.connection_taken(self.pipeline.dataset_name)
@@ -340,9 +340,9 @@ class PipelineRun:
 
     @property
     def sent(self) -> dict[str, list[Any]]:
-        """What a custom destination function was to be given in this test, by table.
+        """The items that a custom destination function would have received in this test, by table.
 
-        Items as the function would be given them; nothing is sent. Empty for other destinations.
+        Nothing is really sent. Empty for other destinations.
         """
         return sent_to(self.pipeline.destination)
 

@@ -1,4 +1,4 @@
-"""The folder that a process of a session has for its sandboxes."""
+"""The folder in which a process of a session makes its sandboxes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def new_session_folder(basetemp: Path | None) -> Path:
     parent = basetemp.parent / f"{basetemp.name}-dlt" if basetemp else default
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not os.access(parent, os.W_OK):
-        # somebody else's, of the same name
+        # another user has a folder of this name
         parent = Path(tempfile.mkdtemp(prefix="pytest-dlt-"))
     process = os.environ.get("PYTEST_XDIST_WORKER", "main")
     made = Path(tempfile.mkdtemp(prefix=f"{process}-", dir=parent))
     now = real_time(made)
     for earlier in parent.iterdir():
-        # other sessions may be at the same
+        # other sessions may delete it, too
         with contextlib.suppress(OSError):
             if now - earlier.stat().st_mtime > _KEPT_FOR_SECONDS:
                 shutil.rmtree(earlier, ignore_errors=True)
@@ -38,20 +38,20 @@ def new_session_folder(basetemp: Path | None) -> Path:
 def folders_of_tests(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """Return the folders below which `tmp_path` and `tmp_path_factory` make theirs.
 
-    What code writes there is local for tests, and for fixtures of each scope: one file for all.
+    Files there are local for tests and for fixtures of any scope; all see the same file.
     """
     try:
         factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
     except pytest.FixtureLookupError:
-        # it is this fixture, or asks for it; or there is none
+        # the request is that of this fixture, or of one that it needs; or there is none
         return ()
     return (str(factory.getbasetemp()),)
 
 
 def real_time(folder: Path) -> float:
-    """Return the seconds since 1970, also while a test has set the clock: those of a file system.
+    """Return the seconds since 1970 by the file system, even if a test has set the clock.
 
-    By a clock that is years ahead, what other sessions use now would be old, and be deleted.
+    With a clock that is years ahead, we would delete folders that other sessions use now.
 
     Args:
         folder: A folder of this session's own.
@@ -66,10 +66,10 @@ def _user() -> str:
     try:
         return readable(getpass.getuser())
     except (KeyError, OSError, ImportError):
-        # a user id without an account, as containers have; on Windows no variable that names one
+        # the user id has no account, as in containers; or, on Windows, no variable has the name
         return "unknown"
 
 
 def readable(name: str) -> str:
-    """Return a part of a path, on any system, that is like a name."""
+    """Return a name that any system allows in a path: letters, digits and `_`, at most 40."""
     return "".join(c if c.isalnum() else "_" for c in name)[:40]

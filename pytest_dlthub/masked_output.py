@@ -1,8 +1,7 @@
-"""Takes secrets out of all that leaves a session: what is printed, written, and sent by workers.
+"""Masks secrets in everything that leaves a session: output, files, and messages of workers.
 
-What pytest tells passes objects first (reports, warnings, records of logs), where a secret still is
-one text, and then streams and files, which are the same for all kinds of telling: prints of
-conftests, errors of pytest's own, lines of other plugins. Both ends are masked.
+It masks twice. In objects (reports, warnings, log records) a secret is still one piece of text.
+Streams and files also get prints of conftests, errors of pytest itself and lines of other plugins.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pytest_dlthub import hidden_texts
+from pytest_dlthub import secrets_in_texts
 from pytest_dlthub.activation import SESSION
 from pytest_dlthub.report import FOLDER
 
@@ -35,10 +34,10 @@ _TOLD = pytest.StashKey[set[str]]()
 
 
 def learn_before_tests(config: pytest.Config) -> None:
-    """Remember the secrets that can be had without dlt: tests may be named by them.
+    """Learn the secrets that we can read without dlt, as names of tests may contain them.
 
-    Those of the environment by their names, and those of the project's `secrets.toml` files, also
-    of the one that tests do not see.
+    They are in the environment, by the names of variables, and in the project's `secrets.toml`
+    files, also in the one that tests do not see.
     """
     session = config.stash[SESSION]
     if not session.isolates_all:
@@ -68,10 +67,10 @@ def _toml(file: Path) -> dict[str, Any]:
 
 
 def learn_secrets(item: pytest.Item, outcome: pytest.TestReport) -> None:
-    """Remember the secrets that dlt finds when a phase of a test in a sandbox ends.
+    """Learn the secrets that dlt would find, when a phase of a test in a sandbox ends.
 
-    Those are the ones that nobody has asked for yet: in the environment, in `secrets.toml`, in
-    settings of the test and in `dlt.yml`. At the end of the teardown the settings are gone.
+    Nobody may have looked them up yet: in the environment, in `secrets.toml`, in settings of the
+    test and in `dlt.yml`. At the end of the teardown the settings are gone.
     """
     tells = outcome.sections or outcome.longrepr is not None or outcome.user_properties
     if tells and FOLDER in item.stash and "dlt" in sys.modules:
@@ -85,7 +84,7 @@ def learn_secrets(item: pytest.Item, outcome: pytest.TestReport) -> None:
 
 
 def mask_report(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """Mask the secrets that are known in all that a report has, but for what identifies it."""
+    """Mask known secrets in a report, except in what identifies it."""
     if _knows_any():
         for name, value in list(vars(report).items()):
             if name not in _IDENTITY and not name.startswith(_OF_SUMMARY):
@@ -93,14 +92,14 @@ def mask_report(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 
 class MaskedIds:
-    """Has names of tests without the secrets in them: pytest makes ids of parameters.
+    """Masks secrets in names of tests, which contain the ids of parameters.
 
-    A plugin of its own, since it goes before all others where this plugin does not.
+    It is a plugin of its own, since its hooks run first, and those of our plugin do not.
     """
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Mask the ids that a test names; those that pytest makes are not made yet."""
+        """Mask the ids that a test names; pytest makes its own ids later."""
         if _knows_any():
             _mask_named_ids(metafunc)
 
@@ -114,11 +113,11 @@ class MaskedIds:
     def pytest_terminal_summary(
         self, terminalreporter: TerminalReporter
     ) -> Generator[None, None, None]:
-        """Mask what is known since in the names of tests, before anything sums them up."""
+        """Mask secrets that we have learned since in names of tests, before the summary."""
         if _knows_any():
             _mask_identities(terminalreporter)
         yield
-        for line in hidden_texts.withheld():
+        for line in secrets_in_texts.withheld():
             terminalreporter.write_line(line)
 
 
@@ -131,10 +130,10 @@ def mask_warning(warning: warnings.WarningMessage) -> None:
 
 
 def mask_streams() -> None:
-    """Mask what this process prints from now on, in pytest's hooks and with `-s` too.
+    """Mask what this process prints from now on, also in pytest's hooks and with `-s`.
 
-    Until it ends: errors of conftests and Python's own tracebacks are printed last of all. Where
-    pytest captures, it has streams of its own in the place of these.
+    This lasts until the process ends, since Python prints errors of conftests and tracebacks last.
+    When pytest captures output, it puts streams of its own in place of these.
     """
     for stream in (sys.stdout, sys.stderr):
         mask_stream(stream)
@@ -169,7 +168,7 @@ def mask_outputs(config: pytest.Config) -> None:
 
 
 def mask_trace_of_pytest(config: pytest.Config) -> None:
-    """Mask the file of `--debug`, which has the arguments of all hooks, once it is closed."""
+    """Mask the file of `--debug`, which has the arguments of all hooks, after it is closed."""
     path = config.option.debug if hasattr(config, "option") else None
     if path and _knows_any() and os.path.isfile(path):
         _mask_text(Path(path))
@@ -189,18 +188,18 @@ def mask_files(config: pytest.Config) -> None:
 
 
 def with_secrets(data: dict[str, Any], config: pytest.Config) -> dict[str, Any]:
-    """Return what a worker sends of a report, with the secrets that it has learned since."""
+    """Return the message of a worker, with the secrets that it has learned since the last one."""
     if not _knows_any():
         return data
     sent = config.stash.setdefault(_TOLD, set())
     new = [one for one in _known().values() if one not in sent and _can_be_sent(one)]
     sent.update(new)
-    return {**data, _SENT: new, _WITHHELD: hidden_texts.withheld()}
+    return {**data, _SENT: new, _WITHHELD: secrets_in_texts.withheld()}
 
 
 def learn_sent(data: dict[str, Any]) -> None:
     """Take the secrets that a worker has learned, and what it withholds, from what it has sent."""
-    hidden_texts.learn_withheld(data.pop(_WITHHELD, ()))
+    secrets_in_texts.learn_withheld(data.pop(_WITHHELD, ()))
     sent = data.pop(_SENT, ())
     if sent:
         for secret in sent:
@@ -303,17 +302,17 @@ def _known() -> KnownSecrets:
 
 
 def _knows_any() -> bool:
-    return knows_secrets() or hidden_texts.may_hide()
+    return knows_secrets() or secrets_in_texts.may_hide()
 
 
 def knows_secrets() -> bool:
-    """Tell whether any secret is known by its value."""
+    """Tell whether we know the value of any secret."""
     # without any use of dlt, not even imported
     return "dlthub_project.secrets" in sys.modules and bool(_known())
 
 
 def secrets_in(text: str) -> list[str]:
-    """Return the parts of a text that are, or come from, secrets that are known by value."""
+    """Return the parts of a text that are secrets, or made of them, whose values we know."""
     return _known().found_in(text) if knows_secrets() else []
 
 
@@ -336,7 +335,7 @@ def _masked_result(tell: Callable[[Any], str]) -> Callable[[Any], str]:
 
 def masked(value: Any) -> Any:
     """Return texts, and what consists of them, masked; objects of pytest are changed."""
-    return _known().masked_in(value, _masked_object, hidden_texts.hidden)
+    return _known().masked_in(value, _masked_object, secrets_in_texts.hidden)
 
 
 def _masked_object(value: Any) -> Any:

@@ -14,8 +14,8 @@ from dlthub_project.errors import DatasetNotLoaded, EntityNotFound, ProjectError
 from pytest_dlthub.assertions import Rows
 from pytest_dlthub.assertions.tables import TableReader
 from pytest_dlthub.given import Given, given_items, located
+from pytest_dlthub.pipeline_run import RowCounts
 from pytest_dlthub.placeholders import placeholders
-from pytest_dlthub.run import RowCounts
 
 if TYPE_CHECKING:
     import dlt

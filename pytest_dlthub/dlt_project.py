@@ -19,10 +19,10 @@ from dlthub_project.sandbox import Sandbox, active_sandbox, isolated
 from pytest_dlthub.crashes import SAME, Matrix, is_project_runner, once_more, rows_given
 from pytest_dlthub.data_coverage import active_recorder
 from pytest_dlthub.given import Given, Recorded, children_told, give, read_given
+from pytest_dlthub.pipeline_run import PipelineRun
 from pytest_dlthub.placeholders import placeholders
 from pytest_dlthub.recordings.recorded_tests import asked
-from pytest_dlthub.run import PipelineRun
-from pytest_dlthub.transformation import ProjectTransformation
+from pytest_dlthub.transformation_run import ProjectTransformation
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import LoadInfo
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class DltProject:
-    """The project under test: its runs, and everything that `dlthub_project.current` gives."""
+    """The project under test: runs its pipelines, and gives what `dlthub_project.current` gives."""
 
     def __init__(
         self,
@@ -46,12 +46,12 @@ class DltProject:
         *,
         is_run_by_dlt: bool = False,
     ) -> None:
-        """Make the project; fixtures give one.
+        """Make the project. Tests get it from the fixture `dlt_project`.
 
         Args:
-            folder: The folder of the test, which files that it names are relative to.
-            sandbox: A sandbox of its own; None for the one that is active.
-            is_run_by_dlt: `run` is `dlt.Pipeline.run`, and not that of the runner.
+            folder: The folder of the test. Paths that the test names are relative to it.
+            sandbox: A sandbox of its own; None for the active one.
+            is_run_by_dlt: Run pipelines by `dlt.Pipeline.run` instead of the runner.
         """
         self._folder = folder or Path()
         self._sandbox = sandbox
@@ -76,17 +76,17 @@ class DltProject:
         Args:
             pipeline: Its name, or what `pipeline(name)` gave.
             data: What to load instead of its sources.
-            given: What named resources yield instead of what they would extract: by resource, or
-                by `source.resource`, rows, a frame, an Arrow table, or the path of a file beside
-                the test. Resources that are neither named nor get their data from one that is are
-                not run; secrets that are not configured have placeholders. Or `"recorded"`: what
+            given: What resources yield instead of what they would extract, by `resource` or
+                `source.resource`: rows, a frame, an Arrow table, or the path of a file beside the
+                test. Only the named resources run, and those that get their data from them.
+                Placeholders stand for secrets that are not configured. Or `"recorded"`: what
                 `pytest --dlt-record` has recorded of this test's resources.
-            hints: Hints of resources that are given, where their source has them from elsewhere, as
-                `sql_database` has keys and types from its database: by resource, arguments of
+            hints: Hints of given resources that their source would take from elsewhere, as
+                `sql_database` takes keys and types from its database: by resource, arguments of
                 `DltResource.apply_hints`; or a schema of dlt, or the path of a file with one.
-            record: `"transformers"` for a run that is recorded: what transformers yield is
-                recorded, too. Otherwise they run on what is recorded of their parents.
-            limit: The number of pages that each resource yields at most.
+            record: `"transformers"` also records what transformers yield, in a recorded run.
+                Otherwise transformers run on the recorded items of their parents.
+            limit: The largest number of pages that each resource yields.
             resources: The resources to load; None for all.
             destination: A destination to use instead of the declared one.
             dataset_name: A dataset to use instead of the declared one.
@@ -106,7 +106,7 @@ class DltProject:
                     loaded = give(self._sources(live.pipeline_name, data), rows, own_hints)
                 with children_told(loaded, rows):
                     info = self._loaded(live, loaded, limit, resources, run_arguments)
-        # it holds for one run
+        # `refresh` holds for one run
         run_arguments.pop("refresh", None)
         same = {
             "data": data,
@@ -120,7 +120,7 @@ class DltProject:
 
         def again(**changes: Any) -> PipelineRun:
             arguments = {**same, **run_arguments, **changes}
-            # each is of one way to give
+            # hints belong to rows, `record` to recordings
             is_recorded = arguments["given"] == "recorded"
             if (is_recorded or arguments["given"] is None) and "hints" not in changes:
                 arguments["hints"] = None
@@ -153,18 +153,17 @@ class DltProject:
             pipeline: Its name, or what `pipeline(name)` gave.
             data: What to load instead of its sources.
             given: What named resources yield, as `run` takes it; not `"recorded"`.
-            again: What the source yields once its rows have been extracted.
-            runner: `project` for the runner of projects, as `run` has it and as production does;
-                `dlt` for `dlt.Pipeline.run`.
+            again: What the source yields after the crash, if a run has extracted its rows before.
+            runner: `project` for the runner of projects, which `run` and production use; `dlt` for
+                `dlt.Pipeline.run`.
             kind: What happens: `kill`, `exception`, `disconnect` or `full_disk`.
-            points: The names of the points; all by default.
-            ignore: Columns that are not compared.
+            points: The names of the points; by default all.
+            ignore: Columns to leave out of the comparison.
             **arguments: Further arguments of `run`.
 
         Raises:
-            AssertionError: Rows are lost, or there twice, or something else differs.
-            UsageError: Two runs that were not interrupted differ, or what was loaded cannot be
-                copied.
+            AssertionError: Rows are lost or loaded twice, or something else differs.
+            UsageError: Two runs without a crash differ, or the loaded data cannot be copied.
             ValueError: There is no such runner, kind or point.
         """
         __tracebackhide__ = True
@@ -194,20 +193,20 @@ class DltProject:
         given: Mapping[str, Given | Recorded] | None = None,
         limit: int | None = None,
     ) -> dict[str, PipelineRun]:
-        """Run all pipelines of the project, one after another, each after those that it reads from.
+        """Run all pipelines of the project, each after the pipelines whose datasets it reads.
 
         Args:
             names: The pipelines; None for all.
-            given: By pipeline, what `run(given=...)` takes.
-            limit: The number of pages that each resource yields at most.
+            given: What `run(given=...)` takes, by pipeline.
+            limit: The largest number of pages that each resource yields.
 
         Returns:
-            The runs by the names of the pipelines, in the order in which they ran.
+            The runs by pipeline, in the order in which they ran.
 
         Raises:
             EntityNotFound: There is no such pipeline.
             ProjectError: Pipelines wait for each other.
-            PipelineStepFailed: That of the first pipeline that fails; none runs after it.
+            PipelineStepFailed: A pipeline fails; no other runs after it.
         """
         given = given or {}
         with self._entered():
@@ -286,7 +285,7 @@ class DltProject:
             return current.runner()
 
     def dataset(self, name: str) -> WritableDataset:
-        """Return a dataset; to read one that was not loaded in this test is an error."""
+        """Return a dataset. It can be read once this test has loaded it."""
         with self._entered():
             return current.catalog().dataset(name)
 
@@ -296,7 +295,7 @@ class DltProject:
             return current.entities().get_pipeline(name)
 
     def source(self, name: str) -> ProjectSourceFactory:
-        """Return the factory of a source; call it for the source."""
+        """Return the factory of a source. Call it to make the source."""
         with self._entered():
             return current.entities().get_source(name)
 
@@ -310,16 +309,16 @@ class DltProject:
 
     @contextmanager
     def profile(self, name: str) -> Iterator[ProjectRunContext]:
-        """Switch to another profile for a while; its data stay in the sandbox."""
+        """Switch to another profile until the block ends. Its data stay in the sandbox, too."""
         with switched_profile(name) as context:
             yield context
 
     def check(self, profile: str) -> None:
-        """Validate the manifest under any profile and build all that it declares.
+        """Validate the manifest under a profile, and build everything that it declares.
 
-        Needs no secrets and connects to nothing: environment variables that are not set have
-        placeholders. Put `dlt_project.check("prod")` into a test, and a typo in production's
-        section is found before it is deployed. `dlt project check` does the same.
+        The check needs no secrets and connects to nothing: placeholders stand for environment
+        variables that are not set. A test with `dlt_project.check("prod")` finds a typo in the
+        section of production before you deploy it. `dlt project check` does the same.
 
         Raises:
             ManifestError: The manifest is not valid under the profile.
