@@ -895,12 +895,14 @@ def test_types_of_destinations_tell_offline_what_they_can_do() -> None:
 
 
 @pytest.mark.leans_on(
-    "dlt._workspace.cli.exceptions:CliCommandException", "dlt._workspace.cli._dlt:main"
+    "dlt._workspace.cli.exceptions:CliCommandException",
+    "dlt._workspace.cli._debug:is_debug_enabled",
+    "dlt._workspace.cli._dlt:main",
 )
 def test_a_failure_of_a_command_carries_its_status_and_its_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from dlt._workspace.cli import _dlt
+    from dlt._workspace.cli import _debug, _dlt
 
     class Command:
         command, parent, compose, docs_url = "fail", None, "replace", None
@@ -918,10 +920,17 @@ def test_a_failure_of_a_command_carries_its_status_and_its_error(
             return Command
 
     manager = plugins.manager()
-    monkeypatch.setattr(sys, "argv", ["dlt", "fail"])
+    monkeypatch.setattr(_debug, "_DEBUG_FLAG", False)
     manager.register(Plugin(), name="failing")
     try:
-        assert _dlt.main() == 3
+        monkeypatch.setattr(sys, "argv", ["dlt", "fail"])
+        with pytest.raises(SystemExit) as ended:
+            _dlt.main()
+        told = capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["dlt", "--debug", "fail"])
+        with pytest.raises(ValueError, match="the reason"):
+            _dlt.main()
     finally:
         manager.unregister(name="failing")
-    assert "the reason" in capsys.readouterr().err
+    assert ended.value.code == 3
+    assert told == ("", "the reason\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dlt._workspace.cli import echo
+from dlt._workspace.cli import _debug, echo
 from dlt._workspace.cli.exceptions import CliCommandException
 
 
@@ -16,9 +16,13 @@ def is_interactive() -> bool:
     return echo.is_interactive()
 
 
-def failure(error: BaseException, status: int) -> Exception:
-    """Return what a command raises to have the program print `error` and end with `status`.
+def failure(error: BaseException, status: int) -> BaseException:
+    """Print `error`, and return what a command raises to have the program end with `status`.
 
-    With `--debug` the program raises `error` itself.
+    With `--debug` the program prints `error`, and raises it.
     """
+    if not _debug.is_debug_enabled():
+        # dlt before 1.31 prints a note, too, on stdout, where a program reads JSON: dlt#4126
+        echo.secho(str(error), err=True, fg="red")
+        return SystemExit(status)
     return CliCommandException(error_code=status, raiseable_exception=error)  # type: ignore[arg-type]  # dlt prints and raises it

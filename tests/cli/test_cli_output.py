@@ -12,7 +12,6 @@ import uuid
 
 import pytest
 from dlt._workspace.cli import echo
-from dlt._workspace.cli.exceptions import CliCommandException
 from terminal import Terminal
 
 from dlthub_project.cli.command import told_with_status
@@ -187,9 +186,9 @@ def test_yes_on_the_command_line_answers_in_a_pipe(monkeypatch: pytest.MonkeyPat
     confirm("Drop dataset shop?")
 
 
-def test_a_refusal_has_a_status_of_its_own() -> None:
-    with pytest.raises(CliCommandException) as raised, told_with_status():
+def test_a_refusal_has_a_status_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised, told_with_status():
         raise NotConfirmed("Nothing was removed.")
 
-    assert raised.value.error_code == 4
-    assert str(raised.value.raiseable_exception) == "Nothing was removed."
+    assert raised.value.code == 4
+    assert capsys.readouterr() == ("", "Nothing was removed.\n")
