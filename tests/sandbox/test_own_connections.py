@@ -9,15 +9,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dlt
 import duckdb
 import pytest
-from conftest import MakeSandbox
 
 from dlthub_project.errors import RemoteDestinationBlocked
 from dlthub_project.sandbox import isolated, own_connections, visited
+
+if TYPE_CHECKING:
+    from conftest import MakeSandbox
 
 READ = "SELECT count(*) FROM data.orders"
 
@@ -108,15 +110,15 @@ def test_a_program_that_a_test_starts_reads_what_that_has_loaded(
     code = f"""
 import dlt
 from duckdb import connect
-print(connect({str(production)!r}, read_only=True).sql({READ!r}).fetchone()[0])
+print(connect({str(production)!r}, read_only=True).execute({READ!r}).fetchone()[0])
 """
     with isolated(make_sandbox()):
         load(dlt.destinations.duckdb(str(production)), 1)
         read_there = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
         )
 
-    assert read_there.stdout == "1\n"
+    assert read_there.stdout == "1\n", read_there.stderr
 
 
 def test_sqlite_too(make_sandbox: MakeSandbox, tmp_path: Path) -> None:
@@ -174,6 +176,10 @@ def test_what_duckdb_attaches_is_what_the_test_has_loaded(
     make_sandbox: MakeSandbox, production: Path, attach: str, method: str
 ) -> None:
     attach = attach.format(production)
+    try:
+        duckdb.extract_statements(attach)
+    except duckdb.ParserException:
+        pytest.skip("DuckDB has no OR REPLACE of attached databases before 1.3")
     with isolated(make_sandbox()):
         load(dlt.destinations.duckdb(str(production)), 1)
         with duckdb.connect() as connection:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dlt
 import pyarrow as pa
 import pytest
+from dlt.common.exceptions import DltException
 from dlt.common.schema import Schema
 from dlt.pipeline.exceptions import PipelineStepFailed
 
@@ -137,9 +138,14 @@ def before_its_destination(pipeline: dlt.Pipeline) -> None:
 def test_a_merge_strategy_that_no_resource_has_is_an_error_too(
     make_sandbox: MakeSandbox, run: Any
 ) -> None:
+    refused: type[Exception] = MergeStrategyNotSupported
+    told = "`redshift` has delete-insert, scd2"
+    if run is not before_its_destination and "upsert" not in strategies_of(made("duckdb")):
+        # with DuckDB before 1.4, dlt itself says so before, while it makes the table
+        refused, told = DltException, "`upsert` merge strategy not supported"
     with isolated(make_sandbox()):
         pipeline = dlt.pipeline("p", destination="redshift", dataset_name="data")
-        with pytest.raises(MergeStrategyNotSupported, match="`redshift` has delete-insert, scd2"):
+        with pytest.raises(refused, match=told):
             run(pipeline)
 
 
