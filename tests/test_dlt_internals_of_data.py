@@ -412,7 +412,7 @@ def test_a_dataset_is_moved_with_what_it_knows_of_its_place(tmp_path: Path) -> N
     datasets.move(dataset, other, is_of_pipeline=True)
 
     assert dataset["others"].select("name").fetchall() == [("b",)]
-    # dlt 1.27 keeps no client
+    # dlt 1.29 keeps no client
     assert {*datasets.ATTRIBUTES_OF_PLACE} - {"_destination_client"} <= {*vars(dataset)}
 
 

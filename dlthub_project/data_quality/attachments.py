@@ -209,11 +209,8 @@ def _attaching(
         if isinstance(target, DltSource) and is_of_source:
             return attached_to_source(target)
         if isinstance(target, SourceFactory) and is_of_source:
-            if hasattr(target, "add_postprocessor"):
-                target.add_postprocessor(attached_to_source)
-                return target
-            # dlt before 1.30
-            raise TypeError(f"{kind.function}: with this dlt, it stands below `@dlt.source`")
+            target.add_postprocessor(attached_to_source)
+            return target
         if inspect.isfunction(target) and is_of_source:
             return _wrapped(target, attach_to)
         what = getattr(target, "__name__", type(target).__name__)

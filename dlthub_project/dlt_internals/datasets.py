@@ -184,7 +184,7 @@ def read_through(dataset: dlt.Dataset, client: JobClientBase) -> None:
     """Make a dataset read by a client that has read its schemas already.
 
     dlt alone makes another client, and looks up the whole configuration of the destination again.
-    That is a quarter of the time of opening a dataset and reading one small table. dlt 1.27 still
+    That is a quarter of the time of opening a dataset and reading one small table. dlt 1.29 still
     does so, and so does every dlt if client and schema have different naming conventions.
     """
     schema, used = dataset.schema, client.schema
@@ -227,7 +227,7 @@ class HeldDataset(dlt.Dataset):
     def sql_client(self) -> SqlClientBase[Any]:
         """The client, with an open connection."""
         if self._opened_sql_client is None:
-            # dlt 1.27 has a client close a connection that is not its own
+            # dlt 1.29 has a client close a connection that is not its own
             if self.twin is None or not hasattr(SqlClientBase, "owns_connection"):
                 super().__enter__()
             else:

@@ -20,7 +20,6 @@ from dlt.common.configuration.specs.pluggable_run_context import (
 from dlt.common.configuration.utils import get_resolved_traces
 
 from dlthub_project.dlt_internals.datasets import local_database
-from dlthub_project.dlt_internals.memory_databases import given_database
 
 if TYPE_CHECKING:
     from dlt.common.destination.client import JobClientBase
@@ -76,11 +75,14 @@ def duckdb_path(credentials: Any) -> str | None:
 
     Empty for a database in memory, and None for one that is not embedded, or cannot be told.
     """
-    from dlt.destinations.impl.duckdb.configuration import DuckDbBaseCredentials
+    from dlt.destinations.impl.duckdb.configuration import (
+        DuckDbBaseCredentials,
+        DuckDbCredentials,
+    )
 
     if type(credentials).__name__ == "DuckDBPyConnection":
-        # not through dlt: 1.27 does not tell
-        return _path_of_connection(credentials)
+        connection, credentials = credentials, DuckDbCredentials()
+        credentials.parse_native_representation(connection)
     if isinstance(credentials, dict):
         credentials = credentials.get("database", "")
     if isinstance(credentials, DuckDbBaseCredentials):
@@ -145,17 +147,6 @@ def configured_database(destination_name: str) -> ConnectionStringCredentials | 
     """Return the place that dlt would find for a destination by SQLAlchemy."""
     sections = ("destination", destination_name)
     return resolve_configuration(_Database(), sections=sections, accept_partial=True).credentials
-
-
-def _path_of_connection(connection: Any) -> str:
-    query = "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
-    try:
-        with connection.cursor() as cursor:
-            row = cursor.execute(query).fetchone()
-    except Exception:
-        # dlt says that it is closed
-        return ""
-    return str(row[0] or "") if row else ""
 
 
 @configspec
@@ -226,9 +217,6 @@ def local_path(config: Any) -> str | None:
     if credentials is None or kind not in ("duckdb", "sqlalchemy"):
         return None
     path = duckdb_path(credentials) if kind == "duckdb" else sqlite_path(credentials)
-    if kind == "duckdb" and not path and (given := given_database(config)) is not None:
-        # dlt 1.27 does not tell
-        path = _path_of_connection(given)
     if kind == "duckdb" and not os.path.isabs(path or "."):
         path = _path_of_dlts(config, path)
     return os.path.abspath(path) if path else None

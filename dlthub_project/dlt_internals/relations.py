@@ -86,7 +86,7 @@ def inserts_from(pipeline: dlt.Pipeline, relation: dlt.Relation) -> bool:
     if dialect == "mysql" or (dialect == "sqlite" and gives_row_ids()):
         return False
     formats = client.capabilities.supported_loader_file_formats or ()
-    # dlt 1.27 lets file systems take queries, too, and writes them as files
+    # dlt lets file systems take queries, too, and writes them as files
     return (
         "model" in formats
         and isinstance(client, SqlJobClientBase)
@@ -191,14 +191,10 @@ def _client(pipeline: dlt.Pipeline) -> JobClientBase:
 def _is_one_place(
     one: DestinationClientConfiguration, other: DestinationClientConfiguration
 ) -> bool:
-    can_write_from: Any = getattr(one, "can_write_from", None)
-    if can_write_from is not None:
-        try:
-            return bool(can_write_from(other))
-        except ValueError:  # an unknown place counts as another one
-            return False
-    # dlt 1.27
-    return one.destination_type == other.destination_type and str(one) == str(other)
+    try:
+        return bool(one.can_write_from(other))
+    except ValueError:  # an unknown place counts as another one
+        return False
 
 
 def is_of_dataset(relation: dlt.Relation, dataset: dlt.Dataset) -> bool:

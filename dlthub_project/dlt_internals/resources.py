@@ -365,8 +365,7 @@ def has_schema_file(factory: AnySourceFactory) -> bool:
 
 
 def postprocessors_of(factory: AnySourceFactory) -> Any:
-    """Return the functions that a factory calls with each source; None if dlt has no such list."""
-    # dlt 1.30 has the list, and 1.27 lacks it
+    """Return the functions that a factory calls with each source; None if it is not dlt's own."""
     return getattr(factory, "_postprocessors", None)
 
 

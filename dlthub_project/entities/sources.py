@@ -73,7 +73,7 @@ class ProjectSourceFactory(SourceFactory[Any, "DltSource"]):
 
     def add_limit(self, *args: Any, **kwargs: Any) -> None:
         """Limit every source that this factory makes, as `DltSource.add_limit` does."""
-        # dlt 1.27 has no such method on its factories
+        # dlt 1.29 has no such method on its factories
         self._factory.add_postprocessor(lambda source: source.add_limit(*args, **kwargs))
 
     def __getattr__(self, name: str) -> Any:

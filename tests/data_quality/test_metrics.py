@@ -256,11 +256,6 @@ def test_decorators_stand_above_a_source() -> None:
         return dlt.resource([{"x": n} for n in range(rows)], name="a")
 
     metrics = dq.with_metrics(of_dataset.total_row_count(), {"a": [of.mean("x")]})
-    if not hasattr(above, "add_postprocessor"):
-        # before dlt 1.30
-        with pytest.raises(TypeError, match="it stands below"):
-            metrics(above)
-        return
     made = dq.with_checks({"a": [dq.checks.is_unique("x")]})(metrics(above))
     assert made is above
     hints: Any = made(3).a.compute_table_schema()

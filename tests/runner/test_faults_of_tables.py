@@ -53,9 +53,7 @@ def values(pipeline: dlt.Pipeline, table: str, column: str = "id") -> list[Any]:
     return sorted(row[0] for row in pipeline.dataset()[table].select(column).fetchall())
 
 
-# of dlt 1.27, for SQLAlchemy
 @pytest.mark.sampled(2)
-@pytest.mark.filterwarnings("ignore:Table .* already exists within the given MetaData")
 @pytest.mark.parametrize("kind", DESTINATIONS)
 @pytest.mark.parametrize(
     "interrupted", [(), ("items",), ("items__lines",), ("items__lines__parts",)]

@@ -31,10 +31,6 @@ def tests_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKSPACE__PROFILE", "tests")
 
 
-# dlt 1.27 has a table copied by two threads
-warned_of_tables = pytest.mark.filterwarnings("ignore:Table .* already exists within the given")
-
-
 def load(destination: Any) -> list[Any]:
     pipeline = dlt.pipeline("to_sqlite", destination=destination, dataset_name="data")
     pipeline.run([{"id": 1}], table_name="rows")
@@ -42,7 +38,6 @@ def load(destination: Any) -> list[Any]:
 
 
 @pytest.mark.sampled(2)
-@warned_of_tables
 @pytest.mark.parametrize("place", FILES_OUTSIDE, ids=str)
 def test_database_outside_of_the_sandbox_is_brought_into_it(
     make_sandbox: MakeSandbox, tmp_path: Path, place: Any
@@ -120,7 +115,6 @@ def test_function_that_connects_is_blocked(
 
 
 @pytest.mark.sampled(2)
-@warned_of_tables
 @pytest.mark.parametrize("allowed", [True, False])
 @pytest.mark.parametrize(
     "place",
@@ -163,7 +157,6 @@ def test_database_in_memory_is_not_blocked(make_sandbox: MakeSandbox, place: Any
             assert client.execute_sql("SELECT 1") == [(1,)]
 
 
-@warned_of_tables
 def test_engine_is_local_where_its_file_is(make_sandbox: MakeSandbox, tmp_path: Path) -> None:
     sqlalchemy = pytest.importorskip("sqlalchemy")
     outside = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/prod.db")
@@ -199,7 +192,6 @@ def test_declared_database_is_replaced(
     assert not (tmp_path / "prod.db").exists()
 
 
-@warned_of_tables
 def test_database_of_the_tests_profiles_own_section_is_local_in_the_sandbox(
     make_sandbox: MakeSandbox, write_project: WriteProject
 ) -> None:
