@@ -1,4 +1,4 @@
-"""Stores templates: finds them by key, has each built once, and prunes old ones."""
+"""Stores templates: finds them by key, builds each once, and deletes old ones."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from pytest_dlthub.templates.template import Damaged, Template
 
 _BUILDING = "_building-"
 _FAILED = "_failed-"
-# beside the keys, and never deleted: a lock that is deleted while another process waits for it
-# holds nobody off. Few, since keys with the same two first digits share one.
+# beside the keys, and never deleted: if a process deleted a lock that another one waits for, both
+# would get it. They are few, since keys with the same two first digits share one.
 _LOCKS = "locks"
 _A_KEY = "[0-9a-f]*"
 _A_TEMPLATE = "[0-9a-f]*"
@@ -31,7 +31,7 @@ Build = Callable[[Path], None]
 
 _FOLDER = pytest.StashKey[Path]()
 _IDENTITY = pytest.StashKey[str]()
-# the key in `workerinput` by which a worker gets the folder
+# the name in `workerinput` that holds the folder for a worker
 _INPUT = "dlt_templates"
 
 _MOST_BYTES = 2 * 1024**3
@@ -42,11 +42,11 @@ class BuildFailed(Exception):
     """A build has failed; the cause of this error is the reason."""
 
     def __init__(self, conditions: Conditions, message: str) -> None:
-        """Make it.
+        """Create it.
 
         Args:
             conditions: What the build has read.
-            message: One line for the other tests that need it.
+            message: One line for the other tests that need the template.
         """
         super().__init__(message)
         self.conditions = conditions
@@ -57,10 +57,10 @@ class FailedBefore(Exception):
 
 
 class TemplateStore:
-    """The templates of one session, or those that sessions share.
+    """The templates of one session, or of several sessions together.
 
-    Two processes may use one store: a build holds a file lock, and a template is there when its
-    folder has been renamed.
+    Two processes may use one store: a build holds a file lock, and at its end it renames the
+    folder, which makes the template visible.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class TemplateStore:
         """Open a store.
 
         Args:
-            root: Its folder; made with the first build.
-            session: The session, which its workers share.
-            used_now: Returns the digest of what builds take from, by its name.
+            root: Its folder; the first build creates it.
+            session: The identity of the session, also in its workers.
+            used_now: Returns the current digest of an input of builds, by its name.
         """
         self.root = root
         self._used_now = used_now
@@ -82,7 +82,7 @@ class TemplateStore:
 
     @property
     def is_writable(self) -> bool:
-        """Whether templates can be built here."""
+        """Whether it can build templates here."""
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError:
@@ -90,27 +90,27 @@ class TemplateStore:
         return os.access(self.root, os.W_OK | os.X_OK)
 
     def find(self, key: str) -> Template | None:
-        """Return a template that was built under the present conditions, or None."""
+        """Return a template that was built under the current conditions, or None."""
         for template in (*self._known_of(key), *self._new(key)):
             if template.conditions.hold(self._used_now) and self._is_usable(template):
                 return template
         return None
 
     def changed(self, key: str) -> list[str]:
-        """Return what is not as it was when the last template of a key was built."""
+        """Return what has changed since the last template of a key was built."""
         known = self._known_of(key)
         return [*known[-1].conditions.changed(self._used_now)] if known else []
 
     def build(self, key: str, build: Build) -> tuple[Template, bool]:
-        """Build a template, unless another process was quicker; tell whether it was this one.
+        """Build a template, unless another process was faster; tell whether this one has built it.
 
         Args:
             key: Its key.
-            build: Writes a template into the folder that it is given.
+            build: Writes a template into the given folder.
 
         Raises:
-            FailedBefore: The build failed in this session, as it would now.
-            BuildFailed: It fails now.
+            FailedBefore: The build has failed in this session, under the same conditions.
+            BuildFailed: The build fails now.
         """
         with self._locked(key):
             if found := self.find(key):
@@ -122,22 +122,22 @@ class TemplateStore:
             try:
                 return self._built(folder, build), True
             except BuildFailed as failure:
-                # before others get the lock
+                # before another process gets the lock
                 self._note_failure(folder, failure)
                 raise
 
     def discard(self, template: Template, reason: object) -> None:
-        """Delete a template that is damaged, and use it no more where it cannot be deleted."""
+        """Delete a damaged template; if that fails, at least do not use it again."""
         self._known.pop(template.folder, None)
         self._set_aside(template.folder, reason)
 
     def taken_damages(self) -> list[str]:
-        """Return what was found damaged since the last time, a line each."""
+        """Return the damages since the last call, one line each."""
         damages, self._damages = self._damages, []
         return damages
 
     def prune(self, most_bytes: int, longest_seconds: float) -> None:
-        """Delete what was not used for long, then what was used longest ago, and all remains."""
+        """Delete templates unused for long, then the longest unused ones, and all leftovers."""
         if not self.root.is_dir() or not self.is_writable:
             return
         left = []
@@ -153,7 +153,7 @@ class TemplateStore:
             _delete(folder)
             total -= size
         for folder in self.root.glob(_A_KEY):
-            # another session may be about to build
+            # another session may be about to build here
             with contextlib.suppress(Timeout, OSError), self._locked(folder.name, timeout=0):
                 _delete_unfinished(folder)
                 for failure in folder.glob(f"{_FAILED}*"):
@@ -181,37 +181,37 @@ class TemplateStore:
         return template
 
     def _note_failure(self, folder: Path, failure: BuildFailed) -> None:
-        """Note that a build has failed, for the other tests of this session that need it."""
+        """Record that a build has failed, for the other tests of this session that need it."""
         record = {"conditions": failure.conditions.to_json(), "message": str(failure)}
-        # where not even this can be written, each test builds, and fails on its own
+        # if even this cannot be written, each test builds, and fails by itself
         with contextlib.suppress(OSError):
             path = folder / f"{_FAILED}{self._session}-{uuid.uuid4().hex}"
             path.write_text(json.dumps(record), encoding="utf-8")
 
     def _check_failed(self, folder: Path) -> None:
         for failure in folder.glob(f"{_FAILED}{self._session}-*"):
-            # half written, or deleted meanwhile
+            # it may be incomplete, or deleted by now
             with contextlib.suppress(OSError, ValueError):
                 record = json.loads(failure.read_text(encoding="utf-8"))
                 if Conditions(**record["conditions"]).hold(self._used_now):
                     raise FailedBefore(record["message"])
 
     def _new(self, key: str) -> Iterator[Template]:
-        """Yield the templates that this process did not know of."""
+        """Yield the templates that are new to this process."""
         for folder in sorted((self.root / key).glob(_A_TEMPLATE)):
             if folder in self._known or folder in self._unusable:
                 continue
             try:
                 template = self._known[folder] = Template.read(folder)
             except Damaged as error:
-                # or another process is deleting it
+                # unless another process is deleting it
                 if folder.exists():
                     self._set_aside(folder, error)
             else:
                 yield template
 
     def _is_usable(self, template: Template) -> bool:
-        """Tell whether every file is as it was; of the session's own templates that is known."""
+        """Tell whether every file is unchanged; templates of this session need no check."""
         if template.session != self._session and not template.is_checked:
             try:
                 template.check()
@@ -229,14 +229,14 @@ class TemplateStore:
         for folder in self.root.glob(f"{_A_KEY}/{_A_TEMPLATE}"):
             with contextlib.suppress(OSError):
                 used = folder / "used"
-                # built, and its session did not live to use it
+                # its session ended before it used the template
                 used = used if used.exists() else folder
                 size = sum(path.stat().st_size for path in folder.rglob("*"))
                 yield folder, used.stat().st_mtime, size
 
 
 def _delete(folder: Path) -> None:
-    """Delete a template: at once, so that no half of it is found."""
+    """Delete a template; the rename comes first, so that nobody finds half of one."""
     trash = folder.with_name(f"{_BUILDING}{uuid.uuid4().hex}")
     with contextlib.suppress(OSError):
         folder.rename(trash)
@@ -244,13 +244,13 @@ def _delete(folder: Path) -> None:
 
 
 def _delete_unfinished(folder: Path) -> None:
-    """Delete what processes left that did not live to the end: their lock is ours."""
+    """Delete leftovers of processes that died: we hold their lock."""
     for left in folder.glob(f"{_BUILDING}*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
 def session_identity(config: pytest.Config) -> str:
-    """Return a name for the session, the same in all of its workers."""
+    """Return a name for the session that is the same in all its workers."""
     worker = getattr(config, "workerinput", None)
     if worker:
         return str(worker["testrunuid"])
@@ -258,13 +258,13 @@ def session_identity(config: pytest.Config) -> str:
 
 
 def template_folders(config: pytest.Config) -> list[Path]:
-    """Return the folders to look for templates in; of the first that can be written to, build."""
+    """Return the folders to look for templates in; the first writable one is for new templates."""
     own = session_folder(config)
     return [cache_folder(), own] if config.getoption("dlt_reuse") else [own]
 
 
 def session_folder(config: pytest.Config) -> Path:
-    """Return the folder of this session's templates, which goes with it."""
+    """Return the folder of this session's templates, which is deleted with it."""
     worker = getattr(config, "workerinput", None)
     if worker and _INPUT in worker:
         return Path(worker[_INPUT])
@@ -276,7 +276,7 @@ def session_folder(config: pytest.Config) -> Path:
 
 
 def share_with_worker(config: pytest.Config, workerinput: dict[str, object]) -> None:
-    """Tell a worker where this session's templates are."""
+    """Send a worker the folder of this session's templates."""
     workerinput[_INPUT] = str(session_folder(config))
 
 
