@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -129,9 +130,13 @@ class Templates:
                 twin = TwinOfCopy.of(self._open_templates, template, sandbox.folder)
             with LoadedRuns.of(loads, template, twin) as runs:
                 yield runs
-        if is_of_one:
-            # no other test has its key, or could use its data
-            shutil.rmtree(template.folder, ignore_errors=True)
+            if is_of_one:
+                # no other test has its key, or could use its data
+                databases.drop_loaded(template.folder)
+                shutil.rmtree(template.folder, ignore_errors=True)
+            elif uses.built:
+                drop = partial(databases.drop_loaded, template.folder)
+                self._stores[-1].note_first_use(template, key.group, drop)
 
     def _copied(self, request: _Request) -> Template:
         uses = request.uses
