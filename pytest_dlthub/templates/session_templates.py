@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 
 from dlthub_project.dlt_internals import configuration, contexts, datasets, destinations
-from dlthub_project.errors import RemoteDestinationBlocked, causes
+from dlthub_project.errors import ProjectError, RemoteDestinationBlocked, causes
 from dlthub_project.sandbox import (
     Overrides,
     Sandbox,
@@ -332,8 +332,12 @@ def full_disk_told(folder: Path) -> Iterator[None]:
 
 
 def _is_full(error: BaseException) -> bool:
-    return any(
-        (isinstance(cause, OSError) and cause.errno in _FULL)
-        or any(words in str(cause).lower() for words in _IN_WORDS)
-        for cause in causes(error)
-    )
+    for cause in causes(error):
+        if isinstance(cause, ProjectError):
+            # of a recording, which is elsewhere: it says where
+            return False
+        if isinstance(cause, OSError) and cause.errno in _FULL:
+            return True
+        if any(words in str(cause).lower() for words in _IN_WORDS):
+            return True
+    return False

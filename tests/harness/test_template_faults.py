@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from processes import python
 
+from dlthub_project.errors import ProjectError
 from pytest_dlthub.templates.read_files import Conditions
 from pytest_dlthub.templates.store import TemplateStore
 
@@ -209,6 +211,20 @@ def test_a_disk_that_is_full_when_copying_is_told(
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["E *dlt_load: no space is left on the disk of * Free some, or*"])
     assert len(templates_in(cache)) == 1
+
+
+def test_a_recording_that_does_not_fit_is_not_told_as_the_disk_of_templates() -> None:
+    from pytest_dlthub.templates.session_templates import full_disk_told
+
+    full = OSError(errno.ENOSPC, "No space left on device")
+    recording = ProjectError("the recording there cannot be written", "Free space there.")
+    recording.__cause__ = full
+
+    with pytest.raises(ProjectError, match="the recording there"), full_disk_told(Path("here")):
+        raise recording
+    of_here = "no space is left on the disk of here"
+    with pytest.raises(pytest.UsageError, match=of_here), full_disk_told(Path("here")):
+        raise full
 
 
 @pytest.mark.slow
