@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import MetaData, Table, types
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.pool import NullPool
 
 from pytest_dlthub.placeholders import DRIVER, Hints, described_tables
 
@@ -30,15 +31,39 @@ _TYPES: Mapping[str, type[types.TypeEngine[Any]]] = {
 }
 
 
+class NothingPooled(NullPool):
+    """A pool that takes the sizes of a real one, and keeps no connection.
+
+    The engine of a table whose rows are given is never disposed of: dlt does so when it has read
+    the table. Python 3.13 warns of each connection that is still open then.
+    """
+
+    def __init__(
+        self,
+        creator: Any,
+        pool_size: int = 5,
+        max_overflow: int = 10,
+        timeout: float = 30.0,
+        use_lifo: bool = False,
+        **others: Any,
+    ) -> None:
+        super().__init__(creator, **others)
+
+
 class GivenDatabase(SQLiteDialect_pysqlite):
     """The dialect: it has every table, with the columns whose types the hints give."""
 
     name = DRIVER
     supports_statement_cache = True
 
-    def create_connect_args(self, url: Any) -> Any:
-        """Connect to an empty database in memory, whatever the URL is."""
-        return [":memory:"], {}
+    @classmethod
+    def get_pool_class(cls, url: Any) -> type[NullPool]:
+        """Return the pool of an engine, which closes each connection after use."""
+        return NothingPooled
+
+    def connect(self, *args: Any, **kwargs: Any) -> Any:
+        """Connect to nothing, whatever the URL and the arguments of a driver say."""
+        return super().connect(":memory:")
 
     def has_table(self, *args: Any, **kwargs: Any) -> bool:
         """Return true: the real database may have the table."""

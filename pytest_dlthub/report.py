@@ -105,6 +105,7 @@ def tell_of_test(
         lines = _missing_settings(error, item.config)
     if lines and not is_full and with_message(outcome.longrepr, lines):
         lines = []
+    lines += _undecoded(error, item.config)
     folders = [one for one in (*wider, folder) if one is not None]
     blocked = [blocked_in_subprocesses(str(one)) for one in folders]
     blocked.append(item.stash.get(BLOCKED, []))
@@ -127,6 +128,22 @@ def tell_of_test(
             lines.append(f"the data of this test are kept in {folder}")
     if lines:
         outcome.sections.append((report_section.TITLE, "\n".join(lines)))
+
+
+def _undecoded(error: BaseException | None, config: pytest.Config) -> list[str]:
+    """Return what dlt does not say of a path that is not in the encoding of this process."""
+    if not any("surrogates not allowed" in str(one) for one in causes(error)):
+        return []
+    paths = (str(Path.cwd()), str(config.rootpath), str(config.stash[SESSION].folder))
+    path = next((one for one in paths if any("\ud800" <= c <= "\udfff" for c in one)), None)
+    if path is None:
+        return []
+    text = (
+        f"dlt stores the path {path!a}, whose bytes Python could not read as "
+        f"{sys.getfilesystemencoding()}. Set PYTHONUTF8=1, or LC_ALL to a locale of UTF-8 such as "
+        "C.UTF-8; a name that is not UTF-8 needs another name."
+    )
+    return [text]
 
 
 def _missing_settings(error: BaseException, config: pytest.Config) -> list[str]:

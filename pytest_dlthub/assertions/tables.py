@@ -24,6 +24,7 @@ from pytest_dlthub.assertions.records import (
     sort_key,
     without_dlt_columns,
 )
+from pytest_dlthub.assertions.where_values import may_equal, with_values
 from pytest_dlthub.data_coverage import reads
 
 if TYPE_CHECKING:
@@ -223,9 +224,9 @@ class TableReader:
             if self._table in self._schema.data_table_names(seen_data_only=True):
                 # something has dropped it
                 raise
-            return []
+            records = []
         if isinstance(where, Mapping):
-            records = _with_values(records, where)
+            records = with_values(records, where, self._columns)
         if current:
             active = self._columns[str(valid_to)].get("x-active-record-timestamp")
             records = [row for row in records if _is_active(row[str(valid_to)], active)]
@@ -244,7 +245,7 @@ class TableReader:
             raise TypeError("rows: dlt does not know the view; give where= as SQL text")
         if isinstance(where, Mapping):
             self._check(where, names)
-            records = _with_values(records, where)
+            records = with_values(records, where, {})
         return names, by_all_columns(records)
 
     def _conditions(self, where: Any) -> Iterator[tuple[Any, ...]]:
@@ -256,7 +257,11 @@ class TableReader:
             self._check(where, self._columns)
             # SQL spells other values in other ways: compare those after reading
             simple = (str, int, type(None))
-            pairs = [(n, "eq", value) for n, value in where.items() if isinstance(value, simple)]
+            pairs = [
+                (name, "eq", value)
+                for name, value in where.items()
+                if isinstance(value, simple) and may_equal(self._columns[name], value)
+            ]
         else:
             pairs = [where]
         for condition in pairs:
@@ -378,10 +383,6 @@ class TableReader:
         if not own and fields == ["list"]:
             return [row["list"] for row in rows]
         return [without_dlt_columns(row) for row in rows]
-
-
-def _with_values(records: list[Record], values: Mapping[str, Any]) -> list[Record]:
-    return [row for row in records if all(row[name] == values[name] for name in values)]
 
 
 def _is_active(valid_to: Any, active: Any) -> bool:

@@ -147,6 +147,18 @@ class Databases:
         moved = self._moved(self._sandbox, [name for _, name in self._copies])
         move_destinations(moved)
 
+    def drop_loaded(self, folder: Path) -> None:
+        """Drop the databases of a template that nobody needs; they may be gone.
+
+        Args:
+            folder: The folder of the template.
+        """
+        if not self._places:
+            return
+        with suppress(OSError, ValueError):
+            templates = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+            _drop([(p.server, name) for p, name in zip(self._places, templates, strict=True)])
+
     def _moved(self, sandbox: Sandbox, databases: Sequence[str]) -> Sandbox:
         """Return the sandbox with its destinations in other databases."""
         moved: dict[str, Mapping[str, Any]] = dict(sandbox.destinations)

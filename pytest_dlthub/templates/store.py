@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +26,9 @@ _FAILED = "_failed-"
 _LOCKS = "locks"
 _A_KEY = "[0-9a-f]*"
 _A_TEMPLATE = "[0-9a-f]*"
+# in a template: a file once another test has it, a folder once it is dropped. Whoever makes it
+# first has decided: the other finds it there
+_CLAIM = "claim"
 
 Build = Callable[[Path], None]
 
@@ -34,6 +38,8 @@ _IDENTITY = pytest.StashKey[str]()
 # the name in `workerinput` that holds the folder for a worker
 _INPUT = "dlt_templates"
 
+# the smallest take 0.6 to 1.5 MB: 2.5 GB were kept of 4,250 tests with another counter each
+_MOST_USED_ONCE = 32
 _MOST_BYTES = 2 * 1024**3
 _LONGEST_SECONDS = 7 * 24 * 3600
 
@@ -79,6 +85,8 @@ class TemplateStore:
         self._session = session
         self._known: dict[Path, Template] = {}
         self._unusable: set[Path] = set()
+        self._shared: set[Path] = set()
+        self._used_once: dict[str, deque[tuple[Template, Callable[[], object]]]] = {}
 
     @property
     def is_writable(self) -> bool:
@@ -92,7 +100,8 @@ class TemplateStore:
     def find(self, key: str) -> Template | None:
         """Return a template that was built under the current conditions, or None."""
         for template in (*self._known_of(key), *self._new(key)):
-            if template.conditions.hold(self._used_now) and self._is_usable(template):
+            is_same = template.conditions.hold(self._used_now) and self._is_usable(template)
+            if is_same and self._note_shared(template):
                 return template
         return None
 
@@ -130,6 +139,31 @@ class TemplateStore:
         """Delete a damaged template; if that fails, at least do not use it again."""
         self._known.pop(template.folder, None)
         self._set_aside(template.folder, reason)
+
+    def note_first_use(
+        self, template: Template, group: str, also_drop: Callable[[], object] = lambda: None
+    ) -> None:
+        """Note that the test that built a template has ended; drop one that only its test used.
+
+        That is the one with as many newer ones of its group as we keep: what changes with each
+        test, such as a counter, does not come back.
+
+        Args:
+            template: One of this session, of this process.
+            group: Equal for what the same marks ask for.
+            also_drop: Drops what the template has elsewhere.
+        """
+        if template.folder.parent.parent != self.root:
+            return
+        newest = self._used_once.setdefault(group, deque())
+        newest.append((template, also_drop))
+        if len(newest) > _MOST_USED_ONCE:
+            oldest, drop_rest = newest.popleft()
+            # another worker may have it, or be copying it
+            with contextlib.suppress(OSError):
+                (oldest.folder / _CLAIM).mkdir()
+                drop_rest()
+                self._drop(oldest)
 
     def taken_damages(self) -> list[str]:
         """Return the damages since the last call, one line each."""
@@ -218,6 +252,31 @@ class TemplateStore:
             except Damaged as error:
                 self.discard(template, error)
                 return False
+        return True
+
+    def _drop(self, template: Template) -> None:
+        folder = template.folder
+        self._known.pop(folder, None)
+        _delete(folder)
+        # another process may be about to build
+        with contextlib.suppress(Timeout, OSError), self._locked(folder.parent.name, timeout=0):
+            folder.parent.rmdir()
+
+    def _note_shared(self, template: Template) -> bool:
+        """Note that a template has one more user; False if it is being dropped."""
+        # those of other sessions are in the cache, where nobody drops them before the end
+        if template.session == self._session and template.folder not in self._shared:
+            claim = template.folder / _CLAIM
+            try:
+                claim.touch(exist_ok=False)
+            except FileExistsError:
+                if claim.is_dir():
+                    return False
+            except FileNotFoundError:
+                return False
+            except OSError:
+                """We drop nothing from a folder that we cannot write to."""
+            self._shared.add(template.folder)
         return True
 
     def _set_aside(self, folder: Path, reason: object) -> None:
