@@ -227,7 +227,7 @@ class Session:
             self._end_sandbox()
         except Exception as error:
             # without its text: there may be credentials in it
-            print(f"dlt: remote data of this session are left ({type(error).__name__})")
+            print(f"dlt: cannot remove the remote data of this session ({type(error).__name__})")
         self.end_early_code()
         if self.sandbox is not None:
             from dlthub_project.sandbox import leave

@@ -74,7 +74,7 @@ class CheckHistory:
 
     def _listed(self) -> Iterator[str]:
         if self._cache is None:
-            yield "pytest's cache is off (-p no:cacheprovider): nothing is known of earlier tests"
+            yield "pytest's cache is off (-p no:cacheprovider): earlier results are unknown"
         checks, tests = self._read()
         yield from self._not_imported()
         known = self._known(checks, tests)
@@ -84,22 +84,22 @@ class CheckHistory:
         for label in sorted({(one["table"], one["check"]) for one in green}):
             keys = {one["key"] for one in green if (one["table"], one["check"]) == label}
             count = sum(1 for use in uses if keys & {use["key"], use["also"]})
-            looked = f"it has held in {count} {'test' if count == 1 else 'tests'}" if count else ""
-            yield f"{label[0]}: {label[1]}: {looked or 'no test has looked at it'}"
+            passed = f"it has passed in {count} {'test' if count == 1 else 'tests'}"
+            yield f"{label[0]}: {label[1]}: {passed if count else 'no test has run it'}"
         if not known:
-            yield "no check is known here"
+            yield "no checks found"
         elif green:
             yield (
-                f"{len(green)} of {len(known)} checks: one that was never seen red proves nothing. "
-                "Give rows that break it: with raises_check(table, check)"
+                f"{len(green)} of {len(known)} checks have never been red, so nothing shows "
+                "that they work. Give rows that break them: with raises_check(table, check)"
             )
         else:
-            yield f"none: each of {len(known)} checks was seen red"
+            yield f"none: each of {len(known)} checks has been red in a test"
         if not tests:
-            yield "no test has looked at a check yet, as far as pytest's cache knows"
+            yield "pytest's cache has no test that has run a check"
         yield (
-            "Known are checks of dlt.yml, of modules that are imported here, and those that these "
-            "tests have looked at. One that is made when a source is called is known after its run."
+            "This list has the checks of dlt.yml, of imported modules, and of earlier runs of "
+            "these tests. If a source makes a check when it is called, the list has it after a run."
         )
 
     def _known(self, checks: dict[str, Any], tests: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -220,4 +220,4 @@ def _told(failed: list[FailedCheck]) -> list[str]:
         lines += [*([title] if title not in lines else []), *one.lines]
     first = failed[0].result
     expected = f'with raises_check("{first.table}", "{first.check}"):'
-    return [*lines, f"a test that wants it so says: {expected}"]
+    return [*lines, f"if the test expects this, write: {expected}"]

@@ -127,7 +127,7 @@ class DltProject:
             if not is_recorded and "record" not in changes:
                 arguments["record"] = None
             if isinstance(arguments["data"], Iterator) and "data" not in changes:
-                raise TypeError("next: data= is needed: an iterator was run, which is used up")
+                raise TypeError("next: give data=, since the last run has used up an iterator")
             if target.keys() & changes:
                 return self.run(pipeline, **{**target, **arguments})
             return self.run(live, **arguments)

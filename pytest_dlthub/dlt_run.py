@@ -98,7 +98,7 @@ class DltRun:
             data: Any = data, given: Given | Recorded | None = given, **changes: Any
         ) -> PipelineRun:
             if isinstance(data, Iterator):
-                raise TypeError("next: data= is needed: an iterator was run, which is used up")
+                raise TypeError("next: give data=, since the last run has used up an iterator")
             same = {"limit": limit, "resources": resources, "runner": runner, **of_run}
             if given is not None:
                 same |= {"hints": hints} if given != "recorded" else {"record": record}
@@ -233,7 +233,7 @@ def finished_run(pipeline: dlt.Pipeline, info: LoadInfo | None) -> PipelineRun:
 
     def again(data: Any = None, **arguments: Any) -> PipelineRun:
         if data is None:
-            raise TypeError("next: data= is needed: the run was started by other code")
+            raise TypeError("next: give data=, since other code has started the run")
         return DltRun()(data, pipeline=pipeline, **arguments)
 
     return PipelineRun(pipeline, info, again)

@@ -55,7 +55,7 @@ def read_given(
         TypeError: There are hints without `given`.
     """
     if hints is not None and given is None:
-        raise TypeError(f"{caller}: hints= are for what is given=; there is nothing given")
+        raise TypeError(f"{caller}: hints= are for rows in given=, and there are none")
     by_resource = hints_by_resource(hints, folder)
     return None if given is None else located(given, folder), by_resource
 
@@ -176,7 +176,7 @@ def give(
             dlt_resources.replace_extraction(resource, extraction)
     narrowed = [item for part in parts for item in part.narrowed(given)]
     if not narrowed:
-        raise ProjectError("given: it names no resource whose data are to be loaded.")
+        raise ProjectError("given: it names no resource that this run loads.")
     return narrowed
 
 
@@ -204,8 +204,8 @@ def _told_of_child(error: PipelineStepFailed, data: Any, given: Given) -> str | 
     if asked:
         parents = ", ".join(f'"{key}"' for key in given)
         return (
-            f"given: `{name}` is not given. It is run with what it reads, by its own code, and "
-            f'that asked over the network. Give it, too: "{name}": [...]; or leave it out: '
+            f"given: `{name}` has no given rows, so that its own code ran, and asked over the "
+            f'network. Give it rows too: "{name}": [...]; or leave it out: '
             f"resources=[{parents}]."
         )
     rows = {k: given_items(k, v) for k, v in given.items() if not isinstance(v, Replayed)}
@@ -270,9 +270,9 @@ def _feed(resources: Sequence[DltResource], other: DltResource) -> bool:
 
 def _key_not_known(name: str) -> MergeKeyNotKnown:
     return MergeKeyNotKnown(
-        f"given: `{name}` is merged, and its key is known to its database alone, or to its "
-        "function, which are not asked. Without a key dlt would append.",
-        f'Give it: hints={{"{name}": {{"primary_key": "id"}}}}; or the schema that a real run had: '
+        f"given: `{name}` is merged, but only its database or its function knows its key, and "
+        "with given rows neither runs. Without a key dlt would append.",
+        f'Give it: hints={{"{name}": {{"primary_key": "id"}}}}; or the schema of a real run: '
         'hints="schemas/my_source.schema.yaml".',
     )
 
@@ -297,7 +297,7 @@ def _not_given(name: str) -> Callable[[], Iterator[Any]]:
     def extract() -> Iterator[Any]:
         raise ProjectError(
             f"given: no rows are given for `{name}`.",
-            "Give it some, or leave out of resources= what gets its data from it.",
+            "Give it rows, or leave the resources that read from it out of resources=.",
         )
         yield
 
@@ -367,7 +367,7 @@ def _way_out(value: Any) -> str:
     lists = [key for key, part in value.items() if isinstance(part, list)]
     if not lists:
         return " One row is a list of one: [{...}]."
-    return f" Give the list in it alone, such as what stands below `{lists[0]}`."
+    return f" Give only the list in it, such as the value of `{lists[0]}`."
 
 
 def _read(name: str, path: Path) -> Any:

@@ -11,18 +11,18 @@ MANIFEST = "dlt.yml"
 _WORKSPACE = Path(".dlt", ".workspace")
 
 _RECORD = {
-    "new": "Record what the sources of tests yield that are marked dlt_recorded, or run with "
-    'given="recorded", and that have no recording.',
-    "all": "Record them all, also those that have a recording.",
-    "compare": "Run their sources, and fail where these have changed since; no file is changed.",
+    "new": "Record the sources of tests that are marked dlt_recorded or run with "
+    'given="recorded", if the test has no recording.',
+    "all": "Record all of them, also for tests that have a recording.",
+    "compare": "Run their sources, and fail if these have changed since; write no file.",
 }
 
 
 _CHECKS = {
-    "": "Check what every run of a test has loaded; a check that fails, fails the test. With "
+    "": "Check the data that each run of a test has loaded; a failed check fails the test. With "
     "--collect-only: list the checks that no test has ever failed.",
     "on": "The same.",
-    "off": "Check nothing, whatever the ini option dlt_checks says.",
+    "off": "Check nothing, even if the ini option dlt_checks is on.",
 }
 
 
@@ -32,17 +32,18 @@ def register(parser: pytest.Parser) -> None:
     group.addoption(
         "--dlt-project",
         metavar="DIR",
-        help="Folder of the dlt.yml to test; by default the nearest at or above the tests.",
+        help="Folder of the project (dlt.yml) or workspace to test. Default: the nearest one at or "
+        "above the tests.",
     )
     group.addoption(
         "--dlt-profile",
         metavar="NAME",
-        help="Test profile of the project; by default `tests`.",
+        help="Test profile of the project. Default: `tests`.",
     )
     group.addoption(
         "--dlt-reuse",
         action="store_true",
-        help="Keep what `dlt_load` marks have loaded for later sessions, in your cache folder.",
+        help="Keep the data of `dlt_load` marks in your cache folder, for later sessions.",
     )
     # flags of their own: after `--dlt-record`, pytest would take a path for its value
     for word, told in _RECORD.items():
@@ -59,12 +60,12 @@ def register(parser: pytest.Parser) -> None:
         type=int,
         default=5,
         metavar="PAGES",
-        help="How many pages of each resource are recorded at most; by default 5.",
+        help="Record at most this many pages of each resource. Default: 5.",
     )
     group.addoption(
         "--dlt-record-check",
         action="store_true",
-        help="Check that the recordings in the collected folders show no secret and no person.",
+        help="Check that recordings in the collected folders have no secrets and no personal data.",
     )
     # flags of their own, for the same reason
     for word, told in _CHECKS.items():
@@ -78,8 +79,8 @@ def register(parser: pytest.Parser) -> None:
         )
     parser.addini(
         "dlt_checks",
-        "Have every run of a test checked (on), by the checks that its resources and its project "
-        "bring; one that fails, fails the test.",
+        "Check the data that each run of a test has loaded (on), with the checks of its resources "
+        "and its project; a failed check fails the test.",
         type="bool",
         default=False,
     )
@@ -92,25 +93,28 @@ def register(parser: pytest.Parser) -> None:
         "--dlt-cov-report",
         action="append",
         metavar="TYPE",
-        help="How it is told, with --dlt-cov: `term`, `term-missing`, `json[:PATH]`, "
-        "`markdown[:PATH]` or `markdown-append[:PATH]`; may be given several times, and empty for "
-        "none. By default `term`.",
+        help="Report of --dlt-cov: `term`, `term-missing`, `json[:PATH]`, `markdown[:PATH]` or "
+        "`markdown-append[:PATH]`. Repeat the option for several reports; an empty TYPE writes "
+        "none. Default: `term`.",
     )
     group.addoption(
         "--dlt-cov-fail-under",
         type=float,
         metavar="MIN",
-        help="Fail if less is covered, of a hundred, with --dlt-cov; what is unknown is not.",
+        help="Fail if --dlt-cov shows less than MIN percent; unknown items count as not covered.",
     )
     parser.addini(
         "dlt_record_mask",
-        "Fields whose values recordings replace by stand-ins: `email`, `customers.name`, "
-        "`*.phone`; `!products.name` looks personal, and is shown.",
+        "Fields with stand-ins in recordings, in place of their values: `email`, `customers.name`, "
+        "`*.phone`. With `!products.name`, a field that looks personal keeps its values.",
         type="linelist",
         default=[],
     )
-    parser.addini("dlt_project", "Folder of the dlt.yml to test, relative to this file.")
-    parser.addini("dlt_profile", "Test profile of the project; by default `tests`.")
+    parser.addini(
+        "dlt_project",
+        "Folder of the project or workspace to test, relative to this file.",
+    )
+    parser.addini("dlt_profile", "Test profile of the project. Default: `tests`.")
     parser.addini("dlt_tests_project_path", "Alias of dlt_project.")
     parser.addini("dlt_tests_project_profile", "Alias of dlt_profile.")
     parser.addini(
@@ -121,38 +125,37 @@ def register(parser: pytest.Parser) -> None:
     )
     parser.addini(
         "dlt_keep",
-        "Whose data are kept after a test: `failed`, `all` or `none`.",
+        "Tests that keep their data: `failed`, `all` or `none`.",
         default="failed",
     )
     parser.addini(
         "dlt_allow_remote",
-        "Remote destinations that tests may reach where they have configured them, by name, or "
+        "Remote destinations that tests may reach: names of destinations that tests configure, or "
         "places: `postgresql://host:port/database`, `s3://bucket`.",
         type="args",
         default=[],
     )
     parser.addini(
         "dlt_loader_file_format",
-        "Format in which rows are loaded into temporary destinations and by `dlt_run`: "
-        "`insert_values`, `jsonl` or `parquet`; by default what is fastest.",
+        "File format of loads into temporary destinations and by `dlt_run`: `insert_values`, "
+        "`jsonl` or `parquet`. Default: the fastest.",
         default="",
     )
     parser.addini(
         "dlt_secrets",
-        "Which secrets a test sees: `all` that are configured; `tests`: those of the file "
-        "`.dlt/tests.secrets.toml` of the test profile, of the environment and of `dlt_config`; "
-        "or `none` but those of `dlt_config`.",
+        "Secrets that a test sees: `all` configured ones; `tests`: those in the file of the test "
+        "profile, `.dlt/tests.secrets.toml`, in the environment and in `dlt_config`; `none`: only "
+        "those in `dlt_config`.",
         default="all",
     )
     parser.addini(
         "dlt_schema_snapshot_fails_on",
-        "Which changes of a schema fail a comparison with `dlt_schema_snapshot`: `any` or "
-        "`breaking`.",
+        "Schema changes that fail a comparison with `dlt_schema_snapshot`: `any` or `breaking`.",
         default="any",
     )
     parser.addini(
         "dlt_isolation",
-        "Have every test in a sandbox, also without a project or workspace.",
+        "Run every test in a sandbox, also without a project or workspace.",
         type="bool",
         default=False,
     )
@@ -181,7 +184,7 @@ def measures_data(config: pytest.Config) -> bool:
         return True
     for name in ("dlt_cov_report", "dlt_cov_fail_under"):
         if config.getoption(name) is not None:
-            raise pytest.UsageError(f"--{name.replace('_', '-')} is of no use without --dlt-cov")
+            raise pytest.UsageError(f"--{name.replace('_', '-')} needs --dlt-cov")
     return False
 
 
@@ -209,7 +212,7 @@ def schema_changes_that_fail(item: pytest.Item) -> str:
         return str(item.config.getini("dlt_schema_snapshot_fails_on"))
     if marker.args or marker.kwargs not in ({"fails_on": "any"}, {"fails_on": "breaking"}):
         raise pytest.UsageError(
-            'dlt_schema_snapshot: fails_on="any" or fails_on="breaking" is expected of the mark'
+            'dlt_schema_snapshot: the mark takes fails_on="any" or fails_on="breaking"'
         )
     return str(marker.kwargs["fails_on"])
 
@@ -224,8 +227,8 @@ def ini_by_either_name(config: pytest.Config, name: str, alias: str) -> str:
     by_alias: str = config.getini(alias)
     if value and by_alias and value != by_alias:
         raise pytest.UsageError(
-            f"the ini options {name} ({value}) and {alias} ({by_alias}) are one setting "
-            f"by two names, and say different things; remove {alias}"
+            f"the ini options {name} ({value}) and {alias} ({by_alias}) are two "
+            f"names of one setting, and have different values; remove {alias}"
         )
     return value or by_alias
 

@@ -75,10 +75,10 @@ __all__ = [
 _MARKERS = (
     "dlt_allow_remote(*names): let this test reach the remote destinations of these names.",
     "dlt_crash(*, kind, points, ignore): kill this test's run at each point, and run it again.",
-    "dlt_destination(*types): run this test once on each type of destination, as `filesystem`.",
+    "dlt_destination(*types): run this test once for each destination type, such as `filesystem`.",
     "dlt_load(pipeline=None, *, source=None, **arguments): load this test's data once, as a copy.",
-    "dlt_recorded(record=None): replay what `pytest --dlt-record` has recorded of this test.",
-    "dlt_schema_snapshot(fails_on): which changes of a schema fail, `any` or `breaking`.",
+    "dlt_recorded(record=None): replay the recording that `pytest --dlt-record` made of this test.",
+    "dlt_schema_snapshot(fails_on): which schema changes fail this test, `any` or `breaking`.",
     "no_load: the fixtures drop_pipeline and auto_drop_pipeline leave the test's data.",
 )
 

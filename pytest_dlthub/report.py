@@ -284,8 +284,8 @@ def write_summary(terminal: TerminalReporter) -> None:
     if uses.own:
         reasons = "; ".join(sorted(set(uses.own))[:_MOST_REASONS])
         terminal.write_line(
-            f"{len(uses.own)} of the templates are of one test: what the test, or one before it, "
-            f"put there cannot be compared: {reasons}"
+            f"{len(uses.own)} of the templates serve only one test each: the test, or one before "
+            f"it, has set values that cannot be compared: {reasons}"
         )
     for cause in causes_of_builds(uses):
         terminal.write_line(cause)
@@ -325,7 +325,7 @@ def _write_additive_changes(terminal: TerminalReporter) -> None:
     found = [f"{nodeid}: {text}" for nodeid, text in properties_of_tests(terminal, ADDITIVE)]
     _write_section(terminal, "dlt schemas", found, _MOST_REASONS)
     if found:
-        terminal.write_line("pytest --snapshot-update takes these into the snapshots")
+        terminal.write_line("pytest --snapshot-update adds these to the snapshots")
 
 
 def _write_section(

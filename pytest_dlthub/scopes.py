@@ -180,10 +180,10 @@ def _forget(own: dict[str, _Scope], scope: _Scope) -> None:
 # compiled where it is used, in 0.2 ms
 _MISMATCH = r"access the function scoped fixture (dlt_\w+) with a (\w+) scoped request"
 _COPIES = (
-    "What is loaded once for many tests is marked on them: `@pytest.mark.dlt_load({})`. It runs "
-    "once, and each test has a copy of its own, as `dlt_loaded`."
+    "To load once for many tests, mark them with `@pytest.mark.dlt_load({})`. It runs once, and "
+    "each test has a copy of its own, as `dlt_loaded`."
 )
-_IN_A_FIXTURE = "A fixture of scope {} has a project by `with dlt_project_factory() as project:`."
+_IN_A_FIXTURE = "In a fixture of scope {}, write `with dlt_project_factory() as project:`."
 
 
 def tell_what_lasts(failure: Any, session: Session) -> None:
@@ -198,9 +198,9 @@ def tell_what_lasts(failure: Any, session: Session) -> None:
     if not message.startswith("ScopeMismatch") or found is None:
         return
     name, scope = found.groups()
-    told = [f"ScopeMismatch: `{name}` is of one test, and a fixture of scope {scope} asks for it."]
+    told = [f"ScopeMismatch: `{name}` belongs to one test, but a fixture of scope {scope} uses it."]
     if name == "dlt_config":
-        told.append("What the fixture sets by `dlt.config[...] = ...` holds for all of its tests.")
+        told.append("In the fixture, set `dlt.config[...] = ...`: that holds for all of its tests.")
     else:
         told.append(_COPIES.format('"my_pipeline"' if session.is_project else "source=my_source"))
         told += [_IN_A_FIXTURE.format(scope)] if session.is_project else []
@@ -239,7 +239,7 @@ def pipelines_run_elsewhere(wider: Iterable[str], folder: Path | None, said: str
     return [
         f"pipeline {name}: a fixture of wider scope has run it, in a sandbox of its own, and here "
         "it starts without those data. Return the pipeline or its dataset from the fixture, or "
-        "load it with @pytest.mark.dlt_load: each test has a copy then"
+        "load it with @pytest.mark.dlt_load: each test then has a copy"
         for name in found
     ]
 
@@ -268,16 +268,16 @@ def isolated_examples(item: pytest.Item) -> Iterator[None]:
 def _check_fixtures(item: pytest.Item) -> None:
     if item.get_closest_marker("dlt_recorded") is not None:
         raise pytest.UsageError(
-            "dlt_recorded: Hypothesis runs this test many times, and a recording has its runs once."
-            " Give rows, given={...}: those of a recording by the path of its file."
+            "dlt_recorded: Hypothesis runs this test many times, but a recording has each run only "
+            "once. Give rows, given={...}; for rows of a recording, give the path of its file."
         )
     for name in getattr(item, "fixturenames", ()):
         if name in _OF_WHOLE_TEST:
             raise pytest.UsageError(
-                f"{name}: Hypothesis runs this test many times, and {name} is made once: an "
-                "example would find what those before it did. Use dlt_run or dlt_project: each "
-                "example starts with an empty sandbox. Set variables of the environment in the "
-                "test itself."
+                f"{name}: Hypothesis runs this test many times, but {name} is made only once: an "
+                "example would find the data and settings of earlier ones. Use dlt_run or "
+                "dlt_project: each example starts with an empty sandbox. Set variables of the "
+                "environment in the test itself."
             )
 
 

@@ -315,11 +315,11 @@ def how_to_give(
         environment = ", or the environment" if is_narrowed else ""
         ways.append(f"for all tests: .dlt/{secrets_file}{environment}")
     if others:
-        ways.append(f"{'what is no secret in' if secret else 'for all tests:'} .dlt/{config_file}")
+        ways.append(f"{'other settings:' if secret else 'for all tests:'} .dlt/{config_file}")
     if not has_placeholders and any(
         one.path[0] == "sources" and one.is_secret and one.is_argument for one in missing
     ):
-        ways.append("or rows in place of the source's own, which need no secrets: given=")
+        ways.append("or give rows instead of the source's own, without secrets: given=")
     return [told, "; ".join(ways)]
 
 

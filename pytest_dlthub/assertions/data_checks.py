@@ -63,7 +63,7 @@ def assert_checks(
     results = checked(run_or_dataset, checks)
     if not results:
         raise AssertionError(
-            "no checks: no resource brings any (`with_checks`), so that nothing is checked"
+            "no checks: no resource has any (`with_checks`), so that nothing is checked"
         )
     lines: list[str] = []
     for result in results:

@@ -94,7 +94,7 @@ class RowDifferences:
         """The differences, one per line."""
         lines = [self._named(text) for text in self._columns] + self._changed
         if (more := self._changed_count - len(self._changed)) > 0:
-            lines.append(self._named(f"rows that differ besides: {more}"))
+            lines.append(self._named(f"more rows that differ: {more}"))
         for words, rows in self._alone:
             if rows:
                 listed = listing((label(row, self._key) for row in rows), len(rows))

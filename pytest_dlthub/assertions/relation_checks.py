@@ -173,7 +173,7 @@ def assert_foreign_key(
     ((total,),) = relations.answer(child, f"SELECT COUNT(*) FROM checked WHERE {refers}")
     title = f"{_name(child)}.{column} → {_name(parent)}.{parent_column}"
     if not total:
-        fail([f"{title}: no row refers to any, so that nothing is checked"])
+        fail([f"{title}: no row refers to a parent, so that nothing is checked"])
     if relations.are_of_one_dataset(child, parent):
         check = checks.is_foreign_key(column, f"other.{parent_column}")
         query = f"SELECT {check.failing(_ALL)}"

@@ -55,7 +55,7 @@ def assert_rows(
         if lacking := [name for name in names if any(name not in row for row in rows)]:
             raise ValueError(f"assert_rows: key=: rows that are {side} have no {lacking[0]!r}")
     if subset and not wanted:
-        raise ValueError("assert_rows: subset=True: any rows have none as a subset")
+        raise ValueError("assert_rows: subset=True needs expected rows, as none proves nothing")
 
     def same(one: Any, other: Any) -> bool:
         if is_same(one, other) or tolerance is None or not (_is_number(one) and _is_number(other)):
@@ -149,5 +149,5 @@ def _disorder(
                 where = f"row {place}: {shortened(found)} != {shortened(row)}"
                 return ["the same rows in another order", where]
         else:
-            return ["rows in another order", f"not below those before it: {label(row, ())}"]
+            return ["rows in another order", f"this row comes too early: {label(row, ())}"]
     return []

@@ -117,8 +117,8 @@ def assert_idempotent(run: FinishedRun) -> None:
     for name, table in run.pipeline.default_schema.tables.items():
         is_gone = name in run.row_counts and name not in again.row_counts
         if is_gone and not table.get("parent") and table.get("resource") not in stateful:
-            lines.append(f"{name}: no rows the second time, and no state that tells why")
-    fail_if(lines, "the same run once more is another one")
+            lines.append(f"{name}: no rows in the second run, and no state that explains it")
+    fail_if(lines, "a second run changes the result")
 
 
 @reads.unseen

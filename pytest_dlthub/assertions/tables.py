@@ -146,7 +146,7 @@ class TableReader:
         `is_extracted` says that a run has extracted a resource of this name.
         """
         if names and columns is not None:
-            raise TypeError("rows: name the columns, for tuples, or give columns=, for mappings")
+            raise TypeError("rows: name columns to get tuples, or give columns= to get mappings")
         if isinstance(columns, str) or not all(
             isinstance(n, str) for n in (*names, *(columns or ()))
         ):
@@ -280,7 +280,7 @@ class TableReader:
                 is_null = sqlglot.exp.column(name, quoted=True).is_(sqlglot.exp.null())
                 yield (is_null if operator == "eq" else is_null.not_(),)
             else:
-                raise TypeError(f"rows: where={where!r}: null is neither more nor less than others")
+                raise TypeError(f"rows: where={where!r}: null is only compared by eq and ne")
 
     def _check(self, names: Iterable[str], known: Iterable[str]) -> None:
         for name in names:

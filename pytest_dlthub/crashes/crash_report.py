@@ -16,25 +16,25 @@ _TO_MERGE = (
     'a `primary_key` with `write_disposition="merge"`, or a cursor (`dlt.sources.incremental`)'
 )
 _BY_RUNNER = (
-    "what an earlier run has left pending is finished by the runner of projects, each row once: "
-    'run it with `dlt.hub.runner(pipeline).run(...)`, and test that with `runner="project"`'
+    "the runner of projects finishes pending loads, each row once: run the pipeline with "
+    '`dlt.hub.runner(pipeline).run(...)`, and test that with `runner="project"`'
 )
 _BY_POLICY = (
-    "dlt itself has tried it again, within one load: with a `retry_policy` the runner of projects "
-    "removes its rows first"
+    "dlt itself has retried the job within one load: with a `retry_policy`, the runner of projects "
+    "removes the rows of the first attempt"
 )
 _HELP: dict[Cause, str] = {
-    "loaded twice": "dlt loads a job again that it has not marked as done, whatever the "
-    "destination has committed of it",
-    "extracted twice": "the run after the crash has extracted these rows again, and the first time "
-    f"they were loaded, too: give the resource {_TO_MERGE}. If its source yields each row once, as "
-    "a queue does, say so: `again=[]`",
-    "without ids": "these rows have no `_dlt_id`, as frames and Arrow tables have none, so that "
-    "nobody can tell which of them a job has loaded, or a run has extracted: set "
+    "loaded twice": "dlt had not marked the job as done, and so has loaded it again, although the "
+    "destination had committed its rows",
+    "extracted twice": "the run after the crash has extracted these rows again, but the rows of "
+    f"the first extraction are loaded too: give the resource {_TO_MERGE}. If the source yields "
+    "each row only once, as a queue does, say so: `again=[]`",
+    "without ids": "these rows have no `_dlt_id` (rows of frames and Arrow tables have none), so "
+    "it is unknown whether a job has loaded them twice or a run has extracted them twice: set "
     "`normalize.parquet_normalizer.add_dlt_load_id = true`, with the runner of projects, or merge",
-    "lost": "dlt's run has dropped what an earlier run had extracted and not loaded, or its source "
-    "does not yield it again",
-    "fails": "the run after the crash does not get past what the crash has left",
+    "lost": "dlt's run has dropped rows that an earlier run had extracted and not loaded, or the "
+    "source does not yield them again",
+    "fails": "the run after the crash fails on what the crash has left",
     "other": "",
 }
 # what the runner of projects mends
@@ -95,7 +95,7 @@ class Crashes:
         noun = "point" if count == 1 else "points"
         told = f"{self.pipeline}: {words_of(self.kind)} at {count} {noun}"
         if self.loads > 1:
-            told = f"{told}, each in the first of {self.loads} loads that comes to it"
+            told = f"{told}, each in the first of {self.loads} loads that reaches it"
         missed = ", ".join(self.unreached)
         return f"{told}; never reached: {missed}" if missed else told
 

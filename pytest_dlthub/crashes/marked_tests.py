@@ -36,8 +36,8 @@ def broken_before(item: pytest.Item) -> Iterator[None]:
     yield
     if failure is not None:
         pytest.fail(
-            f"{MARK}: nothing was tested. In a process of its own, a fork of this one, the test "
-            f"fails by itself: {failure}",
+            f"{MARK}: nothing was tested. In a fork of this process, the test fails without a "
+            f"crash: {failure}",
             pytrace=False,
         )
 
@@ -97,9 +97,9 @@ def _run(item: pytest.Item, *, is_whole: bool) -> dlt.Pipeline:
                 raise
     names = sorted({pipeline.pipeline_name for pipeline in ran})
     if len(names) != 1:
-        listed = f"runs {', '.join(names)}" if names else "runs none that ends well"
+        listed = f"runs {', '.join(names)}" if names else "runs none that succeeds"
         raise pytest.UsageError(
-            f"{MARK}: a test that is marked runs one pipeline, and this one {listed}; "
+            f"{MARK}: a marked test must run one pipeline, and this one {listed}; "
             "use dlt_run.crashed(...) or dlt_project.crashed(...) for one of them"
         )
     return ran[-1]

@@ -159,8 +159,8 @@ class Matrix:
         outcome = yield Child(work, folder, _LONGEST)
         if isinstance(outcome.exception, RemoteDestinationBlocked):
             raise pytest.UsageError(
-                "a crash is tested on destinations that are files in the sandbox: a copy of each "
-                f"is there for each point. {outcome.exception}"
+                "crashes are tested only on destinations that are files in the sandbox, since each "
+                f"point needs a copy of them. {outcome.exception}"
             )
         if isinstance(outcome.exception, _Unlike):
             raise pytest.UsageError(str(outcome.exception))
@@ -192,7 +192,7 @@ class Matrix:
         path = folder / _STRUCK
         if not path.exists():
             if first.error is not None or first.is_killed:
-                words = f"the run ends before it gets there: {first.error or 'killed'}"
+                words = f"the run ends before it reaches the point: {first.error or 'killed'}"
                 return Crash(point, False, problems=(Problem(whole.pipeline, words),))
             return Crash(point, False)
         struck = json.loads(path.read_text(encoding="utf-8"))
@@ -266,7 +266,7 @@ class Matrix:
         local = Path(branch_of(self.sandbox, str(folder / "sandbox")).local_dir)
         if not any(path.is_file() for path in local.rglob("*")):
             raise pytest.UsageError(
-                f"what pipeline `{whole.pipeline}` loads is in memory, and gone with any crash"
+                f"pipeline `{whole.pipeline}` loads into memory, which a crash loses"
             )
         if not any(table.rows for table in whole.contents.tables.values()):
             raise AssertionError(f"{whole.pipeline}: there are no rows; nothing is tested")
@@ -276,15 +276,15 @@ class Matrix:
     def _check_local(self, pipeline: dlt.Pipeline, folder: Path) -> None:
         if pipeline.dev_mode:
             raise _Unlike(
-                f"pipeline `{pipeline.pipeline_name}` is in dev_mode: it begins anew each time, "
-                "and finishes nothing that a crash has left"
+                f"pipeline `{pipeline.pipeline_name}` is in dev_mode: each run starts from "
+                "nothing, and cannot finish what a crash has left"
             )
         here = branch_of(self.sandbox, str(folder / "sandbox"))
         if not is_local(pipeline.destination, here):
             name = pipeline.destination.destination_name
             raise _Unlike(
-                f"destination `{name}` is no file in the sandbox: what is loaded there cannot be "
-                "copied for each point. Leave its place to the plugin: name it, "
+                f"destination `{name}` is not a file in the sandbox, so its data cannot be copied "
+                "for each point. Give only its type, and the plugin chooses the place: "
                 '`destination="duckdb"`'
             )
 
@@ -299,9 +299,9 @@ class Matrix:
             pipeline = ended.pipeline
             if pipeline.destination is None or not is_local(pipeline.destination, here):
                 raise pytest.UsageError(
-                    f"a crash begins with what the test has loaded, and what pipeline "
-                    f"`{pipeline.pipeline_name}` has loaded cannot be copied: its place is not in "
-                    "the sandbox of the test"
+                    "each crash begins with a copy of the data that the test has loaded, but those "
+                    f"of pipeline `{pipeline.pipeline_name}` cannot be copied: they are not in the "
+                    "sandbox of the test"
                 )
 
 
@@ -337,7 +337,7 @@ def _copy(sandbox: Sandbox, folder: Path) -> None:
 
 def _check_platform() -> None:
     if not can_fork():
-        pytest.skip("a crash is tested in forks of the test's process: Linux, macOS or WSL")
+        pytest.skip("crashes are tested in forks of the process, on Linux, macOS or WSL")
 
 
 def _at_once() -> int:
@@ -350,7 +350,7 @@ def _not_the_same(apart: Sequence[Problem]) -> str:
     lines += [f"  {line}" for problem in apart for line in problem.more]
     return "\n".join(
         [
-            "two runs that were not interrupted differ, so that no crash can be told from them:",
+            "two runs without a crash differ, so that they cannot show the effect of a crash:",
             *lines[:10],
             "Freeze what changes (the clock, random values), or leave columns out: ignore=[...]",
         ]

@@ -56,7 +56,7 @@ def _of_tables(actual: Contents, expected: Contents) -> Iterator[Problem]:
     for name in {**expected.tables, **actual.tables}:
         ours, theirs = actual.tables.get(name), expected.tables.get(name)
         if ours is None or theirs is None:
-            words = "the table is missing" if ours is None else "the table is there"
+            words = "the table is missing" if ours is None else "the table should not be there"
             yield Problem(name, words, cause="lost" if ours is None else "other")
             continue
         found = list(_of_rows(name, ours, theirs))
@@ -179,4 +179,4 @@ def _of_loads(actual: Contents, expected: Contents) -> Iterator[Problem]:
         yield Problem("_dlt_loads", f"{count} {noun} entered twice", cause="loaded twice")
     for name in actual.unstored:
         if name not in expected.unstored:
-            yield Problem(f"schema {name}", "is not stored at the destination as it is here")
+            yield Problem(f"schema {name}", "its current version is not at the destination")

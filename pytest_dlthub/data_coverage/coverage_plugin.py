@@ -133,7 +133,7 @@ class DataCoverage:
         lines = [line for report in self._reports for line in report.lines(summary, self._config)]
         if summary.is_below(self._minimum):
             lines.append(
-                f"FAIL: {summary.percent_shown} of it is covered, less than the "
+                f"FAIL: the tests cover {summary.percent_shown}, less than the "
                 f"{self._minimum:g} % of --dlt-cov-fail-under"
             )
         if lines:

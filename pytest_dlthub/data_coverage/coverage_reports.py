@@ -115,7 +115,7 @@ _FILES = {
     "markdown-append": "dlt-coverage.md",
 }
 _IN_TERMINAL = ("term", "term-missing")
-_NOTHING = "there is nothing to cover: no source of a project, and none that tests imported"
+_NOTHING = "there is nothing to cover: no project has a source, and tests have imported none"
 _VERSION = 1
 
 
@@ -159,9 +159,9 @@ class Report:
         if self.kind == "term-missing":
             for name, figures in summary.dimensions.items():
                 if figures.missed:
-                    yield f"not {TITLES[name]}: {', '.join(summary.missing(name))}"
+                    yield f"missing from {TITLES[name]}: {', '.join(summary.missing(name))}"
                 if figures.unknown:
-                    yield f"not known of {TITLES[name]}: {', '.join(summary.open(name))}"
+                    yield f"unknown in {TITLES[name]}: {', '.join(summary.open(name))}"
 
 
 def requested_reports(config: pytest.Config) -> list[Report]:
@@ -226,8 +226,8 @@ def as_markdown(summary: Summary) -> str:
         lines += ["", _apart(summary)]
     for name, figures in summary.dimensions.items():
         for title, names in (
-            (f"Not {TITLES[name]}", [*summary.missing(name)] if figures.missed else []),
-            (f"Not known of {TITLES[name]}", [*summary.open(name)] if figures.unknown else []),
+            (f"Missing from {TITLES[name]}", [*summary.missing(name)] if figures.missed else []),
+            (f"Unknown in {TITLES[name]}", [*summary.open(name)] if figures.unknown else []),
         ):
             if names:
                 lines += ["", f"<details><summary>{title}: {len(names)}</summary>", ""]
@@ -240,7 +240,7 @@ def _apart(summary: Summary) -> str:
     count = summary.without_sandbox
     tests = "1 test runs" if count == 1 else f"{count} tests run"
     return (
-        f"{tests} without a sandbox, and nothing is known of what they cover: ini option "
+        f"{tests} without a sandbox, and what they cover is unknown: set the ini option "
         "dlt_isolation = on"
     )
 

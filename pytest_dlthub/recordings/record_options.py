@@ -95,7 +95,5 @@ def records_transformers(item: pytest.Item) -> bool:
     if marker is None:
         return False
     if marker.args or marker.kwargs not in ({}, {"record": "transformers"}):
-        raise pytest.UsageError(
-            f'{MARK}: record="transformers" is expected of the mark, or nothing'
-        )
+        raise pytest.UsageError(f'{MARK}: the mark takes record="transformers", or nothing')
     return bool(marker.kwargs)

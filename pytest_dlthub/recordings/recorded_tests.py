@@ -90,9 +90,7 @@ def asked(given: Any, record: str | None, caller: str) -> Iterator[Any]:
         TypeError: `record=` has a wrong value, or the run is not recorded.
     """
     if record not in (None, "transformers") or (record and given != _RECORDED):
-        raise TypeError(
-            f'{caller}: record="transformers" is expected beside given="recorded", or nothing'
-        )
+        raise TypeError(f'{caller}: given="recorded" takes record="transformers", or nothing')
     sandbox = active_sandbox()
     if given is None or sandbox is None:
         yield given

@@ -296,9 +296,9 @@ class Recorder:
             self._write()
         elif must_be_used and not has_failed and not self._used:
             return (
-                f"{self._settings.command}: this test is marked dlt_recorded, and has run nothing "
-                "that is recorded. Recorded is what pipelines of this test extract from sources, "
-                "in this process and without given=; of dlt_load: "
+                f"{self._settings.command}: this test is marked dlt_recorded, but has run nothing "
+                "to record. A recording holds what pipelines of this test extract from sources, in "
+                "this process and without given=. For dlt_load, write "
                 '@pytest.mark.dlt_load(..., given="recorded").'
             )
         elif self._used and not has_failed:
@@ -333,7 +333,7 @@ class Recorder:
             names = ", ".join(self._masks.personal)
             self._note(
                 f"look personal, and are shown: {names}. Name them in the ini option "
-                "dlt_record_mask and record again, or !name what is none"
+                "dlt_record_mask and record again, or !name for others"
             )
         if self._masks.fields:
             self._note(f"stand-ins: {', '.join(self._masks.fields)}")
@@ -360,8 +360,8 @@ def _transformers_told() -> Iterator[None]:
         name = http_client.resource_that_asked(error)
         if name:
             told = (
-                f"`{name}` runs on what is recorded of its parent, and has asked over the network. "
-                'Record what it yields: record="transformers".'
+                f"`{name}` runs on recorded items of its parent, and has asked over the network. "
+                'Record its own items too: record="transformers".'
             )
             error.args = (f"{told}\n\n{error}",)
         raise

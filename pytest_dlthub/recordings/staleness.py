@@ -47,7 +47,7 @@ def check(
     if told:
         listed = "".join(f"\n  {line}" for line in told)
         raise RecordingStale(
-            f"What is recorded in {folder} on {recording.recorded} is not what this test runs:"
+            f"The recording of {recording.recorded} in {folder} does not fit what this test runs:"
             f"{listed}",
             f"Record it again: {settings.command} --dlt-record=all",
         )
@@ -65,7 +65,7 @@ def _differences(
     for name in plan.recorded.keys() - run.resources.keys():
         yield f"`{name}` is not recorded. {known_names(name, sorted(run.resources))}"
     for name in run.resources.keys() - plan.recorded.keys():
-        yield f"`{name}` is recorded, and not run: it is renamed, removed or not selected"
+        yield f"`{name}` is recorded, but not run: it is renamed, removed or not selected"
     for name in sorted(plan.recorded.keys() & run.resources.keys()):
         resource = plan.recorded[name].resources[0]
         yield from _of_resource(name, run.resources[name], resource)
@@ -82,11 +82,11 @@ def _of_resource(name: str, recorded: RecordedResource, resource: DltResource) -
     if function is not None and recorded.code is not None and function["code"] != recorded.code:
         yield (
             f"`{name}`: the code of {function['name']} ({location_in_code(resource)}) has changed "
-            "since, or what it uses of its module. If it yields the same, write "
+            "since, or code of its module that it uses. If it still yields the same, write "
             f"`code: {function['code']}` for it in recording.yml"
         )
     elif (function is None) != (recorded.code is None):
-        yield f"`{name}`: it was recorded of another function, {recorded.function}"
+        yield f"`{name}`: it is a recording of another function, {recorded.function}"
     now = arguments_of(resource)
     for argument in sorted({*recorded.arguments, *now}):
         before, after = recorded.arguments.get(argument), now.get(argument)

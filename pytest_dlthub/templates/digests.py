@@ -111,7 +111,7 @@ class _Digester:
             # functions that call each other, or a list that contains itself
             self._parts("around", str(len(self._around) - self._around.index(id(value))))
         elif next(self._count) > _MOST_VALUES:
-            raise NoDigest(f"{_name(value)} is one of more than {_MOST_VALUES:,} values")
+            raise NoDigest(f"{_name(value)} is in a value of more than {_MOST_VALUES:,} parts")
         else:
             self._around.append(id(value))
             try:
@@ -143,9 +143,9 @@ class _Digester:
         elif (library := str(type(value).__module__).partition(".")[0]) == dlt.__name__:
             self._add_of_dlt(value)
         elif library in _STUBS:
-            raise NoDigest(f"{_name(value)} of {library} tells what it was asked")
+            raise NoDigest(f"{_name(value)} of {library} also holds its requests")
         elif isinstance(value, OF_SESSION):
-            raise NoDigest(f"{_name(value)} is of a session of pytest")
+            raise NoDigest(f"{_name(value)} belongs to the pytest session")
         else:
             self._add_data(value)
 

@@ -28,7 +28,7 @@ _OURS_IN_SQL = "SELECT datname FROM pg_database WHERE datname ~ '^dlt_(load|temp
 _OLD_SECONDS = 24 * 3600
 _HAS_FORCE = 13_00_00
 _INSTEAD = (
-    "Or do without dlt_load: load once in a fixture of your own, with dlt_project_factory, into "
+    "Or replace dlt_load: load once in a fixture of your own, with dlt_project_factory, into "
     "one database for all tests."
 )
 
@@ -129,7 +129,7 @@ class Server:
         elif isinstance(error, errors.InsufficientPrivilege):
             remedy = f'Allow it: ALTER ROLE "{user}" CREATEDB. {_INSTEAD}'
         elif isinstance(error, errors.ObjectInUse):
-            remedy = f"Have your code close its connections when it has loaded. {_INSTEAD}"
+            remedy = f"Let your code close its connections after the load. {_INSTEAD}"
         told = self._without_password(str(error)).rstrip(".?")
         return f"destination `{self.destination}` (postgres): cannot {attempt}: {told}. {remedy}"
 
@@ -247,7 +247,7 @@ def _psycopg2() -> ModuleType:
         import psycopg2  # type: ignore[import-untyped]  # ships no types
     except ImportError as error:
         raise cannot_load(
-            f"to copy a PostgreSQL, psycopg2 is needed: {error}. "
+            f"copying a PostgreSQL database needs psycopg2: {error}. "
             'Install it: pip install "dlt[postgres]".'
         ) from None
     driver: ModuleType = psycopg2

@@ -152,8 +152,8 @@ class Templates:
                     raise
             except FileExistsError as error:
                 raise pytest.UsageError(
-                    f"{MARK}: {error} is there already: a fixture has run a pipeline before. "
-                    "Let it ask for dlt_loaded first."
+                    f"{MARK}: {error} exists already, since a fixture has run a pipeline before. "
+                    "Let that fixture use dlt_loaded first."
                 ) from None
             else:
                 break
@@ -273,7 +273,7 @@ class _Build:
             told_of = told(error) or str(error).strip().splitlines() or [type(error).__name__]
             reason = told_of[0].partition("\n")[0]
             names = ", ".join(request.loads)
-            message = f"{MARK}({names}): the build failed, as {request.test.nodeid} tells: {reason}"
+            message = f"{MARK}({names}): the build failed in {request.test.nodeid}: {reason}"
             conditions = build.conditions if build else Conditions()
             raise BuildFailed(conditions, message) from error
 
@@ -325,9 +325,9 @@ def full_disk_told(folder: Path) -> Iterator[None]:
         if not _is_full(error):
             raise
         raise pytest.UsageError(
-            f"dlt_load: no space is left on the disk of {folder}. Free some, or have the folder "
-            "on another disk: --basetemp or the environment variable TMPDIR name that of the "
-            "tests, XDG_CACHE_HOME that of --dlt-reuse."
+            f"dlt_load: no space is left on the disk of {folder}. Free some, or use a folder on "
+            "another disk: set --basetemp or the environment variable TMPDIR for tests, and "
+            "XDG_CACHE_HOME for --dlt-reuse."
         ) from error
 
 

@@ -222,7 +222,7 @@ def test_what_is_told_is_bounded() -> None:
     assert lines[0] == "3000 rows differ"
     assert lines[1].startswith("id=0: c0 0 != 'yyyyy")
     assert lines[1].endswith(", and 36 more")
-    assert lines[-1] == "rows that differ besides: 2990"
+    assert lines[-1] == "more rows that differ: 2990"
     assert len(lines) == 12
     assert max(map(len, lines)) < 500
     absent = explained(Read(), wide) or []

@@ -204,7 +204,7 @@ def test_rows_are_matched_and_may_be_a_part(dlt_run: DltRun) -> None:
     ]
     assert said(assert_rows, orders, [{"id": 3}, {"id": 1}], subset=True, ordered=True) == [
         "orders: rows in another order",
-        "not below those before it: {'id': 1}",
+        "this row comes too early: {'id': 1}",
     ]
     nan = float("nan")
     assert said(assert_rows, [{"id": 1, "a": nan}], [{"id": 1, "a": 1.0}], tolerance=1) == [
@@ -279,12 +279,12 @@ def test_what_would_check_nothing_is_an_error(dlt_run: DltRun) -> None:
     assert said(assert_unique, none, "id") == nothing
     assert said(assert_not_null, none, "id") == nothing
     assert said(assert_foreign_key, none, orders, "customer", "id") == [
-        "orders.customer → orders.id: no row refers to any, so that nothing is checked"
+        "orders.customer → orders.id: no row refers to a parent, so that nothing is checked"
     ]
     assert said(assert_not_null, orders, "never_filled") == ["orders: no column never_filled"]
     with pytest.raises(TypeError, match="assert_unique: name the columns"):
         assert_unique(orders)
-    with pytest.raises(ValueError, match="any rows have none as a subset"):
+    with pytest.raises(ValueError, match="subset=True needs expected rows"):
         assert_rows(orders, [], subset=True)
     with pytest.raises(ValueError, match="rows that are there have no 'it'"):
         assert_rows(orders, [{"it": 1}], key="it")

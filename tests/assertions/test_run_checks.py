@@ -75,12 +75,12 @@ def test_a_run_that_is_repeated_changes_nothing(dlt_run: DltRun) -> None:
     assert_idempotent(dlt_run(merged))
 
     assert said(assert_idempotent, dlt_run(appended, pipeline_name="appends")) == [
-        "the same run once more is another one",
+        "a second run changes the result",
         "appended: 2 rows too many: id=1, id=2",
         "appended__lines: 1 row too many: n=1",
     ]
     assert said(assert_idempotent, dlt_run(replaced([]), pipeline_name="replaces")) == [
-        "the same run once more is another one",
+        "a second run changes the result",
         "replaced: column too many: late",
         "replaced id=1: call 2 != 1",
         "replaced: 1 row too many: id=2",
@@ -88,8 +88,8 @@ def test_a_run_that_is_repeated_changes_nothing(dlt_run: DltRun) -> None:
     rows = iter([{"id": 1}, {"id": 2}])
     used_up = dlt.resource(lambda: rows, name="used_up")
     assert said(assert_idempotent, dlt_run(used_up, pipeline_name="ends")) == [
-        "the same run once more is another one",
-        "used_up: no rows the second time, and no state that tells why",
+        "a second run changes the result",
+        "used_up: no rows in the second run, and no state that explains it",
     ]
     assert_idempotent(dlt_run(events, pipeline_name="cursor", given={"events": DAY_1}))
     nothing = dlt_run(merged, pipeline_name="nothing", given={"merged": []})

@@ -241,7 +241,7 @@ def test_a_snapshot_is_written_compared_and_updated(
             "E*additive: new column orders.new: text",
             "*= dlt schemas =*",
             "test_it.py::test_breaking[[]1]: new column orders.new: text",
-            "pytest --snapshot-update takes these into the snapshots",
+            "pytest --snapshot-update adds these to the snapshots",
         ]
     )
 
@@ -286,7 +286,7 @@ def test_mistakes_are_told(pytester: pytest.Pytester, syrupy: Callable[..., Any]
     result.stdout.fnmatch_lines_random(
         [
             "*dlt_schema_snapshot: list is no schema; compare it with run.schema*",
-            '*dlt_schema_snapshot: fails_on="any" or fails_on="breaking" is expected of the mark',
+            '*dlt_schema_snapshot: the mark takes fails_on="any" or fails_on="breaking"',
             "*dlt_schema_snapshot: the fixture `snapshot` of these tests is not that of syrupy",
         ]
     )

@@ -191,7 +191,7 @@ def test_a_resource_brings_its_checks_into_a_test(dlt_run: DltRun) -> None:
 
 def test_a_check_of_nothing_is_red(dlt_run: DltRun) -> None:
     run = dlt_run(dlt.resource(ORDERS, name="orders"))
-    with pytest.raises(AssertionError, match="no checks: no resource brings any"):
+    with pytest.raises(AssertionError, match="no checks: no resource has any"):
         assert_checks(run)
     with pytest.raises(ChecksFailed, match="no rows, so that nothing is checked"):
         assert_checks(run, {"orders": [check.is_unique("id", where="id > 9")]})

@@ -105,8 +105,8 @@ class TestRestApi:
         posts = [[{"id": 1, "updated": "2026-01-05"}]]
         with pytest.raises(PipelineStepFailed) as asked:
             project.run("load", given={"posts": posts})
-        assert str(asked.value).startswith("given: `comments` is not given. It is run with what")
-        assert 'Give it, too: "comments": [...]; or leave it out: resources=["posts"].' in str(
+        assert str(asked.value).startswith("given: `comments` has no given rows, so")
+        assert 'Give it rows too: "comments": [...]; or leave it out: resources=["posts"].' in str(
             asked.value
         )
 
@@ -296,7 +296,7 @@ def test_an_iterator_is_not_run_twice(open_project: OpenProject) -> None:
     project = open_project("pipelines: {load: {destination: duckdb, dataset_name: data}}")
     first = project.run("load", data=iter([{"id": 1}]), table_name="items")
 
-    with pytest.raises(TypeError, match="next: data= is needed"):
+    with pytest.raises(TypeError, match="next: give data="):
         first.next()
 
 

@@ -333,7 +333,7 @@ def test_resources_not_named_are_not_run(dlt_run: DltRun) -> None:
 def test_what_is_not_given_is_not_asked_when_it_is_selected(dlt_run: DltRun) -> None:
     run = dlt_run(shop, given={"users": ROWS})
 
-    with pytest.raises(PipelineStepFailed, match=r"no rows are given for `orders`.\nGive it some"):
+    with pytest.raises(PipelineStepFailed, match=r"no rows are given for `orders`.\nGive it rows"):
         run.next(resources=["orders"])
 
 
@@ -428,10 +428,10 @@ def test_rows_that_name_no_resource_are_an_error_with_how_to_name_it(dlt_run: Dl
             {"id": 1},
             "`users` is a mapping of `id`; a list of rows or pages, .* One row is a list of one",
         ),
-        ({"next": None, "items": ROWS}, "is a mapping of `next`, `items`; .* below `items`"),
+        ({"next": None, "items": ROWS}, "is a mapping of `next`, `items`; .* value of `items`"),
         (
             "envelope.json",
-            r"envelope.json holds a mapping of `meta`, `data`; .* such as what stands below `data`",
+            r"envelope.json holds a mapping of `meta`, `data`; .* such as the value of `data`",
         ),
         ("scalar.json", "scalar.json holds int; a list of rows"),
         (5, "`users` is int"),

@@ -65,9 +65,9 @@ def test_after_the_users_own_function_data_are_needed(dlt_runs: DltRuns) -> None
     dlt.pipeline("own", destination="duckdb").run([{"id": 1}], table_name="rows")
     run = dlt_runs.last
 
-    with pytest.raises(TypeError, match="data= is needed"):
+    with pytest.raises(TypeError, match="next: give data="):
         run.next()
-    with pytest.raises(TypeError, match="data= is needed"):
+    with pytest.raises(TypeError, match="next: give data="):
         run.next(given={"rows": []})
     assert run.next(data=[{"id": 2}], table_name="rows").rows("rows") == [{"id": 1}, {"id": 2}]
 
@@ -75,7 +75,7 @@ def test_after_the_users_own_function_data_are_needed(dlt_runs: DltRuns) -> None
 def test_error_when_an_iterator_is_used_up(dlt_run: DltRun) -> None:
     run = dlt_run(iter([{"id": 1}]), table_name="rows")
 
-    with pytest.raises(TypeError, match="an iterator was run, which is used up"):
+    with pytest.raises(TypeError, match="the last run has used up an iterator"):
         run.next()
 
 

@@ -12,8 +12,8 @@ from pytest_dlthub.activation import SESSION
 from pytest_dlthub.check_history import CheckHistory
 
 PROVES_NOTHING = (
-    "2 of 2 checks: one that was never seen red proves nothing. "
-    "Give rows that break it: with raises_check(table, check)"
+    "2 of 2 checks have never been red, so nothing shows that they work. "
+    "Give rows that break them: with raises_check(table, check)"
 )
 
 
@@ -63,8 +63,8 @@ def test_a_check_is_listed_until_a_test_has_failed_it() -> None:
     look(first, "test_b", unique=checked("unique"))
     first.pytest_sessionfinish()
     assert listed(cache, "test_a", "test_b") == [
-        "orders: low: it has held in 1 test",
-        "orders: unique: it has held in 2 tests",
+        "orders: low: it has passed in 1 test",
+        "orders: unique: it has passed in 2 tests",
         PROVES_NOTHING,
     ]
 
@@ -73,7 +73,7 @@ def test_a_check_is_listed_until_a_test_has_failed_it() -> None:
     look(second, "test_b", unique=checked("unique", failed=True))
     look(second, "test_b", unique=checked("unique"))
     second.pytest_sessionfinish()
-    assert listed(cache, "test_a", "test_b")[0] == "orders: low: it has held in 1 test"
+    assert listed(cache, "test_a", "test_b")[0] == "orders: low: it has passed in 1 test"
     assert len(listed(cache, "test_a", "test_b")) == 2
     assert cache["dlthub/checks"]["checks"]["unique"]["failed"] == "test_b"
 
@@ -81,15 +81,15 @@ def test_a_check_is_listed_until_a_test_has_failed_it() -> None:
     third = CheckHistory(config_of(cache))
     look(third, "test_b", unique=checked("unique"))
     third.pytest_sessionfinish()
-    assert listed(cache, "test_b") == ["none: each of 1 checks was seen red"]
-    assert listed(cache, "test_c") == ["no check is known here"]
+    assert listed(cache, "test_b") == ["none: each of 1 checks has been red in a test"]
+    assert listed(cache, "test_c") == ["no checks found"]
 
 
 def test_nothing_is_known_without_a_cache_and_before_any_test() -> None:
     off, unknown, nothing = listed(None)
-    assert off == "pytest's cache is off (-p no:cacheprovider): nothing is known of earlier tests"
-    assert unknown == "no check is known here"
-    assert nothing == "no test has looked at a check yet, as far as pytest's cache knows"
+    assert off == "pytest's cache is off (-p no:cacheprovider): earlier results are unknown"
+    assert unknown == "no checks found"
+    assert nothing == "pytest's cache has no test that has run a check"
     assert listed(Cache()) == [unknown, nothing]
     # what somebody else has written there
     assert listed(Cache({"dlthub/checks": "spoilt"})) == [unknown, nothing]
@@ -112,7 +112,7 @@ def test_a_check_that_no_test_has_looked_at_is_listed(monkeypatch: pytest.Monkey
     check = SimpleNamespace(name="is_unique", definition="is_unique(id)")
     monkeypatch.setattr(check_history, "_declared", lambda: [("orders", check)])
 
-    assert listed(Cache())[0] == "orders: is_unique: no test has looked at it"
+    assert listed(Cache())[0] == "orders: is_unique: no test has run it"
 
 
 def test_a_source_that_cannot_be_imported_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,7 +143,7 @@ def test_a_failed_check_is_red_and_tells_the_rows(shop_code: Path, run_tests: Ru
             "checks after a run of pipeline etl (dlt_checks = on)",
             "orders: id__is_unique: 2 of 2 rows fail",
             "*'id': 1*",
-            'a test that wants it so says: with raises_check("orders", "id__is_unique"):',
+            'if the test expects this, write: with raises_check("orders", "id__is_unique"):',
         ]
     )
     # beside the failure of the test's own
@@ -499,17 +499,17 @@ def test_checks_that_no_test_has_ever_failed_are_listed(
         lines = run_pytest("--collect-only", "--dlt-checks", "-q", *arguments).outlines
         return [line for line in lines if line.startswith(("orders: ", "no test", "pytest's"))]
 
-    never = "no test has looked at it"
-    unknown = "no test has looked at a check yet, as far as pytest's cache knows"
+    never = "no test has run it"
+    unknown = "pytest's cache has no test that has run a check"
     both = [f"orders: id__is_unique: {never}", f"orders: total__between: {never}"]
     assert listed() == [*both, unknown]
 
     run_pytest("--dlt-checks=off", *workers).assert_outcomes(passed=2)
-    green = "it has held in"
+    green = "it has passed in"
     between = "orders: total__between: "
     assert listed() == [f"orders: row_count: {green} 1 test", f"{between}{green} 2 tests"]
     assert listed("test_it.py::test_unique") == [f"{between}{green} 2 tests"]
-    off = "pytest's cache is off (-p no:cacheprovider): nothing is known of earlier tests"
+    off = "pytest's cache is off (-p no:cacheprovider): earlier results are unknown"
     assert listed("-p", "no:cacheprovider") == [off, *both, unknown]
 
     # a changed check is another one

@@ -84,7 +84,7 @@ def of_rows(*rows: Any, ids: Any, nested: Any = ()) -> Contents:
         (
             replace(WHOLE, unstored=("shop",)),
             "schema shop",
-            "is not stored at the destination as it is here",
+            "its current version is not at the destination",
             "other",
         ),
     ],

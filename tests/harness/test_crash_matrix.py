@@ -281,7 +281,7 @@ def test_a_run_that_ends_before_its_point_is_told(make: MakeMatrix, tmp_path: Pa
         return pipeline_of()
 
     with pytest.raises(
-        AssertionError, match="the run ends before it gets there: OSError: the third"
+        AssertionError, match="the run ends before it reaches the point: OSError: the third"
     ):
         make(fails_late, points="trace").crashes()
 
@@ -293,19 +293,19 @@ def test_a_run_that_ends_before_its_point_is_told(make: MakeMatrix, tmp_path: Pa
         (killed, "the run fails without any crash: its process is killed"),
         (
             lambda: pipeline_of(dev_mode=True),
-            "pipeline `shop` is in dev_mode: it begins anew each time",
+            "pipeline `shop` is in dev_mode: each run starts from nothing",
         ),
         (
             lambda: pipeline_of(
                 destination=dlt.destinations.postgres("postgresql://u:p@db.invalid/x")
             ),
-            "destination `postgres` is no file in the sandbox",
+            "destination `postgres` is not a file in the sandbox",
         ),
         (
             raising(RemoteDestinationBlocked("`warehouse` is blocked", "Allow it.")),
-            "a crash is tested on destinations that are files in the sandbox",
+            "crashes are tested only on destinations that are files in the sandbox",
         ),
-        (lambda: pipeline_of(), "what pipeline `shop` loads is in memory, and gone with any crash"),
+        (lambda: pipeline_of(), "pipeline `shop` loads into memory, which a crash loses"),
     ],
 )
 def test_error_when_a_run_cannot_be_tested(
@@ -340,7 +340,7 @@ def test_error_when_two_runs_differ_by_themselves(
         make(run).crashes()
 
     first, second, *_, last = str(caught.value).splitlines()
-    assert first.startswith("two runs that were not interrupted differ")
+    assert first.startswith("two runs without a crash differ")
     assert second == "orders: 1 row differs"
     assert last.endswith("or leave columns out: ignore=[...]")
 
@@ -356,7 +356,7 @@ def test_error_where_what_a_test_has_loaded_before_is_elsewhere(
 ) -> None:
     ended = SimpleNamespace(pipeline=pipeline_of(destination=None))
     monkeypatch.setattr(matrix, "runs_in", lambda _: [ended])
-    with pytest.raises(pytest.UsageError, match="what pipeline `shop` has loaded cannot be copied"):
+    with pytest.raises(pytest.UsageError, match="those of pipeline `shop` cannot be copied"):
         make(run).crashes()
 
 
@@ -474,7 +474,7 @@ def test_error_when_a_marked_test_does_not_run_one_pipeline(
     ran: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_as_whole(monkeypatch)
-    with pytest.raises(pytest.UsageError, match="this one runs none that ends well"):
+    with pytest.raises(pytest.UsageError, match="this one runs none that succeeds"):
         check(item_of())
     ran += ["b", "a"]
     with pytest.raises(pytest.UsageError, match="this one runs a, b; use dlt_run"):
@@ -489,7 +489,7 @@ def test_a_marked_test_that_fails_by_itself_says_so_when_it_runs(
     run_as_whole(monkeypatch)
     with pytest.raises(OSError, match="gone"), broken_before(item_of(raising(OSError("gone")))):
         raise OSError("gone")
-    with pytest.raises(pytest.fail.Exception, match=r"nothing was tested.*fork.*itself: 2 != 3"):
+    with pytest.raises(pytest.fail.Exception, match=r"nothing was tested.*fork.*crash: 2 != 3"):
         check(item_of(raising(AssertionError("2 != 3"))))
 
     ran.append("a")

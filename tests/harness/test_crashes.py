@@ -138,7 +138,7 @@ def test_a_marked_test_that_passes_here_and_fails_in_a_fork_is_red(run_tests: Ru
     )
 
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*dlt_crash: nothing was tested. In a process of its own,*"])
+    result.stdout.fnmatch_lines(["*dlt_crash: nothing was tested. In a fork of this process,*"])
 
 
 @pytest.mark.slow
@@ -189,7 +189,7 @@ def test_marked_tests_that_cannot_be_broken_are_errors(run_tests: RunTests) -> N
     result.assert_outcomes(failed=8)
     result.stdout.fnmatch_lines_random(
         [
-            "*dlt_crash: a test that is marked runs one pipeline, and this one runs none*",
+            "*dlt_crash: a marked test must run one pipeline, and this one runs none*",
             "*this one runs other, shop*",
             "*pipeline `shop` is in dev_mode*",
             "*assert None == 1",
@@ -197,7 +197,7 @@ def test_marked_tests_that_cannot_be_broken_are_errors(run_tests: RunTests) -> N
             "orders: 1 row 3 times after a kill between commit and mark (id=1)",
             "*use dlt_run.crashed(...)*",
             "*::test_of_dlt: shop: a kill at 1 point",
-            "*::test_of_later_loads: *at 1 point, each in the first of 2 loads that comes to it",
+            "*::test_of_later_loads: *at 1 point, each in the first of 2 loads that reaches it",
         ]
     )
 
@@ -205,13 +205,13 @@ def test_marked_tests_that_cannot_be_broken_are_errors(run_tests: RunTests) -> N
 def test_what_lies_outside_of_the_sandbox_is_refused(dlt_run: DltRun, tmp_path: Path) -> None:
     here = dlt.destinations.duckdb(str(tmp_path / "shop.duckdb"))
     dlt_run(orders(1), destination=here)
-    with pytest.raises(pytest.UsageError, match="its place is not in the sandbox"):
+    with pytest.raises(pytest.UsageError, match="they are not in the sandbox"):
         dlt_run.crashed(orders(2), destination=here)
 
 
 def test_what_is_in_memory_is_refused(dlt_run: DltRun) -> None:
     bucket = dlt.destinations.filesystem("memory://bucket")
-    with pytest.raises(pytest.UsageError, match="in memory"):
+    with pytest.raises(pytest.UsageError, match="into memory"):
         dlt_run.crashed(orders(1), destination=bucket, points="commit")
 
 
@@ -247,7 +247,10 @@ def test_a_lost_answer_is_dlts_own_to_try_again_without_a_policy(dlt_run: DltRun
     text = text_of(dlt_run, orders(1), points="commit", kind="disconnect", runner="project")
 
     assert "orders: 1 row twice after a lost connection between commit and mark (id=1)" in text
-    assert "with a `retry_policy` the runner of projects removes its rows first" in text
+    assert (
+        "with a `retry_policy`, the runner of projects removes the rows of the first attempt"
+        in text
+    )
 
 
 @pytest.mark.slow

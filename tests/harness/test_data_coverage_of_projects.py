@@ -176,9 +176,9 @@ def test_what_is_said_of_a_project_in_all_reports(suite: Path, run_tests: RunTes
             "*covered   of   unknown*",
             "pipelines run *2    3 *66.6 %",
             "all *70.8 %",
-            "not pipelines run: load_never",
-            "not columns looked at: again.items.name",
-            "FAIL: 70.8 % of it is covered, less than the 80 % of --dlt-cov-fail-under",
+            "missing from pipelines run: load_never",
+            "missing from columns looked at: again.items.name",
+            "FAIL: the tests cover 70.8 %, less than the 80 % of --dlt-cov-fail-under",
         ]
     )
     text = (suite / "it.md").read_text()
@@ -189,8 +189,8 @@ def test_what_is_said_of_a_project_in_all_reports(suite: Path, run_tests: RunTes
 
 def test_what_cannot_be_said_is_an_error(suite: Path, run_tests: RunTests) -> None:
     for arguments, message in (
-        (["--dlt-cov-fail-under=1"], "--dlt-cov-fail-under is of no use without --dlt-cov"),
-        (["--dlt-cov-report=term"], "--dlt-cov-report is of no use without --dlt-cov"),
+        (["--dlt-cov-fail-under=1"], "--dlt-cov-fail-under needs --dlt-cov"),
+        (["--dlt-cov-report=term"], "--dlt-cov-report needs --dlt-cov"),
         (["--dlt-cov", "--dlt-cov-report=xml"], "--dlt-cov-report: term, term-missing, json*'xml'"),
     ):
         result = run_tests("def test(): pass", *arguments)
@@ -216,7 +216,7 @@ def test_nothing_covered_is_below_any_minimum(
     result.assert_outcomes(passed=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(
-        ["sources run *0    3 *0 %", "1 test runs without a sandbox, and nothing is known*"]
+        ["sources run *0    3 *0 %", "1 test runs without a sandbox, and what *is unknown*"]
     )
 
 

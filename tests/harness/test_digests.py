@@ -241,7 +241,7 @@ def test_error_where_what_values_share_would_be_looked_at_without_end(
     for _ in range(60):
         shared = [shared, shared]
 
-    with pytest.raises(NoDigest, match="more than 1,000 values"):
+    with pytest.raises(NoDigest, match="more than 1,000 parts"):
         digest(shared)
 
 
@@ -250,7 +250,7 @@ def test_error_where_a_value_leads_to_the_session_of_pytest(
 ) -> None:
     config = request.config
     for value in (request, config, config.pluginmanager, request.node, request.session):
-        with pytest.raises(NoDigest, match="is of a session of pytest"):
+        with pytest.raises(NoDigest, match="belongs to the pytest session"):
             digest({"kept": value})
 
 

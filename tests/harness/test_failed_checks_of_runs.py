@@ -30,7 +30,7 @@ LINES = [
     "checks after a run of pipeline load (dlt_checks = on)",
     "orders: is_unique: 2 of 3 rows fail",
 ]
-HELP = 'a test that wants it so says: with raises_check("orders", "is_unique"):'
+HELP = 'if the test expects this, write: with raises_check("orders", "is_unique"):'
 PIPELINE: Any = SimpleNamespace(pipeline_name="load", dataset_name="sales")
 INFO: Any = SimpleNamespace(loads_ids=["1"])
 

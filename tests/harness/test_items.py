@@ -190,7 +190,7 @@ def test_what_is_used_up_or_no_source_is_an_error(dlt_items: DltItems) -> None:
         dlt_items({"id": 1})
     with pytest.raises(TypeError, match="one source or resource is expected, not 2"):
         dlt_items([comments, once])
-    with pytest.raises(TypeError, match="dlt_items: hints= are for what is given="):
+    with pytest.raises(TypeError, match="dlt_items: hints= are for rows in given="):
         dlt_items(comments, hints={"comments": {}})
 
 

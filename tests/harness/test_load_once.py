@@ -409,7 +409,7 @@ def test_it(loaded_early, dlt_loaded):
     )
 
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*is there already: a fixture has run a pipeline before*"])
+    result.stdout.fnmatch_lines(["*exists already, since a fixture has run a pipeline before*"])
 
 
 def test_a_failing_build_is_told_once(run_tests: RunTests, builds: Callable[[], int]) -> None:

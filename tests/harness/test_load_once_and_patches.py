@@ -418,7 +418,7 @@ def test_each_test_has_what_it_would_load_when_it_runs(
     result.stdout.fnmatch_lines(
         [
             "16 templates built (* s), 17 copies made",
-            "1 of the templates are of one test: *: helper.answer (MagicMock)",
+            "1 of the templates serve only one test each: *: helper.answer (MagicMock)",
         ]
     )
 

@@ -148,8 +148,8 @@ def test_mark(): ...
     result.assert_outcomes(passed=2, failed=1, errors=2)
     result.stdout.fnmatch_lines(
         [
-            "*test_rows_alone: this test is marked dlt_recorded, and has run nothing*",
-            '*dlt_recorded: record="transformers" is expected*',
+            "*test_rows_alone: this test is marked dlt_recorded, but has run nothing*",
+            '*dlt_recorded: the mark takes record="transformers"*',
         ]
     )
     api.unlink()
@@ -285,7 +285,7 @@ def test_examples(dlt_run, n):
     result = run_tests(code, "--dlt-record")
     result.assert_outcomes(passed=1, failed=2)
     result.stdout.fnmatch_lines_random(
-        ["*recordings are not replayed here*", "*a recording has its runs once*"]
+        ["*recordings are not replayed here*", "*a recording has each run only once*"]
     )
 
     monkeypatch.delenv(TOKEN)

@@ -122,7 +122,7 @@ FIRST_LINES = {
         """,
     "test_missing_secret": f"""
         E       {FAILED} sources.shop.api_key (a secret) is missing.
-        E       For this test: dlt_config["sources.shop.api_key"] = "..."; for all tests: .dlt/secrets.toml; or rows in place of the source's own, which need no secrets: given=
+        E       For this test: dlt_config["sources.shop.api_key"] = "..."; for all tests: .dlt/secrets.toml; or give rows instead of the source's own, without secrets: given=
         test_ours.py:12: PipelineStepFailed
         ---- dlt ----
         pipeline dlt_run: extract failed after 0.10 s

@@ -284,12 +284,12 @@ def test_error_when_a_fixture_of_wider_scope_asks_for_ours_says_what_does(
     result.assert_outcomes(errors=3)
     result.stdout.fnmatch_lines(
         [
-            "ScopeMismatch: `dlt_run` is of one test, and a fixture of scope class asks for it.",
-            "*marked on them: `@pytest.mark.dlt_load(source=my_source)`. It runs once, and each*",
+            "ScopeMismatch: `dlt_run` belongs to one test, but a fixture of scope class uses it.",
+            "*mark them with `@pytest.mark.dlt_load(source=my_source)`. It runs once, and each*",
             "Asked for by:",
             "*test_it.py:*def loaded(dlt_run)",
-            "ScopeMismatch: `dlt_config` is of one test, and a fixture of scope module asks*",
-            "What the fixture sets by `dlt.config[[]...[]] = ...` holds for all of its tests.",
+            "ScopeMismatch: `dlt_config` belongs to one test, but a fixture of scope module uses*",
+            "In the fixture, set `dlt.config[[]...[]] = ...`: that holds for all of its tests.",
             "ScopeMismatch: You tried to access the function scoped fixture monkeypatch*",
         ]
     )
@@ -298,9 +298,9 @@ def test_error_when_a_fixture_of_wider_scope_asks_for_ours_says_what_does(
     result = run_tests(SCOPES.replace("dlt_run", "dlt_project"))
     result.stdout.fnmatch_lines(
         [
-            "ScopeMismatch: `dlt_project` is of one test*",
+            "ScopeMismatch: `dlt_project` belongs to one test*",
             '*`@pytest.mark.dlt_load("my_pipeline")`*',
-            "A fixture of scope class has a project by `with dlt_project_factory() as project:`.",
+            "In a fixture of scope class, write `with dlt_project_factory() as project:`.",
         ]
     )
 

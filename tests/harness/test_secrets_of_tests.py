@@ -232,11 +232,11 @@ def test_a_missing_setting_is_told_in_two_lines(
         "tests": "; for all tests: .dlt/tests.secrets.toml, or the environment",
         "none": "",
     }[mode]
-    rows = "; or rows in place of the source's own, which need no secrets: given="
+    rows = "; or give rows instead of the source's own, without secrets: given="
     error = "dlt.common.configuration.exceptions.ConfigFieldMissingException"
     way, of_pin = "For this test: dlt_config", "sources.test_it.pin"
     what = f"{of_pin} and sources.test_it.badge (secrets) and sources.test_it.place are missing."
-    both = f"{file}; what is no secret in .dlt/config.toml{rows}"
+    both = f"{file}; other settings: .dlt/config.toml{rows}"
     assert several == [f"{error}: {what}", f'{way}["{of_pin}"] = "..."{both}']
     place = f'{way}["sources.test_it.place"] = "..."; for all tests: .dlt/config.toml'
     assert given == [f"{error}: sources.test_it.place is missing.", place]

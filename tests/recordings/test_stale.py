@@ -171,7 +171,7 @@ def two(names: tuple[str, ...]) -> Any:
     [
         (("a", "renamed"), "`renamed` is not recorded"),
         (("a", "b", "c"), "`c` is not recorded"),
-        (("a",), "`b` is recorded, and not run"),
+        (("a",), "`b` is recorded, but not run"),
     ],
 )
 def test_resource_that_is_renamed_new_or_gone_makes_a_recording_stale(
