@@ -64,7 +64,7 @@ def test_plain_suite_passes_and_leaves_nothing(
 ) -> None:
     result = run_suite("plain", "--strict-markers", *arguments)
 
-    result.assert_outcomes(passed=14)
+    result.assert_outcomes(passed=15)
     result.stdout.no_fnmatch_line("dlt:*")
 
 

@@ -23,10 +23,11 @@ class TestRevenue(unittest.TestCase):
         rows = refresh(ORDERS)["revenue"].select("day", "total").fetchall()
         self.assertEqual(rows, [("2024-03-01", 150_700)])
 
-    def test_a_later_day_is_added(self):
+    def test_a_later_day_is_added_and_no_earlier_one(self):
         refresh(ORDERS)
-        rows = refresh([{"id": 3, "total": 1, "changed_at": "2024-03-02"}])["revenue"]
-        self.assertEqual(len(rows.fetchall()), 2)
+        days = [{"id": day, "total": 1, "changed_at": f"2024-03-0{day}"} for day in (2, 0)]
+        rows = refresh(days)["revenue"].select("day").fetchall()
+        self.assertEqual(sorted(rows), [("2024-03-01",), ("2024-03-02",)])
 
     def test_pipeline_is_the_active_one(self):
         refresh(ORDERS)
@@ -45,9 +46,10 @@ def test_revenue_then_alarm(dlt_runs):
 
     assert [run.pipeline.pipeline_name for run in dlt_runs] == ["revenue", "alarm"]
     assert len(dlt_runs) == 2
+    assert dlt_runs["revenue"].pipeline.dataset_name == "dashboard"
 
 
 def test_nobody_is_told_of_small_orders(dlt_runs):
-    alarm(ORDERS[1:])
+    alarm([ORDERS[1], {**ORDERS[0], "total": 100_000}])
 
     assert dlt_runs.last.sent == {}

@@ -1,6 +1,8 @@
+from types import SimpleNamespace
+
 import pytest
 
-from shop import main, shop
+from shop import main, pages, shop
 
 
 def test_totals_are_cents(dlt_run, api):
@@ -47,3 +49,16 @@ def test_main_twice_leaves_each_order_once(dlt_runs, api):
 
     assert [run.row_counts.get("orders") for run in dlt_runs] == [2, None]
     assert len(dlt_runs.last.rows("orders")) == 2
+    assert len(dlt_runs.last.rows("customers")) == 1
+
+
+def test_each_page_is_asked_for_with_the_token(monkeypatch):
+    answers = {"/1": {"items": [1], "next": "/2"}, "/2": {"items": [2]}}
+
+    def get(url, headers):
+        assert headers == {"Authorization": "Bearer a-token"}
+        return SimpleNamespace(json=lambda: answers[url], raise_for_status=lambda: None)
+
+    monkeypatch.setattr("shop.requests.get", get)
+
+    assert list(pages("/1", "a-token")) == [[1], [2]]

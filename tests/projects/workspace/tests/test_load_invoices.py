@@ -15,11 +15,13 @@ def test_load_fills_the_accounting_dataset(dlt_runs):
     assert dlt_runs.last.pipeline.destination.destination_name == "warehouse"
 
 
-def test_loading_twice_leaves_each_invoice_once():
+def test_loading_twice_leaves_each_invoice_of_a_country_once(dlt_config):
     load()
+    load()
+    dlt_config["sources.invoices.country"] = "DE"
     load()
 
-    assert len(pipeline.dataset()["items"].fetchall()) == 2
+    assert len(pipeline.dataset()["items"].fetchall()) == 4
 
 
 def test_archive_has_what_was_loaded(dlt_runs):
@@ -28,6 +30,7 @@ def test_archive_has_what_was_loaded(dlt_runs):
 
     assert [run.pipeline.pipeline_name for run in dlt_runs] == ["invoices", "archive"]
     assert [row["number"] for row in dlt_runs.last.rows("items")] == ["ZZ-1", "ZZ-2"]
+    assert dlt_runs.last.pipeline.dataset_name == "invoices"
     assert dlt_runs.last.pipeline.destination.destination_type.endswith(".filesystem")
 
 
