@@ -182,12 +182,14 @@ def _check(connection: Any, files: Iterable[str]) -> None:
     On a connection of dlt's, whatever is outside of it.
     """
     __tracebackhide__ = True
-    from dlthub_project.sandbox import guard, local_files
+    from dlthub_project.sandbox import declared_files, guard, local_files
 
     sandboxes = lasting_sandboxes()
     if _is_of_dlt(connection):
         guard.check_files(files, *sandboxes)
         return
     for written in files:
-        if "://" not in written and local_files.is_brought_in(written, *sandboxes):
+        if "://" in written or any(sandbox.is_local_path(written) for sandbox in sandboxes):
+            continue
+        if local_files.is_brought_in(written, *sandboxes) or declared_files.is_declared(written):
             raise guard.blocked_statement(written)
