@@ -1,7 +1,7 @@
-"""Remembers in pytest's cache which checks tests have looked at, and which have ever failed.
+"""Remembers in pytest's cache which checks tests have run, and which have ever failed.
 
-`pytest --collect-only --dlt-checks` lists those that no test has ever failed: a check that was
-never seen red proves nothing. A check that is changed is another one.
+`pytest --collect-only --dlt-checks` lists the checks that no test has ever failed: a check that was
+never seen red proves nothing. A changed check counts as a new one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NOTES = "pytest_dlthub.assertions.noted_checks"
 
 
 class CheckHistory:
-    """A plugin that collects what tests have looked at, from the workers of pytest-xdist, too."""
+    """Collects the results of checks in tests, also from workers of pytest-xdist."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -33,25 +33,25 @@ class CheckHistory:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Have the report of a phase carry what was looked at in it."""
+        """Add the results of checks in a phase of a test to its report."""
         report = yield
-        # not even imported where no check was looked at
+        # not even imported if no check has run
         if _NOTES in sys.modules and (found := sys.modules[_NOTES].taken_results()):
             setattr(report, _CARRIED, found)
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take in what a test has looked at."""
+        """Take over the results of checks from a report."""
         for identity, found in getattr(report, _CARRIED, {}).items():
             noted = self._new.setdefault(report.nodeid, {}).setdefault(identity, found)
             noted["failed"] = noted["failed"] or found["failed"]
 
     def pytest_sessionfinish(self) -> None:
-        """Write it down; workers leave that to the process that started them."""
+        """Write the results to the cache; workers leave that to their controller."""
         cache = self._cache
         if not self._new or cache is None or hasattr(self._config, "workerinput"):
             return
-        # read now: another session may have written since
+        # read only now, since another session may have written it
         checks, tests = self._read()
         for nodeid, found in self._new.items():
             tests[nodeid] = sorted(found)
@@ -62,11 +62,11 @@ class CheckHistory:
         cache.set(_KEY, {"checks": checks, "tests": tests})
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Remember which tests there are."""
+        """Remember which tests exist."""
         self._collected = [item.nodeid for item in session.items]
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """List the checks that no test has ever failed, where that is asked for."""
+        """List the checks that no test has ever failed, if an option asks for it."""
         if self._config.option.collectonly and self._config.stash[SESSION].checks:
             terminalreporter.write_sep("=", "dlt checks that no test has ever failed")
             for line in self._listed():
@@ -103,7 +103,7 @@ class CheckHistory:
         )
 
     def _known(self, checks: dict[str, Any], tests: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        """Return the checks that there are now, by their identities."""
+        """Return the current checks by their identities."""
         found = {}
         for name, check in (*_declared(), *self._of_manifest()):
             key = identity_of(name, check)
@@ -114,7 +114,7 @@ class CheckHistory:
                 one = checks.get(key)
                 if one is None or key in found or one["also"] in found:
                     continue
-                # what was declared otherwise since is another check
+                # a check whose declaration has changed counts as a new one
                 if labels.isdisjoint(
                     {(one["table"], one["check"]), (one["resource"], one["check"])}
                 ):
@@ -137,7 +137,7 @@ class CheckHistory:
         return session.is_project and not session.is_left_to_dlthub
 
     def _not_imported(self) -> Iterator[str]:
-        """Import the code of the project's sources, which brings checks; tell what fails."""
+        """Import the code of the project's sources, which declares checks; yield its errors."""
         if not self._has_project:
             return
         from dlthub_project import current
@@ -168,14 +168,14 @@ def _error_of(function: Callable[[], object]) -> Exception | None:
 
 
 def _declared() -> list[tuple[str, Any]]:
-    """Return tables, or resources that stand for theirs, with the checks that code brings."""
+    """Return the tables with checks of code; a resource stands for tables that it makes later."""
     from dlthub_project.data_quality import declared_checks
 
     return declared_checks()
 
 
 def identity_of(name: str, check: Any) -> str:
-    """Return what a check is remembered by; see `noted_checks.identity`."""
+    """Return the identity of a check, see `noted_checks.identity`."""
     from pytest_dlthub.assertions.noted_checks import identity
 
     return identity(name, check)

@@ -1,7 +1,7 @@
-"""A database for SQLAlchemy that holds nothing: sources reflect the tables that a test describes.
+"""An empty database for SQLAlchemy: sources reflect the tables that a test describes.
 
-It stands where a source asks for the URL of a database that nobody has configured. SQLAlchemy finds
-it by an entry point, so that a test which needs none imports none.
+It stands in for a database whose URL is not configured. SQLAlchemy finds its dialect by an entry
+point, so that only tests that need it import it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import MetaData, Table, types
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.pool import NullPool
 
 from pytest_dlthub.placeholders import DRIVER, Hints, described_tables
 
@@ -30,32 +31,56 @@ _TYPES: Mapping[str, type[types.TypeEngine[Any]]] = {
 }
 
 
+class NothingPooled(NullPool):
+    """A pool that takes the sizes of a real one, and keeps no connection.
+
+    The engine of a table whose rows are given is never disposed of: dlt does so when it has read
+    the table. Python 3.13 warns of each connection that is still open then.
+    """
+
+    def __init__(
+        self,
+        creator: Any,
+        pool_size: int = 5,
+        max_overflow: int = 10,
+        timeout: float = 30.0,
+        use_lifo: bool = False,
+        **others: Any,
+    ) -> None:
+        super().__init__(creator, **others)
+
+
 class GivenDatabase(SQLiteDialect_pysqlite):
-    """The dialect: every table is there, with the columns whose types the hints say."""
+    """The dialect: it has every table, with the columns whose types the hints give."""
 
     name = DRIVER
     supports_statement_cache = True
 
-    def create_connect_args(self, url: Any) -> Any:
-        """Connect to nothing, whatever the URL says."""
-        return [":memory:"], {}
+    @classmethod
+    def get_pool_class(cls, url: Any) -> type[NullPool]:
+        """Return the pool of an engine, which closes each connection after use."""
+        return NothingPooled
+
+    def connect(self, *args: Any, **kwargs: Any) -> Any:
+        """Connect to nothing, whatever the URL and the arguments of a driver say."""
+        return super().connect(":memory:")
 
     def has_table(self, *args: Any, **kwargs: Any) -> bool:
-        """Tell that a table is there: the database that is not asked may have it."""
+        """Return true: the real database may have the table."""
         return True
 
     def get_table_names(self, *args: Any, **kwargs: Any) -> list[str]:
-        """Return the tables that are given, or have hints."""
+        """Return the tables that are given or have hints."""
         return list(described_tables.get({}))
 
     def get_view_names(self, *args: Any, **kwargs: Any) -> list[str]:
-        """Return nothing; `get_table_names` has all."""
+        """Return none: `get_table_names` returns all."""
         return []
 
     def get_columns(
         self, connection: Any, table_name: str, schema: str | None = None, **kw: Any
     ) -> list[Any]:
-        """Return the columns of a table whose types are known."""
+        """Return the columns of a table that have known types."""
         return [
             {
                 "name": name,
@@ -68,7 +93,7 @@ class GivenDatabase(SQLiteDialect_pysqlite):
         ]
 
     def get_pk_constraint(self, *args: Any, **kwargs: Any) -> Any:
-        """Return none; hints are applied to the resource."""
+        """Return none: the resource has its key by hints."""
         return {"constrained_columns": [], "name": None}
 
     def get_table_options(self, *args: Any, **kwargs: Any) -> Any:
@@ -86,12 +111,12 @@ def _columns(hints: Hints) -> list[tuple[str, Mapping[str, Any]]]:
     columns = hints.get("columns") or {}
     if isinstance(columns, Mapping):
         return [(str(name), hint) for name, hint in columns.items()]
-    # a list of columns with their names; a model of pydantic says no types of dlt
+    # a list of columns with their names; a pydantic model has no dlt types
     return [(c["name"], c) for c in columns if isinstance(c, Mapping)] if columns else []
 
 
 def _reflecting_what_is_asked(reflect: Callable[..., None]) -> Callable[..., None]:
-    """Wrap `MetaData.reflect`, which refuses tables that a database does not list."""
+    """Wrap `MetaData.reflect`, since it refuses tables that the database does not list."""
 
     @wraps(reflect)
     def reflect_given(self: MetaData, bind: Any, *args: Any, **kwargs: Any) -> None:

@@ -1,6 +1,6 @@
-"""Fixtures that existing suites import into their conftest, by the names of the closed plugin.
+"""Fixtures that existing suites import into their conftest, with the names of the closed plugin.
 
-All of them use the sandbox of the test (`dlt_isolated`), which does most of what they promise.
+All of them use the sandbox of the test (`dlt_isolated`), which already does most of their work.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ _PREFIX = "tests-"
 
 @pytest.fixture(autouse=True)
 def auto_preserve_environ(dlt_isolated: Sandbox) -> None:
-    """Put the environment back after each test."""
+    """Restore the environment after each test."""
 
 
 @pytest.fixture(autouse=True)
 def auto_preserve_run_context(dlt_isolated: Sandbox) -> None:
-    """Put dlt's run context back after each test, with its profile and providers."""
+    """Restore dlt's run context, with its profile and providers, after each test."""
 
 
 @pytest.fixture(autouse=True)
 def auto_preserve_sources_registry(dlt_isolated: Sandbox) -> None:
-    """Put dlt's registry of sources back after each test."""
+    """Restore dlt's registry of sources after each test."""
 
 
 @pytest.fixture
 def drop_pipeline(request: pytest.FixtureRequest, dlt_isolated: Sandbox) -> Iterator[None]:
-    """Drop what the active pipeline has loaded, after a test that is not marked `no_load`.
+    """Drop the data of the active pipeline after a test, unless it is marked `no_load`.
 
-    The data of a failed test are kept, as ini `dlt_keep` says; the pipeline is deactivated anyway.
+    A failed test keeps its data, as ini `dlt_keep` says; the pipeline is deactivated anyway.
     """
     yield
     if request.node.get_closest_marker(_NO_LOAD) is not None:
@@ -60,12 +60,12 @@ def drop_pipeline(request: pytest.FixtureRequest, dlt_isolated: Sandbox) -> Iter
 
 @pytest.fixture(autouse=True)
 def auto_drop_pipeline(drop_pipeline: None) -> None:
-    """Drop what the active pipeline has loaded, after each test that is not marked `no_load`."""
+    """Drop the data of the active pipeline after each test that is not marked `no_load`."""
 
 
 @pytest.fixture(autouse=True)
 def autouse_test_storage(dlt_isolated: Sandbox) -> FileStorage:
-    """Give each test an empty local folder, where destinations have their files, and return it."""
+    """Give each test an empty local folder for the files of destinations, and return it."""
     from dlt.common.storages import FileStorage
 
     from pytest_dlthub import utils
@@ -75,14 +75,14 @@ def autouse_test_storage(dlt_isolated: Sandbox) -> FileStorage:
 
 @pytest.fixture(autouse=True)
 def auto_unload_modules(dlt_isolated: Sandbox) -> Iterator[None]:
-    """Forget after each test the modules that it has imported, but for those of libraries.
+    """Remove the modules that a test has imported, except those of libraries.
 
-    The next test imports them anew, with what they do at import.
+    The next test imports them again, and their code runs again.
     """
     before = set(sys.modules)
     yield
     for name in set(sys.modules) - before:
-        # those in C cannot be imported twice, and others may hold classes of these
+        # Python cannot import C modules twice, and other modules may hold their classes
         if getattr(sys.modules[name], "__file__", None) and not is_library(name):
             del sys.modules[name]
 
@@ -91,7 +91,7 @@ def auto_unload_modules(dlt_isolated: Sandbox) -> Iterator[None]:
 def auto_cwd_to_local_dir(
     autouse_test_storage: FileStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Have each test in its local folder as the working directory."""
+    """Make the local folder of each test its working directory."""
     monkeypatch.chdir(autouse_test_storage.storage_path)
 
 
@@ -99,9 +99,9 @@ def auto_cwd_to_local_dir(
 def auto_test_access_profile(
     request: pytest.FixtureRequest, dlt_isolated: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """Have `access_profile()` of the packaged project prefixed: `tests-access` for `access`.
+    """Prefix `access_profile()` of the packaged project: `tests-access` for `access`.
 
-    The package is used with that profile then, which its `dlt.yml` has to declare.
+    The package then runs on that profile; its `dlt.yml` must declare it.
     """
     from dlthub_project.packaging import prefixed_access_profile
 
@@ -116,7 +116,7 @@ def auto_test_access_profile(
 
 @pytest.fixture
 def dpt_run_context(dlt_isolated: Sandbox) -> RunContextBase:
-    """dlt's run context in this test: of the project, the workspace, or plain dlt."""
+    """dlt's run context in this test: that of the project, of the workspace, or of plain dlt."""
     from pytest_dlthub import utils
 
     return utils.get_test_run_context()
@@ -132,12 +132,12 @@ def dpt_project_context(dlt_isolated: Sandbox) -> ProjectRunContext:
 
 @pytest.fixture
 def dpt_project_config(dpt_project_context: ProjectRunContext) -> Project:
-    """The project in this test: its folders, profile, and what its manifest declares."""
+    """The project in this test: its folders, its profile and its manifest."""
     return dpt_project_context.project
 
 
 def _own_access_profile(request: pytest.FixtureRequest) -> tuple[Any, Any] | None:
-    """Return the module of the project, and its `access_profile` if it is not one of ours."""
+    """Return the project's module, and its `access_profile` if that is not one of ours."""
     from pytest_dlthub.activation import SESSION
 
     if not request.config.stash[SESSION].is_project:

@@ -1,6 +1,6 @@
-"""What is imported and opened while code is imported and data are loaded.
+"""Notes what Python imports and opens while modules are imported and pipelines run.
 
-Imports nothing heavy: it begins before the first conftest.
+It imports nothing heavy, since it begins before the first conftest.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
 _INSTALLED = ("site-packages", "dist-packages")
-# of these packages the key has the versions
+# packages whose versions are in the key
 _OURS = tuple(str(Path(__file__).parents[1] / n) for n in ("dlthub_project", "pytest_dlthub"))
-# Python 3.10 on Windows has one spelling of it in its settings, and another in its modules
+# Python 3.10 on Windows spells it in one way in its settings, and in another in its modules
 _LIBRARY = (
     *(p for n in ("stdlib", "platstdlib") if (p := sysconfig.get_path(n))),
     os.path.dirname(os.__file__),
@@ -32,12 +32,12 @@ _WRITING = os.O_WRONLY | os.O_RDWR
 
 @dataclass
 class Opened:
-    """Files that were read, folders that were listed, and files that were written to.
+    """The files, folders, sockets and hosts that a block has used.
 
-    Of those in `scanned` entries were given out, which tell more than names. Of those in `asked`
-    it was asked whether they are there, and of those in `looked_at` also what the system knows of
-    them. `connected` are the addresses of sockets, as Python has them, and `hosts` those that were
-    looked up, with the port.
+    It has read `files`, written to `written`, and listed `folders`. For `scanned` it has got
+    entries, which hold more than names. It has checked whether `asked` exist, and read the metadata
+    of `looked_at`. `connected` are addresses of sockets, as Python returns them, and `hosts` are
+    names and ports that it has looked up.
     """
 
     files: set[str] = field(default_factory=set)
@@ -51,39 +51,39 @@ class Opened:
 
     @property
     def read(self) -> set[str]:
-        """The files that were there before: read, and not written to."""
+        """The files that existed before: read, and not written to."""
         return self.files - self.written
 
 
 _OF_ENTRIES = ("folders", "scanned")
 _QUESTIONS = ("stat", "lstat", "access", "readlink")
-# functions of `os.path` that ask the system themselves on Windows, from Python 3.12 on
+# functions of `os.path` that call the system themselves on Windows, since Python 3.12
 _QUESTIONS_OF_PATHS = ("exists", "lexists", "isfile", "isdir", "islink")
-# functions of `os.path` and methods of paths that ask for no more
+# functions of `os.path` and methods of paths that only check whether a path exists
 _WHETHER_THERE = {
     *("exists", "lexists", "isfile", "isdir", "islink", "ismount", "realpath", "_joinrealpath"),
     *("is_file", "is_dir", "is_symlink", "is_mount", "resolve", "samefile", "makedirs", "mkdir"),
 }
-# where `os` says what its functions can do; `shutil` does otherwise without what is not in there
+# the sets in which `os` lists its functions' abilities; `shutil` acts by them
 _ABILITIES = (
     "supports_dir_fd",
     "supports_effective_ids",
     "supports_fd",
     "supports_follow_symlinks",
 )
-# the modules that questions are in, their names there, what notes them, and what is asked
+# each wrapped question: its module, its name there, the wrapper, and the original function
 _asking: list[tuple[Any, str, Callable[..., Any], Callable[..., Any]]] = []
 
-# of the blocks that record now; an audit hook cannot be taken away again
+# the blocks that record now; Python has no way to remove an audit hook
 _recordings: list[Opened] = []
 _has_hook = False
 
 
 class Imports:
-    """Notes modules as they are when their code has run; a test may replace what is in them."""
+    """Notes the contents of modules when their code has run; later, a test may replace them."""
 
     def __init__(self) -> None:
-        """Make it; nothing is noted yet."""
+        """Create it, with nothing noted."""
         self.opened = Opened()
         self._noted: WeakKeyDictionary[ModuleType, dict[str, Any]] = WeakKeyDictionary()
         self._end: list[Callable[[], None]] = []
@@ -92,11 +92,11 @@ class Imports:
         self._notes_variables = False
 
     def begin(self, *loaders: Any, files: bool = False) -> None:
-        """Note what is imported from here on.
+        """Note what is imported from now on.
 
         Args:
-            *loaders: Those that load modules beside Python's own.
-            files: Note the files that modules open, too. It costs each audit event 0.1 µs.
+            *loaders: Loaders of modules besides Python's own.
+            files: Also note the files that modules open. It costs 0.1 µs for each audit event.
         """
         self._notes_files = files
         for loader in (SourceFileLoader, *(x for x in loaders if hasattr(x, "exec_module"))):
@@ -106,18 +106,18 @@ class Imports:
             self._end.append(functools.partial(_restore, loader, before if was_own else None))
 
     def note_libraries(self) -> None:
-        """Note the modules of libraries, too, that are imported from here on."""
+        """From now on, also note the modules of libraries."""
         self._notes_libraries = True
 
     def at_end(self, forget: Callable[[], None]) -> None:
-        """Have something done at the end.
+        """Call a function at the end.
 
-        DuckDB crashes at the exit of Python if anybody still has what is in its module.
+        DuckDB crashes when Python exits and something still refers to the contents of its module.
         """
         self._end.append(forget)
 
     def end(self) -> None:
-        """Note nothing any more, and forget what was noted."""
+        """Stop, and forget everything noted."""
         while self._end:
             self._end.pop()()
         self._noted.clear()
@@ -136,14 +136,14 @@ class Imports:
                 load(*arguments)
             if not is_of_tests and before != os.environ and not _is_of_tests(module):
                 self._note_variables(before)
-            # as it was first: a module that is loaded again is not what others have imported
+            # only the first time: others have imported the contents of the first load
             self.noted(module)
 
         return exec_module
 
     def _note_variables(self, before: Mapping[str, str]) -> None:
-        """Note which places a module of production has set in the environment."""
-        # most suites have no such module
+        """Note the destinations' places that a module of production has set in the environment."""
+        # imported here, since most suites have no such module
         from dlthub_project.sandbox import placed_variables
 
         if not self._notes_variables:
@@ -154,7 +154,7 @@ class Imports:
         placed_variables.note(before, os.environ)
 
     def noted(self, module: ModuleType) -> Mapping[str, Any]:
-        """Return what was in a module after its import; what is there now, if it was not seen."""
+        """Return the contents of a module after its import; its contents now if we missed that."""
         if module not in self._noted:
             self._noted[module] = dict(vars(module))
         return self._noted[module]
@@ -162,7 +162,7 @@ class Imports:
 
 @contextmanager
 def recorded(opened: Opened) -> Iterator[Opened]:
-    """Add what a block opens through Python, in any thread; C code and children are not seen."""
+    """Add what a block opens through Python, in any thread, but not in C or in child processes."""
     _add_hook()
     is_new = not any(other is opened for other in _recordings)
     if is_new:
@@ -179,20 +179,20 @@ def recorded(opened: Opened) -> Iterator[Opened]:
 
 
 def _is_of_tests(module: ModuleType) -> bool:
-    """Tell whether a module is of tests where pytest rewrites none (`--assert=plain`)."""
+    """Tell whether a module belongs to tests, when pytest rewrites none (`--assert=plain`)."""
     name = module.__name__.rpartition(".")[2]
     return name == "conftest" or name.startswith("test_") or name.endswith("_test")
 
 
 def is_library(name: str) -> bool:
-    """Tell whether a module is one of an installed package, of Python's, or of ours."""
+    """Tell whether a module belongs to an installed package, to Python or to us."""
     module = sys.modules.get(name)
     return is_library_file(getattr(module, "__file__", None))
 
 
 @functools.lru_cache(maxsize=8192)
 def is_library_file(file: Any) -> bool:
-    """Tell the same of a file; what has none is of Python, or no module."""
+    """Tell whether a file belongs to one of these; a module without a file is Python's."""
     if not isinstance(file, str) or not file.endswith(".py"):
         return True
     parts = file.split(os.sep)
@@ -200,12 +200,12 @@ def is_library_file(file: Any) -> bool:
 
 
 def is_pythons(name: str) -> bool:
-    """Tell whether a module is one of Python's library."""
+    """Tell whether a module belongs to Python's library."""
     return name.partition(".")[0] in sys.stdlib_module_names
 
 
 def is_ours(file: str) -> bool:
-    """Tell whether a file is one of this package."""
+    """Tell whether a file belongs to this package."""
     return file.startswith(_OURS)
 
 
@@ -217,7 +217,7 @@ def _restore(loader: Any, before: Any) -> None:
 
 
 def _forget(opened: Opened) -> None:
-    # not by equality: two of them may hold the same
+    # by identity: two equal ones may record
     _recordings[:] = [other for other in _recordings if other is not opened]
 
 
@@ -245,7 +245,7 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
         if isinstance(path, os.PathLike):
             path = os.fspath(path)
         if not isinstance(path, str):
-            # a number of a file that is open
+            # the number of an open file
             continue
         path = os.path.abspath(path)
         for recording in _recordings[:]:
@@ -254,7 +254,7 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _paths_of(event: str, arguments: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
-    """Yield the paths that an event is about, each with the names of what it is noted in."""
+    """Yield the paths of an event, each with the names of the sets to note it in."""
     if event == "open":
         path, mode, flags = arguments
         yield path, "written" if _writes(mode, flags) else "files"
@@ -266,31 +266,31 @@ def _paths_of(event: str, arguments: tuple[Any, ...]) -> Iterator[tuple[Any, ...
         path = _file_of_sqlite(arguments[0])
         yield path, "files"
         if isinstance(path, str):
-            # what is not in the file yet
+            # data that are not yet in the file
             yield f"{path}-wal", "files"
 
 
 def _folder_of(path: Any) -> Any:
     if isinstance(path, int):
-        # that is open
+        # the number of an open folder
         with suppress(OSError):
             return os.readlink(f"/proc/self/fd/{path}")
     return "." if path is None else path
 
 
 def _file_of_sqlite(database: Any) -> Any:
-    """Return the path of a database, which may be a URI."""
+    """Return the path of a database, whose name may be a URI."""
     if isinstance(database, str) and database.startswith("file:"):
         return unquote(database.removeprefix("file:").partition("?")[0].removeprefix("//"))
     return database
 
 
 def _watch_questions() -> None:
-    """Note, too, what code asks of files without opening them: no audit event tells of it."""
+    """Also note which files code asks about without opening them: they have no audit event."""
     of_paths = [name for name in _QUESTIONS_OF_PATHS if _asks_the_system(name)]
     for owner, names in ((os, _QUESTIONS), (os.path, of_paths)):
         for name in names:
-            # by its name: a test may have put anything there
+            # by name, since a test may have put anything there
             if (ask := getattr(owner, name, None)) is not None:
                 noting = _noting_questions(ask, is_of_paths=owner is os.path)
                 _asking.append((owner, name, noting, ask))
@@ -301,13 +301,13 @@ def _watch_questions() -> None:
 
 
 def _asks_the_system(name: str) -> bool:
-    """Tell whether a function of `os.path` is no code of Python, which would ask through `os`."""
+    """Tell whether a function of `os.path` is written in C; Python code would ask through `os`."""
     return not hasattr(getattr(os.path, name, None), "__code__")
 
 
 def _leave_questions() -> None:
     for owner, name, noting, ask in _asking:
-        # somebody may have replaced it meanwhile
+        # something may have replaced it meanwhile
         if getattr(owner, name) is noting:
             setattr(owner, name, ask)
         for able in _functions_with_abilities():
@@ -324,7 +324,7 @@ def _noting_questions(ask: Callable[..., Any], *, is_of_paths: bool) -> Callable
     @functools.wraps(ask)
     def noting(path: Any, *arguments: Any, **named: Any) -> Any:
         __tracebackhide__ = True
-        # numbers of open files are no questions of a path
+        # a number is an open file, and no path
         if _recordings and isinstance(path, str | bytes | os.PathLike) and not _is_of_imports():
             asked = os.path.abspath(os.fsdecode(path))
             kind = "asked" if is_of_paths or _asks_whether_there() else "looked_at"
@@ -336,7 +336,7 @@ def _noting_questions(ask: Callable[..., Any], *, is_of_paths: bool) -> Callable
 
 
 def _asks_whether_there() -> bool:
-    """Tell whether `os.path` or a path asks, on the way to what notes the question."""
+    """Tell whether `os.path` or a path object asks, and only whether the path exists."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None and frame.f_code.co_filename.startswith(("<frozen", *_LIBRARY)):
         if frame.f_code.co_name in _WHETHER_THERE:
@@ -346,13 +346,13 @@ def _asks_whether_there() -> bool:
 
 
 def _is_of_python() -> bool:
-    """Tell whether Python's library lists a folder: `glob` and others ask for names."""
+    """Tell whether Python's library lists a folder: `glob` and others use only the names."""
     frame = _asking_frame()
     return frame is not None and frame.f_code.co_filename.startswith(("<frozen", *_LIBRARY))
 
 
 def _asking_frame() -> FrameType | None:
-    """Return the frame of who asks: the first that is not of this file."""
+    """Return the frame that asks: the first that is not in this file."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename == __file__:
         frame = frame.f_back
@@ -360,7 +360,7 @@ def _asking_frame() -> FrameType | None:
 
 
 def _is_of_imports() -> bool:
-    """Tell whether a folder is listed to find a module, or the project's own files."""
+    """Tell whether Python lists a folder to find a module, or the plugin to find the project."""
     frame = _asking_frame()
     while frame is not None:
         file = frame.f_code.co_filename

@@ -1,4 +1,4 @@
-"""The plugin's options and ini names, and the project or workspace that they lead to."""
+"""The plugin's options and ini options, and the project or workspace that they choose."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CHECKS = {
 
 
 def register(parser: pytest.Parser) -> None:
-    """Declare all options and ini names."""
+    """Declare all options and ini options."""
     group = parser.getgroup("dlt", "dlt projects and pipelines")
     group.addoption(
         "--dlt-project",
@@ -44,7 +44,7 @@ def register(parser: pytest.Parser) -> None:
         action="store_true",
         help="Keep what `dlt_load` marks have loaded for later sessions, in your cache folder.",
     )
-    # words of their own: a path behind `--dlt-record` is none of its values
+    # flags of their own: after `--dlt-record`, pytest would take a path for its value
     for word, told in _RECORD.items():
         group.addoption(
             f"--dlt-record={word}" if word != "new" else "--dlt-record",
@@ -66,7 +66,7 @@ def register(parser: pytest.Parser) -> None:
         action="store_true",
         help="Check that the recordings in the collected folders show no secret and no person.",
     )
-    # words of their own, too
+    # flags of their own, for the same reason
     for word, told in _CHECKS.items():
         group.addoption(
             f"--dlt-checks={word}" if word else "--dlt-checks",
@@ -159,23 +159,23 @@ def register(parser: pytest.Parser) -> None:
 
 
 def option(config: pytest.Config, name: str) -> str | None:
-    """Return an option; before and after pytest has parsed them all."""
+    """Return an option, before or after pytest has parsed the command line."""
     early = getattr(config.known_args_namespace, name, None)
     found: str | None = early or getattr(config.option, name, None)
     return found
 
 
 def checks_runs(config: pytest.Config) -> bool:
-    """Tell whether the runs of tests are checked: as the option says, else the ini option."""
+    """Tell whether to check the runs of tests: by the option, else by the ini option."""
     by_option = option(config, "dlt_checks")
     return by_option == "on" if by_option else bool(config.getini("dlt_checks"))
 
 
 def measures_data(config: pytest.Config) -> bool:
-    """Tell whether the coverage of data is measured.
+    """Tell whether to measure the coverage of data.
 
     Raises:
-        UsageError: It is not, and an option says how: a minimum that nobody checks would be green.
+        UsageError: There is no `--dlt-cov`, but an option for it: nobody would check a minimum.
     """
     if config.getoption("dlt_cov"):
         return True
@@ -186,10 +186,10 @@ def measures_data(config: pytest.Config) -> bool:
 
 
 def check_ini(config: pytest.Config, name: str, *accepted: str) -> None:
-    """Make sure that an ini option has one of the values that it may have.
+    """Make sure that an ini option has a valid value.
 
     Raises:
-        UsageError: It has another.
+        UsageError: It has another value.
     """
     value = config.getini(name)
     if value not in accepted:
@@ -199,10 +199,10 @@ def check_ini(config: pytest.Config, name: str, *accepted: str) -> None:
 
 
 def schema_changes_that_fail(item: pytest.Item) -> str:
-    """Return `any` or `breaking`: what the mark of a test says, else the ini option.
+    """Return `any` or `breaking`: the value of the test's mark, else of the ini option.
 
     Raises:
-        UsageError: The mark says something else.
+        UsageError: The mark has another value.
     """
     marker = item.get_closest_marker("dlt_schema_snapshot")
     if marker is None:
@@ -215,10 +215,10 @@ def schema_changes_that_fail(item: pytest.Item) -> str:
 
 
 def ini_by_either_name(config: pytest.Config, name: str, alias: str) -> str:
-    """Return an ini option that has an older name, too.
+    """Return an ini option that also has an older name.
 
     Raises:
-        UsageError: The two say different things.
+        UsageError: The two names have different values.
     """
     value: str = config.getini(name)
     by_alias: str = config.getini(alias)
@@ -231,10 +231,10 @@ def ini_by_either_name(config: pytest.Config, name: str, alias: str) -> str:
 
 
 def chosen_root(config: pytest.Config) -> Path | None:
-    """Return the project or workspace that was asked for, else the nearest one, or None.
+    """Return the project or workspace that an option names, else the nearest one, or None.
 
     Raises:
-        UsageError: There is none where one was asked for, or there are several.
+        UsageError: There is none in the folder that the option names, or there are several.
     """
     return _asked_project(config) or _nearest_root(config)
 
@@ -253,7 +253,7 @@ def _asked_project(config: pytest.Config) -> Path | None:
 
 
 def _nearest_root(config: pytest.Config) -> Path | None:
-    """Return the project or workspace at or above the collected paths, rootdir or here."""
+    """Return the project or workspace at or above the collected paths, rootdir or this folder."""
     found = {root_above(path): path for path in collected_paths(config)}
     found.pop(None, None)
     check_is_one(found)
@@ -263,13 +263,13 @@ def _nearest_root(config: pytest.Config) -> Path | None:
 
 
 def check_is_one(found: Mapping[Path | None, Path]) -> None:
-    """Make sure that there is one project at most.
+    """Make sure that there is at most one project.
 
     Args:
-        found: A path of each project.
+        found: A collected path for each project.
 
     Raises:
-        UsageError: There are several; all are listed.
+        UsageError: There are several; the message lists all.
     """
     if len(found) > 1:
         listed = "".join(f"\n  {path}: {project}" for project, path in found.items())
@@ -279,7 +279,7 @@ def check_is_one(found: Mapping[Path | None, Path]) -> None:
 
 
 def collected_paths(config: pytest.Config) -> Iterator[Path]:
-    """Yield the files and folders that this session collects: its arguments, or `testpaths`."""
+    """Yield the files and folders that pytest collects: its arguments, or `testpaths`."""
     arguments = getattr(config.known_args_namespace, "file_or_dir", None)
     if not arguments:
         import glob
@@ -305,12 +305,12 @@ def _is_root(folder: Path) -> bool:
 
 
 def has_workers(config: pytest.Config) -> bool:
-    """Tell whether pytest-xdist collects and runs the tests in other processes."""
+    """Tell whether workers of pytest-xdist collect and run the tests."""
     return not hasattr(config, "workerinput") and getattr(config.option, "dist", "no") != "no"
 
 
 def runs_tests(session: pytest.Session) -> bool:
-    """Tell whether this process runs or hands out tests, and does not only list something."""
+    """Tell whether this process runs tests or sends them to workers; false if it only lists."""
     telling = ("collectonly", "showfixtures", "show_fixtures_per_test")
     asked = session.config.option
     is_worker = hasattr(session.config, "workerinput")

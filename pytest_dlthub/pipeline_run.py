@@ -193,7 +193,8 @@ class PipelineRun:
         Raises:
             ValueError: There is no such table or column; the message suggests the nearest name.
                 Or `current` is asked of a table without history.
-            TypeError: Both `names` and `columns` are given.
+            TypeError: Both `names` and `columns` are given. Or `where` has a value that its column
+                can never equal, as text against a `bigint`.
         """
         return TableReader(self.dataset, table).rows(
             names,

@@ -1,4 +1,4 @@
-"""What stands in the place of secrets that nobody has configured, in a test that gives rows."""
+"""Stand-ins for secrets that are not configured, in a test that gives rows."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from dlthub_project.dlt_internals import placeholders as dlt_placeholders
 Hints = Mapping[str, Any]
 
 DRIVER = "dlthub_given"
-"""The dialect of SQLAlchemy in the URL of a database that nobody has configured."""
+"""The SQLAlchemy dialect in the stand-in for a database URL."""
 
 described_tables: ContextVar[Mapping[str, Hints]] = ContextVar("described_tables")
-"""The tables that such a database has, with the arguments of `apply_hints` for each."""
+"""The tables of such a database, with the arguments of `apply_hints` for each."""
 
 _NOT_SET = "not-set"
 _PLACEHOLDERS: dict[Any, Any] = {
@@ -43,7 +43,7 @@ _PLACEHOLDERS: dict[Any, Any] = {
     tuple: (),
     UUID: UUID(int=0),
 }
-# what the name of a secret says of a text, so that code can parse it
+# the words in the name of a secret, and a text in that format, so that code can parse it
 _TEXTS = {
     "host|hostname|domain": "not-set.invalid",
     "email|mail": "not-set@not-set.invalid",
@@ -53,7 +53,7 @@ _TEXTS = {
     "conn|connection|credentials|database|db|dsn|engine": f"{DRIVER}://",
     "url|uri|endpoint|webhook": "https://not-set.invalid",
 }
-# and of a value without a type
+# for a value without a type
 _UNTYPED: dict[str, Any] = {
     "headers|params|config|options|settings": {},
     "ids|list|names|scopes": [],
@@ -65,13 +65,13 @@ _UNTYPED: dict[str, Any] = {
 def placeholders(
     given: Mapping[str, Any] | None = None, hints: Mapping[str, Hints] | None = None
 ) -> Iterator[None]:
-    """Resolve required secrets that nobody has configured to placeholders of their type.
+    """Resolve required secrets that are not configured to placeholders of their type.
 
-    Values of `dlt.yml` that use environment variables which are not set are not configured. The URL
-    of a database leads to one that has the tables that are given, and of each what `hints` say.
+    Values of `dlt.yml` that refer to unset environment variables count as not configured. The URL
+    of a database leads to one that has the given tables, with columns from `hints`.
 
     Args:
-        given: What is given, by resource or `source.resource`.
+        given: The given rows, by resource or `source.resource`.
         hints: Arguments of `apply_hints`, by resource.
     """
     tables: dict[str, Hints] = {name.rpartition(".")[2]: {} for name in given or ()}
@@ -85,14 +85,14 @@ def placeholders(
 
 
 def _placeholder(name: str, hint: Any) -> Any:
-    """Return the placeholder for a secret: of its type, else what its name says.
+    """Return the placeholder for a secret: by its type, else by its name.
 
-    Where it is the URL of a database, an engine can be made of it.
+    SQLAlchemy can create an engine from the placeholder for a database URL.
     """
     if name == "drivername":
         return DRIVER
     if hint not in (str, Any):
-        # to Python 3.10, `list[str]` is a type
+        # Python 3.10 takes `list[str]` for a type
         if isinstance(hint, type) and get_origin(hint) is None and issubclass(hint, Enum):
             return next(iter(hint), _NOT_SET)
         return copy.copy({} if is_typeddict(hint) else _PLACEHOLDERS.get(hint, _NOT_SET))

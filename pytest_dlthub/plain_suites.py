@@ -1,6 +1,6 @@
-"""Suites of plain dlt code: whether one asks for sandboxes, and where it works before one is there.
+"""Suites of plain dlt code: finds out early whether tests use sandboxes, and moves dlt's folder.
 
-Nothing but the text of its files can tell that early. A file that has one of our names is parsed.
+Before collection only the texts of files are there. It parses each file that has one of our names.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pytest
 
 from pytest_dlthub.options import collected_paths
 
-# fixtures that have a sandbox, and the mark that comes with one of them
+# fixtures that have a sandbox; `dlt_load` is the mark that uses one of them
 FIXTURES = frozenset(
     {
         "dlt_config",
@@ -51,20 +51,21 @@ _DOTTED = re.compile(r"[.\w]+")
 
 
 _TELEMETRY_VARIABLE = "RUNTIME__DLTHUB_TELEMETRY"
-# where dlt keeps what is made outside of sandboxes; the runtime, what no variable of dlt's moves
+# where dlt keeps files that code makes outside of sandboxes; the second is for the runtime, since
+# no variable of dlt moves all of them
 _FOLDER_VARIABLES = ("DLT_DATA_DIR", "DLTHUB_PROJECT_EARLY_CODE")
 _SECRETS_VARIABLE = "DLTHUB_PROJECT_EARLY_SECRETS"
 
 
 def asks_for_sandbox(item: pytest.Item) -> bool:
-    """Tell whether a test asks for one of our fixtures."""
+    """Tell whether a test uses one of our fixtures."""
     return not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def import_before(tests: Iterable[pytest.Item], *, isolates_all: bool) -> None:
-    """Import what sandboxes need, if tests have them, in the time of no test.
+    """Import what sandboxes need, if tests use them, before the first test.
 
-    One that pytest-timeout ends would leave modules half imported, for all others.
+    Within a test, pytest-timeout could break the import off, for all later tests too.
     """
     asks = isolates_all or any(map(asks_for_sandbox, tests))
     if asks and "dlt.pipeline.pipeline" in sys.modules:
@@ -72,16 +73,16 @@ def import_before(tests: Iterable[pytest.Item], *, isolates_all: bool) -> None:
 
 
 def suite_asks_for_sandbox(config: pytest.Config) -> bool:
-    """Tell whether a suite asks for one of our fixtures, or has our mark.
+    """Tell whether a suite uses one of our fixtures, or has our mark.
 
-    A fixture of its own that has the name of one of ours is not ours. A fixture of an installed
-    plugin that uses one of ours is not seen.
+    Its own fixtures may have the names of ours; they do not count. It misses fixtures of installed
+    plugins that use ours.
     """
     if FIXTURES.intersection(config.getini("usefixtures")):
         return True
     files = SuiteFiles(config)
     tests: list[str] = config.getini("python_functions")
-    # what conftests override is not ours in test files either
+    # a fixture that conftests override is theirs in test files too
     overridden: set[str] = set()
     for text in files.conftests():
         found = _Names(text, tests)
@@ -96,7 +97,7 @@ def suite_asks_for_sandbox(config: pytest.Config) -> bool:
 
 
 class _Names:
-    """Those of our names that one file asks for, and those that it gives to fixtures of its own."""
+    """Which of our names one file uses, and which it gives to fixtures of its own."""
 
     def __init__(self, text: bytes, tests: Iterable[str]) -> None:
         self.asked: set[str] = set()
@@ -106,11 +107,11 @@ class _Names:
         self._tests = tests
         try:
             with warnings.catch_warnings():
-                # those of its syntax are for whoever imports it
+                # pytest shows warnings of its syntax when it imports the file
                 warnings.simplefilter("ignore")
                 tree = ast.parse(text)
         except (SyntaxError, ValueError):
-            # nor can it be imported
+            # pytest reports that when it imports the file
             return
         for node in ast.walk(tree):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -138,10 +139,10 @@ class _Names:
 
 
 def _fixture_name(function: ast.FunctionDef | ast.AsyncFunctionDef) -> str | None:
-    """Return the name of a fixture, or None of what is none."""
+    """Return the name of a fixture, or None if the function is not one."""
     for decorator in function.decorator_list:
         called = decorator.func if isinstance(decorator, ast.Call) else decorator
-        # `pytest_asyncio.fixture` and those of other plugins are called so too
+        # this includes `pytest_asyncio.fixture` and those of other plugins
         if "fixture" in _last_name(called):
             keywords = decorator.keywords if isinstance(decorator, ast.Call) else []
             named = [_text_of(keyword.value) for keyword in keywords if keyword.arg == "name"]
@@ -160,7 +161,7 @@ def _text_of(node: ast.expr) -> str:
 
 
 class SuiteFiles:
-    """Each file once, with its text."""
+    """The files of a suite, each once, with its text."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._root = config.rootpath
@@ -174,7 +175,7 @@ class SuiteFiles:
         self._looked_up: set[tuple[Path, bytes]] = set()
 
     def conftests(self) -> Iterator[bytes]:
-        """Yield the texts of conftests and of plugins that are the suite's own."""
+        """Yield the texts of conftests and of the suite's own plugins."""
         above = {folder for path in self._collected for folder in self._up_from(path)}
         yield from self._texts(folder / "conftest.py" for folder in above)
         yield from self._texts(self._walk(["conftest.py"]))
@@ -187,7 +188,7 @@ class SuiteFiles:
         yield from self._texts(self._walk(self._patterns))
 
     def _up_from(self, path: Path) -> list[Path]:
-        """Return the folders from that of a file to pytest's rootdir."""
+        """Return the folders from that of a file up to pytest's rootdir."""
         folder = path if path.is_dir() else path.parent
         folders = [folder, *folder.parents]
         return folders[: folders.index(self._root) + 1] if self._root in folders else [folder]
@@ -214,14 +215,14 @@ class SuiteFiles:
                 try:
                     text = path.read_bytes()
                 except OSError:
-                    # whoever collects it says so
+                    # pytest reports that when it collects the file
                     continue
                 yield text
                 waiting.extend(self._imported(path, text))
 
     def _imported(self, path: Path, text: bytes) -> Iterator[Path]:
         for found in _IMPORT.finditer(text):
-            # the same line leads from one folder to the same files
+            # the same line in the same folder imports the same files
             line = (path.parent, found[0])
             if line in self._looked_up:
                 continue
@@ -246,11 +247,11 @@ class SuiteFiles:
             yield from self._modules(".".join(filter(None, (absolute, name))), bases)
 
     def _bases(self, path: Path) -> list[Path]:
-        """Return the folders where modules that a file imports may lie."""
+        """Return the folders that may hold the modules which a file imports."""
         return [*self._up_from(path), *self._paths]
 
     def _modules(self, name: str, bases: Iterable[Path]) -> Iterator[Path]:
-        """Yield the files that are run when a module is imported: its packages', and its own."""
+        """Yield the files that run if a module is imported: those of its packages, and its own."""
         for base in bases:
             folder = base
             for part in name.split("."):
@@ -280,7 +281,7 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 
 
 def take_over_earlier_code() -> None:
-    """Have tests know what a plugin that is imported before this one has set in dlt."""
+    """Take over the state of dlt, for tests, from a plugin that was imported before this one."""
     if "dlt" in sys.modules:
         from dlthub_project.sandbox import take_over_context
 
@@ -288,10 +289,10 @@ def take_over_earlier_code() -> None:
 
 
 class EarlyCode:
-    """What plain code finds in the environment before its sandboxes."""
+    """The environment of plain code before its sandboxes."""
 
     def __init__(self, config: pytest.Config, secrets: str, folder: Callable[[], Path]) -> None:
-        """Take pytest's configuration, which secrets tests see, and what makes the folder."""
+        """Take pytest's configuration, the secrets that tests see, and the maker of the folder."""
         self._config = config
         self._secrets = secrets
         self._folder = folder
@@ -299,7 +300,7 @@ class EarlyCode:
         self._ours: dict[str, str] = {}
 
     def begin_imports(self) -> None:
-        """Look at the suite as soon as a module imports dlt: one that never does costs nothing."""
+        """Parse the suite when a module first imports dlt: a suite without dlt loses no time."""
         if "dlt" in sys.modules:
             self._begin_if_asked()
             if self._ours:
@@ -310,7 +311,7 @@ class EarlyCode:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find nothing: others do. This is how an import of dlt is seen."""
+        """Find nothing, and leave it to others: this only notices the import of dlt."""
         if name == "dlt" and self in sys.meta_path:
             sys.meta_path.remove(self)
             self._begin_if_asked()
@@ -325,13 +326,13 @@ class EarlyCode:
         self._ours.update(dict.fromkeys(_FOLDER_VARIABLES, str(self._folder())))
         self._before = {name: os.environ.get(name) for name in self._ours}
         os.environ.update(self._ours)
-        # of no module that imports dlt
+        # imported here, since that module imports dlt
         from dlthub_project.sandbox import note_threads
 
         note_threads()
 
     def end(self) -> None:
-        """Have plain code run as without this plugin; what others have set meanwhile stays."""
+        """Put the environment back, except for variables that others have changed meanwhile."""
         if self in sys.meta_path:
             sys.meta_path.remove(self)
         for name, value in self._before.items():
@@ -345,7 +346,7 @@ class EarlyCode:
 
     @contextmanager
     def setup_of(self, item: pytest.Item) -> Iterator[None]:
-        """Have the fixtures of a test that asks for a sandbox begin before it does."""
+        """Give a test's fixtures the early environment, if the test uses a sandbox."""
         if asks_for_sandbox(item):
             self._begin()
         try:

@@ -1,4 +1,4 @@
-"""What the harness tells: the header of a session, and what happened in a failed test."""
+"""What the harness reports: the header of a session, its summary, and sections of failed tests."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
 
 FAILED = pytest.StashKey[bool]()
 FOLDER = pytest.StashKey[Path]()
-# what subprocesses of a test were kept from, when its sandbox has ended
+# the destinations that the test's subprocesses could not reach, when its sandbox has ended
 BLOCKED = pytest.StashKey[list[str]]()
-# connections that a test may have open, see `LoadedRuns`
+# open connections of a test, see `LoadedRuns`
 HELD = pytest.StashKey[Any]()
-# what is to be told of the recording of a test
+# lines about the recording of a test
 RECORDED = pytest.StashKey[list[str]]()
 WARNED = "dlt_check_warning"
-"""The property of a test for a check that has failed, and that is of severity `warn`."""
+"""The property of a test for a failed check of severity `warn`."""
 ADDITIVE = "dlt_schema_additive"
-"""The property of a test for a change of a schema that has let it pass."""
+"""The property of a test for a schema change that the test accepts."""
 
 
 _MOST_REASONS, _MOST_CRASHES = 5, 20
 
 _CARRIED, _COUNTED = "_dlthub_template_uses", "_dlthub_runs"
 _TOLD, _CRASHED = "_dlthub_recorded", "_dlthub_crashes"
-# what crashes have shown, by the folder of the sandbox
+# the summaries of crashes, by the folder of the sandbox
 _crashes: dict[str, list[str]] = {}
 
 
 def header(session: Session) -> str | None:
-    """Return the header line of a session that tests a project, else None."""
+    """Return the header line of a session, or None if the session has no project or sandbox."""
     seen = session.secrets
     if seen.endswith(".toml"):
         seen = f"tests ({seen}, environment)"
@@ -64,24 +64,24 @@ def header(session: Session) -> str | None:
 
 
 def note_crashes(folder: str, summary: str) -> None:
-    """Have the summary tell at which points a run was broken, and which it does not have.
+    """Add a line to the summary: at which points crashes happened, and which the run missed.
 
     Args:
-        folder: That of the sandbox of the test.
+        folder: The folder of the test's sandbox.
         summary: The line.
     """
     _crashes.setdefault(folder, []).append(summary)
 
 
 def release_connections(item: pytest.Item) -> None:
-    """Close what a failed test has open: its database can be looked at, as with `--pdb`."""
+    """Close a failed test's connections: then the user can open its database, as with `--pdb`."""
     if HELD in item.stash:
         item.stash[HELD].release()
 
 
 @contextmanager
 def forgetting(item: pytest.Item) -> Iterator[None]:
-    """Forget after a block what a test had loaded: pytest keeps tests until the session ends."""
+    """Forget after a block what a test has loaded: pytest keeps tests until the session ends."""
     try:
         yield
     finally:
@@ -92,7 +92,7 @@ def forgetting(item: pytest.Item) -> Iterator[None]:
 def tell_of_test(
     item: pytest.Item, error: BaseException | None, outcome: pytest.TestReport
 ) -> None:
-    """Say in the report of a failed test what it lacks, what its destinations were and its data."""
+    """Add a section to a failed test: missing settings, its runs, its destinations and its data."""
     folder = item.stash.get(FOLDER, None)
     wider = folders_of_scopes(item)
     if folder is None and not wider:
@@ -105,6 +105,7 @@ def tell_of_test(
         lines = _missing_settings(error, item.config)
     if lines and not is_full and with_message(outcome.longrepr, lines):
         lines = []
+    lines += _undecoded(error, item.config)
     folders = [one for one in (*wider, folder) if one is not None]
     blocked = [blocked_in_subprocesses(str(one)) for one in folders]
     blocked.append(item.stash.get(BLOCKED, []))
@@ -129,8 +130,24 @@ def tell_of_test(
         outcome.sections.append((report_section.TITLE, "\n".join(lines)))
 
 
+def _undecoded(error: BaseException | None, config: pytest.Config) -> list[str]:
+    """Return what dlt does not say of a path that is not in the encoding of this process."""
+    if not any("surrogates not allowed" in str(one) for one in causes(error)):
+        return []
+    paths = (str(Path.cwd()), str(config.rootpath), str(config.stash[SESSION].folder))
+    path = next((one for one in paths if any("\ud800" <= c <= "\udfff" for c in one)), None)
+    if path is None:
+        return []
+    text = (
+        f"dlt stores the path {path!a}, whose bytes Python could not read as "
+        f"{sys.getfilesystemencoding()}. Set PYTHONUTF8=1, or LC_ALL to a locale of UTF-8 such as "
+        "C.UTF-8; a name that is not UTF-8 needs another name."
+    )
+    return [text]
+
+
 def _missing_settings(error: BaseException, config: pytest.Config) -> list[str]:
-    """Return what is missing and how to give it to this test, else nothing."""
+    """Return what is missing and how to give it to this test; empty if nothing is missing."""
     exceptions = sys.modules.get("dlt.common.configuration.exceptions")
     if exceptions is None:
         return []
@@ -166,15 +183,15 @@ def _missing_settings(error: BaseException, config: pytest.Config) -> list[str]:
 
 @dataclass
 class TemplateUses:
-    """What a test did with templates.
+    """How a test used templates.
 
     Attributes:
         built: Seconds of each build.
         copied: The number of copies.
-        notes: What else the user is to know, such as a damaged template.
-        own: Why a test has a template of its own: what differs and cannot be compared.
-        builds: Of each build the pipelines, a digest of what was asked for, and digests of what
-            may differ between tests that ask for it, by name.
+        notes: What else the user must know, such as a damaged template.
+        own: Why a test has a template of its own: the changed values that have no digest.
+        builds: For each build its pipelines, a digest of the loads, and by name the digests of what
+            may differ between tests with the same loads.
     """
 
     built: list[float] = field(default_factory=list)
@@ -185,7 +202,7 @@ class TemplateUses:
 
     @classmethod
     def sum_of(cls, uses: Iterable[TemplateUses]) -> TemplateUses:
-        """Return those of several tests; equal notes once."""
+        """Return the sum of several tests; equal notes count once."""
         total = cls()
         for one in uses:
             total.built += one.built
@@ -197,7 +214,7 @@ class TemplateUses:
 
 
 def causes_of_builds(uses: TemplateUses) -> Iterator[str]:
-    """Yield, where the same was built several times, what differed: a line each."""
+    """Yield a line for each load that was built several times: it names what differed."""
     groups: dict[str, list[tuple[str, Mapping[str, str]]]] = {}
     for names, group, parts in uses.builds:
         groups.setdefault(group, []).append((names, parts))
@@ -221,7 +238,7 @@ USES = pytest.StashKey[TemplateUses]()
 
 
 def carry(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Have the reports of a test carry what it did with templates, and what it has run."""
+    """Store in a test's reports how it used templates, and what it has run."""
     if report.when == "setup" and USES in item.stash:
         setattr(report, _CARRIED, asdict(item.stash[USES]))
     if report.when == "call" and (told := _crashes.pop(str(item.stash.get(FOLDER, "")), None)):
@@ -233,12 +250,12 @@ def carry(item: pytest.Item, report: pytest.TestReport) -> None:
         if any(counts := report_section.counted([folder])):
             setattr(report, _COUNTED, counts)
         if getattr(item.config.option, "xmlpath", None):
-            # pytest writes those of the teardown, which takes them from the test
+            # pytest takes the properties of the teardown's report from the test
             item.user_properties += report_section.properties([folder])
 
 
 def write_summary(terminal: TerminalReporter) -> None:
-    """Write the summary, where there is something to tell, and not with `-q`."""
+    """Write the summary if there is something to report; nothing with `-q`."""
     _write_recordings(terminal)
     _write_crashes(terminal)
     if terminal.config.get_verbosity() < 0:
@@ -277,7 +294,7 @@ def write_summary(terminal: TerminalReporter) -> None:
 
 
 def properties_of_tests(terminal: TerminalReporter, name: str) -> Iterator[tuple[str, str]]:
-    """Yield a property of tests, with the names of the tests."""
+    """Yield the values of a property of tests, with the names of the tests."""
     for report in (report for reports in terminal.stats.values() for report in reports):
         if getattr(report, "when", None) == "teardown":
             yield from (
@@ -286,14 +303,14 @@ def properties_of_tests(terminal: TerminalReporter, name: str) -> Iterator[tuple
 
 
 def _write_recordings(terminal: TerminalReporter) -> None:
-    """Tell what was recorded, and what is cut off; with `-q`, too: a green is worth less then."""
+    """List what was recorded and what was cut off, also with `-q`: a pass then proves less."""
     reports = [report for reports in terminal.stats.values() for report in reports]
     lines = [line for report in reports for line in getattr(report, _TOLD, ())]
     _write_section(terminal, "dlt recordings", [*dict.fromkeys(lines)])
 
 
 def _write_crashes(terminal: TerminalReporter) -> None:
-    """Tell at which points runs were broken; with `-q`, too: nothing is known of the others."""
+    """List at which points crashes happened, also with `-q`: the other points are untested."""
     lines = [
         f"{report.nodeid}: {line}"
         for outcome in ("passed", "failed")
@@ -304,7 +321,7 @@ def _write_crashes(terminal: TerminalReporter) -> None:
 
 
 def _write_additive_changes(terminal: TerminalReporter) -> None:
-    """Tell how schemas have grown since their snapshots, where that fails no test."""
+    """List additive changes of schemas since their snapshots, if they fail no test."""
     found = [f"{nodeid}: {text}" for nodeid, text in properties_of_tests(terminal, ADDITIVE)]
     _write_section(terminal, "dlt schemas", found, _MOST_REASONS)
     if found:
@@ -314,7 +331,7 @@ def _write_additive_changes(terminal: TerminalReporter) -> None:
 def _write_section(
     terminal: TerminalReporter, title: str, lines: Sequence[str], most: int | None = None
 ) -> None:
-    """Write a section, if there are lines: so many of them, and how many more there are."""
+    """Write a section if there are lines: some of them, and how many more there are."""
     if lines:
         terminal.write_sep("=", title)
         shown = lines[:most]

@@ -1,4 +1,4 @@
-"""The section `dlt` of a failed test: what was run, what stood for destinations, where data are."""
+"""The section `dlt` of a failed test: its runs, the stand-ins of its destinations, its data."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _ERROR = 40
 def runs_told(
     folder: Path | None, wider: Iterable[str | Path], shown: str, error: BaseException | None
 ) -> list[str]:
-    """Return a line for each run of pipelines of a test, and one for schema changes.
+    """Return a line for each pipeline run of a test, and one for schema changes.
 
     Args:
         folder: The sandbox of the test, if it has one.
-        wider: Those of fixtures of wider scope: of their runs, the one that has failed, or all of
-            them where the test has only used what they have made.
-        shown: What the report shows already: no message is there twice.
-        error: What has failed in the test.
+        wider: The sandboxes of fixtures of wider scope. The lines include their failed run, or all
+            of their runs if the test has only read their data.
+        shown: What the report shows already; the lines do not repeat its messages.
+        error: The error of the test.
     """
     from dlthub_project.sandbox import changed_destinations
 
@@ -59,18 +59,18 @@ def runs_told(
 
 
 def run_told(run: EndedRun, shown: str = "", *, is_shown: bool = False) -> str:
-    """Return what became of a run: its pipeline, rows and seconds, or what has failed.
+    """Return the result of a run: its pipeline, rows and seconds, or its error.
 
     Args:
         run: The run.
-        shown: What is told already.
-        is_shown: Whether its error is.
+        shown: What the report shows already.
+        is_shown: Whether the report shows the error of the run.
     """
     name = run.pipeline.pipeline_name
     if (failed := run.failure) is not None:
         is_told = is_shown or failed.lines[0] in shown
         words = [] if is_told else [failed.lines[0].partition("\n")[0]]
-        # while rows become Parquet, dlt names the job of another table at times
+        # while it writes Parquet, dlt sometimes names the job of another table
         if failed.job and not failed.job.startswith("_dlt_"):
             words.append(f"job {failed.job}")
         after = f": {', '.join(words)}" if words else ""
@@ -80,13 +80,13 @@ def run_told(run: EndedRun, shown: str = "", *, is_shown: bool = False) -> str:
     rows = _rows_told(row_counts(run, run.info, run.untraced))
     steps = _steps(run)
     took = f"{run.seconds:.2f} s{f' ({steps})' if steps else ''}"
-    # custom destinations have none
+    # custom destinations have no dataset
     dataset = f", dataset {run.pipeline.dataset_name}" if run.pipeline.dataset_name else ""
     return f"{name}: {rows} in {took}{dataset}{_failed_jobs(run)}"
 
 
 def copies_told(loaded: Mapping[str, Any]) -> list[str]:
-    """Return a line for each copy of loaded data that a test has."""
+    """Return a line for each copy of loaded data in a test."""
     return [
         f"copy of pipeline {name}: {_rows_told(run.row_counts)}" for name, run in loaded.items()
     ]
@@ -97,7 +97,7 @@ def _rows_told(counts: Mapping[str, int]) -> str:
 
 
 def counted(folders: Iterable[str | Path]) -> tuple[int, int]:
-    """Return how many pipelines were run in some sandboxes, and how many rows they have loaded."""
+    """Return how many pipelines ran in some sandboxes, and how many rows they have loaded."""
     runs = _runs_in(folders)
     if not runs:
         return 0, 0
@@ -108,16 +108,16 @@ def counted(folders: Iterable[str | Path]) -> tuple[int, int]:
 
 
 def properties(folders: Iterable[str | Path]) -> list[tuple[str, str]]:
-    """Return what JUnit XML has of a test: a property for each run."""
+    """Return the JUnit XML properties of a test: one for each run."""
     return [("dlt_pipeline", run_told(run)) for run in _runs_in(folders)]
 
 
 def ways_to_open(changes: Iterable[str], loaded: Mapping[str, Any]) -> list[str]:
-    """Return a command for each DuckDB file that a test has left, those of copies first.
+    """Return a command to open each DuckDB file that a test has left, first those of copies.
 
     Args:
-        changes: What the sandbox tells of destinations: `warehouse (postgres) -> DuckDB <path>`.
-        loaded: The copies of loaded data that the test has.
+        changes: The sandbox's lines about destinations: `warehouse (postgres) -> DuckDB <path>`.
+        loaded: The copies of loaded data in the test.
     """
     copies = [run.database_path for run in loaded.values() if run.database_path is not None]
     paths = [Path(line.partition(_DATABASE)[2]) for line in changes if _DATABASE in line]
@@ -127,7 +127,7 @@ def ways_to_open(changes: Iterable[str], loaded: Mapping[str, Any]) -> list[str]
 
 
 def command_to_open(path: Path) -> str:
-    """Return a command that opens a DuckDB file here: the program of DuckDB, else Python."""
+    """Return a command that opens a DuckDB file here: with DuckDB's program, else with Python."""
     if shutil.which("duckdb"):
         return _command("duckdb", str(path))
     code = f"import duckdb; db = duckdb.connect({json.dumps(str(path))})"
@@ -135,7 +135,7 @@ def command_to_open(path: Path) -> str:
 
 
 def _command(*words: str) -> str:
-    # the shells of Windows know no single quotes
+    # the shells of Windows have no single quotes
     return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
 
 
@@ -145,16 +145,16 @@ def without_repetitions(
     folders: Iterable[str | Path],
     error: BaseException | None,
 ) -> None:
-    """Leave out of captured output what dlt has logged of a failed job, once more and twice.
+    """Remove what dlt has logged from captured output, where the report shows it a second time.
 
-    What dlt writes to stderr pytest has among its logs, too. Of the errors there, those that the
-    report tells are left out as well.
+    pytest captures dlt's logs twice, as logs and on stderr: one is enough. Errors of failed runs
+    that the section shows go from both.
 
     Args:
         item: The test.
-        outcome: Its report, which is changed.
-        folders: The sandboxes whose failed runs the report tells.
-        error: What has failed in the test, which it tells too.
+        outcome: Its report; this changes it.
+        folders: The sandboxes whose failed runs the section shows.
+        error: The error of the test, which the section shows too.
     """
     from _pytest.logging import caplog_records_key
 
@@ -187,22 +187,22 @@ def without_repetitions(
 
 def _remove(sections: dict[str, str], name: str, text: str) -> None:
     if name in sections and text.rstrip():
-        # pytest strips what is logged
+        # pytest strips what it captures from logs
         before, _, after = sections[name].partition(text.rstrip())
         sections[name] = before + after.lstrip("\n")
 
 
 class ColouredSections:
-    """Colours the sections on a terminal: they come as text, from workers too.
+    """Colours the sections on a terminal; reports, also those of workers, have them as plain text.
 
-    A plugin of its own, since it goes before the one that writes them.
+    It is a plugin of its own, since it must run before the one that writes them.
     """
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(
         self, terminalreporter: TerminalReporter
     ) -> Generator[None, None, None]:
-        """Mark what has failed, and how to open the data."""
+        """Colour what has failed, and the commands that open the data."""
         writer = terminalreporter.config.get_terminal_writer()
         if writer.hasmarkup:
             for report in (one for reports in terminalreporter.stats.values() for one in reports):
@@ -234,7 +234,7 @@ def _runs_in(folders: Iterable[str | Path]) -> list[EndedRun]:
 
 
 def _failed_jobs(run: EndedRun) -> str:
-    """Return what has failed in a run that dlt has ended well, as it may be configured to."""
+    """Return the failed jobs of a run that dlt did not fail: a setting of dlt allows that."""
     if run.info is None or not run.info.has_failed_jobs:
         return ""
     from dlthub_project.dlt_internals.failures import failed_jobs
@@ -261,7 +261,7 @@ def _changes(run: EndedRun) -> Iterator[str]:
 
 
 def _known_by(error: BaseException) -> list[str | None]:
-    """Return what a message about the failure of a step has in it: its job, or its text."""
+    """Return what a message about a failed step contains: its job, or the text of its error."""
     cause = getattr(error, "exception", None)
     return [] if cause is None else [getattr(cause, "job_id", None), str(cause)]
 

@@ -1,4 +1,4 @@
-"""Copies what a sandbox holds into another, with the paths in it."""
+"""Copies the contents of a sandbox into another, and replaces the paths in them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from collections.abc import Sequence
 from io import FileIO
 from pathlib import Path, PurePath
 
-# the state of a pipeline is some kB; no file of data is read for the paths in it
+# the state of a pipeline has some kB; larger files are data, and have no paths
 _LARGEST_WITH_PATHS = 1_000_000
-# of <linux/fs.h>: share the blocks of another file, until one of the two is written to
+# from <linux/fs.h>: share the blocks of another file until one of the two changes
 _FICLONE = 0x40049409
-# as fast as the kernel's own copying, and it knows every file system
+# as fast as the kernel's own copying, and it works on every file system
 _BYTES_AT_ONCE = 1 << 18
 
 
 def has_paths(path: Path, names: Sequence[bytes]) -> bool:
-    """Tell whether a text file spells a path in one of these ways; see `spellings`."""
+    """Tell whether a text file contains one of these spellings of a path; see `spellings`."""
     if path.stat().st_size > _LARGEST_WITH_PATHS:
         return False
     content = path.read_bytes()
     try:
-        # a pickle has the length of a path before it: no other fits
+        # a pickle stores the length of a path before it, so that no other path fits
         content.decode()
     except UnicodeDecodeError:
         return False
@@ -35,7 +35,7 @@ def has_paths(path: Path, names: Sequence[bytes]) -> bool:
 def spellings(folder: PurePath) -> tuple[bytes, ...]:
     """Return how files spell an absolute path: as text, in a URL, and in JSON.
 
-    The same again where that is the same: on Windows all of them differ.
+    The list always has the same length, with equal spellings too: on Windows all of them differ.
     """
     text, url = str(folder), folder.as_uri().removeprefix("file://")
     in_json = (json.dumps(text, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))
@@ -43,14 +43,14 @@ def spellings(folder: PurePath) -> tuple[bytes, ...]:
 
 
 def copy_sandboxes(folders: Sequence[str], target: str) -> bool:
-    """Copy what sandboxes hold into one, with the paths in it; nothing where two disagree.
+    """Copy the contents of sandboxes into one, and replace their paths; nothing if two conflict.
 
     Args:
-        folders: Those of the sandboxes.
-        target: That of a new one.
+        folders: The folders of the sandboxes.
+        target: The folder of a new one.
 
     Returns:
-        Whether it was copied: no two of them have one file with different content.
+        False if two of them have the same file with different contents.
     """
     found: dict[str, tuple[str, str]] = {}
     for folder in folders:
@@ -75,12 +75,12 @@ def copy_sandboxes(folders: Sequence[str], target: str) -> bool:
 
 
 def places_of(folder: str) -> tuple[str, str]:
-    """Return the paths that a folder is known by."""
+    """Return the paths of a folder: as given, and resolved."""
     return (folder, os.path.realpath(folder))
 
 
 def _content(path: str, folder: str) -> bytes:
-    """Return the digest of a file, without the folder that it is in."""
+    """Return the digest of a file, without the path of its folder."""
     content = Path(path).read_bytes()
     for place in places_of(folder):
         for spelling in spellings(Path(place)):
@@ -89,10 +89,10 @@ def _content(path: str, folder: str) -> bytes:
 
 
 def copy_with_paths(original: str, copy: str, built_in: Sequence[str], folder: str) -> None:
-    """Copy a file, with the paths of the folders `built_in` as those of `folder`."""
+    """Copy a file, and replace the paths of the folders `built_in` by that of `folder`."""
     with open(original, "rb") as file:
         content = file.read()
-    # a longer path first: another may be a part of it
+    # longer paths first, since another may be a part of them
     for place in sorted(built_in, key=len, reverse=True):
         for old, new in zip(spellings(Path(place)), spellings(Path(folder)), strict=True):
             content = content.replace(old, new)
@@ -101,12 +101,12 @@ def copy_with_paths(original: str, copy: str, built_in: Sequence[str], folder: s
 
 
 def copy_file(source: str, target: str) -> None:
-    """Copy the content of a file: as a reflink on file systems that have them, else all of it.
+    """Copy the contents of a file: as a reflink if the file system has them, else byte by byte.
 
     Raises:
-        OSError: It cannot be read or written, for instance for lack of space.
+        OSError: It cannot be read or written, for instance because the disk is full.
     """
-    # each file is opened once: a template has many small ones
+    # open each file only once: a template has many small ones
     with FileIO(source) as original, FileIO(target, "w") as copy:
         if not _reflinked(original, copy):
             shutil.copyfileobj(original, copy, _BYTES_AT_ONCE)

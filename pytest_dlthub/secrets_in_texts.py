@@ -1,6 +1,6 @@
-"""Hides in a text what the hook `pytest_dlt_mask` finds: our own secrets, and those of plugins.
+"""Masks secrets in a text: those that we know, and those that plugins find by `pytest_dlt_mask`.
 
-A text that a plugin cannot say of what is secret in it is not shown at all, and the session fails.
+If a plugin's hook fails for a text, the text is not shown at all, and the session fails.
 """
 
 from __future__ import annotations
@@ -17,47 +17,47 @@ if TYPE_CHECKING:
 
 
 class _Here(threading.local):
-    """Whether this thread is asking already: an implementation may print or log."""
+    """Whether this thread is in the hook already: an implementation may print or log."""
 
     is_asking: bool = False
 
 
-# of sessions in this process, the innermost last; the last one stays, since errors of its end are
-# printed after it
+# the hooks of sessions in this process, the innermost last; one always stays, since Python prints
+# some errors after the session
 _hooks: list[HookCaller] = []
 _withheld: dict[str, None] = {}
 _here = _Here()
 
 
 def begin(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Have the plugins of a session asked from here on."""
+    """From now on, call the hook of this session's plugins."""
     _hooks.append(pluginmanager.hook.pytest_dlt_mask)
     _withheld.clear()
 
 
 def end() -> None:
-    """Have those of the session around it asked again, if there is one."""
+    """Call the hook of the outer session again, if there is one."""
     if len(_hooks) > 1:
         _hooks.pop()
 
 
 def may_hide() -> bool:
-    """Tell whether plugins of users hide anything."""
+    """Tell whether a plugin of the user masks anything."""
     return bool(_hooks) and bool(of_others(_hooks[-1]))
 
 
 def withheld() -> list[str]:
-    """Return what is told in place of texts that are not shown, a line for each reason."""
+    """Return the lines that stand for texts which are not shown, one for each reason."""
     return list(_withheld)
 
 
 def learn_withheld(lines: Iterable[str]) -> None:
-    """Take over what a worker has not shown."""
+    """Take over a worker's lines about texts that it has not shown."""
     _withheld.update(dict.fromkeys(lines))
 
 
 def hidden(text: str) -> str:
-    """Return a text without what is secret in it."""
+    """Return a text with its secrets masked."""
     from dlthub_project.secrets import KNOWN, LONG, without_parts
 
     if not _hooks or _here.is_asking:
@@ -68,7 +68,7 @@ def hidden(text: str) -> str:
     try:
         return without_parts(text, _found(_hooks[-1], text))
     except HookFailed as error:
-        # the message may have the text
+        # its message may contain the text
         line = f"*** ({error.brief}; nothing of the text is shown)"
         _withheld[line] = None
         return line + text[len(text.rstrip()) :]

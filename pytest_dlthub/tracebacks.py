@@ -1,7 +1,7 @@
 """Shows the frames of the user's code in the traceback of a failed test, not those of dlt.
 
-A pipeline that fails has some twenty frames of dlt above the line that matters, and the message of
-a failed job four tracebacks more: table, column and cause stand for it in what is printed.
+When a pipeline fails, some twenty frames of dlt stand above the line that matters, and a failed job
+adds four more tracebacks to its message. The report shows table, column and cause instead.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _CYTHON = (".pyx", ".pxi")
 _PYTEST = ("_pytest", "pluggy", "pytest")
 
 
-# what ends when a report is made, and whether whole tracebacks are asked for
+# what to end when the report is made, and whether the user asks for whole tracebacks
 SHORTENING = pytest.StashKey[tuple[ExitStack, bool]]()
 
 
@@ -39,13 +39,12 @@ SHORTENING = pytest.StashKey[tuple[ExitStack, bool]]()
 def shortened(call: pytest.CallInfo[None], *, full: bool) -> Iterator[None]:
     """Leave the frames of dlt, and ours, out of the traceback of a failed test.
 
-    The whole of it is back afterwards, for debuggers. That of a blocked destination is left as
-    short as it is: pytest shows the arguments of the last frame, which is the destination with its
-    credentials.
+    The whole traceback is back afterwards, for debuggers. But that of a blocked destination stays
+    short: pytest shows the arguments of its last frame, and they include the credentials.
 
     Args:
-        call: What failed, if anything did.
-        full: Whether whole tracebacks are asked for.
+        call: The call that may have failed.
+        full: Whether the user asks for whole tracebacks.
     """
     original = call.excinfo
     if original is None or isinstance(original.value, pytest.skip.Exception):
@@ -58,7 +57,7 @@ def shortened(call: pytest.CallInfo[None], *, full: bool) -> Iterator[None]:
     error = original.value
     before = [_State.of(link) for link in causes(error, "shown", in_groups=True)]
     failed = [link for link in before if told(link.error)]
-    # those that are hidden by `from None` are quoted at times
+    # messages sometimes quote errors that `from None` hides
     quotable = {id(link): link for link in (*causes(error), *(link.error for link in failed))}
     messages = [(str(link), lines) for link in quotable.values() if (lines := told(link))]
     for link in before:
@@ -70,7 +69,7 @@ def shortened(call: pytest.CallInfo[None], *, full: bool) -> Iterator[None]:
     if error.__traceback__ is not None:
         call.excinfo = pytest.ExceptionInfo.from_exception(error)
     elif _is_told(error):
-        # in a fixture of ours: of the user's code there are only sources that it has run, if any
+        # all frames are our fixtures': only sources that they have run are code of the user
         called = [link for link in causes(error, "shown") if link.__traceback__ is not None]
         call.excinfo = pytest.ExceptionInfo.from_exception(
             called[0] if called else _message_alone(error, original.tb)
@@ -87,13 +86,13 @@ def shortened(call: pytest.CallInfo[None], *, full: bool) -> Iterator[None]:
 
 
 class ShortenedReports:
-    """Shortens between pytest's plugin for unittest, which goes first, and what makes a report.
+    """Shortens tracebacks after pytest's plugin for unittest has run, and before the report.
 
-    That plugin keeps the errors of a `unittest.TestCase` aside until then.
+    Until then, that plugin keeps the errors of a `unittest.TestCase` to itself.
     """
 
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-        """Have the traceback of a failed test shortened until its report is made."""
+        """Shorten the traceback of a failed test until its report is made."""
         if SHORTENING in item.stash:
             stack, full = item.stash[SHORTENING]
             stack.enter_context(shortened(call, full=full))
@@ -113,11 +112,11 @@ class _State:
     @classmethod
     def of(cls, error: BaseException) -> _State:
         links = error.__traceback__, error.__cause__, error.__suppress_context__
-        message = vars(error).get("msg")  # an outcome of pytest keeps its text there
+        message = vars(error).get("msg")  # outcomes of pytest have their text there
         return cls(error, *links, error.args, message if isinstance(message, str) else None)
 
     def shorten(self, *, is_last: bool) -> None:
-        # those of earlier ones begin where they were handled, which may be within a library
+        # tracebacks of earlier errors may begin in a library, where they were handled
         self.error.__traceback__ = _users_frames(self.frames, begins_in_library=not is_last)
         links = list(causes(self.error, "shown"))[1:]
         shown = next((link for link in links if not self._repeats(link)), None)
@@ -125,7 +124,7 @@ class _State:
             self.error.__cause__ = shown
 
     def tell(self, messages: Sequence[tuple[str, list[str]]]) -> None:
-        """Have an error say what is told of failed steps: of itself, and where it quotes them."""
+        """Replace the messages of failed steps by our lines, also where the error quotes them."""
 
         def shown(value: Any) -> Any:
             if not isinstance(value, str):
@@ -141,7 +140,7 @@ class _State:
             vars(self.error)["msg"] = shown(self.message)
 
     def join_resource(self) -> None:
-        """Have the frames of the resource that has failed follow those that called dlt."""
+        """Append the frames of the failed resource to those that called dlt."""
         links = dropwhile(
             lambda link: link.__traceback__ is None, [*causes(self.error, "shown")][1:]
         )
@@ -152,7 +151,7 @@ class _State:
         self.error.__traceback__ = _linked([*traceback.walk_tb(self.error.__traceback__), *frames])
 
     def _repeats(self, earlier: BaseException) -> bool:
-        """Tell whether an error says nothing new: dlt's have the text of those before them."""
+        """Tell whether an earlier error adds nothing: dlt's errors quote those before them."""
         is_within = str(earlier).strip() in str(self.error)
         return is_within and _users_frames(earlier.__traceback__, begins_in_library=True) is None
 
@@ -166,7 +165,7 @@ class _State:
 
 
 def told(error: BaseException) -> list[str]:
-    """Return what a report says of the failed step of a pipeline: place and cause; else nothing."""
+    """Return what a report says of a failed pipeline step: place and cause; empty for others."""
     exceptions = sys.modules.get("dlt.pipeline.exceptions")
     if exceptions is None or not isinstance(error, exceptions.PipelineStepFailed):
         return []
@@ -176,14 +175,14 @@ def told(error: BaseException) -> list[str]:
 
 
 def name_cause(shown: Any) -> None:
-    """Have the short summary of pytest begin with the cause: it cuts lines at 80 characters."""
+    """Begin pytest's short summary line with the cause, since pytest cuts it at 80 characters."""
     crash = getattr(shown, "reprcrash", None)
     if crash is not None:
         crash.message = re.sub(_TYPE, r"\1", crash.message).removeprefix("PipelineStepFailed: ")
 
 
 def without_objects(shown: Any) -> None:
-    """Leave our fixtures out of the arguments of functions: what they are tells nothing of it."""
+    """Remove our fixtures from the shown arguments of functions: their repr explains nothing."""
     parts = shown if isinstance(shown, list | tuple) else [getattr(shown, "reprtraceback", None)]
     for part in [*(one[0] for one in getattr(shown, "chain", ())), *parts]:
         for entry in getattr(part, "reprentries", ()):
@@ -208,9 +207,9 @@ _OF_TESTS = {
 
 
 def _for_tests(text: str) -> str:
-    """Return a text of dlt with what can be done in a test in place of commands."""
+    """Return a text of dlt, with its commands replaced by what works in a test."""
     shown = re.sub(_COMMAND, lambda found: _OF_TESTS.get(found[1], "`pytest --pdb`"), text)
-    # dlt names both ways at times
+    # dlt sometimes names both ways
     return re.sub(r"(`[^`]+`) or call \1", r"\1", shown)
 
 
@@ -220,18 +219,18 @@ def _is_in_package(error: BaseException) -> bool:
 
 def _message_alone(error: BaseException, frames: TracebackType) -> BaseException:
     text = f"{type(error).__module__}.{type(error).__qualname__}: {error}"
-    # marked as pytest marks the message below a traceback
+    # as pytest marks the message below a traceback
     text = "\n".join(f"E   {line}" for line in text.splitlines())
     return pytest.fail.Exception(text, pytrace=False).with_traceback(frames)
 
 
 def _is_told(error: BaseException) -> bool:
-    """Tell whether an error says itself what the user is to do."""
+    """Tell whether the message of an error says what the user can do."""
     return _is_in_package(error) or isinstance(error, pytest.UsageError)
 
 
 def _users_frames(frames: TracebackType | None, *, begins_in_library: bool) -> TracebackType | None:
-    """Return a traceback without the frames of dlt and what it calls; None if no other is left."""
+    """Return a traceback without the frames of dlt and of what it calls; None if none is left."""
     kept = []
     is_within_dlt, is_users = begins_in_library, False
     for frame, line in traceback.walk_tb(frames):
@@ -239,7 +238,7 @@ def _users_frames(frames: TracebackType | None, *, begins_in_library: bool) -> T
         if _is_in(path, _DLT):
             is_within_dlt = True
         elif is_within_dlt and path.suffix in _CYTHON:
-            # compiled code of a library, whose paths lead nowhere
+            # compiled code of a library: nobody can open its paths
             continue
         elif not is_within_dlt or not (_INSTALLED.intersection(path.parts) or _is_of_python(path)):
             is_within_dlt = False
@@ -268,7 +267,7 @@ def _folder(package: str) -> Iterator[Path]:
 
 
 def _is_of_python(path: Path) -> bool:
-    """Tell whether a file is of the standard library, or none at all, as `<frozen runpy>`."""
+    """Tell whether a file belongs to the standard library, or is none, as `<frozen runpy>`."""
     if str(path).startswith("<"):
         return True
     return not _INSTALLED.intersection(path.parts) and _standard_library() in path.parents
@@ -289,16 +288,16 @@ def how_to_give(
     hidden: Mapping[tuple[str, ...], str],
     choice: str,
 ) -> list[str]:
-    """Return two lines: what is missing, and the ways to give it that fit the test.
+    """Return two lines: what is missing, and the ways to give it in this test.
 
     Args:
         missing: The settings.
         secrets_file: The file of secrets that all tests see; empty if they see none.
         config_file: The file of other settings.
-        has_placeholders: Whether the test gives rows, and has placeholders for secrets.
-        is_narrowed: Whether tests see fewer secrets than there are.
-        hidden: Of settings that tests do not see, where they stand.
-        choice: What `dlt_secrets` is, which hides them.
+        has_placeholders: Whether the test gives rows, so that secrets have placeholders.
+        is_narrowed: Whether tests see only a part of the secrets.
+        hidden: For settings that are hidden from tests, their places.
+        choice: The value of `dlt_secrets`, which hides them.
     """
     secret = [".".join(one.path) for one in missing if one.is_secret]
     others = [".".join(one.path) for one in missing if not one.is_secret]
@@ -325,16 +324,16 @@ def how_to_give(
 
 
 def with_message(shown: Any, lines: Sequence[str]) -> bool:
-    """Put lines in the place of what dlt says of missing settings, in what pytest shows.
+    """Replace dlt's text on missing settings by our lines, in what pytest shows.
 
-    dlt lists each place that each provider was asked for, in 20 lines a setting.
+    dlt lists each place where each provider looked, in 20 lines a setting.
 
     Returns:
-        Whether dlt's text was in it.
+        Whether it contained dlt's text.
     """
     if type(shown).__module__ != "_pytest._code.code" or not hasattr(shown, "__dict__"):
         parts = shown if isinstance(shown, list | tuple) else ()
-        # all of them, and not the first one only
+        # a list: `any` would stop at the first one
         return sum(with_message(one, lines) for one in parts) > 0
     is_found = False
     for name, value in vars(shown).items():
@@ -366,15 +365,15 @@ def _shortened(text: str, lines: Sequence[str]) -> str:
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Tell whether an error goes back to Ctrl-C: dlt makes the failure of a step of it."""
+    """Tell whether Ctrl-C has caused an error: dlt turns it into the failure of a step."""
     return any(isinstance(cause, KeyboardInterrupt) for cause in causes(error))
 
 
 def causes(
     error: BaseException | None, contexts: Contexts = "hidden", *, in_groups: bool = False
 ) -> Iterator[BaseException]:
-    """Yield an error and those that it came from, as the function of this name in the runtime."""
-    # imported here: a session in which nothing fails does not pay for it
+    """Yield an error and its causes: the runtime's function of the same name."""
+    # imported here, so that a session without failures does not import it
     from dlthub_project.errors import causes
 
     return causes(error, contexts, in_groups=in_groups)

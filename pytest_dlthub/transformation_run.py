@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dlthub_project.entity_factory import EntityFactory
     from dlthub_project.transformations import Cache, Flushed, Transformation
 
-# of each input; None for all that there are
+# for each input; None for all of its tables
 _Tables = Mapping[str, Iterable[str] | None]
 Entered = Callable[[], AbstractContextManager[Any]]
 
@@ -37,15 +37,15 @@ class ProjectTransformation:
     """
 
     def __init__(self, name: str, folder: Path, entered: Entered) -> None:
-        """Make it; `DltProject.transformation` gives one.
+        """Create it; `DltProject.transformation` does.
 
         Args:
             name: Its name.
-            folder: The folder of the test, which files that it names are relative to.
-            entered: Enters the sandbox that it runs in.
+            folder: The folder of the test: paths of files are relative to it.
+            entered: Enters the sandbox of the run.
 
         Raises:
-            EntityNotFound: It is not declared, or its cache is not.
+            EntityNotFound: The project does not declare it, or its cache.
         """
         self.name = name
         self._folder = folder
@@ -57,19 +57,20 @@ class ProjectTransformation:
         """Populate the cache, transform, and write the outputs into temporary databases.
 
         Args:
-            given: Rows of the cache's inputs: by table, or by `dataset.table`, rows, a frame, an
+            given: Rows of the cache's inputs, by table or by `dataset.table`: rows, a frame, an
                 Arrow table, or the path of a file beside the test. They are added, as a new load,
-                to what the test has loaded there; no pipeline has to be run.
+                to the data that the test has loaded; it need not run a pipeline.
             **run_arguments: Arguments of `Transformation.run`: `observers` and the like.
 
         Raises:
-            DatasetNotLoaded: Tables of the inputs are neither given nor loaded in this test.
-            EntityNotFound: Something is given that is no input.
+            DatasetNotLoaded: The test has neither given nor loaded tables of the inputs.
+            EntityNotFound: A name in `given` is no input.
             PipelineStepFailed: As `dlt.Pipeline.run` does.
-            ProjectError: What is given is ambiguous or no rows, or the project's code fails.
+            ProjectError: A name in `given` is ambiguous or its value is no rows, or the project's
+                code fails.
         """
         with self._entered(), nullcontext() if given is None else placeholders():
-            # anew: another run may have changed what it remembers
+            # a new one, since another run may have changed the state of the last one
             transformation = current.entities().get_transformation(self.name)
             if given is not None:
                 load_tables(current.entities(), transformation.cache, located(given, self._folder))
@@ -83,13 +84,13 @@ class ProjectTransformation:
 class TransformationRun:
     """One finished run of a transformation, and the datasets that it writes.
 
-    Counts are those of this run; datasets, rows and tables are as they are when they are asked for,
-    after later runs too.
+    Counts are those of this run. Datasets, rows and tables are always the current ones, also
+    after later runs.
 
     Attributes:
-        flushed: What `Transformation.run` returned: dlt's load info and the rows by dataset.
-        row_counts: Rows that this run wrote by output table (by `dataset.table` where two datasets
-            have one of that name); a table without rows is absent.
+        flushed: The result of `Transformation.run`: dlt's load info and the rows by dataset.
+        row_counts: Rows that this run wrote, by output table, or by `dataset.table` if two datasets
+            have a table of that name; a table without rows is absent.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class TransformationRun:
         flushed: Flushed,
         entered: Entered,
     ) -> None:
-        """Make the run; `ProjectTransformation.run` gives one."""
+        """Create the run; `ProjectTransformation.run` does."""
         self._harness = harness
         self._transformation = transformation
         self._entered = entered
@@ -114,7 +115,7 @@ class TransformationRun:
 
     @property
     def datasets(self) -> Mapping[str, WritableDataset]:
-        """The datasets that it writes, by name; those that there are already."""
+        """The datasets that it writes, by name, if they exist."""
         with self._entered():
             opened = {name: _opened(current.catalog(), name) for name in self._dataset_names()}
             return {name: dataset for name, dataset in opened.items() if dataset is not None}
@@ -124,7 +125,7 @@ class TransformationRun:
         """The dataset that it writes.
 
         Raises:
-            DatasetNotLoaded: Nothing was written yet.
+            DatasetNotLoaded: Nothing has been written yet.
             ProjectError: There are several.
         """
         names = self._dataset_names()
@@ -138,7 +139,7 @@ class TransformationRun:
 
     @property
     def cache(self) -> dlt.Dataset:
-        """The tables that it has made in the cache, those that are no outputs included.
+        """The tables that it has made in the cache, including those that are not outputs.
 
         Raises:
             ProjectError: The last run had nothing to do.
@@ -147,7 +148,7 @@ class TransformationRun:
 
     @property
     def tables(self) -> list[str]:
-        """The output tables that there are, as `rows` takes them."""
+        """The names of the existing output tables, as `rows` takes them."""
         datasets = self.datasets
         return [
             name
@@ -159,7 +160,7 @@ class TransformationRun:
         """Return the rows of an output table, without dlt's own columns.
 
         Args:
-            table: Its name; `dataset.table` where two datasets have one of that name.
+            table: Its name, or `dataset.table` if two datasets have a table of that name.
             *names: Columns; the rows are tuples of these.
             **options: `columns`, `where`, `order_by` and the like, as `PipelineRun.rows` takes
                 them.
@@ -191,8 +192,7 @@ class TransformationRun:
         """Run the transformation again on the state that it has now: "day 2".
 
         Args:
-            given: Rows that have come since, as `ProjectTransformation.run` takes them; None for
-                none.
+            given: New rows, as `ProjectTransformation.run` takes them; None for none.
             **run_arguments: Arguments of `Transformation.run`.
 
         Returns:
@@ -212,7 +212,7 @@ class TransformationRun:
 
 
 def _opened(catalog: Catalog, name: str) -> WritableDataset | None:
-    """Return a dataset that exists; None for one that does not, declared or not."""
+    """Return a dataset if it exists, else None."""
     try:
         dataset = catalog.dataset(name)
         return dataset if dataset.schemas else None
@@ -221,7 +221,7 @@ def _opened(catalog: Catalog, name: str) -> WritableDataset | None:
 
 
 def _by_name(places: Iterable[tuple[str, str]]) -> dict[str, tuple[str, str]]:
-    """Return datasets and tables by the name of the table; by both where that is ambiguous."""
+    """Return datasets and tables by the name of the table, or by both if that is ambiguous."""
     distinct = list(dict.fromkeys(places))
     names = [table for _, table in distinct]
     return {
@@ -231,20 +231,20 @@ def _by_name(places: Iterable[tuple[str, str]]) -> dict[str, tuple[str, str]]:
 
 
 def load_tables(entities: EntityFactory, cache: Cache, given: Given) -> None:
-    """Add rows to tables of the inputs of a cache; datasets and tables are made as needed.
+    """Add rows to tables of a cache's inputs; create datasets and tables as needed.
 
     Args:
-        entities: The project's.
+        entities: The entities of the project.
         cache: The cache.
         given: Rows by table, or by `dataset.table`, as `DltProject.run` takes them.
 
     Raises:
         EntityNotFound: The cache has no such input.
         PipelineStepFailed: As `dlt.Pipeline.run` does.
-        ProjectError: A name is ambiguous, or a value no rows.
+        ProjectError: A name is ambiguous, or a value is no rows.
     """
     inputs = _tables_of(cache)
-    # everything is looked at before anything is loaded
+    # check all values before the first load
     found = [(*_place(name, inputs), given_items(name, value)) for name, value in given.items()]
     for dataset, table, items in found:
         _load(_opened_or_made(entities, dataset), table, items)
@@ -262,11 +262,11 @@ def _tables_of(cache: Cache) -> dict[str, list[str] | None]:
 
 
 def _place(name: str, inputs: _Tables) -> tuple[str, str]:
-    """Return the dataset and the table that a name of `given` stands for."""
+    """Return the dataset and the table for a name in `given`."""
     before, dot, table = name.rpartition(".")
     datasets = [d for d in inputs if not dot or d == before]
     listed = [d for d in datasets if _lists(inputs[d], table)]
-    # one that names no tables may have it, too, but not in a cache where another names it
+    # datasets that list no tables may have it too, but only if none of the others lists it
     found = listed or [d for d in datasets if inputs[d] is None]
     if not found:
         known = [f"{d}.{t}" for d, tables in inputs.items() for t in tables or ()]
@@ -283,12 +283,12 @@ def _place(name: str, inputs: _Tables) -> tuple[str, str]:
 
 
 def _lists(tables: Iterable[str] | None, table: str) -> bool:
-    """Tell whether a table is among `tables`, or has a nested one there."""
+    """Tell whether a table is in `tables`, or a nested table of it."""
     return any(each == table or each.startswith(f"{table}__") for each in tables or ())
 
 
 def _opened_or_made(entities: EntityFactory, name: str) -> WritableDataset:
-    """Return a dataset; it is made when it does not exist."""
+    """Return a dataset, after creating it if it does not exist."""
     catalog = Catalog(entities)
     if (opened := _opened(catalog, name)) is not None:
         return opened
@@ -299,9 +299,9 @@ def _opened_or_made(entities: EntityFactory, name: str) -> WritableDataset:
 
 
 def _schema_name(entities: EntityFactory, dataset: str) -> str:
-    """Return the schema that the first pipeline of a dataset loads, as far as can be told.
+    """Return the schema of a dataset's first pipeline, as far as we can find out.
 
-    A pipeline that is run later in the test then goes on with the same one.
+    Later in the test, that pipeline then goes on with the same schema.
     """
     from dlt.common.schema.utils import normalize_schema_name
 

@@ -118,12 +118,14 @@ class Recording:
         Args:
             folder: The folder.
             pages: The content of the files, by their names.
+
+        Raises:
+            ProjectError: It cannot be written.
         """
-        folder.parent.mkdir(parents=True, exist_ok=True)
         written = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
         replaced = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
         try:
-            written.mkdir()
+            written.mkdir(parents=True)
             for name, content in pages.items():
                 content.write(written / name)
             (written / RECORD).write_text(self._to_yaml(), encoding="utf-8")
@@ -132,6 +134,13 @@ class Recording:
                 if folder.exists():
                     os.rename(folder, replaced)
                 os.rename(written, folder)
+        except OSError as error:
+            if replaced.exists() and not folder.exists():
+                os.rename(replaced, folder)
+            raise ProjectError(
+                f"the recording {folder} cannot be written, and nothing of it is kept: {error}",
+                "Free space there, or make the folder writable, and record it again.",
+            ) from error
         finally:
             shutil.rmtree(written, ignore_errors=True)
             shutil.rmtree(replaced, ignore_errors=True)

@@ -28,8 +28,9 @@ def extractables(data: Any, argument: str) -> list[DltSource | DltResource]:
 
     Raises:
         TypeError: The data are neither sources nor resources, or a function needs arguments.
+        Exception: What a function has raised.
     """
-    made = sources_made_by(data)
+    made = sources_made_by(data, may_fail=False)
     found: list[DltSource | DltResource] = []
     for item in made if isinstance(made, list | tuple) else [made]:
         if not isinstance(item, DltSource | DltResource):
@@ -41,16 +42,22 @@ def extractables(data: Any, argument: str) -> list[DltSource | DltResource]:
     return found
 
 
-def sources_made_by(data: Any) -> Any:
+def sources_made_by(data: Any, *, may_fail: bool = True) -> Any:
     """Return `data` in which functions that make sources are replaced by these sources.
 
     dlt would load such a source as a row. Functions that yield or return rows stay: dlt calls them.
+
+    Args:
+        data: The data.
+        may_fail: Whether a function that fails stays, too.
 
     Raises:
         TypeError: A source needs arguments.
     """
     if isinstance(data, list | tuple):
-        made = [sources_made_by(item) if callable(item) else item for item in data]
+        made = [
+            sources_made_by(item, may_fail=may_fail) if callable(item) else item for item in data
+        ]
         return [one for item in made for one in (_parts_of(item) or [item])]
     if isinstance(data, Mapping) and (parts := _parts_of(data)):
         return parts
@@ -64,6 +71,8 @@ def sources_made_by(data: Any) -> Any:
     try:
         found = data()
     except Exception:
+        if not may_fail:
+            raise
         # it may need the state that dlt provides only in the step `extract`, or fail there again
         return data
     if isinstance(found, DltSource | DltResource):

@@ -63,8 +63,15 @@ def test_missing_values_are_null(dlt_run: DltRun) -> None:
 
     ((first, *_), *_) = run.rows("flights", "time_hour", order_by="time_hour")
     assert first == datetime(2013, 1, 1, 10, tzinfo=timezone.utc)
-    cancelled = run.rows("flights", "carrier", "flight", "dep_delay", where={"dep_time": None})
-    assert cancelled == [("AA", 1925, None), ("B6", 125, None), ("EV", 4308, None)]
+    names = ("carrier", "flight", "dep_delay", "arr_delay")
+    cancelled = run.rows("flights", *names, where={"dep_time": None})
+    assert cancelled == [
+        ("AA", 1925, None, None),
+        ("B6", 125, None, None),
+        ("EV", 4308, None, None),
+    ]
+    unmeasured = run.rows("weather", "origin", "hour", "wind_gust", where={"pressure": None})
+    assert unmeasured == [("EWR", 13, None), ("JFK", 13, None), ("LGA", 12, None)]
 
 
 def test_every_column_of_a_flight_and_of_the_weather_is_as_in_the_files(dlt_run: DltRun) -> None:

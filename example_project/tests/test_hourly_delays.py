@@ -69,6 +69,7 @@ def test_both_say_of_2013_what_the_raw_data_say(dlt_project: DltProject) -> None
     queries = ordered(dlt_project.transformation("hourly_delays").run().rows("hourly_delays"))
     function = dlt_project.transformation("hourly_delays_arrow").run()
 
+    assert {*BOTH} <= {*dlt_project.dataset("nyc_delays").tables}
     assert ordered(function.rows("hourly_delays_arrow")) == queries
     assert len(queries) == 207
     assert sum(row["flights"] for row in queries) == 336_776

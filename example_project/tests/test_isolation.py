@@ -26,3 +26,13 @@ def test_each_run_has_a_folder_of_its_own_outside_the_project(dlt_project: DltPr
 @pytest.mark.parametrize("profile", ["dev", "prod"])
 def test_all_of_a_profile_can_be_built(dlt_project: DltProject, profile: str) -> None:
     dlt_project.check(profile)
+
+
+def test_production_writes_to_the_file_that_the_environment_names(
+    dlt_project: DltProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NYC_WAREHOUSE", "/data/warehouse.duckdb")
+    with dlt_project.profile("prod") as context:
+        assert context.project.destinations == {
+            "warehouse": {"type": "duckdb", "credentials": "/data/warehouse.duckdb"}
+        }

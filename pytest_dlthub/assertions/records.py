@@ -1,4 +1,4 @@
-"""The rows of a relation: one value for one cell, whichever destination it is read from."""
+"""The rows of a relation, with the same values from every destination."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     import dlt
 
 
-# what dlt gives to a decimal without a scale
+# dlt's scale for a decimal without one
 _SCALE = 9
 _Reader = Callable[[Any, Mapping[str, Any]], Any]
 
 
 def records_of(relation: dlt.Relation) -> list[dict[str, Any]]:
-    """Return the rows of `relation` as the destination gives them, with all their columns."""
-    # fetched and not as a frame: frames change types, and DuckDB warns on the way there
+    """Return the rows of `relation` as the destination returns them, with all their columns."""
+    # not as a frame: frames change types, and DuckDB warns while it makes one
     return read_records(relation.columns_schema.items(), relation.fetchall())
 
 
 def read_records(
     columns: Iterable[tuple[str, Mapping[str, Any]]], rows: Iterable[Sequence[Any]]
 ) -> list[dict[str, Any]]:
-    """Return rows of a destination as mappings, each value as `reader_of` makes it.
+    """Return rows of a destination as mappings; `reader_of` converts their values.
 
     Args:
         columns: The name of each cell of a row, and the hints of its column.
@@ -41,14 +41,14 @@ def read_records(
 
 
 def records_of_sql(client: Any, query: str) -> tuple[list[str], list[dict[str, Any]]]:
-    """Return the columns and rows that a query gives at the destination; dlt is not asked.
+    """Return the columns and rows of a query at the destination, without dlt's relations.
 
     Args:
         client: An open SQL client.
         query: The query, in the SQL of the destination.
 
     Raises:
-        ValueError: Two columns have one name.
+        ValueError: Two columns have the same name.
     """
     columns, rows = sql_clients.columns_and_rows(client, query)
     names = [name for name, _ in columns]
@@ -69,7 +69,7 @@ def is_dlt_name(name: str) -> bool:
 
 
 def sort_key(value: Any) -> tuple[int, Any]:
-    """Return what values of any type can be sorted by; nulls come first, then numbers."""
+    """Return a key to sort values of any type by; nulls come first, then numbers."""
     if value is None:
         return 0, 0
     if isinstance(value, int | float | Decimal):
@@ -79,13 +79,13 @@ def sort_key(value: Any) -> tuple[int, Any]:
     if isinstance(value, bytes):
         return 4, value
     if isinstance(value, datetime.date | datetime.time):
-        # those with a zone are in UTC
+        # a datetime with a time zone is in UTC here
         return 5, value.isoformat()
     return 6, json.dumps(value, sort_keys=True, default=repr)
 
 
 def orders(order_by: Any) -> list[tuple[str, bool]]:
-    """Return columns, and whether they descend, for the value of `order_by`."""
+    """Return the columns in the value of `order_by`, and whether each descends."""
     if order_by is None:
         return []
     given = order_by if isinstance(order_by, list) else [order_by]
@@ -98,7 +98,7 @@ def orders(order_by: Any) -> list[tuple[str, bool]]:
 
 
 def by_all_columns(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows by their cells; those of dlt come last, as their ids are random."""
+    """Return rows sorted by their cells, last by those of dlt, whose ids are random."""
     if not records:
         return records
     names = sorted(records[0], key=lambda name: (is_dlt_name(name), name))
@@ -106,11 +106,11 @@ def by_all_columns(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def reader_of(column: Mapping[str, Any]) -> Callable[[Any], Any]:
-    """Return a function that makes the value of a column what dlt says that the column holds.
+    """Return a function that converts a column's values to the type in dlt's schema.
 
-    PostgreSQL's driver returns objects for JSON and views of memory for binary values; DuckDB
-    returns text for JSON; SQLite has no dates, times, decimals or booleans; MySQL has no zones, and
-    durations for times. A value that is nothing of the kind stays as it is.
+    PostgreSQL's driver returns objects for JSON and memoryviews for binary values. DuckDB returns
+    text for JSON. SQLite has no dates, times, decimals or booleans. MySQL has no time zones, and
+    durations for times. A value that does not fit the type stays as it is.
 
     Args:
         column: Its hints in dlt's schema, or those that dlt derives from a query.
@@ -141,13 +141,13 @@ def _bool(value: Any, _column: Mapping[str, Any]) -> Any:
 def _decimal(value: Any, column: Mapping[str, Any]) -> Any:
     scale = _SCALE if column.get("precision") is None else column.get("scale") or 0
     if scale == 0:
-        # dlt's relations call a wei so
+        # dlt's relations give this type to a wei
         return _wei(value, column)
     return round(Decimal(str(value)), scale) if isinstance(value, int | float | str) else value
 
 
 def _wei(value: Any, _column: Mapping[str, Any]) -> Any:
-    # PostgreSQL has 78 noughts behind the point
+    # PostgreSQL returns it with 78 decimal places
     number = Decimal(value)
     return Decimal(int(number)) if number == int(number) else number
 
@@ -169,7 +169,7 @@ def _timestamp(value: Any, column: Mapping[str, Any]) -> Any:
         return moment
     if column.get("timezone") is False:
         return _in_utc(moment).replace(tzinfo=None)
-    # what has no zone is in UTC: dlt has brought it there
+    # a timestamp without a time zone is in UTC, since dlt converts it when it loads
     return _in_utc(moment) if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)
 
 
@@ -189,7 +189,7 @@ _READERS: dict[str | None, _Reader] = {
 
 
 def type_told(column: Mapping[str, Any], precise: bool = True) -> str:
-    """Return the type of a column in words: `decimal(5,2)`, with its numbers if `precise`."""
+    """Return the type of a column as text: `decimal(5,2)`, with its numbers if `precise`."""
     numbers = [str(n) for n in (column.get("precision"), column.get("scale")) if n is not None]
     inner = f"({','.join(numbers)})" if precise and numbers else ""
     return f"{column.get('data_type')}{inner}"

@@ -1,4 +1,4 @@
-"""Schemas as a reader has them: what is stable of them, and what changes from one to another."""
+"""Describes the stable parts of a schema, and lists the changes between two of them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from dlt.common.schema import Schema
 
 _TYPE = ("data_type", "precision", "scale", "timezone")
-# written while data are loaded, or anew in each run
+# dlt writes these while it loads, or in each run
 _VOLATILE = ("name", "columns", "x-normalizer", "x-loader", "x-extractor", "x-boundary-timestamp")
-# hints that nothing depends on but readers
+# hints for readers: no behaviour depends on them
 _TELLING = ("description", "x-annotation", "x-bigquery-table-description")
 _DEFAULT_NAMING = "snake_case"
 _MOST = 20
@@ -27,9 +27,9 @@ class Change:
     """One change of a schema.
 
     Attributes:
-        text: What has changed: `column orders.price: bigint → text`.
-        is_breaking: Whether more is needed than dlt adds to a dataset by itself, tables and columns
-            that may be null. A change of which that is not known is breaking.
+        text: The change: `column orders.price: bigint → text`.
+        is_breaking: Whether dlt cannot make the change by itself. By itself it adds tables and
+            nullable columns. A change that we cannot judge is breaking.
     """
 
     text: str
@@ -40,9 +40,9 @@ class Change:
 
 
 def described(schema: Schema) -> dict[str, Any]:
-    """Return what is stable of a schema, as values that YAML has, in a stable order.
+    """Return the stable parts of a schema, in YAML types and in a stable order.
 
-    Without dlt's own tables and columns, versions, hashes, and what dlt notes while it loads.
+    They leave out dlt's own tables and columns, versions, hashes, and notes of dlt on its loads.
     """
     stored: Mapping[str, Any] = schema.to_dict(bump_version=False)
     found: dict[str, Any] = {"schema": stored["name"]}
@@ -57,7 +57,7 @@ def described(schema: Schema) -> dict[str, Any]:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
-    """Return what has changed between two schemas that are `described`; breaking changes first."""
+    """Return the changes between two schemas from `described`, breaking changes first."""
     found = [*_hints(f"schema {now.get('schema')}", before, now, ("tables",))]
     earlier, later = before.get("tables") or {}, now.get("tables") or {}
     for name in sorted({*earlier, *later}):
@@ -71,7 +71,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
 
 
 def told(found: list[Change]) -> list[str]:
-    """Return lines that tell changes, and first how many there are of which kind."""
+    """Return a line for each change, after one with the count of each kind."""
     breaking = sum(change.is_breaking for change in found)
     counts = ((breaking, "breaking"), (len(found) - breaking, "additive"))
     parts = [f"{n} {kind} {'change' if n == 1 else 'changes'}" for n, kind in counts if n]
@@ -92,7 +92,7 @@ def _table(name: str, table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _column(column: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the hints of a column; none for one that is known by nulls alone."""
+    """Return the hints of a column; empty if it has only been null."""
     hints = _stable(column)
     if hints.pop("nullable", True) is False:
         hints["nullable"] = False
@@ -106,7 +106,7 @@ def _stable(hints: Mapping[str, Any]) -> dict[str, Any]:
         for name in sorted(hints)
         if name not in _VOLATILE
         and (hints[name] or name in ("nullable", "scale", "timezone"))
-        # as dlt has them without a hint
+        # leave out defaults
         and (name, hints[name]) not in (("timezone", True), ("scale", None), ("timezone", None))
     }
 
@@ -126,7 +126,7 @@ def _table_changes(
             yield Change(f"{column} removed", True)
         elif name not in earlier:
             hints = later[name]
-            # rows that are there have no value for it, and no place in the key
+            # existing rows have no value for it, or an incomplete key
             is_demanding = hints.get("nullable") is False or any(map(hints.get, _KEYS))
             words = [_type(hints), *(["not null"] if hints.get("nullable") is False else [])]
             words += [key for key in _KEYS if hints.get(key)]
@@ -142,7 +142,7 @@ def _column_changes(
     column: str, before: Mapping[str, Any], now: Mapping[str, Any]
 ) -> Iterator[Change]:
     if _type(before) != _type(now):
-        # dlt gives a type to a column that had none, and alters no column that is there
+        # dlt gives a type to a column without one, and does not alter a column that exists
         yield Change(f"{column}: {_type(before)} → {_type(now)}", "data_type" in before)
     words = [
         "not null" if hints.get("nullable") is False else "nullable" for hints in (before, now)

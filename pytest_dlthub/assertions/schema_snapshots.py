@@ -1,6 +1,6 @@
-"""Snapshots of schemas, on syrupy: a YAML file for each test, and what has changed since.
+"""Snapshots of schemas with syrupy: one YAML file for each test, and the changes since.
 
-Imports syrupy, and so is imported by tests alone that use it.
+It imports syrupy, so only tests that use snapshots import it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _HOW = "pytest --snapshot-update writes the schema as it is now"
 
 
 class SchemaSnapshot(SingleFileSnapshotExtension):
-    """Keeps a schema in a file of its own; any change fails."""
+    """Stores a schema in a file of its own; any change fails."""
 
     file_extension = "schema.yaml"
-    # syrupy 4 has these names
+    # for syrupy 4
     _file_extension = file_extension
     _write_mode = WriteMode.TEXT
 
@@ -32,12 +32,12 @@ class SchemaSnapshot(SingleFileSnapshotExtension):
 
         Args:
             data: A schema of dlt.
-            exclude: Which tables, columns and hints to leave out, as syrupy has it.
-            include: Which to keep, as syrupy has it.
-            matcher: What syrupy replaces values by; schemas have no such values.
+            exclude: The tables, columns and hints to leave out, as a filter of syrupy.
+            include: The ones to keep, as a filter of syrupy.
+            matcher: syrupy's replacement of values; schemas have none to replace.
 
         Raises:
-            TypeError: It is no schema.
+            TypeError: `data` is no schema.
         """
         if not isinstance(data, Schema):
             raise TypeError(
@@ -48,11 +48,11 @@ class SchemaSnapshot(SingleFileSnapshotExtension):
         return yaml.dump(kept, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6)
 
     def matches(self, *, serialized_data: Any, snapshot_data: Any) -> bool:
-        """Tell whether the schema is that of the snapshot."""
+        """Tell whether the schema matches the snapshot."""
         return not self._failing(snapshot_data, serialized_data)
 
     def diff_lines(self, serialized_data: Any, snapshot_data: Any) -> Iterator[str]:
-        """Yield what has changed since the snapshot."""
+        """Yield the changes since the snapshot."""
         if snapshot_data:
             try:
                 yield from told(changes_between(snapshot_data, serialized_data))
@@ -61,30 +61,30 @@ class SchemaSnapshot(SingleFileSnapshotExtension):
         yield _HOW
 
     def _failing(self, before: str, now: str) -> bool:
-        """Tell whether a schema has changes that fail; `--snapshot-update` mends a broken file."""
+        """Tell whether changes fail the test; a broken file does too: an update replaces it."""
         try:
             return any(map(self.fails_on, changes_between(before, now)))
         except ValueError:
             return True
 
     def fails_on(self, change: Change) -> bool:
-        """Tell whether a change fails."""
+        """Tell whether a change fails the test."""
         return True
 
 
 class AdditiveSchemaSnapshot(SchemaSnapshot):
-    """Keeps a schema in a file of its own; breaking changes alone fail."""
+    """Stores a schema in a file of its own; only breaking changes fail."""
 
     def fails_on(self, change: Change) -> bool:
-        """Tell whether a change fails."""
+        """Tell whether a change fails the test."""
         return change.is_breaking
 
 
 def changes_between(before: str, now: str) -> list[Change]:
-    """Return what has changed between two schemas that are written as YAML.
+    """Return the changes between two schemas in YAML.
 
     Raises:
-        ValueError: The first is no such file.
+        ValueError: The first one is no schema in YAML.
     """
     try:
         earlier = yaml.safe_load(before)
@@ -97,7 +97,7 @@ def changes_between(before: str, now: str) -> list[Change]:
 
 
 def additive_changes(results: Mapping[int, Any]) -> list[Change]:
-    """Return the changes that have let a test pass.
+    """Return the changes that the test has accepted.
 
     Args:
         results: syrupy's results of its comparisons.
@@ -111,11 +111,11 @@ def additive_changes(results: Mapping[int, Any]) -> list[Change]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes a column, and all else that is within a table, on one line."""
+    """Writes a column, or anything else inside of a table, on one line."""
 
 
 def _filtered(data: Any, path: tuple[Any, ...], exclude: Any, include: Any) -> Any:
-    """Return nested mappings without what syrupy's filters leave out; columns as lines."""
+    """Return nested mappings without what syrupy's filters leave out, and columns as lines."""
     if not isinstance(data, dict):
         return data
     kept: dict[Any, Any] = _Line() if len(path) >= _DEPTH_OF_LINES else {}
@@ -132,7 +132,7 @@ class _Line(dict[str, Any]):
     """A mapping that is written on one line."""
 
 
-# schema, tables, table, columns, column
+# the levels: schema, tables, table, columns, column
 _DEPTH_OF_LINES = 4
 
 

@@ -1,4 +1,4 @@
-"""The rows of tables and queries as tests ask for them: in a stable order, nested, as tuples."""
+"""The rows of tables and queries for tests: in a stable order, nested, or as tuples."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from pytest_dlthub.assertions.records import (
     sort_key,
     without_dlt_columns,
 )
+from pytest_dlthub.assertions.where_values import may_equal, with_values
 from pytest_dlthub.data_coverage import reads
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 _ORDER_BY = re.compile(r"\border\s+by\b", re.IGNORECASE)
-# a scan of one of these gives the rows of a load as the load brought them
+# a scan of one of these returns the rows of a load in the order of the load
 _TELLS_ORDER = ("duckdb", "motherduck")
-# PostgreSQL scans tables of 8 MB and more in parallel; a row has 2 kB at most
+# PostgreSQL scans tables of 8 MB and more in parallel; a row has at most 2 kB
 _SCANNED_IN_PARALLEL = 4000
 
 
@@ -42,9 +43,9 @@ _SCANNED_IN_PARALLEL = 4000
 def table_rows(relation: dlt.Relation) -> Rows:
     """Return the rows of `relation` as mappings, without dlt's own `_dlt_*` columns.
 
-    A value is the same on every destination: JSON columns are objects, binary ones bytes,
-    timestamps in UTC. The order is that of the query; where it has none, the order is always the
-    same, see `PipelineRun.rows`.
+    Values are the same from every destination: JSON columns are objects, binary ones bytes,
+    timestamps in UTC. The order is that of the query; a query without one still gets a stable
+    order, see `PipelineRun.rows`.
     """
     place = table_of(relation)
     is_ordered = relation.sqlglot_expression.args.get("order")
@@ -57,13 +58,13 @@ def table_rows(relation: dlt.Relation) -> Rows:
 
 
 def rows_of(relation: dlt.Relation, records: Iterable[Record]) -> Rows:
-    """Return rows that were read of a relation, with its table and key if it has one table."""
+    """Return rows that come from a relation, with its table and key if it has only one table."""
     place = table_of(relation)
     return Rows(records) if place is None else TableReader(*place).as_rows(records)
 
 
 def sql_rows(dataset: dlt.Dataset, query: str) -> Rows:
-    """Return the rows that a query gives at the destination of `dataset`.
+    """Return the rows of a query at the destination of `dataset`.
 
     Args:
         dataset: The dataset; names of its tables need no qualifier.
@@ -79,14 +80,14 @@ def sql_rows(dataset: dlt.Dataset, query: str) -> Rows:
 
 
 class TableReader:
-    """Reads one table of a dataset, which dlt or only the destination knows."""
+    """Reads one table of a dataset: dlt's schema has it, or only the destination does."""
 
     def __init__(self, dataset: dlt.Dataset, table: str) -> None:
-        """Make the reader.
+        """Create the reader.
 
         Args:
             dataset: The dataset.
-            table: The table, or a view that the destination has.
+            table: The table, or a view at the destination.
         """
         self._dataset = dataset
         self._table = table
@@ -101,7 +102,7 @@ class TableReader:
 
     @property
     def place(self) -> tuple[str, str]:
-        """The names of dataset and table."""
+        """The names of the dataset and the table."""
         return self._dataset.dataset_name, self._table
 
     @property
@@ -110,7 +111,7 @@ class TableReader:
         return bool(self._hints)
 
     def unknown(self) -> ValueError:
-        """Return the error for a table that nobody knows."""
+        """Return the error for a table that neither dlt nor the destination has."""
         tables = [name for schema in self._dataset.schemas for name in schema.data_table_names()]
         return ValueError(
             f"There is no table `{self._table}` in the dataset. {known_names(self._table, tables)}"
@@ -120,7 +121,7 @@ class TableReader:
         """Return dlt's data types by column, without dlt's own columns.
 
         Raises:
-            ValueError: dlt knows no such table.
+            ValueError: dlt's schema has no such table.
         """
         if not self.is_known:
             raise self.unknown()
@@ -142,7 +143,7 @@ class TableReader:
     ) -> Rows:
         """Return the rows; see `PipelineRun.rows`.
 
-        `is_extracted` says that there is a resource of this name.
+        `is_extracted` says that a run has extracted a resource of this name.
         """
         if names and columns is not None:
             raise TypeError("rows: name the columns, for tuples, or give columns=, for mappings")
@@ -165,7 +166,7 @@ class TableReader:
                 self._check(asked or (), self._columns)
                 known, records = list(self._columns), self._filtered(where, current, asked)
             elif is_extracted:
-                # nothing has come of it yet, and dlt's schema does not have it
+                # the resource has yielded nothing yet, so that dlt's schema does not have the table
                 return Rows(table=self._table)
             else:
                 raise self.unknown()
@@ -187,7 +188,7 @@ class TableReader:
         return self.as_rows(records if dlt_ids else map(without_dlt_columns, records))
 
     def as_rows(self, records: Iterable[Record]) -> Rows:
-        """Return rows of the table, with its key if they have all of it."""
+        """Return rows of the table, with its key if they have all of its columns."""
         found = Rows(records, table=self._table)
         keys = self._keys()
         if found and found[0].keys() >= set(keys):
@@ -195,19 +196,19 @@ class TableReader:
         return found
 
     def records(self, relation: dlt.Relation) -> list[Record]:
-        """Return the rows of a relation of the table, all or some, in the order of the table."""
+        """Return the rows of a relation of the table, which may filter it, in the table's order."""
         with connected(self._dataset.sql_client):
             return self._ordered(records_of(relation))
 
     def _filtered(
         self, where: Any = None, current: bool = False, asked: Iterable[str] | None = None
     ) -> list[Record]:
-        """Return rows with all columns; with those asked for, and what their order needs."""
+        """Return rows: with all columns, or the columns asked for and those that sort them."""
         valid_to = self._column_with("x-valid-to")
         if current and not valid_to:
             raise ValueError(f"Table `{self._table}` has no history: its strategy is not scd2")
         if not self._columns:
-            # a resource is there, and has yielded nothing yet
+            # the resource has yielded nothing yet
             return []
         relation = self._dataset.table(self._table)
         for condition in self._conditions(where):
@@ -221,18 +222,18 @@ class TableReader:
             records = self.records(relation)
         except DestinationUndefinedEntity:
             if self._table in self._schema.data_table_names(seen_data_only=True):
-                # somebody has dropped it
+                # something has dropped it
                 raise
-            return []
+            records = []
         if isinstance(where, Mapping):
-            records = _with_values(records, where)
+            records = with_values(records, where, self._columns)
         if current:
             active = self._columns[str(valid_to)].get("x-active-record-timestamp")
             records = [row for row in records if _is_active(row[str(valid_to)], active)]
         return records
 
     def _view(self, client: Any, where: Any) -> tuple[list[str], list[Record]] | None:
-        """Return columns and rows of what the destination has by the name; None if nothing."""
+        """Return columns and rows of a view at the destination; None if there is no such view."""
         query = f"SELECT * FROM {client.make_qualified_table_name(self._table)}"
         if where is not None and not isinstance(where, tuple | Mapping):
             query += f" WHERE {where}"
@@ -244,7 +245,7 @@ class TableReader:
             raise TypeError("rows: dlt does not know the view; give where= as SQL text")
         if isinstance(where, Mapping):
             self._check(where, names)
-            records = _with_values(records, where)
+            records = with_values(records, where, {})
         return names, by_all_columns(records)
 
     def _conditions(self, where: Any) -> Iterator[tuple[Any, ...]]:
@@ -254,9 +255,13 @@ class TableReader:
             return
         if isinstance(where, Mapping):
             self._check(where, self._columns)
-            # other values are compared when they are read, as SQL has them otherwise
+            # SQL spells other values in other ways: compare those after reading
             simple = (str, int, type(None))
-            pairs = [(n, "eq", value) for n, value in where.items() if isinstance(value, simple)]
+            pairs = [
+                (name, "eq", value)
+                for name, value in where.items()
+                if isinstance(value, simple) and may_equal(self._columns[name], value)
+            ]
         else:
             pairs = [where]
         for condition in pairs:
@@ -271,7 +276,7 @@ class TableReader:
             elif operator in ("eq", "ne"):
                 import sqlglot
 
-                # nothing equals a null in SQL
+                # in SQL, nothing equals null
                 is_null = sqlglot.exp.column(name, quoted=True).is_(sqlglot.exp.null())
                 yield (is_null if operator == "eq" else is_null.not_(),)
             else:
@@ -292,7 +297,7 @@ class TableReader:
         return str(self._schema.naming.normalize_identifier(name))
 
     def _ordered(self, records: list[Record]) -> list[Record]:
-        """Put the rows of the table, all or some, into the order that is always the same."""
+        """Sort rows of the table, all or some, into the stable order."""
         if len(records) < 2:
             return records
         parent_id, index = self._own("_dlt_parent_id"), self._own("_dlt_list_idx")
@@ -317,13 +322,13 @@ class TableReader:
         return keys or [name for name, column in columns if column.get("merge_key")]
 
     def _is_as_loaded(self, count: int, has_loads: bool) -> bool:
-        """Tell whether the rows of a load come as the load has brought them."""
+        """Tell whether a scan returns the rows of a load in the order of the load."""
         destination = str(destination_of(self._dataset).destination_type)
-        # joins and windows of a merge have no order; nor have Delta and Iceberg
+        # joins and windows of a merge lose the order, and so do Delta and Iceberg
         if self._hints.get("write_disposition") == "merge" or self._hints.get("table_format"):
             return False
         if destination.endswith("filesystem"):
-            # the files of several loads have no order
+            # the files of different loads have no order
             return has_loads
         if destination.endswith("postgres"):
             return count <= _SCANNED_IN_PARALLEL
@@ -353,7 +358,7 @@ class TableReader:
         return records
 
     def _children(self) -> dict[str, str]:
-        """Return the fields of the source by the nested tables that have their items."""
+        """Return the source's fields that became nested tables, by table."""
         return {
             name: name.removeprefix(self._table + self._schema.naming.PATH_SEPARATOR)
             for name, hints in self._schema.tables.items()
@@ -366,7 +371,7 @@ class TableReader:
         return records_of(self._dataset.table(self._table))
 
     def _items(self, rows: list[Record], dlt_ids: bool) -> list[Any]:
-        """Return what the source yielded for each row: a mapping, a value or a list."""
+        """Return the item that the source yielded for each row: a mapping, a value or a list."""
         own = [name for name in self._columns if not is_dlt_name(name)]
         rows = self._with_children(rows, dlt_ids)
         fields = list(self._children().values())
@@ -380,14 +385,10 @@ class TableReader:
         return [without_dlt_columns(row) for row in rows]
 
 
-def _with_values(records: list[Record], values: Mapping[str, Any]) -> list[Record]:
-    return [row for row in records if all(row[name] == values[name] for name in values)]
-
-
 def _is_active(valid_to: Any, active: Any) -> bool:
     if valid_to is None or active is None:
         return valid_to is None
-    # a stored schema has text, as one that was never stored may have
+    # a stored schema has it as text, and others may too
     moment = datetime.datetime.fromisoformat(str(active))
     known = moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)
     found: datetime.datetime = (

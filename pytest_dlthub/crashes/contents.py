@@ -1,7 +1,7 @@
 """Reads what a run has left, to compare it with another run: rows, state and schema.
 
-It uses plain SQL: relations of dlt take ten times as long for a small table, and a matrix reads
-some fifteen times.
+It uses plain SQL: for a small table, dlt's relations take ten times as long, and a crash matrix
+reads some fifteen times.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import dlt
     from dlt.common.schema import Schema
 
-# of a cursor, it says what the last run began with
+# in the state of a cursor: where the last run began
 _OF_RUN = ("start_value",)
 CURRENT = "(current)"
-"""The column that stands for the times of a version, of a table with strategy `scd2`."""
+"""The column that replaces the validity times of a row in a table with strategy `scd2`."""
 
 Record = Mapping[str, Any]
 
@@ -36,10 +36,10 @@ class Table:
     """The rows of one table.
 
     Attributes:
-        rows: Without dlt's own columns.
-        ids: The `_dlt_id` of each row; None where it has none.
+        rows: The rows, without dlt's own columns.
+        ids: The `_dlt_id` of each row; None if it has none.
         key: The columns of its primary or merge key.
-        nested: The rows with those of nested tables in them; empty for a table without any.
+        nested: The rows together with their nested rows; empty if the table has none.
     """
 
     rows: Sequence[Record]
@@ -50,16 +50,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a pipeline has, here and at its destination.
+    """The contents of a pipeline: its working folder and its dataset.
 
     Attributes:
         tables: The rows by data table.
         columns: The hints of each column, by table.
         state: The state of its sources in its working folder.
-        stored_state: The same at the destination.
-        unfinished: Tables with rows of loads that are not entered.
-        entered_twice: How many loads are entered more than once.
-        unstored: The schemas whose present version the destination does not have.
+        stored_state: The state of its sources at the destination.
+        unfinished: Tables with rows of loads that are missing in `_dlt_loads`.
+        entered_twice: How many loads are more than once in `_dlt_loads`.
+        unstored: Schemas whose current version is missing at the destination.
     """
 
     tables: Mapping[str, Table]
@@ -72,7 +72,7 @@ class Contents:
 
 
 def contents_of(pipeline: dlt.Pipeline, ignore: Collection[str]) -> Contents:
-    """Read what a pipeline has.
+    """Read the contents of a pipeline.
 
     Args:
         pipeline: The pipeline.
@@ -118,14 +118,14 @@ def contents_of(pipeline: dlt.Pipeline, ignore: Collection[str]) -> Contents:
 def _of_dlt(
     records: Mapping[str, list[dict[str, Any]]], schemas: Sequence[Schema], kind: str
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of one of dlt's own tables, whatever the names of their columns look like."""
+    """Yield the rows of one of dlt's own tables, with column names in lower case."""
     for name in dict.fromkeys(getattr(schema, f"{kind}_table_name") for schema in schemas):
         for row in records.get(name, ()):
             yield {column.lower(): cell for column, cell in row.items()}
 
 
 def _cells(rows: Sequence[Record], column: str) -> list[Any]:
-    """Return the cells of a column of dlt; none if there is none of that name."""
+    """Return the cells of a column of dlt; empty if the rows lack it."""
     name = next((n for n in (rows[0] if rows else ()) if n.lower() == column), None)
     return [] if name is None else [row[name] for row in rows]
 
@@ -149,7 +149,7 @@ def _table(
 
 
 def _row(record: Record, table: str, hints: Mapping[str, Any], ignore: Collection[str]) -> Record:
-    """Return a row without what is dlt's, and without what is not to be compared."""
+    """Return a row without dlt's columns, and without the ignored ones."""
     row = {
         name: cell
         for name, cell in record.items()
@@ -167,7 +167,7 @@ def _nested(
     records: Mapping[str, list[dict[str, Any]]],
     ignore: Collection[str],
 ) -> list[Record]:
-    """Return the rows of a table, each with the rows of nested tables that belong to it."""
+    """Return the rows of a table, each with its rows of nested tables."""
     rows = [dict(_row(record, name, tables[name], ignore)) for record in records[name]]
     ids = _cells(records[name], "_dlt_id")
     for child in tables:
@@ -186,7 +186,7 @@ def _nested(
 
 
 def _of_sources(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the state of sources, without what says how the last run began."""
+    """Return the state of sources, without the values at which the last run began."""
 
     def kept(value: Any) -> Any:
         if not isinstance(value, Mapping):

@@ -87,7 +87,7 @@ def _of_rows(name: str, ours: Table, theirs: Table) -> Iterator[Problem]:
 def _too_often(
     name: str, ours: Table, theirs: Table, surplus: Mapping[Hashable, int]
 ) -> Iterator[Problem]:
-    """Yield the rows that are there too often, with those that are so for one reason together."""
+    """Yield the rows that are there too often, grouped by cause."""
     ids: dict[Hashable, list[Any]] = defaultdict(list)
     first: dict[Hashable, Record] = {}
     for row, row_id in zip(ours.rows, ours.ids, strict=True):
@@ -97,7 +97,7 @@ def _too_often(
             first.setdefault(known, row)
     alike: dict[tuple[int, Cause], list[Record]] = defaultdict(list)
     for known, row in first.items():
-        # a row that is extracted anew has another id
+        # rows of another extraction have other ids
         is_same_row = len({*ids[known]}) < len(ids[known])
         cause: Cause = "loaded twice" if is_same_row else "extracted twice"
         if None in ids[known]:
@@ -114,7 +114,7 @@ def _counts(rows: Iterable[Record]) -> Counter[Hashable]:
 
 
 def _labels(rows: Sequence[Record], table: Table) -> str:
-    """Return the rows by their key: `id=4, 5, 6`."""
+    """Return the labels of rows by their key: `id=4, 5, 6`."""
     each = list({frozen(row): row for row in table.rows}.values())
     key = table.key or likely_key(each, each)
     if len(key) == 1:
@@ -165,7 +165,7 @@ def _leaves(path: str, one: Any, other: Any) -> Iterator[str]:
 
 
 def _are_hashes(path: str) -> bool:
-    # of rows at the last value of a cursor; their order says nothing
+    # of the rows at a cursor's last value, in any order
     return path.endswith(".unique_hashes")
 
 

@@ -1,4 +1,4 @@
-"""Takes down what the tests of this process do with pipelines and data."""
+"""Records what the tests of this process do with pipelines and data."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class _Extraction:
     """One source that a run has extracted.
 
     Attributes:
-        owners: Whose its resources are.
-        items: Rows by resource, those with rows alone.
+        owners: The source of each resource.
+        items: The number of rows by resource; resources without rows are absent.
     """
 
     schema: str
@@ -47,17 +47,17 @@ class _Extraction:
     items: Mapping[str, int] = field(default_factory=dict)
 
     def ran(self) -> Iterator[tuple[str, bool]]:
-        """Yield the resources that have run, parents included, and whether with rows."""
+        """Yield the resources that have run, parents included, and whether they had rows."""
         for name in self.parents:
             yield name, bool(self.items.get(name))
             for parent in self.parents[name]:
-                # nobody counts what goes from one resource to another
+                # nobody counts the items that a parent yields to its children
                 if self.items.get(name):
                     yield parent, True
 
 
 class Recorder:
-    """Watches the sandboxes of this process; `target` is what is taken down now."""
+    """Watches the sandboxes of this process; it records into `target`."""
 
     def __init__(self, session: Session) -> None:
         self.owners = Owners(session)
@@ -66,16 +66,16 @@ class Recorder:
         self._values = Values()
         self._pending: WeakKeyDictionary[dlt.Pipeline, list[_Extraction]] = WeakKeyDictionary()
         self._begun: WeakKeyDictionary[dlt.Pipeline, _Extraction] = WeakKeyDictionary()
-        # the folders that pipelines of this process have had
+        # the working folders of this process's pipelines
         self._working_dirs: set[str] = set()
-        # by schema and resource
+        # keys: schema and resource
         self._owner_of: dict[tuple[str, str], str] = {}
-        # by schema, resource and entity; those of sources have no resource
+        # keys: schema, resource and entity; for a source, the resource is empty
         self._contracts: dict[tuple[str, str, str], Item] = {}
 
     @contextmanager
     def into(self, facts: Facts) -> Iterator[None]:
-        """Take down in a block into other facts."""
+        """Record into other facts during a block."""
         before, self.target = self.target, facts
         try:
             yield
@@ -83,15 +83,15 @@ class Recorder:
             self.target = before
 
     def add(self, facts: Facts) -> None:
-        """Take what was taken down elsewhere."""
+        """Add facts from another recorder."""
         self.target.add(facts)
 
     def forget(self, folder: str) -> None:
-        """Drop what is known of the sandbox of a test that has ended."""
+        """Forget the sandbox of a test that has ended."""
         self._loaded.forget(folder)
 
     def extracting(self, pipeline: dlt.Pipeline, source: DltSource, refresh: Any) -> None:
-        """See which resources there are, and what code says of them."""
+        """Record the resources of a source, with their cursors and contracts."""
         self._working_dirs.add(pipeline.working_dir)
         owners = self.owners.of(source, pipeline)
         schema, own = source.schema.name, {}
@@ -125,7 +125,7 @@ class Recorder:
     def extracted(
         self, pipeline: dlt.Pipeline, source: DltSource, load_id: str, items: dict[str, int]
     ) -> None:
-        """Keep what a source has given, until it is loaded."""
+        """Keep the row counts of a source until they are loaded."""
         extraction = self._begun.pop(pipeline, None)
         if extraction is not None:
             extraction.load_id, extraction.items = load_id, items
@@ -135,20 +135,20 @@ class Recorder:
     def rows_written(
         self, load_id: str, schema: str, table: str, rows: Any, columns: Mapping[str, Any]
     ) -> None:
-        """See which columns have values."""
+        """Record which columns have values."""
         self._values.see_rows(load_id, schema, table, rows, columns)
 
     def arrow_extracted(self, pipeline: dlt.Pipeline) -> None:
-        """See which columns of Arrow data have values."""
+        """Record which columns of Arrow data have values."""
         self._values.see_files(pipeline)
 
     def finished(self, pipeline: dlt.Pipeline, info: Any) -> None:
-        """Take down a run that has ended well."""
+        """Record a successful run."""
         load_ids = list(info.loads_ids) if info is not None else []
         runs = [
             extraction
             for extraction in self._pending.pop(pipeline, [])
-            # what was dropped on the way is loaded by nobody
+            # leave out packages that were dropped before their load
             if extraction.load_id in load_ids or not any(extraction.items.values())
         ]
         for extraction in runs:
@@ -161,7 +161,7 @@ class Recorder:
         self._take_tables(pipeline, info, load_ids, runs)
 
     def items_yielded(self, data: Any, counts: Mapping[str, int]) -> None:
-        """Take down what resources have yielded without a load."""
+        """Record the items that resources have yielded without a load."""
         from dlt.extract import DltSource
 
         if not isinstance(data, DltSource):
@@ -176,13 +176,13 @@ class Recorder:
                 self._take_resource(owner, name, data_events.is_given(resource), counts[name] > 0)
 
     def profile_checked(self, profile: str) -> None:
-        """Take down that all of a profile can be built."""
+        """Record that a test has built all entities of a profile."""
         self.target.cover(("profiles", profile))
 
     def contract_breached(self, schema: str, table: str, entity: str) -> None:
-        """Take down that a contract was put to the test."""
+        """Record that data have violated a contract."""
         names = [name for of_schema, name in self._owner_of if of_schema == schema]
-        # nested tables are called after their root
+        # the names of nested tables begin with that of their root table
         fitting = [name for name in names if table == name or table.startswith(f"{name}__")]
         for name in (max(fitting, key=len, default=""), ""):
             if (item := self._contracts.get((schema, name, entity))) is not None:
@@ -190,8 +190,8 @@ class Recorder:
                 return
 
     def look_for_subprocesses(self, folder: Path) -> None:
-        """Take down that pipelines have run in a sandbox of which this process knows nothing."""
-        # a pipeline that was only attached to has no trace
+        """Record that other processes have run pipelines in a sandbox: their facts are unknown."""
+        # a pipeline that code has only attached to has no trace
         for trace in folder.glob("data/pipelines/*/trace.pickle"):
             if str(working_dir := trace.parent) in self._working_dirs:
                 continue
@@ -200,19 +200,19 @@ class Recorder:
                 self.target.unknown |= self.owners.run_elsewhere(working_dir.name, name)
 
     def relation_read(self, relation: dlt.Relation) -> None:
-        """Take down the columns that a relation of code reads."""
+        """Record the columns that a relation in the test's code reads."""
         if not reads.is_suppressed():
             dataset = relations.dataset_of(relation)
             self._take_read(dataset.dataset_name, reads.of_relation(relation))
 
     def origin_of(self, relation: dlt.Relation, table: str | None) -> reads.Origin | None:
-        """Return where rows of a relation come from; None where that is no table."""
+        """Return the table that a relation's rows come from; None if there is no single one."""
         if table is None:
             return None
         return reads.Origin(relations.dataset_of(relation).dataset_name, table)
 
     def query_read(self, client: Any, query: Any) -> None:
-        """Take down the columns that a query of code reads."""
+        """Record the columns that a query in the test's code reads."""
         if not reads.is_suppressed() and isinstance(query, str):
             dataset = self._loaded.find(_folder(), client.dataset_name)
             if dataset is not None:
@@ -222,16 +222,16 @@ class Recorder:
                 self._take_read(client.dataset_name, found)
 
     def _take_read(self, dataset_name: str, found: reads.Read) -> None:
-        # now: an assertion may read before it fails
+        # read it now, since the data may change, but record it only if the assertion holds
         reads.when_held(functools.partial(self.looked, dataset_name, found.named, True))
         reads.when_held(functools.partial(self.looked, dataset_name, found.fetched, False))
 
     def looked(
         self, dataset_name: str, columns: Collection[tuple[str, str]], is_known: bool
     ) -> None:
-        """Take down columns, by table, that code has looked at, or may have.
+        """Record columns that code has looked at; `is_known` is false if we cannot be sure.
 
-        Those without a value are not: whoever looks at no rows sees nothing.
+        Columns without a value do not count: there was nothing to see.
         """
         dataset = self._loaded.find(_folder(), dataset_name)
         if dataset is None:
@@ -245,13 +245,13 @@ class Recorder:
                     self.target.leave_open(("reads", owner, table, column))
 
     def connection_taken(self, dataset_name: str | None, database: str) -> None:
-        """Take down that code may have looked at anything."""
+        """Record that code may have looked at anything."""
         folder = _folder()
         if dataset_name is not None:
             dataset = self._loaded.find(folder, dataset_name)
             datasets = [dataset] if dataset is not None else []
         elif not database or database.startswith((":", "md:")) or not Path(database).exists():
-            # its own database; what is attached to it is told, too
+            # the test's own database; for each attached database there is another call
             return
         else:
             datasets = [*self._loaded.all()]
@@ -259,11 +259,11 @@ class Recorder:
             self._leave_open(one)
 
     def loaded_here(self) -> dict[str, Any]:
-        """Return what was loaded in this sandbox, as JSON has it."""
+        """Return the loaded data of this sandbox as JSON types."""
         return self._loaded.to_json(_folder())
 
     def load_here(self, found: Mapping[str, Any]) -> None:
-        """Have the same loaded in this sandbox: its files are copied."""
+        """Add loaded data to this sandbox: a template's files have been copied into it."""
         self._loaded.take(_folder(), found)
         self._working_dirs |= {str(one) for one in Path(_folder()).glob("data/pipelines/*")}
 
@@ -319,7 +319,7 @@ class Recorder:
             self._leave_open(dataset)
 
     def _take_load(self, loaded: Any, owner: str, root: dict[str, Any], keys: Any) -> None:
-        """Take down a load of a table, and whether it is the second one."""
+        """Record a load of a table, and whether it is the second one."""
         table = root["name"]
         disposition, key = data_events.merge_strategy(root), data_events.key_of(root["columns"])
         is_merged = root.get("write_disposition") == "merge" and key
@@ -341,7 +341,7 @@ class Recorder:
             if cursor in dataset.cursors:
                 self.target.cover(("cursors", extraction.owners[name], name, path))
             elif extraction.items.get(name):
-                # a run without rows leaves no value to go on from
+                # a run without rows stores no value that the next run could begin at
                 dataset.cursors.add(cursor)
 
     def _know_tables(self, schema: dlt.Schema) -> None:
@@ -365,7 +365,7 @@ class Recorder:
             self.target.known.add(item)
             self._contracts[schema, name, entity] = item
             if name and data_events.has_validator(whose) and mode != "freeze":
-                # its model leaves out rows and values by itself
+                # a validator's model drops rows and values by itself
                 self.target.unknown.add(item)
 
     def _leave_open(self, dataset: LoadedDataset) -> None:

@@ -1,6 +1,6 @@
-"""Which columns a read looks at: those that it names, and those that it fetches with all others.
+"""Which columns a read looks at: those that it names, and those that `*` adds.
 
-Imports nothing heavy: assertions and rows ask it whether anybody wants to know.
+It imports nothing heavy, since assertions and rows use it in every session.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import dlt
 
 Columns = frozenset[tuple[str, str]]
-"""Columns by table."""
+"""Pairs of a table and a column."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -27,12 +27,12 @@ _R = TypeVar("_R")
 
 @dataclass(frozen=True)
 class Read:
-    """What one read looks at.
+    """The columns of one read.
 
     Attributes:
-        named: The columns that it names: in what it selects, compares, joins or orders by.
-        fetched: Those that it fetches with all others (`select *`): nobody knows whether the test
-            looks at them.
+        named: The columns that it names: it selects, compares, joins or sorts by them.
+        fetched: The columns that it only gets by `select *`: we cannot know whether the test looks
+            at them.
     """
 
     named: Columns = frozenset()
@@ -48,13 +48,13 @@ _here = _Here()
 
 
 def is_suppressed() -> bool:
-    """Tell whether what is read now is read by the harness itself."""
+    """Tell whether the harness itself is reading now."""
     return _here.suppressed > 0
 
 
 @contextmanager
 def suppressed() -> Iterator[None]:
-    """Take down no reads of a block: the harness needs more than the test looks at."""
+    """Record no reads of a block: the harness reads more than the test looks at."""
     _here.suppressed += 1
     try:
         yield
@@ -63,7 +63,7 @@ def suppressed() -> Iterator[None]:
 
 
 def unseen(assertion: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Have what an assertion reads not count: it compares data with themselves."""
+    """Record no reads of an assertion, since it compares data with themselves."""
 
     @functools.wraps(assertion)
     def asserted(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -75,7 +75,7 @@ def unseen(assertion: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def when_held(take: Callable[[], None]) -> None:
-    """Take something down now, or when the assertion ends that is asking."""
+    """Call a function now, or at the end of the assertion that is running, if it holds."""
     if _here.held is None:
         take()
     else:
@@ -83,7 +83,7 @@ def when_held(take: Callable[[], None]) -> None:
 
 
 def looking(assertion: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Have what an assertion looks at count if it holds; one that raises may not have looked."""
+    """Record what an assertion looks at only if it holds: one that raises may not have looked."""
 
     @functools.wraps(assertion)
     def asserted(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -104,20 +104,20 @@ def looking(assertion: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def connection_taken(dataset_name: str) -> None:
-    """Take down that a test has the place of a database: it may read what it likes."""
+    """Record that a test has the place of a database: we cannot know what it reads there."""
     if (recorder := active_recorder.recorder()) is not None and not is_suppressed():
         recorder.connection_taken(dataset_name, "")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where rows come from that a test has: a table of a dataset."""
+    """The table and dataset that a test's rows come from."""
 
     dataset_name: str
     table: str
 
     def look(self, columns: Iterable[str]) -> None:
-        """Take down columns that a test has named, or compared."""
+        """Record columns that a test has named or compared."""
         _take(self.dataset_name, frozenset((self.table, name) for name in columns), True)
 
 
@@ -127,13 +127,13 @@ def _take(dataset_name: str, columns: Columns, is_known: bool) -> None:
 
 
 def compared(rows: Any, others: Iterable[Any]) -> None:
-    """Take down what a comparison of rows of a table with others looks at.
+    """Record the columns in a comparison of a table's rows with others.
 
-    Columns for which any value would do, `unittest.mock.ANY`, are not looked at.
+    Columns that accept any value, `unittest.mock.ANY`, do not count.
 
     Args:
-        rows: Rows that know where they come from; others are not looked at.
-        others: What they are compared with.
+        rows: Rows with an origin; others do not count.
+        others: The rows to compare with.
     """
     if (origin := getattr(rows, "origin", None)) is None or not rows:
         return
@@ -146,7 +146,7 @@ def compared(rows: Any, others: Iterable[Any]) -> None:
 
 
 def _columns_in(table: str, row: Any) -> set[tuple[str, str]]:
-    """Return the columns of a row, and those of nested rows in it, of the tables that they have."""
+    """Return the columns of a row, and those of its nested rows, with their tables."""
     if not isinstance(row, Mapping):
         return set() if row is ANY else {(table, "value")}
     found = {(table, str(name)) for name, value in row.items() if value is not ANY}
@@ -157,9 +157,9 @@ def _columns_in(table: str, row: Any) -> set[tuple[str, str]]:
 
 
 def of_rows_of_table(read: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Have a method that reads rows of a table, `TableReader.rows`, tell what the test looks at.
+    """Wrap `TableReader.rows`, so that it records which columns the test looks at.
 
-    It reads keys and parents, too, to put the rows into their order.
+    Beyond these, it reads keys and parents to sort the rows.
     """
 
     @functools.wraps(read)
@@ -185,7 +185,7 @@ def of_rows_of_table(read: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def _compared_by(arguments: Mapping[str, Any]) -> list[str]:
-    """Return the columns that decide which rows come, or in which order."""
+    """Return the columns that filter or sort the rows."""
     where, order = arguments.get("where"), arguments.get("order_by")
     found = [*where] if isinstance(where, Mapping) else []
     if isinstance(where, tuple):
@@ -196,7 +196,7 @@ def _compared_by(arguments: Mapping[str, Any]) -> list[str]:
 
 
 def of_rows_of_relation(read: Callable[[dlt.Relation], _R]) -> Callable[[dlt.Relation], _R]:
-    """Have a function that reads the rows of a relation tell what the test looks at."""
+    """Wrap a function that reads the rows of a relation, so that it records which columns."""
 
     @functools.wraps(read)
     def told(relation: dlt.Relation) -> _R:
@@ -215,7 +215,7 @@ def of_rows_of_relation(read: Callable[[dlt.Relation], _R]) -> Callable[[dlt.Rel
 
 
 def of_relation(relation: dlt.Relation) -> Read:
-    """Return what a relation reads of the tables of its dataset."""
+    """Return the columns that a relation reads from the tables of its dataset."""
     from dlthub_project.dlt_internals import relations
 
     dataset = relations.dataset_of(relation)
@@ -229,12 +229,12 @@ def of_relation(relation: dlt.Relation) -> Read:
 
 
 def of_query(query: str, dialect: Any, tables: Mapping[str, Sequence[str]]) -> Read:
-    """Return what a query reads of tables, by their names alone.
+    """Return the columns that a query reads; it finds tables by their names, without a dataset.
 
     Args:
-        query: The query; what is none, or cannot be understood, reads nothing.
-        dialect: That of sqlglot.
-        tables: Their columns.
+        query: The query; a text that is none, or cannot be parsed, reads nothing.
+        dialect: The dialect of sqlglot.
+        tables: The columns of each table.
     """
     text = query.lower()
     shape = tuple((name, tuple(cs)) for name, cs in tables.items() if name.lower() in text)
@@ -251,7 +251,7 @@ def _of_query(query: str, dialect: Any, shape: tuple[tuple[str, tuple[str, ...]]
     from sqlglot.optimizer.scope import traverse_scope
 
     tables = dict(shape)
-    # dialects change the case of names
+    # SQL dialects change the case of names
     spelt = {(t.lower(), c.lower()): (t, c) for t, columns in shape for c in columns}
 
     def physical(tree: Any) -> set[tuple[str, str]]:
@@ -275,13 +275,13 @@ def _of_query(query: str, dialect: Any, shape: tuple[tuple[str, tuple[str, ...]]
         if parsed.find(exp.Columns, exp.Pivot) or any(
             column.name in names for column in parsed.find_all(exp.Column)
         ):
-            # `columns(*)`, and rows as values
+            # `columns(*)`, or a row as a value
             return all_of_them
         for table in parsed.find_all(exp.Table):
-            # the same table, whichever way it is written
+            # without a prefix, so that all spellings name the same table
             table.set("db", None)
             table.set("catalog", None)
-        # dlt's own, which every table may have
+        # dlt's own columns, which every table may have
         own = {c.name for c in parsed.find_all(exp.Column) if c.name.lower().startswith("_dlt_")}
         schema: dict[str, object] = {
             name: dict.fromkeys((*columns, *own), "text") for name, columns in tables.items()
@@ -293,19 +293,19 @@ def _of_query(query: str, dialect: Any, shape: tuple[tuple[str, tuple[str, ...]]
         ]
         everything, named = map(physical, qualified)
     except (SqlglotError, ValueError, KeyError, AttributeError, RecursionError):
-        # of a dialect's own: nobody knows what it reads
+        # sqlglot does not understand it, so it may read anything
         return all_of_them
     return Read(frozenset(named), frozenset(everything - named))
 
 
 def _without_stars(query: Any) -> Any:
-    """Return a query without the columns that it selects with all others, at its end alone."""
+    """Return a query without the stars in its last SELECT."""
     from sqlglot import exp
 
     if isinstance(query, exp.SetOperation):
         for side in ("this", "expression"):
             inner = query.args[side]
-            # in parentheses, too
+            # it may be in parentheses
             query.set(side, _without_stars(inner.unnest()))
         return query
     if isinstance(query, exp.Select):

@@ -1,4 +1,4 @@
-"""Whose a resource is: a source of the project, or one that tests have imported."""
+"""Finds the owner of a resource: a source of the project, or one that tests have imported."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Owners:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        # by section and name, the module that has made it; those that tests forget again too
+        # for each section and name the module that has made it, also if a test removes it again
         self._registered: dict[tuple[str, str], str] = {}
-        # modules that hold no sources of the user
+        # modules without sources of the user
         self._libraries: dict[str, ModuleType] = {}
 
     def of(self, source: DltSource, pipeline: dlt.Pipeline | None) -> dict[str, str]:
-        """Return by resource whose it is; those that a test has made itself are nobody's."""
+        """Return the owner of each resource; a resource that a test has made itself has none."""
         from dlthub_project.dlt_internals import data_events
 
         self.look_at_imported()
@@ -42,7 +42,7 @@ class Owners:
         found = {}
         for resource in source.resources.values():
             if str(resource.name).startswith("_dlt_"):
-                # the state of a pipeline is loaded beside its sources
+                # the state of a pipeline, which dlt loads with its sources
                 continue
             module = data_events.module_of(resource)
             is_plain = module is None and pipeline is not None
@@ -56,13 +56,13 @@ class Owners:
         return found
 
     def look_at_imported(self) -> None:
-        """Keep the sources that are imported now."""
+        """Remember the sources that are imported now."""
         from dlthub_project.dlt_internals import data_events
 
         self._registered.update(data_events.registered_sources())
         for name, module in list(sys.modules.items()):
             if self._libraries.get(name) is module:
-                # there are thousands, and each extraction looks
+                # there are thousands of modules, and each extraction comes here
                 continue
             if not _is_of_user(name, module):
                 self._libraries[name] = module
@@ -70,7 +70,7 @@ class Owners:
                 self._registered.update(data_events.held_sources(module))
 
     def known(self) -> Facts:
-        """Return what the project declares, or which sources tests have imported."""
+        """Return the project's declared items, or else the sources that tests have imported."""
         facts = Facts()
         if self._manifest is None:
             for (section, name), module in self._registered.items():
@@ -85,8 +85,8 @@ class Owners:
     def pipeline_item(self, name: str, owners: Iterable[str]) -> Item | None:
         """Return the item of a pipeline that has run these sources.
 
-        None for one that is not the project's, or has run none of what it declares. Plain code
-        declares none; there a pipeline is known once it runs an imported source.
+        It is None for a pipeline that is not the project's or has run none of its declared sources.
+        Plain code declares nothing: there, any pipeline counts that runs an imported source.
         """
         if self._manifest is None:
             return ("pipelines", name) if any(owners) else None
@@ -105,7 +105,7 @@ class Owners:
 
         Args:
             pipeline: The name of a pipeline that it has run.
-            schema: The name of a schema that it has loaded, which is that of its source.
+            schema: The name of a schema that it has loaded; a source has a schema of the same name.
         """
         if self._manifest is not None:
             names = {schema, *self._declared(pipeline)} & {*self._manifest.names("sources")}
@@ -114,7 +114,7 @@ class Owners:
         return {("pipelines", pipeline), *((ELSEWHERE, name) for name in names)}
 
     def cover_profile(self, facts: Facts) -> None:
-        """Take down that a pipeline has run on the profile that is active now."""
+        """Record that a pipeline has run on the active profile."""
         from dlthub_project.dlt_internals.contexts import active_run_context
 
         profile = getattr(active_run_context(), "profile", None)
@@ -140,7 +140,7 @@ class Owners:
 
     @cached_property
     def _entries(self) -> Mapping[str, str]:
-        """The entries by the last two words of their types, those that one entry alone has."""
+        """The entries by the last two words of their types, without those that several share."""
         assert self._manifest is not None
         found: dict[str, list[str]] = {}
         for name, entry in self._manifest.section("sources").items():
@@ -151,7 +151,7 @@ class Owners:
         return {words: names[0] for words, names in found.items() if len(names) == 1}
 
     def _name(self, section: str, name: str) -> str | None:
-        """Return what a source is called in reports."""
+        """Return the name of a source in reports."""
         if self._manifest is not None:
             if section in self._manifest.names("sources"):
                 return section
@@ -161,7 +161,7 @@ class Owners:
         return f"{section}.{name}" if self._is_known(section, name) else None
 
     def _name_of_single(self, resource: DltResource, module: str | None) -> str | None:
-        """Return the name of a resource that stands for a source by itself."""
+        """Return the name of a resource that is a source by itself."""
         from dlthub_project.dlt_internals import data_events
 
         key = str(resource.section), str(resource.name)
@@ -184,14 +184,14 @@ class Owners:
 
 
 def _is_of_user(name: str, module: ModuleType) -> bool:
-    """Tell whether a module is the user's own, and not part of a library."""
-    # some look at all of a library when they are asked for what they do not have
+    """Tell whether a module belongs to the user, and not to a library."""
+    # `vars`, since some modules import a whole library when code asks for a missing attribute
     file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
     is_user = isinstance(file, str) and not is_library_file(file)
     return is_user and name.partition(".")[0] not in _OF_DLT
 
 
 def shown_name(owner: str, owners: Iterable[str]) -> str:
-    """Return the name of a source as reports show it: with its module only if two have the name."""
+    """Return the name of a source in reports: with its module only if two have the same name."""
     short: Any = owner.rpartition(".")[2]
     return short if sum(one.rpartition(".")[2] == short for one in owners) == 1 else owner

@@ -1,4 +1,4 @@
-"""What code consists of, part by part: what a module, class, function or container holds."""
+"""The parts of code: what a module, class, function or container holds, by name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pytest_dlthub.templates.digests import OF_SESSION, PLAIN, digest
 from pytest_dlthub.templates.hidden_state import HOLDERS, Unknown, inner_of
 
 MISSING = object()
-"""Stands for what is not there."""
+"""Stands for a missing value."""
 
 
 class _Order:
@@ -38,12 +38,12 @@ class _Order:
 
 
 ORDER = _Order()
-"""Stands for the order of the keys of a mapping."""
+"""Stands for the order of a mapping's keys."""
 
 LEAVES = (*PLAIN, *OF_SESSION, bytes, ModuleType, Signature, Pipeline, Unknown)
-"""Types of what has no parts that are looked at."""
+"""Types without parts that are compared."""
 
-# what these consist of is not replaced in place
+# nobody replaces the content of these in place
 FIXED: dict[type, tuple[str, ...]] = {
     staticmethod: ("__func__",),
     classmethod: ("__func__",),
@@ -58,7 +58,7 @@ _NO_LIBRARY = (
 )
 _CONTAINERS = (dict, list, set, deque, tuple, frozenset, functools.partial, MethodType)
 OF_FUNCTIONS = ("__code__", "__defaults__", "__kwdefaults__")
-# what pytest and dlt note on the code that they run
+# pytest and dlt set these on the code that they run
 _OF_RUNNERS = ("__pytest", "_dlt_", "pytestmark")
 _ADDRESS = re.compile(" at 0x[0-9a-f]+")
 _LONGEST_NAME = 60
@@ -66,12 +66,12 @@ _LONGEST_NAME = 60
 
 @dataclass(frozen=True)
 class Difference:
-    """What is not as it was imported.
+    """A difference to the imported code.
 
     Attributes:
-        name: Where, as `etl.Client.get`.
-        digest: That of what is there now; None where it cannot be compared.
-        kind: The type of it.
+        name: Its place, as `etl.Client.get`.
+        digest: The digest of the current value; None if it has none.
+        kind: The type of the current value.
     """
 
     name: str
@@ -80,13 +80,13 @@ class Difference:
 
     @classmethod
     def of(cls, name: str, value: Any) -> Difference:
-        """Return the difference that a value makes; `MISSING` where nothing is any more."""
+        """Return the difference for a current value; `MISSING` if the name is gone."""
         return cls(name, digest_or_none(value), type(value).__name__)
 
 
 @dataclass
 class Whole:
-    """An object of dlt: a run notes something in it, and its digest stays the same."""
+    """An object of dlt: runs change it, but not its digest."""
 
     name: str
     value: Any
@@ -106,25 +106,25 @@ class Whole:
 
 @dataclass
 class Part:
-    """What one module, class, function, object or container holds, by name."""
+    """The contents of one module, class, function, object or container, by name."""
 
     name: str
     read: Callable[[], Mapping[Any, Any]]
     is_container: bool = False
     is_library: bool = False
-    # it is one value, which stands for all that an object holds
+    # whether it has one value, which stands for the whole content of an object
     is_state: bool = False
     is_ordered: bool = False
     is_object: bool = False
     owner: type | None = None
     whole: Whole | None = None
-    # what is compared together with others: a mapping or list that lasts, a function
+    # the mapping, list or function itself, for comparing many parts at once
     live: Mapping[Any, Any] | None = None
     sequence: Collection[Any] | None = None
     function: Any = None
-    # an object of an own class, or such a class
+    # an object of one of the project's classes, or such a class
     holder: Any = None
-    # tells those that it is compared with
+    # tells its group that it has changed
     noted: Callable[[], None] | None = None
     names: tuple[Any, ...] = ()
     values: tuple[Any, ...] = ()
@@ -135,7 +135,7 @@ class Part:
             self.noted()
 
     def is_same(self, now: Mapping[Any, Any]) -> bool:
-        """Tell whether these are the objects that were noted."""
+        """Tell whether these are the noted objects."""
         if len(now) != len(self.values) or not all(map(is_, now.values(), self.values)):
             return False
         return not self.is_ordered or all(map(is_, now, self.names))
@@ -148,28 +148,28 @@ class Part:
         return f"{self.name}[{_ADDRESS.sub('', repr(name)[:_LONGEST_NAME])}]"
 
     def changes(self, now: Mapping[Any, Any]) -> Iterator[tuple[Any, Any, Any]]:
-        """Yield name, old and new value of what is another object now."""
+        """Yield name, old and new value for each name with another object."""
         before = dict(zip(self.names, self.values, strict=True))
         now = dict(now)
         for name in {**before, **now}:
             old, new = before.get(name, MISSING), now.get(name, MISSING)
             if self.owner is not None:
-                # a method that was replaced, and put back where it had been inherited
+                # a test may have replaced an inherited method, and then set it on this class
                 old, new = (_inherited(self.owner, name, value) for value in (old, new))
             is_whole = self.is_container or self.is_state
             if old is not new and (is_whole or self._counts(str(name), old, new)):
                 yield name, old, new
         if self.is_ordered and now.keys() == before.keys() and [*now] != [*before]:
-            # it is that of columns
+            # it may be the order of columns
             yield ORDER, tuple(before), tuple(now)
 
     def _counts(self, name: str, old: Any, new: Any) -> bool:
         if is_a(new, (ModuleType,)) and old is MISSING:
-            # a module is imported into its package
+            # Python sets an imported module on its package
             return False
         is_code = callable(old) or callable(new)
         if is_code and _is_ours(new):
-            # the sandbox wraps what it is in the way of
+            # the sandbox wraps functions too
             return False
         if name.startswith(_OF_RUNNERS):
             return False
@@ -178,15 +178,15 @@ class Part:
         if not self.is_library:
             return True
         if name.endswith("hook") or "showwarn" in name or name.startswith("last_"):
-            # of threads, warnings, failures and so on: pytest sets them for each test
+            # hooks of threads, warnings, failures and so on: pytest sets them for each test
             return False
         if is_code:
-            # functions that a library imports when they are first asked for
+            # a library may import functions when code first uses them
             return old is not MISSING or self.owner is not None
         if name.startswith("_"):
             return False
         if self.is_object:
-            # an object of own code, such as a session of HTTP: caches do not digest, or are private
+            # caches of an object in the project's code, such as an HTTP session, have no digest
             return digest_or_none(new) is not None
         constants = (*PLAIN, tuple, frozenset, list, dict, set) if name.isupper() else PLAIN
         return is_a(old, constants) and is_a(new, constants)
@@ -199,12 +199,12 @@ def _inherited(owner: type, name: str, value: Any) -> Any:
 
 
 def is_library_type(kind: type) -> bool:
-    """Tell whether a class is one of an installed package or of Python."""
+    """Tell whether a class belongs to an installed package or to Python."""
     return is_library(str(kind.__module__))
 
 
 def is_library_object(value: Any) -> bool:
-    """Tell whether a value is an object of a library's class, and no container."""
+    """Tell whether a value is an object of a library's class, but no container."""
     return is_library_type(type(value)) and not is_a(value, _NO_LIBRARY)
 
 
@@ -217,7 +217,7 @@ def is_of_dlt(value: Any) -> bool:
 
 
 def is_namespace(value: Any) -> bool:
-    """Tell whether a value is all that a module has."""
+    """Tell whether a value is the namespace of a module."""
     if type(value) is not dict or "__name__" not in value:
         return False
     module = sys.modules.get(str(value["__name__"]))
@@ -230,46 +230,46 @@ def is_dunder(name: str) -> bool:
 
 
 def cells(function: FunctionType) -> dict[str, Any]:
-    """Return what a function closes over, by name."""
+    """Return the values in a function's closure, by name."""
     found: dict[str, Any] = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        # it may not be set yet
+        # it may not have a value yet
         with contextlib.suppress(ValueError):
             found[name] = cell.cell_contents
     return found
 
 
 def of_function(function: FunctionType) -> Mapping[str, Any]:
-    """Return what a function consists of, by name."""
+    """Return the contents of a function, by name."""
     found = {name: getattr(function, name) for name in OF_FUNCTIONS}
     return {**found, **cells(function), **function.__dict__}
 
 
 def of_object(value: Any) -> Mapping[str, Any]:
-    """Return the attributes of an object, and its class: both may be replaced."""
+    """Return the attributes of an object, and its class: code may replace either."""
     return {**object.__getattribute__(value, "__dict__"), "__class__": type(value)}
 
 
 def of_class(owner: type) -> Mapping[str, Any]:
-    """Return what is in a class, and which classes it is made of."""
+    """Return the contents of a class, and its bases."""
     return {**vars(owner), "__mro__": owner.__mro__}
 
 
 def _of_slots(value: Any, slots: tuple[str, ...]) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     for name in slots:
-        # it may not be set yet; whatever the object's own methods tell then
+        # it may not have a value yet, whatever a `__getattr__` of the class returns then
         with contextlib.suppress(AttributeError):
             found[name] = object.__getattribute__(value, name)
     return {**found, **getattr(value, "__dict__", {})}
 
 
 def reader(value: Any) -> Callable[[], Mapping[Any, Any]] | None:
-    """Return what reads the parts of a value; None where it has none that could be replaced."""
+    """Return a function that reads the parts of a value; None if nobody can replace any."""
     if type(value) is dict:
         return lambda: value
     if is_a(value, (dict,)):
-        # as it is, whatever its own methods tell
+        # the plain contents, even if the class overrides its methods
         return functools.partial(dict.copy, value)
     if is_a(value, (list, deque)):
         return lambda: dict(enumerate(value))
@@ -288,27 +288,27 @@ def reader(value: Any) -> Callable[[], Mapping[Any, Any]] | None:
 
 
 def is_imported(value: Any) -> bool:
-    """Tell whether a value is a module that was imported, and none that a test has made."""
+    """Tell whether a value is an imported module, and not one that a test has made."""
     return is_a(value, (ModuleType,)) and getattr(value, "__spec__", None) is not None
 
 
 def is_leaf(value: Any) -> bool:
-    """Tell whether a value has no parts that are looked at."""
+    """Tell whether a value has no parts that are compared."""
     kind = type(value)
     if kind in _SIMPLE_LEAVES:
         return True
     if kind is BuiltinFunctionType:
-        # a method of an object is what that is
+        # a bound method is a leaf if its object is one
         return is_a(value.__self__, (type(None), ModuleType, type))
     if not issubclass(kind, LEAVES):
         return False
-    # a text or number of an own class may have attributes
+    # an object of a subclass of str or int may have attributes
     is_plain = issubclass(kind, PLAIN) and not issubclass(kind, Enum)
     return not (is_plain and kind.__dictoffset__)
 
 
 def is_of_attributes(read: Callable[[], Mapping[Any, Any]]) -> bool:
-    """Tell whether it reads the mapping of an object's attributes."""
+    """Tell whether a reader returns the mapping of an object's attributes."""
     return getattr(read, "func", None) is object.__getattribute__
 
 
@@ -318,19 +318,19 @@ def slots_of(kind: Any) -> tuple[str, ...]:
     for base in kind.__mro__:
         own = vars(base).get("__slots__", ())
         names = [own] if isinstance(own, str) else own
-        # as Python calls those that are private
+        # Python's prefix for private names
         hidden = f"_{base.__name__.lstrip('_')}"
         found += [f"{hidden}{n}" if n.startswith("__") and not is_dunder(n) else n for n in names]
     return tuple(name for name in found if not is_dunder(name))
 
 
 def is_a(value: Any, kinds: tuple[type, ...]) -> bool:
-    """Tell whether a value is of one of these types: proxies and mocks tell another class."""
+    """Tell whether a value is of one of these types; `isinstance` would trust proxies and mocks."""
     return issubclass(type(value), kinds)
 
 
 def digest_or_none(value: Any) -> str | None:
-    """Return the digest of a value; None where it cannot be compared."""
+    """Return the digest of a value; None if it has none."""
     if value is MISSING:
         return ""
     if _is_foreign_code(value):
@@ -348,7 +348,7 @@ def _is_ours(value: Any) -> bool:
 
 
 def _is_foreign_code(value: Any) -> bool:
-    """Tell whether a value is code of an installed package, whose modules may say what it gives."""
+    """Tell whether a value is code of an installed package, and may depend on its module."""
     if not is_a(value, (type, FunctionType)) or "<locals>" in value.__qualname__:
         return False
     if is_pythons(value.__module__ or "") or not is_library(value.__module__ or ""):

@@ -1,4 +1,4 @@
-"""Digests of values: equal content, equal digest, in every process."""
+"""Digests of values: equal contents have equal digests, in every process."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from pytest_dlthub.imports import is_library
 from pytest_dlthub.templates.read_files import file_digest
 
 PLAIN = (type(None), bool, int, float, complex, str, Decimal, datetime, date, time, timedelta)
-# rows: each test looks at what its mark gives
+# longer lists are rows: every test that has a mark with them digests them
 _MANY = 50
-# of a factory: those of a source are in its schema
+# for a factory: its sources have their own settings in their schema
 _OF_FACTORY = ("name", "section", "max_table_nesting", "root_key", "schema_contract")
-# which versions of a schema there were is no part of what it says
+# former versions do not belong to the contents of a schema
 _OF_VERSIONS = ("version", "version_hash", "previous_hashes", "imported_version_hash")
 _OF_CODE = (
     "co_argcount",
@@ -47,19 +47,19 @@ _OF_CODE = (
     "co_names",
     "co_varnames",
     "co_consts",
-    # since Python 3.11; what `try` covers
+    # since Python 3.11: the ranges of `try`
     "co_exceptiontable",
 )
 
-# of these libraries: what stands for an API, and tells afterwards what it was asked
+# libraries of fake APIs: their objects also hold the requests that they have got
 _STUBS = ("pytest_httpx", "requests_mock", "responses", "respx")
 OF_SESSION = (
     *(pytest.Config, pytest.PytestPluginManager, pytest.FixtureRequest, pytest.Item),
     pytest.Collector,
 )
-"""Types of what leads to all of a session of pytest."""
+"""Types that lead to the whole session of pytest."""
 
-# lists, objects and so on in one value: some seconds
+# limit of lists, objects and so on in one value; so many take some seconds
 _MOST_VALUES = 500_000
 
 _OF_DESCRIPTORS: dict[type, tuple[str, ...]] = {
@@ -73,19 +73,19 @@ _OF_DESCRIPTORS: dict[type, tuple[str, ...]] = {
 
 
 class NoDigest(TypeError):
-    """A value has no content that could be compared between two processes."""
+    """A value has no content that two processes could compare."""
 
 
 def digest(*values: Any) -> str:
-    """Return a digest of the content of `values`.
+    """Return a digest of the contents of `values`.
 
-    Knows rows and their values, frames and Arrow tables, paths (with the content of the file), dlt
-    sources and resources, functions (their code, defaults and what they close over), and whatever
-    pickles. The order of a mapping counts, since it is that of columns. Of modules, and of classes
-    that a module has by their name, the name counts: what is in them is known by other means.
+    It knows rows and their values, frames and Arrow tables, paths (with the contents of the file),
+    dlt sources and resources, functions (with their code, defaults and closure), and values that
+    pickle. The order of a mapping counts, since columns have an order. Modules, and classes that a
+    module has by their name, count only by name: `imported_code` compares their contents.
 
     Raises:
-        NoDigest: One of them cannot be compared.
+        NoDigest: One of them has no digest.
     """
     digester = _Digester()
     for value in values:
@@ -96,9 +96,9 @@ def digest(*values: Any) -> str:
 class _Digester:
     def __init__(self, outer: _Digester | None = None) -> None:
         self.state = hashlib.blake2b(digest_size=16)
-        # the values that those being added now are in
+        # the values around the one that is being added
         self._around: list[int] = [] if outer is None else outer._around
-        # of all that were added: what is in several others is added for each of them
+        # counts all added values; a value inside of several others counts each time
         self._count: Iterator[int] = itertools.count() if outer is None else outer._count
 
     def add(self, value: Any) -> None:
@@ -108,7 +108,7 @@ class _Digester:
         elif kind in (bytes, bytearray):
             self._parts("bytes", bytes(value))
         elif id(value) in self._around:
-            # functions that call each other, a list that is in itself
+            # functions that call each other, or a list that contains itself
             self._parts("around", str(len(self._around) - self._around.index(id(value))))
         elif next(self._count) > _MOST_VALUES:
             raise NoDigest(f"{_name(value)} is one of more than {_MOST_VALUES:,} values")
@@ -122,7 +122,7 @@ class _Digester:
                 self._around.pop()
 
     def _add_compound(self, value: Any) -> None:
-        # of these none is, or has to do with, another
+        # no value matches two of these cases
         if isinstance(value, Path):
             content = file_digest(value) if value.exists() else "missing"
             self._parts("path", str(value), content)
@@ -159,7 +159,7 @@ class _Digester:
         elif isinstance(value, set | frozenset):
             self._parts("set", *sorted(self._digest_of(item) for item in value))
         elif isinstance(value, Iterator | AsyncIterator) or inspect.iscoroutine(value):
-            # used up by one run, and it does not tell what it would yield
+            # one run uses it up, and nobody can see what it would yield
             raise NoDigest(f"{_name(value)} can be read only once")
         elif dataclasses.is_dataclass(value):
             fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
@@ -211,7 +211,7 @@ class _Digester:
     def _parts(self, *parts: str | bytes) -> None:
         for part in parts:
             encoded = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
-            # with its length: no two lists of parts look the same
+            # with the length, so that different lists of parts never look the same
             self.state.update(f"{len(encoded)}:".encode())
             self.state.update(encoded)
 
@@ -223,15 +223,15 @@ class _Digester:
 
 
 def content_of_schema(schema: Schema) -> dict[str, Any]:
-    """Return what a schema says: its tables, settings and normalizers."""
+    """Return the contents of a schema: its tables, settings and normalizers."""
     stored = schema.to_dict(bump_version=False)
     content = {name: part for name, part in stored.items() if name not in _OF_VERSIONS}
-    # a schema that is stored does not have it
+    # a stored schema lacks it
     return {**content, "max_length": schema.naming.max_length}
 
 
 def without_empty(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return it without empty mappings, as they stay when a setting is taken back."""
+    """Return it without empty mappings: some stay when code removes a setting."""
     inner = (
         (name, without_empty(part) if isinstance(part, dict) else part)
         for name, part in content.items()
@@ -244,7 +244,7 @@ def _name(value: Any) -> str:
 
 
 def _is_in_module(owner: type) -> bool:
-    """Tell whether a class is what its module has by that name, and no double of it."""
+    """Tell whether a class is the one that its module has by that name."""
     if "<locals>" in owner.__qualname__:
         return False
     found: Any = sys.modules.get(owner.__module__)
@@ -254,7 +254,7 @@ def _is_in_module(owner: type) -> bool:
 
 
 def _without_dlts_wrappers(function: types.FunctionType) -> types.FunctionType:
-    """Return what dlt's decorators were put on; those of others change what a function gives."""
+    """Remove dlt's decorators from a function; those of others change its result, and stay."""
     while function.__globals__.get("__name__", "").partition(".")[0] == dlt.__name__:
         inner = getattr(function, "__wrapped__", None)
         if not isinstance(inner, types.FunctionType):
@@ -270,7 +270,7 @@ def _parts_of_function(function: types.FunctionType) -> Iterator[Any]:
         try:
             content = cell.cell_contents
         except ValueError:
-            # not set yet
+            # it has no value yet
             continue
         yield content
 
@@ -283,7 +283,7 @@ def _parts_of_resource(resource: DltResource) -> Iterator[Any]:
     arguments, hints = resources.explicit_arguments(resource), resources.hints_of(resource)
     cursor = hints.get("incremental")
     if isinstance(cursor, Incremental) and _settings_of(cursor) in _declared(resource, arguments):
-        # a run notes here what stands in the function's signature
+        # a run notes the incremental of the function's signature here
         del hints["incremental"]
     yield from (arguments, hints, resources.variants_of(resource))
 
@@ -308,30 +308,30 @@ def _settings_of(cursor: Incremental[Any]) -> str:
 
 
 def _parts_of_dlts_object(value: Any) -> Iterator[Any]:
-    """Yield what a step, an incremental or another hint was made with; not what a run adds."""
+    """Yield the arguments of a step, an incremental or another hint, not what a run adds."""
     yield type(value)
     yield from _settings(value)
 
 
 def _settings(value: Any) -> Iterator[tuple[str, Any]]:
-    # the last is the function of a map or filter
+    # `_f` is the function of a map or filter
     for name in (*inspect.signature(type(value)).parameters, "_f"):
         item: Any = getattr(value, name, None)
-        # a method of the object itself has nothing to add
+        # a method of the object itself adds nothing
         yield name, item.__func__ if getattr(item, "__self__", None) is value else item
 
 
 def _plain_bytes(rows: list[Any]) -> bytes:
-    """Return rows of plain values, which need no look at each; empty where others are in them."""
+    """Return rows of plain values as bytes, without visiting each; empty if there are others."""
     try:
-        # of version 0: equal rows have equal bytes, whichever objects they share
+        # in version 0, equal rows have equal bytes, even if they share objects
         return marshal.dumps(rows, 0)
     except ValueError:
         return b""
 
 
 def _arrow_bytes(value: Any) -> bytes:
-    """Return a frame in Arrow's format; empty where Arrow has none for what is in it."""
+    """Return a frame in Arrow's format; empty if Arrow cannot hold one of its types."""
     import pyarrow as pa
 
     sink = pa.BufferOutputStream()
@@ -346,7 +346,7 @@ def _arrow_bytes(value: Any) -> bytes:
 
 
 def _parts_of_object(value: Any) -> Iterator[Any]:
-    """Yield what `pickle` would write: not its bytes, in which the order of sets is accident."""
+    """Yield what `pickle` would write, but not as bytes: sets have a random order there."""
     yield type(value)
     try:
         reducer = copyreg.dispatch_table.get(type(value))

@@ -1,9 +1,9 @@
-"""What objects hold that Python does not show as attributes: buffers, positions, caches, settings.
+"""Reads state that Python does not show as attributes: buffers, positions, caches, settings.
 
-An object of a type that is written in C may change in place, and nothing that is compared by
-identity is another. So its state is read: as the type offers it, else as `pickle` would write it.
-What offers neither can be compared with nothing, unless its type is known not to change, or to
-hold only what no key can know, such as a connection to a server.
+An object of a type in C may change in place: no other object takes its place, and so comparing by
+identity finds nothing. So this reads its state, as the type offers it, or else as `pickle` would
+write it. A type that offers neither has no digest, unless it is known not to change, or to hold
+only what no key can know, such as a connection to a server.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ _FRAMES = ("gi_frame", "cr_frame", "ag_frame")
 _OF_CONTEXT = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp", "traps")
 _CACHE = type(functools.lru_cache(is_pythons))
 HOLDERS = (ContextVar, threading.local, types.MappingProxyType, weakref.ref, _CACHE)
-"""Types of what shows the objects in it, though not as attributes."""
+"""Types that hold objects and show them, but not as attributes."""
 
-# of these libraries: validators, decoders and keys, which do not change, and what is of a network
+# libraries whose C objects never change (validators, decoders, keys) or belong to a network
 _UNCHANGING = (
     *("cryptography", "greenlet", "grpc", "msgspec", "orjson", "pyarrow", "pydantic_core"),
     *("confluent_kafka", "sqlalchemy", "zstandard"),
@@ -58,12 +58,12 @@ _UNCHANGING = (
 
 
 class Unknown:
-    """Stands for state that cannot be read: it differs from all others."""
+    """Stands for an unreadable state: it differs from every other."""
 
     __slots__ = ()
 
     def __reduce__(self) -> str:
-        """Have no digest.
+        """Raise the error for a value without a digest.
 
         Raises:
             NoDigest: Always.
@@ -72,21 +72,21 @@ class Unknown:
 
 
 class Tokens:
-    """Reads a state; what is equal is the same object, so that it is compared by identity."""
+    """Reads a state, and returns the same object while it is equal: then identity compares it."""
 
     def __init__(self, read: State, *, is_all: bool = False) -> None:
-        """Make it.
+        """Create it.
 
         Args:
-            read: What reads it.
-            is_all: The object has no other parts.
+            read: Reads the state.
+            is_all: Whether the object has no other parts.
         """
         self._read = read
         self.is_all = is_all
         self._last: object = None
 
     def __call__(self) -> Mapping[str, object]:
-        """Return the state as the one part that its object has."""
+        """Return the state as a part of its object."""
         try:
             now = self._read()
         except Exception:
@@ -97,12 +97,12 @@ class Tokens:
 
 
 def state_of(value: Any, *, is_known: bool) -> Tokens | None:
-    """Return what reads the state of a value; None where it has none that is not an attribute.
+    """Return a reader for the state of a value; None if it has none beyond its attributes.
 
     Args:
         value: The value.
-        is_known: What is not known changes by itself: it is of a library's object, or has
-            attributes that tell what it holds.
+        is_known: Whether to trust a type that we do not know. It belongs to a library's object,
+            which may change by itself, or it has attributes that show its contents.
     """
     kind = type(value)
     for types_, read in _READERS:
@@ -122,17 +122,17 @@ def state_of(value: Any, *, is_known: bool) -> Tokens | None:
 
 
 def _is_unchanging(kind: type, top: str) -> bool:
-    """Tell whether objects of a type stay as they are, or change with a server alone."""
+    """Tell whether objects of a type never change, or only with a server."""
     if top in _UNCHANGING or (hasattr(kind, "cursor") and hasattr(kind, "commit")):
         return True
-    # what has a hash of its content does not change
+    # objects with a hash of their contents do not change
     of_object = vars(object)
     has_hash = getattr(kind, "__hash__", None) not in (None, of_object["__hash__"])
     return has_hash and getattr(kind, "__eq__", None) is not of_object["__eq__"]
 
 
 def is_used_up(value: Any) -> bool:
-    """Tell whether whoever uses a value changes it: then others have not used it."""
+    """Tell whether a value changes with each use, so that it counts for those that use it."""
     kind = type(value)
     if issubclass(kind, (io.BytesIO, io.StringIO)):
         return False
@@ -142,12 +142,12 @@ def is_used_up(value: Any) -> bool:
 
 
 def inner_of(value: Any) -> Callable[[], Mapping[Any, Any]] | None:
-    """Return what reads the objects in one of these types; None where it is of no such type."""
+    """Return a reader for the objects inside of one of these types; None for other types."""
     kind = type(value)
     if issubclass(kind, ContextVar):
         return lambda: {name: item for name in ("value",) for item in _value_of(value)}
     if issubclass(kind, threading.local):
-        # of this thread
+        # only for this thread
         return functools.partial(threading.local.__getattribute__, value, "__dict__")
     if issubclass(kind, types.MappingProxyType):
         return functools.partial(dict, value)
@@ -166,12 +166,12 @@ def _value_of(variable: ContextVar[Any]) -> Iterator[Any]:
 
 
 def _of_cache(cached: Any) -> Mapping[Any, Any]:
-    """Return what a function has cached, by its arguments: not in the order of their use."""
+    """Return the cached results of a function by its arguments; the order of use does not count."""
     found: dict[Any, Any] = dict(cached.__dict__)
     size = cached.cache_info().currsize
     if not size:
         return found
-    # of the list first, each link's key and result; then the mapping
+    # first the list, with key and result of each link; then the mapping
     referents = [x for x in gc.get_referents(cached) if not _is_of_caches(x)]
     if cached.cache_parameters()["maxsize"] is None:
         caches = (x for x in referents if type(x) is dict and x is not cached.__dict__)
@@ -186,7 +186,7 @@ def _is_of_caches(value: Any) -> bool:
 
 
 class _Pickled:
-    """Reads what pickles: its digest is asked for only where the bytes differ."""
+    """Reads a value that pickles; it makes a new digest only if the bytes differ."""
 
     def __init__(self, value: Any) -> None:
         self._value = value
@@ -202,7 +202,7 @@ class _Pickled:
 
 
 class _OfSchema:
-    """Reads a schema: its digest is asked for only where it says something else."""
+    """Reads a schema; it makes a new digest only if the contents differ."""
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
@@ -230,7 +230,7 @@ def _of_memory(value: io.BytesIO | io.StringIO) -> object:
 
 
 def _of_file(value: Any) -> object:
-    """Return where a file is read; one that is written to, such as a log, tells nothing."""
+    """Return the position in a file; empty for a file that is written to, such as a log."""
     if value.closed:
         return "closed"
     mode = getattr(value, "mode", "")
@@ -241,12 +241,12 @@ def _of_random(value: Any) -> object:
     try:
         return value.getstate()
     except NotImplementedError:
-        # of the system
+        # the system's generator has no state
         return ""
 
 
 def of_decimals(value: decimal.Context) -> object:
-    """Return the settings of a context, without what calculations have noted there."""
+    """Return the settings of a context, without the flags of past calculations."""
     return repr([getattr(value, name) for name in _OF_CONTEXT])
 
 
@@ -257,14 +257,14 @@ def _of_logger(value: logging.Logger) -> object:
 def _of_sqlite(value: sqlite3.Connection) -> object:
     try:
         file = value.execute("PRAGMA database_list").fetchone()[2]
-        # what is in the file is known by other means
+        # the key has the contents of files by other means
         return value.total_changes if file else "\n".join(value.iterdump())
     except sqlite3.ProgrammingError:
         return "closed, or of another thread"
 
 
 def _of_duckdb(value: Any) -> object:
-    """Return what is in a database in memory: tables, by their rows, and views."""
+    """Return the contents of a database in memory: its views, and the rows of its tables."""
     try:
         cursor = value.cursor()
     except Exception:
@@ -282,7 +282,7 @@ def _of_duckdb(value: Any) -> object:
 
 
 def _of_iterator(value: Any) -> object:
-    """Return how far an iterator is, without taking anything from it."""
+    """Return the position of an iterator, without taking anything from it."""
     if isinstance(value, itertools.count):
         return repr(value)
     for name in _FRAMES:
@@ -301,7 +301,7 @@ def _reduced(value: Any) -> Any:
     if not isinstance(value, _ITERATORS):
         return value
     with warnings.catch_warnings():
-        # Python 3.12 has deprecated it for itertools
+        # Python 3.12 deprecates it for itertools
         warnings.simplefilter("ignore", DeprecationWarning)
         parts: Any = value.__reduce__()[1:]
     return [type(value).__qualname__, *map(_reduced, parts)]

@@ -1,11 +1,11 @@
-"""Code as it was imported, and as it is when a test asks for what was loaded.
+"""Finds what has changed in code between its import and a test that asks for loaded data.
 
-Tests replace functions, methods, constants and what is in containers, by whatever means. So nothing
-is asked of the means: the objects that modules consist of are compared with those that were there
-after the import, by identity, which takes some 30 ns for each.
+Tests replace functions, methods, constants and items of containers in many ways. So the way does
+not matter here: the objects in a module are compared by identity with those right after its
+import, which takes some 30 ns for each.
 
-Of the project's modules, tests among them, everything counts. Of a library that they use, code and
-public constants do: it has caches of its own.
+In the project's own modules, including tests, everything counts. In a library that they use, code
+and public constants do: it also has caches of its own.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from pytest_dlthub.templates.part_groups import PartGroup
 from pytest_dlthub.templates.process_state import generators
 from pytest_dlthub.templates.python_files import is_only_of_tests
 
-# by which code reaches the world, in modules and libraries that are not looked into
+# the ways of code to the outside world, in modules that are not watched otherwise
 _WAYS_OUT = (
     *("builtins", "csv", "datetime", "http.client", "io", "json", "os", "pathlib", "posixpath"),
     *("random", "shutil", "socket", "subprocess", "time", "urllib.request", "uuid"),
@@ -62,12 +62,12 @@ _WAYS_OUT = (
 )
 _OF_DLT = ("dlt.sources.helpers", "dlt.sources.rest_api", "dlt.sources.sql_database")
 _NOT_USED = ("_pytest", "dlthub_project", "pluggy", "pytest", "pytest_dlthub", "unittest")
-# modules of a package; of larger ones those count that are named
+# largest number of modules in a package to watch all; of larger ones, those that code names
 _SMALL = 120
-# of what one name holds: a table of constants may be long
+# largest number of parts in one name, which may be a long table of constants
 _MOST_PARTS = 2000
 _DEEPEST_IN_LIBRARY = 3
-# where one has changed, so many are looked at alone
+# largest group that is compared part by part after a change in it
 _MOST_IN_GROUP = 100
 _CONTAINERS = (dict, list, set, deque)
 _AS_ONE = (DltResource, DltSource, SourceFactory)
@@ -75,12 +75,12 @@ _AS_ONE = (DltResource, DltSource, SourceFactory)
 
 @dataclass
 class Code:
-    """The modules of a process that loads are made with.
+    """The modules of a process that make loads.
 
     Attributes:
-        imports: What noted modules as they were imported.
-        tests: The files of which tests were collected.
-        at_start: What was replaced before the first test, and cannot be compared.
+        imports: Notes modules as they were imported.
+        tests: The files of collected tests.
+        at_start: What was replaced before the first test and has no digest.
     """
 
     imports: Imports
@@ -89,16 +89,16 @@ class Code:
     _seen: dict[str, Any] = field(default_factory=dict)
     _modules: dict[str, ModuleType] = field(default_factory=dict)
     _parts: dict[int, Part] = field(default_factory=dict)
-    # of modules that own code imports, perhaps later
+    # modules that own code imports, perhaps later
     _used: set[str] = field(default_factory=set)
     _watched: tuple[Any, ...] = ()
     _groups: list[PartGroup] = field(default_factory=list)
     _alone: list[Part] = field(default_factory=list)
-    # what a use changes, such as a generator: it counts for those that use it
+    # states that change with use, such as a generator's: they count for tests that use them
     used_up: dict[str, Tokens] = field(default_factory=dict)
 
     def begin(self) -> None:
-        """Note the modules that tests begin with; what is replaced by then stays so."""
+        """Note the modules at the start of tests; what was replaced before stays so."""
         self.imports.at_end(self._forget)
         self._watch()
         self._seen.update(sys.modules)
@@ -114,7 +114,7 @@ class Code:
             parts.clear()
 
     def differences(self) -> list[Difference]:
-        """Return what is not as it was imported, and what of it cannot be compared."""
+        """Return the differences to the imported code, also those without a digest."""
         self._watch()
         found = [Difference.of(name, sys.modules.get(name, MISSING)) for name in self._odd()]
         wholes: set[str] = set()
@@ -137,7 +137,7 @@ class Code:
         return sorted({d.name: d for d in found}.values(), key=lambda d: d.name)
 
     def _is_unread(self, part: Part, name: Any, old: Any, new: Any) -> bool:
-        """Tell whether it is a plain value of a test module that no load can read."""
+        """Tell whether a name is a plain value of a test module that no load can read."""
         module = self._modules.get(part.name)
         if module is None or part.live is not vars(module):
             return False
@@ -151,11 +151,11 @@ class Code:
         return is_only_of_tests(str(name), str(module.__file__), others)
 
     def states(self) -> dict[str, object]:
-        """Return, by name, how far what a use changes is, such as a generator."""
+        """Return the states that change with use, such as the position of a generator, by name."""
         return {name: tokens()["state"] for name, tokens in self.used_up.items()}
 
     def accept(self, before: Collection[Difference]) -> None:
-        """Take what has changed for what was imported: a build sets what is set lazily.
+        """Take the current objects for the imported ones, since a build sets what code sets lazily.
 
         Args:
             before: The differences before the build; they stay.
@@ -182,7 +182,7 @@ class Code:
         self._watch()
 
     def _changes(self) -> list[tuple[Part, list[tuple[Any, Any, Any]]]]:
-        """Return what is another object now, with name, old and new value."""
+        """Return the parts with other objects now, with name, old and new value of each."""
         parts = [*self._alone]
         for group in self._groups:
             if not group.is_same():
@@ -199,7 +199,7 @@ class Code:
         return found
 
     def _watch(self) -> None:
-        """Note the modules that were imported since the last time."""
+        """Note the modules that were imported since the last call."""
         if self._is_watched(now := (*sys.modules.values(),)):
             return
         self._watched = now
@@ -208,7 +208,7 @@ class Code:
         self._seen.update(new)
         for name, module in sorted(new):
             if not is_library(name):
-                # perhaps imported anew: noted as it was then
+                # it may be a second import: then this notes the new module
                 self._watch_own(module)
         self._watch_generators()
         names = [name for name in [*sys.modules] if name not in self._modules]
@@ -231,17 +231,17 @@ class Code:
         return len(modules) == len(self._watched) and all(map(is_, modules, self._watched))
 
     def _odd(self) -> list[str]:
-        """Return the names of modules that are not what an import has put there."""
+        """Return the names of modules that were not put there by an import."""
         seen = self._seen
         odd = [n for n, m in [*sys.modules.items()] if seen.get(n, MISSING) is not m]
-        # C code makes modules that are of its package
+        # C code makes modules inside of its package
         return [n for n in odd if n in seen or not _is_of_library(n)]
 
     def _watch_own(self, module: ModuleType) -> None:
         name = module.__name__
         self._modules[name] = module
         noted = dict(self.imports.noted(module))
-        # by the object, which may be loaded into again
+        # by the object, since code may be loaded into it again
         self._part(id(module), Part(name, lambda: vars(module), live=vars(module)), noted)
         for attribute, value in noted.items():
             if not is_dunder(attribute):
@@ -267,7 +267,7 @@ class Code:
                 self._class_part(f"{name}.{attribute}", value, is_library=True)
 
     def _add(self, name: str, value: Any, *, is_library: bool = False) -> None:
-        """Note what is in a value, and in what is in that."""
+        """Note the parts of a value, and the parts of these."""
         queue: deque[tuple[str, Any, int, bool, Whole | None]] = deque()
         queue.append((name, value, 0, is_library, None))
         for _ in range(_MOST_PARTS):
@@ -277,12 +277,12 @@ class Code:
                 return
             label, found, depth, of_library, whole = queue.popleft()
             if is_namespace(found):
-                # a decorator of dlt keeps it; what is in it is compared as that of its module
+                # a decorator of dlt keeps it; the module itself is compared
                 continue
             if is_a(found, _AS_ONE):
                 whole = whole or Whole.of(label, found)
             elif not is_of_dlt(found):
-                # no run notes anything there, and the digest of the source knows nothing of it
+                # dlt notes nothing there during a run, and the digest of the source leaves it out
                 whole = None
             is_own, of_library = not of_library, of_library or is_library_object(found)
             if of_library and whole is None and depth > _DEEPEST_IN_LIBRARY:
@@ -304,12 +304,12 @@ class Code:
             yield from ((f"{name}[{n}]", item) for n, item in enumerate(value))
             return
         elif (fixed := FIXED.get(type(value))) is not None:
-            # it has the name of what it is made of
+            # the content goes by the same name
             yield from ((name, getattr(value, attribute)) for attribute in fixed)
             return
         elif isinstance(value, FunctionType):
             if is_library_file(value.__code__.co_filename):
-                # a decorator of a library: what it is put on is in its closure
+                # a decorator of a library: its closure holds the decorated function
                 yield from ((name, content) for content in cells(value).values())
                 return
             self._used |= _names_in(value.__code__)
@@ -339,7 +339,7 @@ class Code:
     def _read_of(
         self, name: str, value: Any, whole: Whole | None, *, is_own: bool
     ) -> Callable[[], Mapping[Any, Any]] | None:
-        """Return what reads the parts of a value; note what else it holds."""
+        """Return the function that reads the parts of a value; note what else it holds."""
         read = reader(value)
         state = state_of(value, is_known=not is_own or read is not None)
         if state is not None:
@@ -365,7 +365,7 @@ class Code:
         return self._part(id(owner), part)
 
     def _part(self, key: int, part: Part, values: Mapping[Any, Any] | None = None) -> Part:
-        # what it reads keeps its object, so that no other has its id
+        # the reader refers to the object, so that no other one gets its id
         if key not in self._parts:
             part.note(part.read() if values is None else values)
             self._parts[key] = part
@@ -385,7 +385,7 @@ def _is_of_library(name: str) -> bool:
 
 
 def _module_of(value: Any) -> set[str]:
-    """Return the names of the library modules that a value of a module comes from."""
+    """Return the names of the library modules that define a value of a module."""
     if isinstance(value, ModuleType):
         return {value.__name__, value.__name__.partition(".")[0]}
     owner = value if isinstance(value, type | FunctionType | BuiltinFunctionType) else type(value)
@@ -395,6 +395,6 @@ def _module_of(value: Any) -> set[str]:
 
 @functools.lru_cache(maxsize=8192)
 def _names_in(code: CodeType) -> frozenset[str]:
-    """Return the names that code uses: modules that it imports are among them."""
+    """Return the names that code uses, including modules that it imports."""
     inner = (const for const in code.co_consts if isinstance(const, CodeType))
     return frozenset(code.co_names).union(*map(_names_in, inner))

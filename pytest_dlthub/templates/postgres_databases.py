@@ -1,7 +1,7 @@
-"""Loads that go into PostgreSQL: into a database of the template's own, copied for each test.
+"""Loads into PostgreSQL: into a database of the template, which each test copies.
 
-The place of an allowed destination is that of other people's data. What a mark loads goes into a
-new database on the same server; a test's sandbox has the destination in a copy of that.
+Other people have data where an allowed destination is. So the loads of a mark go into a new
+database on the same server, and the destination in a test's sandbox is a copy of it.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _NEEDED = ("host", "database", "username", "password")
 
 @dataclass(frozen=True)
 class _Place:
-    """A database that destinations are configured to be in.
+    """A database of one or more destinations.
 
     Attributes:
-        server: Where it is.
-        destinations: Their names.
+        server: The server of the database.
+        destinations: The names of the destinations.
     """
 
     server: Server
@@ -52,9 +52,9 @@ class _Place:
 
 
 class Databases:
-    """The PostgreSQL databases that the loads of one test go into; false when there are none.
+    """The PostgreSQL databases for the loads of one test; false if there are none.
 
-    A context manager: at its end the copies are dropped, and the sandbox is as it was.
+    As a context manager, it drops the copies at its end, and puts the sandbox back.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Databases:
         self._sandbox = sandbox
         self._config = config
         self._copies: list[tuple[Server, str]] = []
-        # a template is on one server
+        # a template belongs to one server
         self.key = (
             digest(key, [(p.server.place, p.destinations) for p in places]) if places else key
         )
@@ -76,13 +76,13 @@ class Databases:
         """Find the databases that loads go into.
 
         Args:
-            loads: What is to be loaded.
-            key: Its key, to which where the databases are is added.
-            sandbox: The test's, which is active.
-            config: That of the session.
+            loads: The loads.
+            key: Their key; this adds the places of the databases to it.
+            sandbox: The sandbox of the test, which is active.
+            config: The configuration of the session.
 
         Raises:
-            Failed: The configuration does not say enough of where one is.
+            Failed: The configuration of a database is incomplete.
         """
         return cls(list(_places_of(loads, sandbox)), key, sandbox, config)
 
@@ -91,16 +91,16 @@ class Databases:
 
     @contextmanager
     def made_for(self, folder: Path, sandbox: Sandbox) -> Iterator[Sandbox]:
-        """Give a block the sandbox that it is to load in, which has new databases.
+        """Give a block a sandbox with new databases to load into.
 
-        They are dropped when the block fails.
+        If the block fails, they are dropped.
 
         Args:
-            folder: The folder of the template that is built.
+            folder: The folder of the new template.
             sandbox: Its sandbox, which is not active yet.
 
         Raises:
-            Failed: A database cannot be made.
+            Failed: The server refuses to make a database.
         """
         made: list[tuple[Server, str]] = []
         try:
@@ -115,7 +115,7 @@ class Databases:
                 server.close(loaded, name)
                 made[index] = (server, name)
             if made:
-                # names alone: the credentials are where they were
+                # only names: the credentials stay in the configuration
                 record = json.dumps([name for _, name in made])
                 (folder / _RECORD).write_text(record, encoding="utf-8")
         except BaseException:
@@ -123,14 +123,14 @@ class Databases:
             raise
 
     def copy_from(self, folder: Path) -> None:
-        """Have the destinations in copies of a template's databases, for the active sandbox.
+        """Move the destinations of the active sandbox into copies of a template's databases.
 
         Args:
             folder: The folder of the template.
 
         Raises:
-            Damaged: One of them is gone.
-            Failed: One cannot be copied.
+            Damaged: A database of the template is gone.
+            Failed: The server refuses to copy one.
         """
         if not self._places:
             return
@@ -147,8 +147,20 @@ class Databases:
         moved = self._moved(self._sandbox, [name for _, name in self._copies])
         move_destinations(moved)
 
+    def drop_loaded(self, folder: Path) -> None:
+        """Drop the databases of a template that nobody needs; they may be gone.
+
+        Args:
+            folder: The folder of the template.
+        """
+        if not self._places:
+            return
+        with suppress(OSError, ValueError):
+            templates = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+            _drop([(p.server, name) for p, name in zip(self._places, templates, strict=True)])
+
     def _moved(self, sandbox: Sandbox, databases: Sequence[str]) -> Sandbox:
-        """Return a sandbox that has its destinations in other databases."""
+        """Return the sandbox with its destinations in other databases."""
         moved: dict[str, Mapping[str, Any]] = dict(sandbox.destinations)
         for place, database in zip(self._places, databases, strict=True):
             for name in place.destinations:
@@ -180,8 +192,8 @@ def _drop(databases: list[tuple[Server, str]]) -> None:
 
 
 def _places_of(loads: Iterable[Load], sandbox: Sandbox) -> Iterator[_Place]:
-    """Yield the databases that loads go into, with every destination that is known to be there."""
-    # without asking dlt anything, as in nearly all sessions
+    """Yield the databases of loads, each with all destinations that lead there."""
+    # nearly all sessions end here, without a call to dlt
     if not sandbox.allowed:
         return
     servers = _servers(_destinations_of(loads), sandbox)
@@ -196,13 +208,13 @@ def _places_of(loads: Iterable[Load], sandbox: Sandbox) -> Iterator[_Place]:
 
 def _destinations_of(loads: Iterable[Load]) -> Iterator[AnyDestination]:
     for load in loads:
-        # what is wrong with one, its run will tell: once, and not for each test
+        # if the destination is wrong, the run reports it, and only once
         with suppress(Exception):
             yield load.destination()
 
 
 def _destinations_in(sandbox: Sandbox) -> Iterator[AnyDestination]:
-    """Yield those that the fixture `dlt_destinations` names: another name of the same database."""
+    """Yield the destinations in the fixture `dlt_destinations`: they may lead to the same place."""
     for name, settings in sandbox.destinations.items():
         if settings[_TYPE] == "postgres":
             destination = Destination.from_reference("postgres", destination_name=name)
@@ -211,7 +223,7 @@ def _destinations_in(sandbox: Sandbox) -> Iterator[AnyDestination]:
 
 
 def _servers(destinations: Iterable[AnyDestination], sandbox: Sandbox) -> dict[str, Server]:
-    """Return where those destinations are that are a PostgreSQL and may be reached, by name."""
+    """Return the servers of those destinations that are allowed PostgreSQL databases, by name."""
     return {
         destination.destination_name: _server_of(destination)
         for destination in destinations
@@ -222,12 +234,12 @@ def _servers(destinations: Iterable[AnyDestination], sandbox: Sandbox) -> dict[s
 def _server_of(destination: AnyDestination) -> Server:
     name = destination.destination_name
     try:
-        # partial: there is no dataset yet
+        # partial, since there is no dataset yet
         config: Any = destination.configuration(destination.spec(), accept_partial=True)
         missing = [key for key in _NEEDED if not getattr(config.credentials, key, None)]
         problem = f"has no {', '.join(missing)}" if missing else ""
     except ConfigurationException as error:
-        # without its text: there may be credentials in it
+        # without its text, which may contain credentials
         problem = f"has credentials that cannot be read ({type(error).__name__})"
     if problem:
         raise cannot_load(

@@ -1,4 +1,4 @@
-"""PostgreSQL servers: databases made there, copied and dropped, with the user's own credentials."""
+"""PostgreSQL servers: makes, copies and drops databases, with the user's own credentials."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from pytest_dlthub.templates.store import session_identity
 
 _SERVERS = pytest.StashKey[dict[str, str]]()
 _NODES = pytest.StashKey[list[Any]]()
-# what a worker tells its controller: in memory, and in no file
+# a worker's message to its controller: in memory, never in a file
 _OUTPUT = "dlt_postgres_servers"
 
-# a key's first digits, the time it was made, its session, and what tells it from all others
+# the first digits of a key, the time of creation, the session, and a random suffix
 _OURS = re.compile(r"dlt_(?:load|template|copy)_[0-9a-f]{8}_(\d+)_([0-9a-f]{8})_[0-9a-f]{8}")
 _OURS_IN_SQL = "SELECT datname FROM pg_database WHERE datname ~ '^dlt_(load|template|copy)_'"
 _OLD_SECONDS = 24 * 3600
@@ -34,31 +34,31 @@ _INSTEAD = (
 
 
 class TemplateGone(Exception):
-    """A template database is not there any more."""
+    """The template database does not exist any more."""
 
 
 class Server:
-    """A PostgreSQL server, reached as a destination is configured to be."""
+    """A PostgreSQL server, reached with the configuration of a destination."""
 
     def __init__(self, credentials: Any, destination: str) -> None:
-        """Make the server.
+        """Create the server.
 
         Args:
-            credentials: dlt's, resolved.
-            destination: Whose they are.
+            credentials: dlt's resolved credentials.
+            destination: The name of their destination.
         """
         self._credentials = credentials
         self.destination = destination
 
     @property
     def place(self) -> tuple[str, int, str]:
-        """Host, port, and the database that the destination is configured to be in."""
+        """Host, port, and the database in the destination's configuration."""
         given = self._credentials
         return given.host, given.port, given.database
 
     @property
     def url(self) -> str:
-        """Where the destination is configured to be, with the password."""
+        """The URL of the destination's configuration, with the password."""
         return str(self._credentials.to_native_representation())
 
     def url_of(self, database: str) -> str:
@@ -68,23 +68,23 @@ class Server:
         return str(there.to_native_representation())
 
     def create(self, database: str) -> None:
-        """Make a database, and drop those that killed sessions have left for a day.
+        """Make a database, and drop those that killed sessions left more than a day ago.
 
         Raises:
-            Failed: It cannot be made.
+            Failed: The server refuses to make it.
         """
         with self._told(f"make the database {database}"), _cursor(self.url) as cursor:
             cursor.execute(f'CREATE DATABASE "{database}"')
             _drop_old(cursor)
 
     def close(self, database: str, name: str) -> None:
-        """Make a template of a database, to which nobody can connect, with a name of its own.
+        """Turn a database into a template under a new name, so that nobody can connect to it.
 
         Raises:
-            Failed: It cannot be closed; after five seconds, when somebody is still connected.
+            Failed: The server refuses, or somebody is still connected after five seconds.
         """
         with self._told(f"close the database {database}"), _cursor(self.url) as cursor:
-            # not when each test copies it: this waits for connections as copying does
+            # here and not before each copy, since it waits for open connections as copying does
             cursor.execute(f'ALTER DATABASE "{database}" RENAME TO "{name}"')
             cursor.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
 
@@ -92,8 +92,8 @@ class Server:
         """Copy a database.
 
         Raises:
-            TemplateGone: There is none of that name.
-            Failed: It cannot be copied.
+            TemplateGone: The template does not exist.
+            Failed: The server refuses to copy it.
         """
         with self._told(f"copy the database {template}"), _cursor(self.url) as cursor:
             try:
@@ -102,13 +102,13 @@ class Server:
                 raise TemplateGone(f"the database {template} is gone") from None
 
     def drop(self, database: str) -> None:
-        """Drop a database that we made; one that cannot be dropped is left for the day's end."""
+        """Drop a database of ours; if the server refuses, a session drops it a day later."""
         with contextlib.suppress(_psycopg2().Error), _cursor(self.url) as cursor:
             _drop(cursor, database)
 
     @contextlib.contextmanager
     def _told(self, attempt: str) -> Iterator[None]:
-        """Say of a failure whose it is, what was tried, and what to do; without the password."""
+        """Turn an error into a message with destination, attempt and remedy; hide the password."""
         try:
             yield
         except _psycopg2().Error as error:
@@ -146,26 +146,26 @@ class Server:
 
 
 def cannot_load(message: str) -> BaseException:
-    """Return the error of a database that cannot be made or copied.
+    """Return the error for a database that cannot be made or copied.
 
-    It is shown without frames: there are credentials in them, and nothing of the user's.
+    pytest shows it without frames: they contain credentials, and no code of the user.
     """
     return pytest.fail.Exception(f"dlt_load: {message}", pytrace=False)
 
 
 def new_name(kind: str, key: str, config: pytest.Config) -> str:
-    """Return the name of a new database: of a `load`, a `template` or a `copy`."""
+    """Return the name of a new database for a `load`, a `template` or a `copy`."""
     made, token = int(real_time(config.stash[SESSION].folder)), _token(config)
     return f"dlt_{kind}_{key[:8]}_{made}_{token}_{secrets.token_hex(4)}"
 
 
 def drop_at_end(server: Server, config: pytest.Config) -> None:
-    """Have the databases of this session that are on `server` dropped when it ends.
+    """Note that this session's databases on `server` must be dropped when the session ends.
 
-    Its process does it; of a session with workers that is the controller, which outlives them.
+    The session's process drops them; with workers it is the controller, which outlives them.
 
     Raises:
-        Failed: The driver is not installed. So nothing is made, and nothing to be dropped.
+        Failed: The driver is not installed. Then nothing is made either.
     """
     _psycopg2()
     of_session = config.stash.setdefault(_SERVERS, {})
@@ -176,21 +176,21 @@ def drop_at_end(server: Server, config: pytest.Config) -> None:
 
 
 def listen_to(node: Any) -> None:
-    """Take over what a worker has to have dropped, when the session ends."""
+    """Take over the databases of a worker, to drop them when the session ends."""
     node.config.stash.setdefault(_NODES, []).append(node)
 
 
 def drop_databases(config: pytest.Config) -> None:
-    """Drop the databases of a session that ends; not in a worker: others may need them."""
+    """Drop the databases of a session that ends, but not in a worker: others may need them."""
     if hasattr(config, "workeroutput"):
         return
     own = config.stash.get(_SERVERS, None)
     found = dict(own or {})
     for node in config.stash.get(_NODES, ()):
-        # one that crashed has told nothing
+        # a worker that crashed has sent nothing
         found.update(getattr(node, "workeroutput", {}).get(_OUTPUT, {}))
     for url, token in found.items():
-        # a server that the tests started may have ended with them
+        # the tests may have started this server, and stopped it
         with contextlib.suppress(_psycopg2().Error), _cursor(url) as cursor:
             for name, _, of_session in _ours(cursor):
                 if of_session == token:
@@ -202,7 +202,7 @@ def _token(config: pytest.Config) -> str:
 
 
 def _ours(cursor: Any) -> list[tuple[str, int, str]]:
-    """Return the names of all databases of ours, of when each is, and of which session."""
+    """Return our databases, with the time of creation and the session of each."""
     cursor.execute(_OURS_IN_SQL)
     found = (_OURS.fullmatch(name) for (name,) in cursor.fetchall())
     return [(match[0], int(match[1]), match[2]) for match in found if match]
@@ -214,22 +214,22 @@ def _drop(cursor: Any, database: str) -> None:
 
 
 def _drop_old(cursor: Any) -> None:
-    # the server's clock: a test may have set that of this process
+    # by the server's clock, since a test may have set the clock of this process
     cursor.execute("SELECT extract(epoch FROM now())")
     ((now,),) = cursor.fetchall()
     for name, made, _ in _ours(cursor):
         if now - made > _OLD_SECONDS:
-            # another user's, or in use after all: not by force
+            # it may be another user's, or in use after all: so without force
             with contextlib.suppress(_psycopg2().Error):
                 cursor.execute(f'DROP DATABASE IF EXISTS "{name}"')
 
 
 @contextlib.contextmanager
 def _cursor(url: str) -> Iterator[Any]:
-    """Connect for a block: none of ours is open while the user's code runs."""
+    """Connect for a block: we hold no connection while the user's code runs."""
     connection = _psycopg2().connect(url)
     try:
-        # databases are not made in transactions
+        # PostgreSQL makes no databases in transactions
         connection.autocommit = True
         with connection.cursor() as cursor:
             yield cursor
@@ -238,7 +238,7 @@ def _cursor(url: str) -> Iterator[Any]:
 
 
 def _psycopg2() -> ModuleType:
-    """Import the driver, which dlt's postgres destination needs as well.
+    """Import the driver, which dlt's postgres destination also needs.
 
     Raises:
         Failed: It is not installed.

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,7 +16,7 @@ from uuid import uuid4
 import pytest
 
 from dlthub_project.dlt_internals import configuration, contexts, datasets, destinations
-from dlthub_project.errors import RemoteDestinationBlocked, causes
+from dlthub_project.errors import ProjectError, RemoteDestinationBlocked, causes
 from dlthub_project.sandbox import (
     Overrides,
     Sandbox,
@@ -129,9 +130,13 @@ class Templates:
                 twin = TwinOfCopy.of(self._open_templates, template, sandbox.folder)
             with LoadedRuns.of(loads, template, twin) as runs:
                 yield runs
-        if is_of_one:
-            # no other test has its key, or could use its data
-            shutil.rmtree(template.folder, ignore_errors=True)
+            if is_of_one:
+                # no other test has its key, or could use its data
+                databases.drop_loaded(template.folder)
+                shutil.rmtree(template.folder, ignore_errors=True)
+            elif uses.built:
+                drop = partial(databases.drop_loaded, template.folder)
+                self._stores[-1].note_first_use(template, key.group, drop)
 
     def _copied(self, request: _Request) -> Template:
         uses = request.uses
@@ -327,8 +332,12 @@ def full_disk_told(folder: Path) -> Iterator[None]:
 
 
 def _is_full(error: BaseException) -> bool:
-    return any(
-        (isinstance(cause, OSError) and cause.errno in _FULL)
-        or any(words in str(cause).lower() for words in _IN_WORDS)
-        for cause in causes(error)
-    )
+    for cause in causes(error):
+        if isinstance(cause, ProjectError):
+            # of a recording, which is elsewhere: it says where
+            return False
+        if isinstance(cause, OSError) and cause.errno in _FULL:
+            return True
+        if any(words in str(cause).lower() for words in _IN_WORDS):
+            return True
+    return False

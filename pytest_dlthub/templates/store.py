@@ -1,4 +1,4 @@
-"""Stores templates: finds them by key, has each built once, and prunes old ones."""
+"""Stores templates: finds them by key, builds each once, and deletes old ones."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,20 +21,25 @@ from pytest_dlthub.templates.template import Damaged, Template
 
 _BUILDING = "_building-"
 _FAILED = "_failed-"
-# beside the keys, and never deleted: a lock that is deleted while another process waits for it
-# holds nobody off. Few, since keys with the same two first digits share one.
+# beside the keys, and never deleted: if a process deleted a lock that another one waits for, both
+# would get it. They are few, since keys with the same two first digits share one.
 _LOCKS = "locks"
 _A_KEY = "[0-9a-f]*"
 _A_TEMPLATE = "[0-9a-f]*"
+# in a template: a file once another test has it, a folder once it is dropped. Whoever makes it
+# first has decided: the other finds it there
+_CLAIM = "claim"
 
 Build = Callable[[Path], None]
 
 
 _FOLDER = pytest.StashKey[Path]()
 _IDENTITY = pytest.StashKey[str]()
-# the key in `workerinput` by which a worker gets the folder
+# the name in `workerinput` that holds the folder for a worker
 _INPUT = "dlt_templates"
 
+# the smallest take 0.6 to 1.5 MB: 2.5 GB were kept of 4,250 tests with another counter each
+_MOST_USED_ONCE = 32
 _MOST_BYTES = 2 * 1024**3
 _LONGEST_SECONDS = 7 * 24 * 3600
 
@@ -42,11 +48,11 @@ class BuildFailed(Exception):
     """A build has failed; the cause of this error is the reason."""
 
     def __init__(self, conditions: Conditions, message: str) -> None:
-        """Make it.
+        """Create it.
 
         Args:
             conditions: What the build has read.
-            message: One line for the other tests that need it.
+            message: One line for the other tests that need the template.
         """
         super().__init__(message)
         self.conditions = conditions
@@ -57,10 +63,10 @@ class FailedBefore(Exception):
 
 
 class TemplateStore:
-    """The templates of one session, or those that sessions share.
+    """The templates of one session, or of several sessions together.
 
-    Two processes may use one store: a build holds a file lock, and a template is there when its
-    folder has been renamed.
+    Two processes may use one store: a build holds a file lock, and at its end it renames the
+    folder, which makes the template visible.
     """
 
     def __init__(
@@ -69,9 +75,9 @@ class TemplateStore:
         """Open a store.
 
         Args:
-            root: Its folder; made with the first build.
-            session: The session, which its workers share.
-            used_now: Returns the digest of what builds take from, by its name.
+            root: Its folder; the first build creates it.
+            session: The identity of the session, also in its workers.
+            used_now: Returns the current digest of an input of builds, by its name.
         """
         self.root = root
         self._used_now = used_now
@@ -79,10 +85,12 @@ class TemplateStore:
         self._session = session
         self._known: dict[Path, Template] = {}
         self._unusable: set[Path] = set()
+        self._shared: set[Path] = set()
+        self._used_once: dict[str, deque[tuple[Template, Callable[[], object]]]] = {}
 
     @property
     def is_writable(self) -> bool:
-        """Whether templates can be built here."""
+        """Whether it can build templates here."""
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError:
@@ -90,27 +98,28 @@ class TemplateStore:
         return os.access(self.root, os.W_OK | os.X_OK)
 
     def find(self, key: str) -> Template | None:
-        """Return a template that was built under the present conditions, or None."""
+        """Return a template that was built under the current conditions, or None."""
         for template in (*self._known_of(key), *self._new(key)):
-            if template.conditions.hold(self._used_now) and self._is_usable(template):
+            is_same = template.conditions.hold(self._used_now) and self._is_usable(template)
+            if is_same and self._note_shared(template):
                 return template
         return None
 
     def changed(self, key: str) -> list[str]:
-        """Return what is not as it was when the last template of a key was built."""
+        """Return what has changed since the last template of a key was built."""
         known = self._known_of(key)
         return [*known[-1].conditions.changed(self._used_now)] if known else []
 
     def build(self, key: str, build: Build) -> tuple[Template, bool]:
-        """Build a template, unless another process was quicker; tell whether it was this one.
+        """Build a template, unless another process was faster; tell whether this one has built it.
 
         Args:
             key: Its key.
-            build: Writes a template into the folder that it is given.
+            build: Writes a template into the given folder.
 
         Raises:
-            FailedBefore: The build failed in this session, as it would now.
-            BuildFailed: It fails now.
+            FailedBefore: The build has failed in this session, under the same conditions.
+            BuildFailed: The build fails now.
         """
         with self._locked(key):
             if found := self.find(key):
@@ -122,22 +131,47 @@ class TemplateStore:
             try:
                 return self._built(folder, build), True
             except BuildFailed as failure:
-                # before others get the lock
+                # before another process gets the lock
                 self._note_failure(folder, failure)
                 raise
 
     def discard(self, template: Template, reason: object) -> None:
-        """Delete a template that is damaged, and use it no more where it cannot be deleted."""
+        """Delete a damaged template; if that fails, at least do not use it again."""
         self._known.pop(template.folder, None)
         self._set_aside(template.folder, reason)
 
+    def note_first_use(
+        self, template: Template, group: str, also_drop: Callable[[], object] = lambda: None
+    ) -> None:
+        """Note that the test that built a template has ended; drop one that only its test used.
+
+        That is the one with as many newer ones of its group as we keep: what changes with each
+        test, such as a counter, does not come back.
+
+        Args:
+            template: One of this session, of this process.
+            group: Equal for what the same marks ask for.
+            also_drop: Drops what the template has elsewhere.
+        """
+        if template.folder.parent.parent != self.root:
+            return
+        newest = self._used_once.setdefault(group, deque())
+        newest.append((template, also_drop))
+        if len(newest) > _MOST_USED_ONCE:
+            oldest, drop_rest = newest.popleft()
+            # another worker may have it, or be copying it
+            with contextlib.suppress(OSError):
+                (oldest.folder / _CLAIM).mkdir()
+                drop_rest()
+                self._drop(oldest)
+
     def taken_damages(self) -> list[str]:
-        """Return what was found damaged since the last time, a line each."""
+        """Return the damages since the last call, one line each."""
         damages, self._damages = self._damages, []
         return damages
 
     def prune(self, most_bytes: int, longest_seconds: float) -> None:
-        """Delete what was not used for long, then what was used longest ago, and all remains."""
+        """Delete templates unused for long, then the longest unused ones, and all leftovers."""
         if not self.root.is_dir() or not self.is_writable:
             return
         left = []
@@ -153,7 +187,7 @@ class TemplateStore:
             _delete(folder)
             total -= size
         for folder in self.root.glob(_A_KEY):
-            # another session may be about to build
+            # another session may be about to build here
             with contextlib.suppress(Timeout, OSError), self._locked(folder.name, timeout=0):
                 _delete_unfinished(folder)
                 for failure in folder.glob(f"{_FAILED}*"):
@@ -181,43 +215,68 @@ class TemplateStore:
         return template
 
     def _note_failure(self, folder: Path, failure: BuildFailed) -> None:
-        """Note that a build has failed, for the other tests of this session that need it."""
+        """Record that a build has failed, for the other tests of this session that need it."""
         record = {"conditions": failure.conditions.to_json(), "message": str(failure)}
-        # where not even this can be written, each test builds, and fails on its own
+        # if even this cannot be written, each test builds, and fails by itself
         with contextlib.suppress(OSError):
             path = folder / f"{_FAILED}{self._session}-{uuid.uuid4().hex}"
             path.write_text(json.dumps(record), encoding="utf-8")
 
     def _check_failed(self, folder: Path) -> None:
         for failure in folder.glob(f"{_FAILED}{self._session}-*"):
-            # half written, or deleted meanwhile
+            # it may be incomplete, or deleted by now
             with contextlib.suppress(OSError, ValueError):
                 record = json.loads(failure.read_text(encoding="utf-8"))
                 if Conditions(**record["conditions"]).hold(self._used_now):
                     raise FailedBefore(record["message"])
 
     def _new(self, key: str) -> Iterator[Template]:
-        """Yield the templates that this process did not know of."""
+        """Yield the templates that are new to this process."""
         for folder in sorted((self.root / key).glob(_A_TEMPLATE)):
             if folder in self._known or folder in self._unusable:
                 continue
             try:
                 template = self._known[folder] = Template.read(folder)
             except Damaged as error:
-                # or another process is deleting it
+                # unless another process is deleting it
                 if folder.exists():
                     self._set_aside(folder, error)
             else:
                 yield template
 
     def _is_usable(self, template: Template) -> bool:
-        """Tell whether every file is as it was; of the session's own templates that is known."""
+        """Tell whether every file is unchanged; templates of this session need no check."""
         if template.session != self._session and not template.is_checked:
             try:
                 template.check()
             except Damaged as error:
                 self.discard(template, error)
                 return False
+        return True
+
+    def _drop(self, template: Template) -> None:
+        folder = template.folder
+        self._known.pop(folder, None)
+        _delete(folder)
+        # another process may be about to build
+        with contextlib.suppress(Timeout, OSError), self._locked(folder.parent.name, timeout=0):
+            folder.parent.rmdir()
+
+    def _note_shared(self, template: Template) -> bool:
+        """Note that a template has one more user; False if it is being dropped."""
+        # those of other sessions are in the cache, where nobody drops them before the end
+        if template.session == self._session and template.folder not in self._shared:
+            claim = template.folder / _CLAIM
+            try:
+                claim.touch(exist_ok=False)
+            except FileExistsError:
+                if claim.is_dir():
+                    return False
+            except FileNotFoundError:
+                return False
+            except OSError:
+                """We drop nothing from a folder that we cannot write to."""
+            self._shared.add(template.folder)
         return True
 
     def _set_aside(self, folder: Path, reason: object) -> None:
@@ -229,14 +288,14 @@ class TemplateStore:
         for folder in self.root.glob(f"{_A_KEY}/{_A_TEMPLATE}"):
             with contextlib.suppress(OSError):
                 used = folder / "used"
-                # built, and its session did not live to use it
+                # its session ended before it used the template
                 used = used if used.exists() else folder
                 size = sum(path.stat().st_size for path in folder.rglob("*"))
                 yield folder, used.stat().st_mtime, size
 
 
 def _delete(folder: Path) -> None:
-    """Delete a template: at once, so that no half of it is found."""
+    """Delete a template; the rename comes first, so that nobody finds half of one."""
     trash = folder.with_name(f"{_BUILDING}{uuid.uuid4().hex}")
     with contextlib.suppress(OSError):
         folder.rename(trash)
@@ -244,13 +303,13 @@ def _delete(folder: Path) -> None:
 
 
 def _delete_unfinished(folder: Path) -> None:
-    """Delete what processes left that did not live to the end: their lock is ours."""
+    """Delete leftovers of processes that died: we hold their lock."""
     for left in folder.glob(f"{_BUILDING}*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
 def session_identity(config: pytest.Config) -> str:
-    """Return a name for the session, the same in all of its workers."""
+    """Return a name for the session that is the same in all its workers."""
     worker = getattr(config, "workerinput", None)
     if worker:
         return str(worker["testrunuid"])
@@ -258,13 +317,13 @@ def session_identity(config: pytest.Config) -> str:
 
 
 def template_folders(config: pytest.Config) -> list[Path]:
-    """Return the folders to look for templates in; of the first that can be written to, build."""
+    """Return the folders to look for templates in; the first writable one is for new templates."""
     own = session_folder(config)
     return [cache_folder(), own] if config.getoption("dlt_reuse") else [own]
 
 
 def session_folder(config: pytest.Config) -> Path:
-    """Return the folder of this session's templates, which goes with it."""
+    """Return the folder of this session's templates, which is deleted with it."""
     worker = getattr(config, "workerinput", None)
     if worker and _INPUT in worker:
         return Path(worker[_INPUT])
@@ -276,7 +335,7 @@ def session_folder(config: pytest.Config) -> Path:
 
 
 def share_with_worker(config: pytest.Config, workerinput: dict[str, object]) -> None:
-    """Tell a worker where this session's templates are."""
+    """Send a worker the folder of this session's templates."""
     workerinput[_INPUT] = str(session_folder(config))
 
 

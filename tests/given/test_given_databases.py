@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pytest_dlthub import DltProject, DltRun
 
 pytest.importorskip("sqlalchemy")
 from dlt.sources.sql_database import sql_table
+from sqlalchemy import Engine, create_engine, text
 
 OpenProject = Callable[..., DltProject]
 
@@ -174,3 +176,34 @@ def test_the_placeholder_of_a_database_url_makes_an_engine(dlt_run: DltRun) -> N
         return orders
 
     assert dlt_run(lambda: shop(), given={"orders": ORDERS}).rows("orders") == ORDERS
+
+
+def test_an_engine_takes_what_that_of_a_server_takes_and_leaves_nothing_open(
+    dlt_run: DltRun,
+) -> None:
+    """Python 3.13 warns of a connection that nobody has closed."""
+    engines: list[Engine] = []
+
+    @dlt.source
+    def shop(database_url: str = dlt.secrets.value) -> Any:
+        engine = create_engine(
+            database_url,
+            pool_size=2,
+            max_overflow=1,
+            pool_timeout=3,
+            pool_use_lifo=True,
+            pool_pre_ping=True,
+            connect_args={"sslmode": "require"},
+        )
+        engines.append(engine)
+        return dlt.resource([], name="orders")
+
+    dlt_run(lambda: shop(), given={"orders": ORDERS})
+
+    for engine in engines:
+        with engine.connect() as connection:
+            opened: Any = connection.connection.driver_connection
+            assert connection.scalar(text("select 1")) == 1
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            opened.execute("select 1")
+    assert engines

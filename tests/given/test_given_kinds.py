@@ -484,6 +484,20 @@ def test_error_when_a_source_needs_arguments_says_how_to_give_them(dlt_run: DltR
     assert dlt_run(lambda: made("eu"), given={"users": ROWS}).row_counts == {"users": 2}
 
 
+@pytest.mark.parametrize(
+    "selected", [{"given": {"users": ROWS}}, {"resources": ["users"]}, {"limit": 1}]
+)
+def test_error_of_a_function_that_makes_a_source_is_told(
+    dlt_run: DltRun, selected: dict[str, Any]
+) -> None:
+    def made() -> Any:
+        raise LookupError("no region called `moon`")
+
+    for data in (made, [made]):
+        with pytest.raises(LookupError, match="no region called `moon`"):
+            dlt_run(data, **selected)
+
+
 def test_error_when_the_data_are_no_source(dlt_run: DltRun) -> None:
     with pytest.raises(TypeError, match="given= needs dlt sources or resources, not dict"):
         dlt_run(ROWS, table_name="users", given={"users": ROWS})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -344,3 +345,20 @@ def test_what_is_blocked_in_a_subprocess_of_a_fixture_or_an_example_is_told(
     result.assert_outcomes(passed=1, failed=2, errors=2)
     for name in ("teardown", "module", "class", "example"):
         result.stdout.fnmatch_lines([f"blocked in a subprocess: Destination `{name}` *"])
+
+
+def test_a_path_that_dlt_cannot_store_is_named(
+    run_pytest: RunTests, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as an umlaut looks in a session with LC_ALL=C
+    folder = pytester.path / os.fsdecode(b"mit \xfcmlaut")
+    folder.mkdir()
+    (folder / "test_it.py").write_text(
+        "def test_it(dlt_run):\n    dlt_run([{'id': 1}], table_name='rows')\n"
+    )
+    monkeypatch.chdir(folder)
+
+    result = run_pytest("-p", "no:cacheprovider", "--rootdir=.")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["dlt stores the path '*mit ?udcfcmlaut', *Set PYTHONUTF8=1, or*"])

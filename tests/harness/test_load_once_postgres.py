@@ -678,3 +678,45 @@ def test_error_when_it_cannot_be_reached(
     }[change]
     result.stdout.fnmatch_lines([f"dlt_load: destination `warehouse` (postgres)*{complaint}"])
     assert "hush_hush" not in f"{result.stdout}{result.stderr}"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_postgres")
+def test_databases_of_what_one_test_used_go_once_newer_ones_are_there(
+    run_tests: RunTests, query: Query, own_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_dlthub.templates.store._MOST_USED_ONCE", 1)
+    result = run_tests(
+        COUNTING
+        + f"""
+NUMBER = 0
+
+
+@dlt.resource
+def numbered():
+    yield [{{"id": NUMBER}}]
+
+
+@pytest.fixture(params=range(3))
+def number(request, monkeypatch):
+    monkeypatch.setitem(globals(), "NUMBER", request.param)
+    return request.param
+
+
+@{LOAD.replace("users", "numbered")}
+def test_it(number, dlt_loaded):
+    assert dlt_loaded.rows("numbered") == [{{"id": number}}]
+
+
+def test_few_are_left():
+    from contextlib import closing
+
+    with closing(psycopg2.connect({own_url!r})) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_database WHERE pg_get_userbyid(datdba) = current_user"
+        )
+        # the user's own, and the last template
+        assert cursor.fetchone() == (2,)
+"""
+    )
+    result.assert_outcomes(passed=4)

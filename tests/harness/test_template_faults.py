@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from processes import python
 
+from dlthub_project.errors import ProjectError
 from pytest_dlthub.templates.read_files import Conditions
 from pytest_dlthub.templates.store import TemplateStore
 
@@ -209,6 +211,20 @@ def test_a_disk_that_is_full_when_copying_is_told(
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["E *dlt_load: no space is left on the disk of * Free some, or*"])
     assert len(templates_in(cache)) == 1
+
+
+def test_a_recording_that_does_not_fit_is_not_told_as_the_disk_of_templates() -> None:
+    from pytest_dlthub.templates.session_templates import full_disk_told
+
+    full = OSError(errno.ENOSPC, "No space left on device")
+    recording = ProjectError("the recording there cannot be written", "Free space there.")
+    recording.__cause__ = full
+
+    with pytest.raises(ProjectError, match="the recording there"), full_disk_told(Path("here")):
+        raise recording
+    of_here = "no space is left on the disk of here"
+    with pytest.raises(pytest.UsageError, match=of_here), full_disk_told(Path("here")):
+        raise full
 
 
 @pytest.mark.slow
@@ -500,3 +516,83 @@ def test_nothing_is_left_of_a_copy_that_fails(tmp_path: Path) -> None:
         template.copy_to(str(tmp_path / "copy"))
 
     assert [path for path in (tmp_path / "copy").rglob("*") if path.is_file()] == []
+
+
+def test_a_template_that_one_test_used_goes_once_many_newer_ones_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_dlthub.templates.store._MOST_USED_ONCE", 2)
+    store, of_other_worker = TemplateStore(tmp_path, "s"), TemplateStore(tmp_path, "s")
+    dropped: list[str] = []
+
+    def use(key: str, group: str = "counted") -> None:
+        template, _ = store.build(key, build_of(10))
+        store.note_first_use(template, group, lambda: dropped.append(key))
+
+    for key in ("a1", "a2", "a3"):
+        use(key)
+    use("b1", "another")
+    assert store.find("a3")
+    assert of_other_worker.find("a2")
+    for key in ("a4", "a5", "a6", "a7"):
+        use(key)
+
+    left = sorted(path.parent.name for path in templates_in(tmp_path))
+    assert left == ["a2", "a3", "a6", "a7", "b1"]
+    assert dropped == ["a1", "a4", "a5"]
+    assert not (tmp_path / "a1").exists()
+    assert store.find("a1") is of_other_worker.find("a4") is None
+    assert store.build("a1", build_of(10))[1]
+
+
+def test_a_worker_takes_no_template_that_another_is_dropping(tmp_path: Path) -> None:
+    store, of_other_worker = TemplateStore(tmp_path, "s"), TemplateStore(tmp_path, "s")
+    template, _ = store.build("aa", build_of(10))
+
+    # as before it is deleted
+    (template.folder / "claim").mkdir()
+
+    assert of_other_worker.find("aa") is None
+    assert of_other_worker.build("aa", build_of(10))[1]
+    assert of_other_worker.taken_damages() == []
+
+
+def test_what_changes_per_test_is_told_and_does_not_fill_the_disk(
+    run_tests: RunTests, builds: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_dlthub.templates.store._MOST_USED_ONCE", 1)
+    result = run_tests(
+        COUNTING
+        + """
+number = 0
+
+
+@dlt.resource
+def numbered():
+    count()
+    yield [{"id": number}]
+
+
+@pytest.mark.dlt_load(source=numbered)
+@pytest.mark.parametrize("n", range(3))
+def test_it(dlt_loaded, n):
+    assert dlt_loaded.rows("numbered") == [{"id": n}]
+
+
+@pytest.fixture(autouse=True)
+def counts():
+    yield
+    global number
+    number += 1
+
+
+def test_few_are_left(request):
+    from pytest_dlthub.templates.store import session_folder
+
+    assert len([*session_folder(request.config).glob("*/*/template.json")]) == 1
+""",
+    )
+
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(["3 templates of numbered: test_it.number differs in each"])
+    assert builds() == 3

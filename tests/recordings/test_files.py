@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dlthub_project.errors import ProjectError
 from dlthub_project.recordings import Pages, RecordedResource, RecordedRun, Recording, of_today
 
 _RUN = RecordedRun("shop", {"orders": RecordedResource(files=("orders.jsonl",))})
@@ -40,4 +41,21 @@ def test_recording_that_several_write_at_a_time_is_whole(tmp_path: Path) -> None
     (resource,) = Recording.read(folder).runs[0].resources.values()
     (page,) = Recording.read(folder).items_of(folder, resource)
     assert [*page[0]] == ["id"]
+    assert [one.name for one in folder.parent.iterdir()] == ["test_orders"]
+
+
+def test_recording_that_cannot_be_written_is_told_and_leaves_the_earlier_one(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "recordings" / "test_orders"
+    _write(folder, '{"id": 1}')
+    # as on a full disk: the second file cannot be written
+    pages = {name: Pages("pages", lines=[['{"id": 2}']]) for name in ("orders.jsonl", "x" * 300)}
+
+    with pytest.raises(ProjectError) as raised:
+        of_today([_RUN], profile=None, masked=()).write(folder, pages)
+
+    assert str(folder) in str(raised.value)
+    assert isinstance(raised.value.__cause__, OSError)
+    assert (folder / "orders.jsonl").read_text() == '{"id": 1}\n'
     assert [one.name for one in folder.parent.iterdir()] == ["test_orders"]

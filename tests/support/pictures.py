@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from neighbours import without_neighbours
 from pages import File, RunProgram, read_page, run_program
 from rich.console import CONSOLE_SVG_FORMAT, Console
 from rich.text import Text
@@ -29,8 +30,8 @@ _COMMAND = ("pytest", "--no-header", "shop")
 _ENVIRONMENT = {
     "COLUMNS": str(WIDTH),
     "LINES": "60",
-    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-    "PYTEST_PLUGINS": "pytest_dlthub.plugin",
+    # ours by its entry point, as users have it; named, it would be imported a second time
+    "PYTEST_ADDOPTS": without_neighbours(),
     "RUNTIME__DLTHUB_TELEMETRY": "false",
 }
 _PASSED_ON = ("PATH", "HOME", "SYSTEMROOT", "TMPDIR", "VIRTUAL_ENV")
