@@ -156,7 +156,7 @@ def give(
             does from its database.
 
     Raises:
-        EntityNotFound: There is no such resource.
+        EntityNotFound: There is no such resource, or the source does not select it.
         ProjectError: A name is ambiguous, a resource cannot yield such a value, or the run loads
             none of the given resources.
     """
@@ -199,7 +199,8 @@ def children_told(data: Any, given: Given | None) -> Iterator[None]:
 def _told_of_child(error: PipelineStepFailed, data: Any, given: Given) -> str | None:
     asked = http_client.resource_that_asked(error)
     name = asked or http_client.resource_that_read_a_row_as_page(error)
-    if not name or {name, *_full_names(data, name)} & given.keys():
+    full = [f"{item.name}.{name}" for item in data if isinstance(item, DltSource)]
+    if not name or {name, *full} & given.keys():
         return None
     if asked:
         parents = ", ".join(f'"{key}"' for key in given)
@@ -211,19 +212,14 @@ def _told_of_child(error: PipelineStepFailed, data: Any, given: Given) -> str | 
     rows = {k: given_items(k, v) for k, v in given.items() if not isinstance(v, Replayed)}
     pages = [f'"{k}": [[...]]' for k, items in rows.items() if isinstance([*items, 0][0], Mapping)]
     told = f"given: `{name}` seems to read pages, which are lists of rows. Give a page: "
-    return f"{told}{', '.join(pages)}." if pages else None
-
-
-def _full_names(data: Any, name: str) -> list[str]:
-    return [f"{item.name}.{name}" for item in data if isinstance(item, DltSource)]
+    return told + ", ".join(pages) + "." if pages else None
 
 
 class _Part:
     """A copy of one source, or of all resources outside of sources.
 
     Attributes:
-        resources: All resources that `given` may name, also parents that the source does not list.
-            Several may have one name: a resource and its transformer, for example.
+        resources: All that `given` may name, also parents that are not listed; several of one name.
     """
 
     def __init__(self, originals: Sequence[DltSource | DltResource], source: str = "") -> None:
@@ -251,10 +247,14 @@ class _Part:
             if resource not in named and not dlt_resources.has_parent(resource):
                 dlt_resources.replace_extraction(resource, _not_given(str(resource.name)))
         listed = [r for item in self._data for r in _listed(item)]
-        kept = [r for r in listed if r.selected and (r in named or _feed(named, r))]
-        # a given resource that feeds others runs through them; it runs alone only if it feeds none
-        feeding = [r for r in named if any(_feed([r], other) for other in kept)]
-        kept += [r for r in listed if r in named and r not in kept and r not in feeding]
+        kept = [r for r in listed if r.selected and (r in named or _feed(named, [r]))]
+        # a given resource that feeds others runs through them; alone only if nothing is selected
+        used = [*kept, *(r for r in named if _feed([r], kept))]
+        names = [str(r.name) for r in listed if r.selected]
+        for name in given if names else ():
+            if (own := self.matching(name)) and not any(r in used for r in own):
+                raise EntityNotFound(f"given: `{name}` is not selected. {known_names(name, names)}")
+        kept += [r for r in listed if r in named and r not in used]
         for resource in listed:
             resource.selected = resource in kept
         return [item for item in self._data if any(r in kept for r in _listed(item))]
@@ -264,8 +264,8 @@ def _listed(item: DltSource | DltResource) -> list[DltResource]:
     return list(item.resources.values()) if isinstance(item, DltSource) else [item]
 
 
-def _feed(resources: Sequence[DltResource], other: DltResource) -> bool:
-    return any(dlt_resources.descends_from(other, resource) for resource in resources)
+def _feed(resources: Sequence[DltResource], others: Sequence[DltResource]) -> bool:
+    return any(dlt_resources.descends_from(o, r) for r in resources for o in others)
 
 
 def _key_not_known(name: str) -> MergeKeyNotKnown:

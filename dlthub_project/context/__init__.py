@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         settings_files,
         settings_folder,
     )
+    from dlthub_project.context.layers import read_toml_files
     from dlthub_project.context.local_data import local_data_of, remove_local_data
     from dlthub_project.context.project import Project, open_project
     from dlthub_project.context.providers import unset_variables_missing
@@ -58,6 +59,7 @@ __all__ = [
     "open_project",
     "pipeline_argument",
     "read_pin",
+    "read_toml_files",
     "remove_local_data",
     "run_config_value",
     "settings_files",
@@ -90,6 +92,7 @@ _HOME_OF = {
     "open_project": "project",
     "pipeline_argument": "configured_values",
     "read_pin": "discovery",
+    "read_toml_files": "layers",
     "remove_local_data": "local_data",
     "run_config_value": "configured_values",
     "settings_files": "discovery",

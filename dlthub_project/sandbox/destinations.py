@@ -319,7 +319,7 @@ def _is_earlier(made_in: Sandbox, sandbox: Sandbox) -> bool:
 
 def _stand_in(original: AnyDestination) -> AnyDestination:
     name = original.destination_name
-    temporary = _temporary_destinations()
+    temporary = temporary_destinations()
     decision = temporary.decide(name, original) if temporary else Decision(short_type(original))
     if decision.is_recorded:
         return _recording(original)
@@ -344,7 +344,8 @@ def _stand_in(original: AnyDestination) -> AnyDestination:
     return made
 
 
-def _temporary_destinations() -> TemporaryDestinations | None:
+def temporary_destinations() -> TemporaryDestinations | None:
+    """Return the provider of the active run context; None where that is of no sandbox."""
     found = (p for p in dlt_destinations.providers() if isinstance(p, TemporaryDestinations))
     return next(found, None)
 

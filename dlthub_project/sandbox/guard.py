@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlparse
 
-from dlthub_project.dlt_internals import contexts, destinations, remote_places, sql_clients
+from dlthub_project.dlt_internals import contexts, destinations, remote_places
 from dlthub_project.errors import RemoteDestinationBlocked
-from dlthub_project.sandbox import allowed_places, replacements
+from dlthub_project.sandbox import allowed_places, replacements, written_files
 from dlthub_project.sandbox.destinations import (
     AnyDestination,
     has_place,
@@ -85,7 +86,17 @@ def check_statement(sql: str, values: tuple[Any, ...], *sandboxes: Sandbox) -> N
         RemoteDestinationBlocked: It attaches a database elsewhere, or copies or exports to there.
     """
     __tracebackhide__ = True
-    for written in sql_clients.files_written(sql, values):
+    check_files(written_files.files_written(sql, values), *sandboxes)
+
+
+def check_files(files: Iterable[str], *sandboxes: Sandbox) -> None:
+    """Let files pass that a statement writes in the sandbox.
+
+    Raises:
+        RemoteDestinationBlocked: One is elsewhere.
+    """
+    __tracebackhide__ = True
+    for written in files:
         is_file = "://" not in written and not written.startswith(_REMOTE)
         is_local = any(sandbox.is_local_path(written) for sandbox in sandboxes)
         if is_file and (is_local or written in ("", ":memory:")):

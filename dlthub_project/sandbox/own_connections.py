@@ -88,8 +88,17 @@ def _in_its_place(database: Any) -> Any:
     sandboxes = (active, *reversed(others))
     if lies_in(path, *(sandbox.folder for sandbox in sandboxes)):
         return database
-    found = (here for each in sandboxes for here in _places(path, each) if os.path.exists(here))
-    return next(found, None) or _brought_in(path, sandboxes) or database
+    from dlthub_project.sandbox import declared_files
+
+    is_local = any(sandbox.is_local_path(path) for sandbox in sandboxes)
+    declared = () if is_local else declared_files.declared_at(path)
+    for each in sandboxes:
+        for here in (*_places(path, each), *declared_files.places(declared, each)):
+            if os.path.exists(here):
+                return here
+    if here := _brought_in(path, sandboxes):
+        return here
+    return declared_files.place_to_make(path, declared, active) if declared else database
 
 
 def _places(path: str, sandbox: Sandbox) -> Iterator[str]:
@@ -105,12 +114,12 @@ def _places(path: str, sandbox: Sandbox) -> Iterator[str]:
         yield path_in(sandbox, path)
 
 
-def _brought_in(path: str, sandboxes: tuple[Sandbox, ...]) -> str | None:
-    """Return where dlt has a file that it has loaded nothing into yet."""
+def _brought_in(path: str, sandboxes: tuple[Sandbox, ...]) -> str:
+    """Return where dlt has a file that it has loaded nothing into yet; else nothing."""
     from dlthub_project.sandbox.local_files import is_brought_in, path_in
 
     if not is_brought_in(path, *sandboxes):
-        return None
+        return ""
     here = path_in(sandboxes[0], path)
     os.makedirs(os.path.dirname(here), exist_ok=True)
     return here

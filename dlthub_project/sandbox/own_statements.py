@@ -8,10 +8,11 @@ from __future__ import annotations
 import functools
 import re
 import sqlite3
-import sys
-from collections.abc import Callable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from dlthub_project.sandbox import written_files
 from dlthub_project.sandbox.settings import active_sandbox, lasting_sandboxes
 
 _DUCKDB_METHODS = ("execute", "executemany", "extract_statements", "from_query", "query", "sql")
@@ -19,12 +20,27 @@ _BEFORE = r"\battach\s+(?:or\s+replace\s+)?(?:database\s+)?(?:if\s+not\s+exists\
 _TEXT = re.compile(rf"({_BEFORE})('(?:[^']|'')*'|\"(?:[^\"]|\"\")*\")", re.IGNORECASE)
 # SQLite takes the path as a parameter
 _PARAMETER = re.compile(rf"{_BEFORE}(?:\?|[:@$](\w+))", re.IGNORECASE)
-_OF_INTEREST = ("attach", "copy", "export")
-# such statements are short, and a batch that inserts may have megabytes
-_LONGEST = 10_000
+_WRITERS = ("to_csv", "to_parquet", "write_csv", "write_parquet")
+_MARK = "is_of_dlt"
 
 InItsPlace = Callable[[Any], Any]
 """Returns where a sandbox has a file, by its path; the path itself where it has none."""
+
+# connections of DuckDB that are those of dlt's clients; code may take them
+_of_dlt: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def mark_as_of_dlt(connection: Any, *_others: Any) -> None:
+    """Have what code executes on a client's connection checked as the client's own SQL is."""
+    if isinstance(connection, sqlite3.Connection):
+        # of the class below, unless code has given another one
+        vars(connection)[_MARK] = True
+    elif type(connection).__name__ == "DuckDBPyConnection":
+        _of_dlt.add(connection)
+
+
+def _is_of_dlt(connection: Any) -> bool:
+    return connection in _of_dlt or getattr(connection, _MARK, False)
 
 
 def lead_duckdb(duckdb: Any, in_its_place: InItsPlace) -> dict[int, Any]:
@@ -36,6 +52,13 @@ def lead_duckdb(duckdb: Any, in_its_place: InItsPlace) -> dict[int, Any]:
             led = _executing(original, start, in_its_place)
             setattr(owner, name, led)
             replaced[id(original)] = led
+    for name in ("cursor", "duplicate"):
+        setattr(
+            duckdb.DuckDBPyConnection, name, _handing_on(getattr(duckdb.DuckDBPyConnection, name))
+        )
+    for name in _WRITERS:
+        relation = duckdb.DuckDBPyRelation
+        setattr(relation, name, _writing(getattr(relation, name)))
     return replaced
 
 
@@ -43,26 +66,65 @@ def _executing(original: Callable[..., Any], start: int, in_its_place: InItsPlac
     @functools.wraps(original)
     def executed(*args: Any, **named: Any) -> Any:
         __tracebackhide__ = True
-        if len(args) > start:
-            args = (*args[:start], *_led(args[start:], in_its_place))
-        elif "query" in named:
-            (named["query"],) = _led((named["query"],), in_its_place)
-        return original(*args, **named)
+        sql = args[start] if len(args) > start else named.get("query")
+        # what `extract_statements` returns has its text
+        sql = sql if isinstance(sql, str) else getattr(sql, "query", None)
+        connection = args[0] if start else named.get("connection")
+        if sql and written_files.may_write(sql) and active_sandbox() is not None:
+            if len(args) > start:
+                values = args[start + 1 :]
+                args = (*args[:start], *_led(connection, (sql, *values), in_its_place))
+            else:
+                (named["query"],) = _led(connection, (sql,), in_its_place)
+        made = original(*args, **named)
+        if made is not connection and connection in _of_dlt and hasattr(made, _WRITERS[0]):
+            # a relation, which can write, too
+            _of_dlt.add(made)
+        return made
 
     return executed
+
+
+def _handing_on(original: Callable[..., Any]) -> Any:
+    @functools.wraps(original)
+    def made(connection: Any) -> Any:
+        other = original(connection)
+        if connection in _of_dlt:
+            _of_dlt.add(other)
+        return other
+
+    return made
+
+
+def _writing(original: Callable[..., Any]) -> Any:
+    @functools.wraps(original)
+    def written(relation: Any, file_name: str, *args: Any, **named: Any) -> Any:
+        __tracebackhide__ = True
+        if active_sandbox() is not None:
+            # one that is made of another is of no known connection
+            _check(relation, [str(file_name)])
+        return original(relation, file_name, *args, **named)
+
+    return written
 
 
 def lead_sqlite(in_its_place: InItsPlace) -> type[sqlite3.Connection]:
     """Return the class of connections of SQLite that attach what the sandbox has."""
 
+    def led(connection: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        __tracebackhide__ = True
+        if not (isinstance(args[0], str) and written_files.may_write(args[0])):
+            return args
+        return args if active_sandbox() is None else _led(connection, args, in_its_place)
+
     class Cursor(sqlite3.Cursor):
         def execute(self, *args: Any) -> Any:
             __tracebackhide__ = True
-            return super().execute(*_led(args, in_its_place))
+            return super().execute(*led(self.connection, args))
 
         def executescript(self, *args: Any) -> Any:
             __tracebackhide__ = True
-            return super().executescript(*_led(args, in_its_place))
+            return super().executescript(*led(self.connection, args))
 
     class Connection(sqlite3.Connection):
         def cursor(self, factory: Any = Cursor) -> Any:
@@ -70,24 +132,19 @@ def lead_sqlite(in_its_place: InItsPlace) -> type[sqlite3.Connection]:
 
         def execute(self, *args: Any) -> Any:
             __tracebackhide__ = True
-            return super().execute(*_led(args, in_its_place))
+            return super().execute(*led(self, args))
 
         def executescript(self, *args: Any) -> Any:
             __tracebackhide__ = True
-            return super().executescript(*_led(args, in_its_place))
+            return super().executescript(*led(self, args))
 
     return Connection
 
 
-def _led(args: Sequence[Any], in_its_place: InItsPlace) -> tuple[Any, ...]:
+def _led(connection: Any, args: Sequence[Any], in_its_place: InItsPlace) -> tuple[Any, ...]:
     """Return a statement and its parameters, with the paths of a sandbox in `ATTACH`."""
     __tracebackhide__ = True
     sql, *others = args
-    if not isinstance(sql, str) or active_sandbox() is None:
-        return tuple(args)
-    beginning = sql[:_LONGEST].lower()
-    if not any(word in beginning for word in _OF_INTEREST):
-        return tuple(args)
 
     def text(match: re.Match[str]) -> str:
         before, quoted = match.groups()
@@ -96,10 +153,11 @@ def _led(args: Sequence[Any], in_its_place: InItsPlace) -> tuple[Any, ...]:
         here = in_its_place(path)
         return match[0] if here == path else f"{before}{mark}{here.replace(mark, mark * 2)}{mark}"
 
-    sql = _TEXT.sub(text, sql)
+    sql, values = _TEXT.sub(text, sql), ()
     if others and (found := _PARAMETER.search(sql)):
         others[0] = _parameters(others[0], found[1], in_its_place)
-    _check_writes(sql)
+        values = _values(others[0], found[1])
+    _check(connection, written_files.files_written(sql, values))
     return (sql, *others)
 
 
@@ -111,16 +169,27 @@ def _parameters(given: Any, name: str | None, in_its_place: InItsPlace) -> Any:
     return given
 
 
-def _check_writes(sql: str) -> None:
-    """Refuse to write into a folder that the sandbox has in its own place."""
+def _values(given: Any, name: str | None) -> tuple[Any, ...]:
+    """Return the values of parameters, that of the file first."""
+    if isinstance(given, Mapping):
+        return (given[name],) if name in given else ()
+    return tuple(given) if isinstance(given, list | tuple) else ()
+
+
+def _check(connection: Any, files: Iterable[str]) -> None:
+    """Refuse what writes into a folder that the sandbox has in its own place.
+
+    On a connection of dlt's, whatever is outside of it.
+    """
     __tracebackhide__ = True
-    if "dlthub_project.sandbox.local_files" not in sys.modules:
-        # nothing has been brought in
-        return
-    from dlthub_project.dlt_internals import sql_clients
-    from dlthub_project.sandbox import guard, local_files
+    from dlthub_project.sandbox import declared_files, guard, local_files
 
     sandboxes = lasting_sandboxes()
-    for written in sql_clients.files_written(sql):
-        if "://" not in written and local_files.is_brought_in(written, *sandboxes):
+    if _is_of_dlt(connection):
+        guard.check_files(files, *sandboxes)
+        return
+    for written in files:
+        if "://" in written or any(sandbox.is_local_path(written) for sandbox in sandboxes):
+            continue
+        if local_files.is_brought_in(written, *sandboxes) or declared_files.is_declared(written):
             raise guard.blocked_statement(written)

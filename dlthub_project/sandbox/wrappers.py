@@ -16,7 +16,7 @@ from dlt.common.destination import Destination
 
 from dlthub_project.dlt_internals import clients as dlt_clients
 from dlthub_project.dlt_internals import destinations as dlt_destinations
-from dlthub_project.dlt_internals import http_client
+from dlthub_project.dlt_internals import http_client, sql_clients
 from dlthub_project.sandbox import (
     clients,
     destinations,
@@ -26,6 +26,7 @@ from dlthub_project.sandbox import (
     lasting_sources,
     local_files,
     own_connections,
+    own_statements,
     pipelines,
     production,
     report_notes,
@@ -91,6 +92,7 @@ def connection(
     opened = original(client, *args, **kwargs)
     if original.__name__ == "execute_query":
         return watching.answered(opened, client, args[0] if args else kwargs.get("query"))
+    sql_clients.each_connection(client, own_statements.mark_as_of_dlt)
     return opened
 
 

@@ -19,7 +19,7 @@ _HOW = f'`@pytest.mark.{MARK}(kind="kill", points=[...], ignore=[...])`'
 
 
 class Failed(Exception):
-    """The test fails by itself, without any fault."""
+    """The test fails by itself, without any fault, or is skipped."""
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def _check(item: pytest.Item) -> str | None:
     try:
         matrix.crashes()
     except Failed as failed:
-        # the test runs once more, and fails with its own traceback
+        # the test runs once more, and fails with its own traceback, or is skipped
         return str(failed)
     except AssertionError as error:
         # without a traceback: it has no frame of the test
@@ -88,6 +88,9 @@ def _run(item: pytest.Item, *, is_whole: bool) -> dlt.Pipeline:
     with observe_runs(note):
         try:
             item.runtest()
+        except pytest.skip.Exception as skipped:
+            # pytest's own exception does not reach another process
+            raise (Failed(f"it is skipped: {skipped}") if is_whole else skipped) from None
         except (Exception, pytest.fail.Exception) as error:
             if is_whole:
                 raise Failed(str(error)) from None

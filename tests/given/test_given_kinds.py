@@ -240,6 +240,22 @@ def test_resource_that_is_only_read_by_others_is_loaded_when_it_is_named_alone(
     assert dlt_run(hidden, given={"_lists": [{"id": 1}]}).rows("_lists") == [{"id": 1}]
 
 
+def test_error_when_a_given_resource_is_neither_selected_nor_read_by_one_that_is(
+    dlt_run: DltRun,
+) -> None:
+    @dlt.resource
+    def others() -> Any:
+        yield never()
+
+    source = dlt.source(lambda: [*tree().resources.values(), others()], name="two")
+    rows = [[{"id": 1}]]
+    with pytest.raises(EntityNotFound, match=r"given: `others` is not selected. Known: details"):
+        dlt_run(source().with_resources("details"), given={"_lists": rows, "others": rows})
+    # a parent of one that is selected
+    run = dlt_run(source().with_resources("details"), given={"_lists": rows})
+    assert run.row_counts == {"details": 1}
+
+
 def test_resources_in_a_class_and_objects_that_are_called(dlt_run: DltRun) -> None:
     class Client:
         @staticmethod

@@ -502,6 +502,20 @@ def test_a_marked_test_that_fails_by_itself_says_so_when_it_runs(
         check(item_of(raising(ValueError("2 != 3"))))
 
 
+def test_a_marked_test_that_skips_itself_is_skipped(
+    ran: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skips = item_of(raising(pytest.skip.Exception("not today")))
+    run_as_whole(monkeypatch)
+    with pytest.raises(pytest.skip.Exception, match="not today"), broken_before(skips):
+        skips.runtest()
+    with pytest.raises(pytest.fail.Exception, match="itself: it is skipped: not today"):
+        check(skips)
+    run_as_whole(monkeypatch, is_whole=False)
+    with pytest.raises(pytest.skip.Exception, match="not today"):
+        check(skips)
+
+
 def test_what_does_not_survive_fails_a_marked_test_by_its_text_alone(
     ran: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

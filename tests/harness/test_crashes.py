@@ -141,6 +141,20 @@ def test_a_marked_test_that_passes_here_and_fails_in_a_fork_is_red(run_tests: Ru
     result.stdout.fnmatch_lines(["*dlt_crash: nothing was tested. In a fork of this process,*"])
 
 
+def test_a_marked_test_that_skips_itself_is_skipped(run_tests: RunTests) -> None:
+    result = run_tests(
+        """
+        import pytest
+
+        @pytest.mark.dlt_crash
+        def test_later():
+            pytest.importorskip("a_module_that_nobody_has")
+        """
+    )
+
+    result.assert_outcomes(skipped=1)
+
+
 @pytest.mark.slow
 def test_marked_tests_that_cannot_be_broken_are_errors(run_tests: RunTests) -> None:
     result = run_tests(

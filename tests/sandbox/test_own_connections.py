@@ -16,7 +16,7 @@ import duckdb
 import pytest
 
 from dlthub_project.errors import RemoteDestinationBlocked
-from dlthub_project.sandbox import isolated, own_connections, visited
+from dlthub_project.sandbox import isolated, own_connections, visited, written_files
 
 if TYPE_CHECKING:
     from conftest import MakeSandbox
@@ -264,3 +264,110 @@ def test_a_folder_that_dlt_has_in_the_sandbox_is_not_written_to_elsewhere(
 
     assert not [*bucket.iterdir()]
     assert (tmp_path / "orders.parquet").exists()
+
+
+def _through_ibis(pipeline: dlt.Pipeline, sql: str) -> None:
+    pipeline.dataset().ibis().raw_sql(sql)
+
+
+def _through_client(use: Callable[[Any, str], object]) -> Callable[[dlt.Pipeline, str], None]:
+    def execute(pipeline: dlt.Pipeline, sql: str) -> None:
+        with pipeline.sql_client() as client:
+            use(client, sql)
+
+    return execute
+
+
+WAYS: dict[str, Callable[[dlt.Pipeline, str], None]] = {
+    "client": _through_client(lambda client, sql: client.execute(sql)),
+    "native": _through_client(lambda client, sql: client.native_connection.sql(sql)),
+    "cursor": _through_client(lambda client, sql: client.native_connection.cursor().execute(sql)),
+    "module": _through_client(
+        lambda client, sql: duckdb.execute(sql, connection=client.native_connection)
+    ),
+    "statement": _through_client(
+        lambda client, sql: client.execute(duckdb.extract_statements(sql)[0])
+    ),
+    "ibis": _through_ibis,
+}
+# how code executes SQL on a connection of dlt, and not through dlt
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_code_attaches_no_file_elsewhere_to_a_connection_of_dlt(
+    make_sandbox: MakeSandbox, tmp_path: Path, way: str
+) -> None:
+    path = tmp_path / "unknown.duckdb"
+    with isolated(make_sandbox()):
+        load("duckdb", 1)
+        pipeline = dlt.pipeline("shop", destination="duckdb", dataset_name="data")
+        with pytest.raises(RemoteDestinationBlocked, match="unknown"):
+            WAYS[way](pipeline, f"/* a; b */ ATTACH '{path}' AS unknown")
+        WAYS[way](pipeline, "ATTACH ':memory:' AS free")
+        assert not path.exists()
+        # a connection that dlt has not made is the user's
+        duckdb.connect().execute(f"ATTACH '{path}' AS unknown")
+
+    assert path.exists()
+
+
+def test_a_relation_of_a_connection_of_dlt_writes_no_file_elsewhere(
+    make_sandbox: MakeSandbox, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "orders.parquet")
+    with isolated(make_sandbox()):
+        load("duckdb", 1)
+        pipeline = dlt.pipeline("shop", destination="duckdb", dataset_name="data")
+        with pipeline.sql_client() as client:
+            relation = client.native_connection.sql("SELECT 1 AS id")
+            with pytest.raises(RemoteDestinationBlocked, match=r"orders\.parquet"):
+                relation.write_parquet(path)
+
+    assert not [*tmp_path.glob("*.parquet")]
+
+
+def test_code_attaches_no_file_elsewhere_to_an_engine_of_dlt(
+    make_sandbox: MakeSandbox, tmp_path: Path
+) -> None:
+    path = tmp_path / "unknown.sqlite"
+    attach = f"ATTACH '{path}' AS unknown"
+    with isolated(make_sandbox()):
+        load(dlt.destinations.sqlalchemy("sqlite:///shop.sqlite"), 1)
+        pipeline = dlt.pipeline(
+            "shop",
+            destination=dlt.destinations.sqlalchemy("sqlite:///shop.sqlite"),
+            dataset_name="data",
+        )
+        with pipeline.sql_client() as client:
+            native = client.native_connection.connection.dbapi_connection
+            for execute in (native.execute, native.cursor().executescript):
+                with pytest.raises(RemoteDestinationBlocked, match="unknown"):
+                    execute(attach)
+            # another connection of its pool
+            with (
+                client.engine.connect() as other,
+                pytest.raises(RemoteDestinationBlocked, match="unknown"),
+            ):
+                other.connection.dbapi_connection.execute(attach)
+
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("sql", "written"),
+    [
+        ("SELECT 1; -- first; second\nATTACH 'a.db' AS a", ["a.db"]),
+        ("/* ; */ copy orders to 'a.csv'", ["a.csv"]),
+        ("INSERT INTO notes VALUES ('x; attach ''a.db''')", []),
+        ("INSERT INTO notes VALUES ('x; y'); EXPORT DATABASE 'folder'", ["folder"]),
+    ],
+)
+def test_the_beginning_of_a_statement_tells_whether_it_may_write(
+    sql: str, written: list[str]
+) -> None:
+    assert [*written_files.files_written(sql)] == written
+
+
+def test_nothing_is_read_of_a_batch_of_rows() -> None:
+    rows = ",".join(["('copy, export, attach')"] * 50_000)
+    assert not written_files.may_write(f"INSERT INTO notes VALUES {rows};")
