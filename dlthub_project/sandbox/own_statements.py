@@ -32,8 +32,8 @@ _of_dlt: weakref.WeakSet[Any] = weakref.WeakSet()
 
 def mark_as_of_dlt(connection: Any, *_others: Any) -> None:
     """Have what code executes on a client's connection checked as the client's own SQL is."""
-    if isinstance(connection, sqlite3.Connection):
-        # of the class below, unless code has given another one
+    if isinstance(connection, sqlite3.Connection) and hasattr(connection, "__dict__"):
+        # of the class below: one that was opened before any sandbox is not
         vars(connection)[_MARK] = True
     elif type(connection).__name__ == "DuckDBPyConnection":
         _of_dlt.add(connection)

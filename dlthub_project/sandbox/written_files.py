@@ -62,6 +62,9 @@ def files_written(sql: str, values: tuple[Any, ...] = ()) -> Iterator[str]:
                 kind, place = options.get("TYPE", "").lower(), _operand(texts, 1, values)
                 # a connection string of another system may look like the name of a file
                 yield place if kind in _FILE_TYPES else f"{kind}://{place}"
+        elif words[:3] == ["COPY", "FROM", "DATABASE"]:
+            # into one that is attached
+            continue
         elif words[0] in ("COPY", "EXPLAIN", "PREPARE") and "COPY" in words and "TO" in words:
             yield _operand(texts, words.index("TO", words.index("COPY")) + 1, values)
         elif words[:2] == ["EXPORT", "DATABASE"]:
