@@ -64,6 +64,8 @@ def run_of(rows: list[dict[str, Any]]) -> Any:
         tables=["orders"],
         columns=lambda _: {"id": "bigint"},
         rows=lambda _: rows,
+        cursors={},
+        schema=SimpleNamespace(data_tables=list),
     )
 
 

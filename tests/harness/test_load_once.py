@@ -437,7 +437,7 @@ def test_it(dlt_dataset, n):
     assert sum("the source is broken" in line for line in told) >= 1
     short = [line for line in result.outlines if line.startswith("dlt_load(broken): the build")]
     assert len(short) == 2
-    assert all("as test_it.py::test_it[0] tells: " in line for line in short)
+    assert all("the build failed in test_it.py::test_it[0]: " in line for line in short)
 
 
 def test_a_build_is_no_run_of_the_test(run_tests: RunTests) -> None:

@@ -341,6 +341,6 @@ def test_a_child_that_was_not_given_says_in_the_report_what_to_give(run_tests: R
             "E * resource comments: TypeError: string indices must be integers*",
             'E *given: `comments` seems to read pages, * Give a page: "posts": [[][[]...]].',
             "E * resource comments: ConnectionError: the API is gone",
-            'E *given: `comments` is not given. * leave it out: resources=[[]"posts"].',
+            'E *given: `comments` has no given rows, * leave it out: resources=[[]"posts"].',
         ]
     )
