@@ -6,10 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sessions import run_session
 
 from dlthub_project import current
-from dlthub_project.dlt_internals import contexts
 from dlthub_project.first_test import write_first_test
 
 MANIFEST = """
@@ -75,6 +73,7 @@ FAULTS = [
     (', write_disposition="replace")', ', primary_key="rate", write_disposition="merge")'),
 ]
 Write = Callable[[str], str]
+RunWritten = Callable[..., pytest.RunResult]
 
 
 @pytest.fixture
@@ -83,13 +82,11 @@ def folder(write_project: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def write(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+def write(folder: Path, run_written: RunWritten) -> Write:
     """Write the first test of a pipeline; return it."""
 
     def run_tests(project: Path, path: Path) -> str:
-        monkeypatch.chdir(project)
-        contexts.forget_references("sources")
-        done = run_session(project, "-q", "-p", "no:cacheprovider", str(path))
+        done = run_written(project, path)
         return "" if done.ret == 0 else done.stdout.str()
 
     def call(pipeline: str) -> str:
@@ -108,7 +105,7 @@ def write(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     ],
 )
 def test_lost_keys_cursors_and_dispositions_make_the_written_test_red(
-    folder: Path, write: Write, faults: list[tuple[str, str]]
+    folder: Path, write: Write, run_written: RunWritten, faults: list[tuple[str, str]]
 ) -> None:
     text = write("load_shop")
     assert '    assert run.cursors == {"orders.at": 5, "visits.at": 8}' in text.splitlines()
@@ -119,8 +116,7 @@ def test_lost_keys_cursors_and_dispositions_make_the_written_test_red(
     for old, new in faults:
         assert old in code
         source.write_text(code.replace(old, new, 1), encoding="utf-8")
-        contexts.forget_references("sources")
-        if run_session(folder, "-q", "-p", "no:cacheprovider", "tests").ret != 1:
+        if run_written(folder, folder / "tests").ret != 1:
             green.append((old, new))
     assert green == []
 

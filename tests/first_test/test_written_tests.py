@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sessions import run_session
 
 from dlthub_project import current
-from dlthub_project.dlt_internals import contexts
 from dlthub_project.errors import EntityNotFound, ProjectError
 from dlthub_project.first_test import Written, write_first_test
 
@@ -236,6 +234,7 @@ def folder(api: str, write_project: Callable[..., Path], tmp_path: Path) -> Path
 
 
 Write = Callable[..., Written]
+RunWritten = Callable[..., pytest.RunResult]
 
 # dlt's own default of an argument that it calls deprecated
 pytestmark = pytest.mark.filterwarnings(
@@ -244,14 +243,11 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 @pytest.fixture
-def write(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+def write(folder: Path, run_written: RunWritten) -> Write:
     """Write a first test as the command does, with sessions of pytest in this process."""
 
     def run_tests(project: Path, path: Path) -> str:
-        monkeypatch.chdir(project)
-        # a process of its own has not imported them
-        contexts.forget_references("sources")
-        done = run_session(project, "-q", "-p", "no:cacheprovider", str(path))
+        done = run_written(project, path)
         return "" if done.ret == 0 else "\n".join(line for line in done.outlines if line[:1] == "E")
 
     def call(pipeline: str, **options: Any) -> Written:
@@ -263,7 +259,7 @@ def write(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 
 
 def test_a_first_test_passes_holds_nothing_personal_and_can_fail(
-    folder: Path, write: Write
+    folder: Path, write: Write, run_written: RunWritten
 ) -> None:
     written = write("load_shop", rows=2)
     text = written.path.read_text(encoding="utf-8")
@@ -303,8 +299,7 @@ def test_a_first_test_passes_holds_nothing_personal_and_can_fail(
     # it is not green whatever happens
     source = folder / "sources" / "kinds.py"
     source.write_text(source.read_text().replace('order["id"], "size"', 'order["id"], "length"'))
-    contexts.forget_references("sources")
-    red = run_session(folder, "-q", "-p", "no:cacheprovider", str(written.path))
+    red = run_written(folder, written.path)
     assert red.ret == 1
     assert any("length" in line for line in red.outlines)
 
